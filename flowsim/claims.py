@@ -1,0 +1,104 @@
+"""Claims: what a scenario says it shows, checked against what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flowsim.results import Run, Variable
+
+if TYPE_CHECKING:
+    from flowsim.scenario import Scenario
+
+ALONG_TIME = ("time", "sample", "saved_time", "saved_sample", "layers_time", "end_to_end_time")
+
+REDUCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "max": lambda x: x[~np.isnan(x)].max(initial=-np.inf),
+    "min": lambda x: x[~np.isnan(x)].min(initial=np.inf),
+    "mean": lambda x: np.asarray(x[~np.isnan(x)].mean() if (~np.isnan(x)).any() else np.nan),
+}
+
+
+def check(scenario: Scenario, run: Run) -> list[dict[str, Any]]:
+    """Return {"claim", "value", "holds"} for every claim of the scenario.
+
+    `max`, `min` and `mean` go over all entries, nan (no value there) left out; `first` and `last`
+    take that time and must then hold for every entry left, the reported value being the worst.
+    `below_quantity` and `above_quantity` are picked and reduced like the quantity itself.
+    A quantity that the run does not have, because a flow failed early, makes its claim fail.
+    """
+    return [_checked(claim, run) for claim in scenario.claims]
+
+
+def _checked(claim: Any, run: Run) -> dict[str, Any]:
+    try:
+        values = _reduced(claim, claim.quantity, run)
+        other = claim.below_quantity or claim.above_quantity
+        bound = None if other is None else _reduced(claim, other, run)
+    except (KeyError, IndexError):
+        return {"claim": _sentence(claim), "value": None, "holds": False}
+    value, holds = _judged(claim, values, bound)
+    return {"claim": _sentence(claim), "value": value, "holds": holds}
+
+
+def _judged(claim: Any, values: np.ndarray, bound: np.ndarray | None) -> tuple[float, bool]:
+    """Return the worst value and whether the claim holds even there; nan never does."""
+    if values.size == 0 or np.isnan(values).any():
+        return float("nan"), False
+    if claim.equals is not None:
+        worst = values[np.argmax(np.abs(values - claim.equals))]
+        return float(worst), bool(abs(worst - claim.equals) <= claim.within)
+    if claim.below is not None or claim.below_quantity is not None:
+        limit = np.min(bound) if bound is not None else claim.below
+        return float(values.max()), bool(values.max() < limit)
+    limit = np.max(bound) if bound is not None else claim.above
+    return float(values.min()), bool(values.min() > limit)
+
+
+def _reduced(claim: Any, path: str, run: Run) -> np.ndarray:
+    variable = run.variable(path)
+    group = path.rpartition(".")[0]
+    for dim, wanted in _picks(claim):
+        variable = _picked(variable, dim, wanted, run, group)
+    values = variable.values
+    if claim.reduce in REDUCTIONS:
+        return np.atleast_1d(REDUCTIONS[claim.reduce](values.ravel()))
+    axis = next((i for i, dim in enumerate(variable.dims) if dim in ALONG_TIME), None)
+    if axis is not None:
+        values = np.take(values, 0 if claim.reduce == "first" else -1, axis=axis)
+    return np.atleast_1d(values).ravel()
+
+
+def _picks(claim: Any) -> list[tuple[str, float]]:
+    return [] if claim.at is None else [(d, x) for d, x in claim.at if x is not None]
+
+
+def _picked(variable: Variable, dim: str, wanted: float, run: Run, group: str) -> Variable:
+    if dim not in variable.dims:
+        raise KeyError(dim)
+    axis = variable.dims.index(dim)
+    index = wanted
+    if dim == "step_size":
+        matches = np.flatnonzero(np.isclose(run[f"{group}.step_size"], wanted, rtol=1e-12))
+        if matches.size == 0:
+            raise KeyError(dim)
+        index = matches[0]
+    left = tuple(d for d in variable.dims if d != dim)
+    return Variable(left, np.take(variable.values, int(index), axis=axis), variable.attributes)
+
+
+def _sentence(claim: Any) -> str:
+    where = "".join(f" at {dim} {value:g}" for dim, value in _picks(claim))
+    subject = f"{claim.reduce} of {claim.quantity}{where}"
+    if claim.equals is not None:
+        return f"{subject} equals {claim.equals:g} within {claim.within:g}"
+    for word in ("below", "above"):
+        number = getattr(claim, word)
+        if number is not None:
+            return f"{subject} is {word} {number:g}"
+        quantity = getattr(claim, f"{word}_quantity")
+        if quantity is not None:
+            return f"{subject} is {word} that of {quantity}"
+    raise AssertionError("a validated claim compares with something")

@@ -1,0 +1,204 @@
+"""Running gradient descent at many step sizes and recording it at the flow's saved times."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flowsim import network
+from flowsim.arrays import Array, Layers
+from flowsim.dynamics import Descent
+from flowsim.dynamics.descent import DIVERGED_FACTOR, Iterates
+from flowsim.losses import Loss
+from flowsim.problem import Problem
+from flowsim.recording import distance_to_target
+from flowsim.integration import PIECE_SECONDS, Interrupted, Watcher, uninterrupted, unwatched
+
+LARGEST_PIECE = 1 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class DescentTrajectory:
+    """Gradient descent at the iterations nearest to the saved times of a flow.
+
+    Arrays have leading axes (step_size, sample). At and after divergence the loss is inf and all
+    else nan; after an interrupt all is nan. `outcome` holds "completed", "diverged" or
+    "interrupted" for each step size; `kept` are the samples at which `end_to_end` was kept.
+    """
+
+    step_sizes: np.ndarray
+    iteration: np.ndarray
+    loss: np.ndarray
+    singular_values: np.ndarray
+    distance_to_target: np.ndarray
+    imbalance: np.ndarray
+    vs_flow: np.ndarray
+    kept: np.ndarray
+    end_to_end: np.ndarray
+    outcome: tuple[str, ...]
+    seconds: float
+    compile: float
+
+    @property
+    def times(self) -> np.ndarray:
+        """Return t = kη of each recorded iterate."""
+        return self.iteration * self.step_sizes[:, None]
+
+
+def iterations(times: np.ndarray, step_sizes: Sequence[float]) -> np.ndarray:
+    """Return round(t_i / η) for every step size and saved time, shape (step_size, sample)."""
+    return np.rint(times / np.asarray(step_sizes)[:, None]).astype(np.int64)
+
+
+def descend(
+    problem: Problem,
+    step_sizes: Sequence[float],
+    times: np.ndarray,
+    *,
+    momentum: float = 0.0,
+    precision: str = "float64",
+    reference: Mapping[float, np.ndarray] | None = None,
+    keep: np.ndarray | None = None,
+    watch: Watcher = unwatched,
+    interrupted: Interrupted = uninterrupted,
+) -> DescentTrajectory:
+    """Run W_j ← W_j - η ∂φ/∂W_j for every step size, exactly round(T/η) iterations of exactly η.
+
+    `reference` maps times kη to the flow's W there, for the distance between the two; `keep` says
+    at which samples W is kept (default: all). Precision "float32" runs descent, not its measures,
+    in single precision.
+    """
+    count = iterations(times, step_sizes)
+    keep = np.ones(times.size, dtype=bool) if keep is None else keep
+    started = time.perf_counter()
+    stepper = _stepper(problem, step_sizes, momentum, precision)
+    iterates = stepper.start(problem.layers)
+    jax.block_until_ready(stepper.advance(iterates, np.zeros(len(step_sizes), int), np.asarray(0)))
+    record = _Record(problem, step_sizes, count, reference or {}, keep)
+    record.take(0, iterates)
+    compiled = time.perf_counter()
+    stopped = _march(stepper, iterates, record, watch, interrupted)
+    return record.finished(stopped, time.perf_counter() - compiled, compiled - started)
+
+
+def _stepper(
+    problem: Problem, step_sizes: Sequence[float], momentum: float, precision: str
+) -> Descent:
+    dtype = np.dtype(precision)
+    ceiling = DIVERGED_FACTOR * max(
+        float(problem.loss.value(problem.start)),
+        float(problem.loss.value(np.zeros(problem.start.shape))),
+        float(np.finfo(dtype).tiny),
+    )
+    loss = jax.tree.map(lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x, problem.loss)
+    return Descent(
+        loss=loss,
+        step_sizes=np.asarray(step_sizes, dtype=dtype),
+        momentum=np.asarray(momentum, dtype=dtype),
+        weight_decay=np.asarray(problem.weight_decay, dtype=dtype),
+        ceiling=np.asarray(min(ceiling, float(np.finfo(dtype).max)), dtype=dtype),
+    )
+
+
+def _march(
+    stepper: Descent,
+    iterates: Iterates,
+    record: _Record,
+    watch: Watcher,
+    interrupted: Interrupted,
+) -> bool:
+    """Go from sample to sample, in pieces of a fraction of a second; say whether interrupted."""
+    piece, samples = 256, record.count.shape[1]
+    for sample in range(1, samples):
+        remaining = record.count[:, sample] - record.count[:, sample - 1]
+        remaining = np.where(np.asarray(iterates.alive), remaining, 0)
+        while remaining.any():
+            if interrupted():
+                return True
+            started = time.perf_counter()
+            iterates = jax.block_until_ready(
+                stepper.advance(iterates, remaining, np.asarray(piece))
+            )
+            pace = (time.perf_counter() - started) / min(piece, int(remaining.max()))
+            remaining = np.where(np.asarray(iterates.alive), np.maximum(remaining - piece, 0), 0)
+            piece = int(np.clip(PIECE_SECONDS / pace, 1, min(LARGEST_PIECE, 8 * piece)))
+        record.take(sample, iterates)
+        watch(sample / (samples - 1))
+    return False
+
+
+class _Record:
+    """The measures of every iterate recorded so far, nan where there is none."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        step_sizes: Sequence[float],
+        count: np.ndarray,
+        reference: Mapping[float, np.ndarray],
+        keep: np.ndarray,
+    ) -> None:
+        self.problem, self.count, self.keep = problem, count, keep
+        self.step_sizes, self.reference = np.asarray(step_sizes, dtype=float), reference
+        steps, samples = count.shape
+        output, inputs = problem.start.shape
+        empty = lambda *shape: np.full((steps, samples, *shape), np.nan)  # noqa: E731
+        self.loss, self.distance, self.vs_flow = empty(), empty(), empty()
+        self.sigma = empty(min(output, inputs))
+        self.imbalance = empty(problem.depth - 1)
+        self.kept = np.flatnonzero(keep)
+        self.matrices = np.full((steps, self.kept.size, output, inputs), np.nan)
+        self.alive = np.ones(steps, dtype=bool)
+
+    def take(self, sample: int, iterates: Iterates) -> None:
+        """Record every step size at one sample."""
+        self.alive = np.asarray(iterates.alive)
+        measured = _measured(self.problem.loss, iterates)
+        W, loss, distance, imbalance = (np.asarray(a, dtype=np.float64) for a in measured)
+        self.loss[:, sample] = np.where(self.alive, loss, np.inf)
+        for steps in np.flatnonzero(self.alive):
+            self.distance[steps, sample] = distance[steps]
+            self.imbalance[steps, sample] = imbalance[steps]
+            self.sigma[steps, sample] = np.linalg.svd(W[steps], compute_uv=False)
+            flow = self.reference.get(float(self.count[steps, sample] * self.step_sizes[steps]))
+            if flow is not None:
+                self.vs_flow[steps, sample] = np.linalg.norm(W[steps] - flow)
+            if self.keep[sample]:
+                self.matrices[steps, np.searchsorted(self.kept, sample)] = W[steps]
+
+    def finished(self, stopped: bool, seconds: float, compiling: float) -> DescentTrajectory:
+        """Return what was recorded."""
+        survived = "interrupted" if stopped else "completed"
+        return DescentTrajectory(
+            step_sizes=self.step_sizes,
+            iteration=self.count,
+            loss=self.loss,
+            singular_values=self.sigma,
+            distance_to_target=self.distance,
+            imbalance=self.imbalance,
+            vs_flow=self.vs_flow,
+            kept=self.kept,
+            end_to_end=self.matrices,
+            outcome=tuple(survived if alive else "diverged" for alive in self.alive),
+            seconds=seconds,
+            compile=compiling,
+        )
+
+
+@eqx.filter_jit
+def _measured(loss: Loss, iterates: Iterates) -> Any:
+    """Return W, ℓ(W), ‖W - Φ‖_F and the imbalance of every step size, in float64."""
+
+    def one(layers: Layers) -> tuple[Array, Array, Array, Array]:
+        layers = tuple(W.astype(jnp.float64) for W in layers)
+        W = network.end_to_end(layers)
+        return W, loss.value(W), distance_to_target(loss, W), network.imbalance(layers)
+
+    return jax.vmap(one)(iterates.layers)

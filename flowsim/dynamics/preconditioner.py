@@ -1,0 +1,109 @@
+"""The preconditioner P_W of the end-to-end flow, applied without ever being formed.
+
+P_W[G] = Σ_{j=1}^{N} [WWᵀ]^{(N-j)/N} G [WᵀW]^{(j-1)/N} (Arora, Cohen & Hazan 2018, Theorem 1).
+With W = U diag(σ) Vᵀ it is U [K ∘ (UᵀGV)] Vᵀ, K_rc = Σ_j σ_r^{2(N-j)/N} σ_c^{2(j-1)/N}, 0⁰ = 1, σ
+padded with zeros. The powers come from one SVD of W: an eigendecomposition of WWᵀ would turn a
+roundoff of 1e-17 in a zero eigenvalue into (1e-17)^{1/N}.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from flowsim.arrays import Array, Matrix
+
+
+def kernel(rows: Array, columns: Array, depth: int) -> Array:
+    """Return K_rc = Σ_j σ_r^{2(N-j)/N} σ_c^{2(j-1)/N} for σ_r in `rows` and σ_c in `columns`.
+
+    Its entries are the eigenvalues of P_W, with eigenvectors u_r v_cᵀ; K_rr = N σ_r^{2-2/N}.
+    """
+    powers = [2 * j / depth for j in range(depth)]
+    return sum(
+        (_power(rows, powers[depth - 1 - j])[:, None] * _power(columns, powers[j]))
+        for j in range(depth)
+    )
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(2, 3))
+def precondition(W: Matrix, G: Matrix, depth: int, rank: int) -> Matrix:
+    """Return P_W[G] for a W of at most `rank`; singular values beyond it count as exact zeros.
+
+    At depth 1 it is G. The derivative is written by hand (see `_derivative`): it is exact at
+    repeated and at zero singular values, where differentiating through an SVD gives NaN.
+    """
+    if depth == 1:
+        return G
+    U, sigma, Vt = jnp.linalg.svd(W, full_matrices=False)
+    sigma = _truncated(sigma, rank)
+    G_in, G_out = G @ Vt.T, U.T @ G
+    inner = U @ (kernel(sigma, sigma, depth) * (U.T @ G_in)) @ Vt
+    # directions outside a thin U or V have σ = 0, where one term of K is left
+    edge = sigma ** (2 - 2 / depth)
+    if W.shape[0] > W.shape[1]:
+        inner += (G_in - U @ (U.T @ G_in)) * edge @ Vt
+    elif W.shape[0] < W.shape[1]:
+        inner += (U * edge) @ (G_out - (G_out @ Vt.T) @ Vt)
+    return inner
+
+
+@precondition.defjvp
+def _precondition_jvp(
+    depth: int, rank: int, primals: tuple[Any, ...], tangents: tuple[Any, ...]
+) -> tuple[Matrix, Matrix]:
+    (W, G), (dW, dG) = primals, tangents
+    moved = precondition(W, dG, depth, rank)
+    if depth > 1:
+        moved = moved + _derivative(W, G, dW, depth, rank)
+    return precondition(W, G, depth, rank), moved
+
+
+def _derivative(W: Matrix, G: Matrix, dW: Matrix, depth: int, rank: int) -> Matrix:
+    """Return the derivative of P_W[G] along dW at fixed G, by Daleckii & Krein's formula.
+
+    In the singular basis d[(WWᵀ)^q] is Γ^q ∘ (ẼΣᵀ + ΣẼᵀ) with Ẽ = UᵀdWV and Γ^q the divided
+    differences of x^q at the squared singular values.
+    """
+    U, sigma, Vt = jnp.linalg.svd(W, full_matrices=True)
+    rows = jnp.zeros(W.shape[0]).at[: sigma.size].set(_truncated(sigma, rank))
+    columns = jnp.zeros(W.shape[1]).at[: sigma.size].set(_truncated(sigma, rank))
+    G_basis, E = U.T @ G @ Vt.T, U.T @ dW @ Vt.T
+    Sigma = jnp.zeros(W.shape).at[jnp.arange(sigma.size), jnp.arange(sigma.size)].set(
+        _truncated(sigma, rank)
+    )
+    left, right = E @ Sigma.T + Sigma @ E.T, E.T @ Sigma + Sigma.T @ E
+    total = jnp.zeros(W.shape)
+    for j in range(depth):
+        q_left, q_right = (depth - 1 - j) / depth, j / depth
+        total += (_divided_differences(rows, q_left) * left) @ (
+            G_basis * _power(columns, 2 * q_right)
+        )
+        total += (_power(rows, 2 * q_left)[:, None] * G_basis) @ (
+            _divided_differences(columns, q_right) * right
+        )
+    return U @ total @ Vt
+
+
+def _divided_differences(sigma: Array, q: float) -> Array:
+    """Return Γ^q_rs = (σ_r^{2q} - σ_s^{2q}) / (σ_r² - σ_s²), q σ^{2q-2} on ties, 0 at two zeros."""
+    if q == 0:
+        return jnp.zeros((sigma.size, sigma.size))
+    larger = jnp.maximum(sigma[:, None], sigma)
+    smaller = jnp.minimum(sigma[:, None], sigma)
+    safe = jnp.where(larger > 0, larger, 1.0)
+    logarithm = 2 * jnp.log1p((smaller - safe) / safe)
+    tie = logarithm == 0
+    ratio = jnp.expm1(q * logarithm) / jnp.where(tie, 1.0, jnp.expm1(logarithm))
+    return jnp.where(larger > 0, jnp.where(tie, q, ratio) * safe ** (2 * q - 2), 0.0)
+
+
+def _truncated(sigma: Array, rank: int) -> Array:
+    return jnp.where(jnp.arange(sigma.size) < rank, sigma, 0.0)
+
+
+def _power(sigma: Array, exponent: float) -> Array:
+    return jnp.ones_like(sigma) if exponent == 0 else sigma**exponent

@@ -1,0 +1,81 @@
+"""An error estimate from the solution itself: a second, looser solution of the same flow.
+
+The second one takes ten times the tolerance, lands on half of the times (so that it shares no step
+with the first even where the saved times limit the steps), and starts from layers changed by one
+rounding (so that a continuation which rounding decides shows as an error). If the error is
+proportional to the tolerance, the difference exceeds the first solution's error about tenfold.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from flowsim import methods
+from flowsim.dynamics import State
+from flowsim.integration import Task, Wanted, follow, unwatched
+from flowsim.methods import Tolerances
+from flowsim.problem import Problem
+from flowsim.trajectory import Trajectory, Verdict
+
+LOOSENING = 10.0
+LARGEST_COMPARISON = 1 << 28
+"""Bytes of end-to-end matrices that are compared, at most."""
+
+
+def compared_times(count: int, problem: Problem) -> np.ndarray:
+    """Mark every second saved time, or fewer where the matrices would be too many to hold."""
+    most = max(2, LARGEST_COMPARISON // (8 * problem.start.size))
+    stride = max(2, -(-count // most))
+    marked = np.zeros(count, dtype=bool)
+    marked[::stride] = True
+    marked[-1] = True
+    return marked
+
+
+def with_error_estimate(main: Trajectory, task: Task) -> Trajectory:
+    """Return the trajectory of a task with the estimated Frobenius error of W at its times."""
+    if main.verdict is Verdict.INTERRUPTED or main.times.size < 2:
+        return main
+    started = time.perf_counter()
+    marked = compared_times(main.times.size, task.problem)
+    chosen = np.intersect1d(np.flatnonzero(marked), main.kept)
+    check = follow(_loosened(task, main.times[chosen]))
+    reached = chosen[: check.times.size]
+    W = main.end_to_end[np.searchsorted(main.kept, reached)]
+    gaps = np.linalg.norm(W - check.end_to_end, axis=(1, 2))
+    estimate = np.full(main.times.size, np.nan)
+    estimate[: reached[-1] + 1] = _spread(reached, gaps)
+    return main.with_error_estimate(estimate, time.perf_counter() - started)
+
+
+def _loosened(task: Task, times: np.ndarray) -> Task:
+    """Return the task of the second solution."""
+    rtol = min(LOOSENING * task.tolerances.rtol, methods.LARGEST_RTOL)
+    atol = task.tolerances.atol
+    loosening = rtol / task.tolerances.rtol
+    return replace(
+        task,
+        tolerances=Tolerances(rtol, None if atol is None else loosening * atol),
+        stop_at_loss=None,
+        wanted=Wanted(times, np.zeros(0), np.ones(times.size, dtype=bool), measures=False),
+        start=_rounded(task.start),
+        watch=unwatched,
+    )
+
+
+def _rounded(state: State) -> State:
+    """Return the state with every entry changed by a random relative rounding."""
+    rng = np.random.default_rng(0)
+    epsilon = float(np.finfo(np.float64).eps)
+    return tuple(y * (1 + epsilon * rng.choice([-1.0, 1.0], y.shape)) for y in state)
+
+
+def _spread(indices: np.ndarray, gaps: np.ndarray) -> np.ndarray:
+    """Return the estimate at every index up to the last: between two, the larger neighbour's."""
+    every = np.arange(indices[-1] + 1)
+    right = np.searchsorted(indices, every)
+    left = np.searchsorted(indices, every, side="right") - 1
+    return np.asarray(np.maximum(gaps[left], gaps[right]))

@@ -1,0 +1,175 @@
+"""Running a scenario: every space, every step size, their comparison, and the claims."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from flowsim import claims, summarizing, tables
+from flowsim.descending import DescentTrajectory, descend, iterations
+from flowsim.results import Group, Run
+from flowsim.scenario import building
+from flowsim.integration import Interrupted, uninterrupted
+from flowsim.solving import solve
+from flowsim.theory.modes import exact_modes
+from flowsim.trajectory import Trajectory
+
+if TYPE_CHECKING:
+    from flowsim.losses import Loss
+    from flowsim.problem import Problem
+    from flowsim.scenario import Scenario
+
+ShowProgress: TypeAlias = Callable[[str, float], None]
+"""Called with what is being done and the fraction of it that is done."""
+
+
+@dataclass
+class Outcome:
+    """What a plain run has produced so far."""
+
+    problem: Problem
+    flows: dict[str, Trajectory] = field(default_factory=dict)
+    descent: DescentTrajectory | None = None
+
+    @property
+    def reference(self) -> Trajectory:
+        """Return the flow that descent is compared with: the layer flow, else the first."""
+        return self.flows.get("layers", next(iter(self.flows.values())))
+
+
+def run(
+    scenario: Scenario,
+    name: str = "scenario",
+    *,
+    progress: ShowProgress = lambda label, fraction: None,  # noqa: ARG005
+    interrupted: Interrupted = uninterrupted,
+) -> Run:
+    """Run a scenario, each of its variants if it has any, and check its claims.
+
+    An interrupt or a failed flow ends in a run whose summary says so, with what was reached.
+    """
+    started = time.perf_counter()
+    variants = scenario.expanded()
+    if not variants:
+        plain = _run_plain(scenario, name, progress, interrupted)
+        return _concluded(plain, scenario, started)
+    runs: dict[str, Run] = {}
+    for variant, resolved in variants.items():
+        tell = lambda label, fraction, v=variant: progress(f"{v}: {label}", fraction)  # noqa: E731
+        begun = time.perf_counter()
+        plain = _run_plain(resolved, variant, tell, interrupted)
+        runs[variant] = _concluded(plain, resolved, begun)
+        if interrupted():
+            break
+    whole = Run(name, scenario, {}, summarizing.over_variants(scenario, runs), runs)
+    return _concluded(whole, scenario, started)
+
+
+def _concluded(run: Run, scenario: Scenario, started: float) -> Run:
+    """Add what is known last: the claims, the exit code, and the time it all took."""
+    checked = claims.check(scenario, run)
+    seconds = {**run.summary["seconds"], "total": time.perf_counter() - started}
+    summary = {**run.summary, "claims": checked, "seconds": seconds}
+    return replace(run, summary={**summary, "exit_code": summarizing.exit_code(summary)})
+
+
+def _run_plain(
+    scenario: Scenario, name: str, progress: ShowProgress, interrupted: Interrupted
+) -> Run:
+    outcome = Outcome(scenario.problem())
+    times = building.saved_times(scenario)
+    for space in scenario.flow.spaces:
+        outcome.flows[space] = _flow(scenario, outcome.problem, space, times, progress, interrupted)
+    if scenario.descent is not None:
+        outcome.descent = _descent(scenario, outcome, times, progress, interrupted)
+    groups = _groups(scenario, outcome)
+    return Run(name, scenario, groups, summarizing.of(scenario, outcome.flows, outcome.descent))
+
+
+def _flow(
+    scenario: Scenario,
+    problem: Problem,
+    space: str,
+    times: np.ndarray,
+    progress: ShowProgress,
+    interrupted: Interrupted,
+) -> Trajectory:
+    spec = scenario.flow
+    compared = len(spec.spaces) > 1 or _held_out(scenario)
+    return solve(
+        problem,
+        space,
+        times=times,
+        method=spec.method,
+        rtol=spec.rtol,
+        atol=spec.atol,
+        max_steps=spec.max_steps,
+        stop_at_loss=spec.stop_at_loss,
+        between=_iterate_times(scenario, space, times),
+        keep=None if compared else building.kept_samples(scenario),
+        keep_layers=scenario.output.layers,
+        watch=lambda fraction: progress(f"{space} flow", fraction),
+        interrupted=interrupted,
+    )
+
+
+def _held_out(scenario: Scenario) -> bool:
+    return scenario.data is not None and scenario.data.held_out > 0
+
+
+def _iterate_times(scenario: Scenario, space: str, times: np.ndarray) -> np.ndarray:
+    """Return the times kη of the recorded iterates, for the flow that descent is compared with."""
+    reference = "layers" if "layers" in scenario.flow.spaces else scenario.flow.spaces[0]
+    if scenario.descent is None or space != reference:
+        return np.zeros(0)
+    step_sizes = scenario.descent.step_sizes
+    iterates = iterations(times, step_sizes) * np.asarray(step_sizes)[:, None]
+    return np.setdiff1d(iterates, times)
+
+
+def _descent(
+    scenario: Scenario,
+    outcome: Outcome,
+    times: np.ndarray,
+    progress: ShowProgress,
+    interrupted: Interrupted,
+) -> DescentTrajectory:
+    spec = scenario.descent
+    assert spec is not None
+    keep = None if _held_out(scenario) else building.kept_samples(scenario)
+    return descend(
+        outcome.problem,
+        spec.step_sizes,
+        times,
+        momentum=spec.momentum,
+        precision=spec.precision,
+        reference=outcome.reference.matrices(),
+        keep=keep,
+        watch=lambda fraction: progress("descent", fraction),
+        interrupted=interrupted,
+    )
+
+
+def _groups(scenario: Scenario, outcome: Outcome) -> Mapping[str, Group]:
+    problem, flows = outcome.problem, outcome.flows
+    test: Loss | None = building.held_out(scenario) if _held_out(scenario) else None
+    kept = building.kept_samples(scenario)
+    groups: dict[str, Any] = {
+        space: tables.flow(trajectory, problem, test, kept) for space, trajectory in flows.items()
+    }
+    if outcome.descent is not None:
+        groups["descent"] = tables.descent(outcome.descent, problem, test, kept)
+    exact = exact_modes(problem)
+    comparison = tables.comparison(flows, outcome.descent, exact)
+    if comparison:
+        groups["comparison"] = comparison
+    if exact is not None:
+        groups["exact"] = tables.exact(exact, problem, outcome.reference.times)
+    plane = tables.plane(scenario.output.plane, problem, flows, outcome.descent)
+    if plane:
+        groups["plane"] = plane
+    return groups

@@ -1,0 +1,194 @@
+"""Starting layers W_1, …, W_N, one function a scheme.
+
+`scale` always means the scale of the END-TO-END matrix, so that networks of different depth start
+from the same product. Every function returns float64 NumPy layers; random ones draw from `rng`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TypeAlias
+
+import numpy as np
+from scipy.optimize import brentq
+
+Widths: TypeAlias = Sequence[int]
+NumpyLayers: TypeAlias = tuple[np.ndarray, ...]
+
+
+def balanced(widths: Widths, scale: float, rng: np.random.Generator) -> NumpyLayers:
+    """Return exactly balanced layers of a random W with largest singular value `scale`.
+
+    W is a Gaussian matrix cut to rank min_j d_j and rescaled; W = U Σ Vᵀ is split as
+    W_N = U Σ^{1/N}, W_j = Σ^{1/N}, W_1 = Σ^{1/N} Vᵀ, padded with zeros
+    (Arora, Cohen, Golowich & Hu 2019, Procedure 1).
+    """
+    U, sigma, Vt = _random_end_to_end(widths, scale, rng)
+    return from_svd(widths, U, sigma, Vt)
+
+
+def gaussian(widths: Widths, scale: float, rng: np.random.Generator) -> NumpyLayers:
+    """Return layers with i.i.d. Gaussian entries, E‖W‖²_F = scale² min(d_0, d_N).
+
+    All layers share the entry variance (scale² min(d_0, d_N) / Π_j d_j)^{1/N}: small ones give the
+    near-balanced starts of the implicit-regularization literature (Arora, Cohen, Hu & Luo 2019).
+    """
+    depth = len(widths) - 1
+    log_variance = 2 * np.log(scale) + np.log(min(widths[0], widths[-1])) - np.log(widths).sum()
+    deviation = np.exp(0.5 * log_variance / depth)
+    return tuple(
+        deviation * rng.standard_normal((above, below)) for below, above in pairwise(widths)
+    )
+
+
+def xavier(widths: Widths, rng: np.random.Generator) -> NumpyLayers:
+    """Return layers uniform on ±√(6/(d_{j-1} + d_j)) (Glorot & Bengio 2010, eq. 16)."""
+    bounds = [np.sqrt(6 / (below + above)) for below, above in pairwise(widths)]
+    return tuple(
+        rng.uniform(-bound, bound, (above, below))
+        for bound, (below, above) in zip(bounds, pairwise(widths), strict=True)
+    )
+
+
+def orthogonal(widths: Widths, scale: float, rng: np.random.Generator) -> NumpyLayers:
+    """Return scaled semi-orthogonal layers whose product has singular values all `scale`.
+
+    W_j = scale^{1/N} O_j I O_{j-1}ᵀ with random orthogonal O_j and a rectangular identity I
+    (Saxe, McClelland & Ganguli 2014, §3). With a hidden width below min(d_0, d_N) that many
+    singular values are `scale` and the rest 0. Balanced when the widths are equal.
+    """
+    depth = len(widths) - 1
+    rotations = [_random_orthogonal(d, rng) for d in widths]
+    return tuple(
+        scale ** (1 / depth) * rotations[j + 1] @ np.eye(above, below) @ rotations[j].T
+        for j, (below, above) in enumerate(pairwise(widths))
+    )
+
+
+def identity(widths: Widths, scale: float) -> NumpyLayers:
+    """Return balanced layers with W = scale · I, the rectangular identity of shape d_N × d_0.
+
+    Every layer is scale^{1/N} on the first min(d_0, d_N) diagonal entries (Razin & Cohen 2020).
+
+    Raises
+    ------
+    ValueError
+        If a hidden width is below min(d_0, d_N): then no product of the layers is scale · I.
+
+    """
+    rank = min(widths[0], widths[-1])
+    if min(widths) < rank:
+        raise ValueError(
+            f"An identity start needs every hidden width to be at least min(d_0, d_N) = {rank}, "
+            f"but the widths are {list(widths)}."
+        )
+    return from_svd(widths, np.eye(widths[-1], rank), np.full(rank, scale), np.eye(rank, widths[0]))
+
+
+def aligned(widths: Widths, scale: float, Phi: np.ndarray) -> NumpyLayers:
+    """Return balanced layers of W = scale · U Vᵀ, U and V the singular vectors of `Phi`.
+
+    Every mode of `Phi` (up to min_j d_j) starts at `scale`, so the squared loss decouples into
+    modes (Saxe, McClelland & Ganguli 2014, eq. 12).
+    """
+    rank = min(widths)
+    U, _, Vt = np.linalg.svd(Phi, full_matrices=False)
+    return from_svd(widths, U[:, :rank], np.full(rank, scale), Vt[:rank])
+
+
+def lambda_balanced(
+    widths: Widths, scale: float, imbalance: float, rng: np.random.Generator
+) -> NumpyLayers:
+    """Return layers with W_{j+1}ᵀW_{j+1} - W_jW_jᵀ = λI for every j, λ = `imbalance`.
+
+    The product is the W that `balanced` draws from the same `rng`; λ = 0 gives those very layers
+    (Dominé et al. 2025, Definition 3.1, for N = 2; the squares of a mode's layer scales are an
+    arithmetic progression of step λ at any depth).
+
+    Raises
+    ------
+    ValueError
+        If no such layers exist for these widths.
+
+    """
+    check_lambda_balanced(widths, imbalance)
+    U, sigma, Vt = _random_end_to_end(widths, scale, rng)
+    depth, hidden, rank = len(widths) - 1, widths[1], len(sigma)
+    squares = np.array([_progression(s, imbalance, depth) for s in sigma]).T
+    # hidden directions that W does not use: the progression that starts (or ends) at 0
+    spare = _progression(0.0, imbalance, depth)[:, None]
+    scales = np.sqrt(np.hstack([squares, np.repeat(spare, hidden - rank, axis=1)]))
+    frame_out, frame_in = _completed(U, hidden), _completed(Vt.T, hidden).T
+    middle = [np.diag(scale_j) for scale_j in scales[1:-1]]
+    return (scales[0][:, None] * frame_in, *middle, frame_out * scales[-1])
+
+
+def check_lambda_balanced(widths: Widths, imbalance: float) -> None:
+    """Refuse widths on which W_{j+1}ᵀW_{j+1} - W_jW_jᵀ = λI has no solution."""
+    inner = set(widths[1:-1])
+    if len(inner) != 1:
+        raise ValueError(
+            "A lambda_balanced start needs hidden layers, all of one width, "
+            f"but the widths are {list(widths)}."
+        )
+    hidden = inner.pop()
+    reaches_output = imbalance >= 0 and hidden <= widths[-1]
+    reaches_input = imbalance <= 0 and hidden <= widths[0]
+    fits = imbalance == 0 or hidden <= min(widths[0], widths[-1])
+    if not (fits or reaches_output or reaches_input):
+        raise ValueError(
+            f"With imbalance {imbalance:g} the hidden width {hidden} must be at most "
+            f"{widths[-1] if imbalance > 0 else widths[0]}, or W_{{j+1}}ᵀW_{{j+1}} - W_jW_jᵀ "
+            "cannot be a multiple of the identity."
+        )
+
+
+def from_svd(widths: Widths, U: np.ndarray, sigma: np.ndarray, Vt: np.ndarray) -> NumpyLayers:
+    """Split W = U diag(σ) Vᵀ into balanced layers of the given widths, σ^{1/N} in each."""
+    depth, rank = len(widths) - 1, len(sigma)
+    if depth == 1:
+        return ((U * sigma) @ Vt,)
+    root = sigma ** (1 / depth)
+    layers = [np.zeros((above, below)) for below, above in pairwise(widths)]
+    for layer in layers[1:-1]:
+        layer[range(rank), range(rank)] = root
+    layers[0][:rank] = root[:, None] * Vt
+    layers[-1][:, :rank] = U * root
+    return tuple(layers)
+
+
+def _random_end_to_end(
+    widths: Widths, scale: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    A = rng.standard_normal((widths[-1], widths[0]))
+    U, sigma, Vt = np.linalg.svd(A, full_matrices=False)
+    rank = min(widths)
+    return U[:, :rank], scale * sigma[:rank] / sigma[0], Vt[:rank]
+
+
+def _random_orthogonal(d: int, rng: np.random.Generator) -> np.ndarray:
+    Q, R = np.linalg.qr(rng.standard_normal((d, d)))
+    return Q * np.sign(np.diag(R))  # signs fixed: Haar measure (Mezzadri 2007)
+
+
+def _progression(s: float, step: float, depth: int) -> np.ndarray:
+    """Return the arithmetic progression x_1, …, x_N of `step`, x ≥ 0, with Π x_j = s²."""
+    offsets = np.arange(depth) * abs(step)
+    if s > 0:
+        log_excess = lambda x: np.sum(np.log(x + offsets)) - 2 * np.log(s)  # noqa: E731
+        upper = s ** (2 / depth)
+        lower = s**2 / np.prod(upper + offsets[1:])
+        smallest = upper if step == 0 else brentq(log_excess, lower, upper, xtol=1e-300, rtol=1e-15)
+    else:
+        smallest = 0.0
+    squares = smallest + offsets
+    return squares if step >= 0 else squares[::-1]
+
+
+def _completed(frame: np.ndarray, columns: int) -> np.ndarray:
+    """Extend orthonormal columns to `columns` of them as far as the rows allow, then by zeros."""
+    rows, rank = frame.shape
+    full = np.linalg.svd(frame)[0][:, rank:columns]
+    missing = np.zeros((rows, max(0, columns - rows)))
+    return np.hstack([frame, full, missing])[:, :columns]

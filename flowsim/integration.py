@@ -1,0 +1,358 @@
+"""Following a flow: the host loop around the compiled integrator.
+
+The integration runs in pieces of a fraction of a second, between which progress is shown,
+interrupts are heard and states are recorded. Where the pieces end never changes a bit of the
+solution.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+import jax
+import numpy as np
+from scipy.optimize import brentq
+
+from flowsim.dynamics import Flow, State
+from flowsim.integrator import LOSS_REACHED, RUNNING, STEP_UNDERFLOW, Integrator, Progress, Window
+from flowsim.methods import METHODS, Method, Tolerances
+from flowsim.problem import Problem
+from flowsim.recording import Recorder
+from flowsim.trajectory import Statistics, Trajectory, Verdict
+
+Watcher: TypeAlias = Callable[[float], None]
+"""Called with the fraction of the horizon that is done."""
+
+Interrupted: TypeAlias = Callable[[], bool]
+"""Asked between pieces whether to stop."""
+
+PIECE_SECONDS = 0.25
+FIRST_PIECE, LARGEST_PIECE = 64, 1 << 16
+WINDOW_BYTES = 1 << 24
+LARGEST_WINDOW = 64
+
+# "auto" turns implicit when stability limits the step, many more steps are ahead, and the dense
+# Newton systems are small; it turns back for good if the implicit steps are not much longer. It
+# decides at fixed step counts, so that the solution does not depend on the machine's pace.
+DECISION_STEPS = 1_000
+MANY_STEPS = 5_000
+SMALL_STATE = 400
+WORTHWHILE = 10.0
+
+POLE = 1e-6
+"""A solution that would double within this share of the time so far is at a pole."""
+
+
+def unwatched(fraction: float) -> None:  # noqa: ARG001
+    """Watch nothing."""
+
+
+def uninterrupted() -> bool:
+    """Never ask to stop."""
+    return False
+
+
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """The times to step on and keep, further times for W alone, and what to keep at them."""
+
+    saved: np.ndarray
+    between: np.ndarray
+    keep: np.ndarray
+    layers: bool = False
+    measures: bool = True
+
+    @property
+    def times(self) -> np.ndarray:
+        """Return all times, increasing, each once."""
+        return np.union1d(self.saved, self.between)
+
+    def window(self, done: int, size: int, method: Method) -> Window:
+        """Return the next `size` times after the first `done`, with where steps must land."""
+        times = self.times[done : done + size]
+        grid = self.saved if method.interpolates else self.times
+        following = np.minimum(np.searchsorted(grid, times), grid.size - 1)
+        landings = np.maximum(grid[following], times)
+        padding = (0, size - times.size)
+        return Window(
+            times=np.pad(times, padding, constant_values=np.inf),
+            landings=np.pad(landings, padding, constant_values=np.inf),
+            count=np.asarray(times.size),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """All that an integration is told: the flow of a problem, how to follow it, what to keep.
+
+    With `adaptive_method` an explicit `method` may give way to an implicit one.
+    """
+
+    problem: Problem
+    flow: Flow
+    method: Method
+    adaptive_method: bool
+    tolerances: Tolerances
+    max_steps: int
+    stop_at_loss: float | None
+    wanted: Wanted
+    start: State
+    watch: Watcher = unwatched
+    interrupted: Interrupted = uninterrupted
+
+    def integrator(self, method: Method) -> Integrator:
+        """Return the compiled side of this task under a method."""
+        return Integrator.of(
+            self.flow,
+            self.problem.loss,
+            self.problem.weight_decay,
+            self.tolerances.scales(self.start),
+            self.tolerances.rtol,
+            method,
+            self.stop_at_loss,
+        )
+
+    @property
+    def window_size(self) -> int:
+        """Return how many states are brought to the host at once."""
+        state_bytes = 8 * sum(int(y.size) for y in self.start)
+        return int(np.clip(WINDOW_BYTES // state_bytes, 1, LARGEST_WINDOW))
+
+
+@dataclass
+class Journey:
+    """How far an integration has come: the method in use, its progress, and what it cost."""
+
+    task: Task
+    used: list[tuple[Method, float]]
+    integrator: Integrator
+    recorder: Recorder
+    progress: Progress
+    done: int = 0
+    explicit_step: float = 0.0
+    decided_at: tuple[float, int] = (0.0, 0)
+    seconds: dict[str, float] = field(
+        default_factory=lambda: {"integration": 0.0, "compile": 0.0}
+    )
+
+    @property
+    def method(self) -> Method:
+        """Return the method in use."""
+        return self.used[-1][0]
+
+    @property
+    def t(self) -> float:
+        """Return the time reached."""
+        return float(self.progress.t)
+
+    @property
+    def steps(self) -> int:
+        """Return how many steps were tried."""
+        return int(self.progress.accepted + self.progress.rejected)
+
+
+def follow(task: Task) -> Trajectory:
+    """Integrate and record until the horizon, a stop, an interrupt or a failure."""
+    wanted = task.wanted
+    recorder = Recorder(wanted.saved, wanted.keep, layers=wanted.layers, measures=wanted.measures)
+    integrator = task.integrator(task.method)
+    y = integrator.scaled(task.start)
+    compiling = time.perf_counter()
+    progress = _begun(task, task.method, integrator, 0.0, y)
+    journey = Journey(task, [(task.method, 0.0)], integrator, recorder, progress)
+    journey.seconds["compile"] += time.perf_counter() - compiling
+    verdict = _starting_verdict(journey, y) or _march(journey)
+    if verdict is Verdict.REACHED_HORIZON and _at_rest(journey, y):
+        verdict = Verdict.AT_REST
+    return _trajectory(journey, verdict)
+
+
+def _begun(
+    task: Task, method: Method, integrator: Integrator, t: float, y: State
+) -> Progress:
+    """Return the progress at time t, everything compiled."""
+    progress = integrator.begin(np.asarray(t), y, np.asarray(task.wanted.times[-1]))
+    window = task.wanted.window(0, task.window_size, method)
+    nothing = integrator.advance(progress, window, np.asarray(0))
+    jax.block_until_ready(nothing)
+    return progress
+
+
+def _starting_verdict(journey: Journey, y: State) -> Verdict | None:
+    task = journey.task
+    if task.stop_at_loss is None:
+        return None
+    if float(task.problem.loss.value(journey.integrator.end_to_end(y))) > task.stop_at_loss:
+        return None
+    journey.recorder.take(journey.integrator, np.zeros(1), _single(y))
+    return Verdict.STOPPED_AT_LOSS
+
+
+def _at_rest(journey: Journey, y: State) -> bool:
+    """Say whether the start is an exact equilibrium at which the loss still has a gradient."""
+    moved = journey.integrator.velocity(np.asarray(0.0), y, None)
+    G = journey.task.problem.loss.gradient(journey.integrator.end_to_end(y))
+    return not any(np.any(v) for v in moved) and bool(np.any(G))
+
+
+def _march(journey: Journey) -> Verdict:
+    """Go on, piece by piece, until there is a verdict."""
+    task, times = journey.task, journey.task.wanted.times
+    piece = FIRST_PIECE
+    while journey.done < times.size:
+        if task.interrupted():
+            return Verdict.INTERRUPTED
+        if journey.steps >= task.max_steps:
+            stiff = _limited_by_stability(journey)
+            return Verdict.STIFF if stiff else Verdict.BUDGET_EXHAUSTED
+        piece = _advance(journey, min(piece, _allowed(journey)))
+        task.watch(journey.t / times[-1] if times[-1] > 0 else 1.0)
+        status = int(journey.progress.status)
+        if status == LOSS_REACHED:
+            _stop(journey)
+            return Verdict.STOPPED_AT_LOSS
+        if status == STEP_UNDERFLOW:
+            return Verdict.BLOW_UP if _at_pole(journey) else Verdict.TOLERANCE_TOO_TIGHT
+        _reconsider(journey)
+    return Verdict.REACHED_HORIZON
+
+
+def _advance(journey: Journey, piece: int) -> int:
+    """Take up to `piece` steps and record; return how many to take next."""
+    task, before = journey.task, journey.steps
+    window = task.wanted.window(journey.done, task.window_size, journey.method)
+    started = time.perf_counter()
+    journey.progress, reached, states = jax.block_until_ready(
+        journey.integrator.advance(journey.progress, window, np.asarray(piece))
+    )
+    elapsed = time.perf_counter() - started
+    journey.seconds["integration"] += elapsed
+    times = task.wanted.times[journey.done : journey.done + int(reached)]
+    journey.recorder.take(journey.integrator, times, states)
+    journey.done += int(reached)
+    taken = journey.steps - before
+    if taken == 0:
+        return piece
+    pace = max(elapsed, 1e-6) / taken
+    return int(np.clip(PIECE_SECONDS / pace, 1, min(LARGEST_PIECE, 8 * piece)))
+
+
+def _allowed(journey: Journey) -> int:
+    """Return how many steps may be taken before the budget ends or a decision is due."""
+    left = journey.task.max_steps - journey.steps
+    if not journey.task.adaptive_method:
+        return left
+    return min(left, DECISION_STEPS - journey.steps % DECISION_STEPS)
+
+
+def _reconsider(journey: Journey) -> None:
+    """Under "auto", change between explicit and implicit where that saves many steps."""
+    if not journey.task.adaptive_method or journey.steps % DECISION_STEPS:
+        return
+    (since, steps), now = journey.decided_at, (journey.t, journey.steps)
+    journey.decided_at = now
+    if journey.method.implicit:
+        mean_step = (journey.t - since) / max(journey.steps - steps, 1)
+        if mean_step < WORTHWHILE * journey.explicit_step:
+            _change_method(journey, journey.used[0][0])
+    elif len(journey.used) == 1 and _implicit_would_pay(journey):
+        journey.explicit_step = float(journey.progress.h)
+        _change_method(journey, METHODS["kvaerno5"])
+
+
+def _implicit_would_pay(journey: Journey) -> bool:
+    ahead = (journey.task.wanted.times[-1] - journey.t) / max(float(journey.progress.h), 1e-300)
+    if ahead < MANY_STEPS or sum(y.size for y in journey.task.start) > SMALL_STATE:
+        return False
+    return _limited_by_stability(journey)
+
+
+def _limited_by_stability(journey: Journey) -> bool:
+    """Say whether the step is near the end of the method's stability interval."""
+    if journey.method.stability is None:
+        return False
+    radius = float(journey.integrator.spectral_radius(journey.progress.t, journey.progress.y))
+    return float(journey.progress.h) * radius > 0.5 * journey.method.stability
+
+
+def _change_method(journey: Journey, method: Method) -> None:
+    started, before = time.perf_counter(), journey.progress
+    journey.used.append((method, journey.t))
+    journey.integrator = journey.task.integrator(method)
+    fresh = _begun(journey.task, method, journey.integrator, journey.t, before.y)
+    journey.progress = _changed(fresh, accepted=before.accepted, rejected=before.rejected)
+    journey.seconds["compile"] += time.perf_counter() - started
+
+
+def _at_pole(journey: Journey) -> bool:
+    """Tell a pole, where |y|/|ẏ| vanishes, from a tolerance that float64 cannot meet."""
+    progress = journey.progress
+    velocity = journey.integrator.velocity(progress.t, progress.y, None)
+    speed = max(float(np.max(np.abs(v))) for v in velocity)
+    size = max(float(np.max(np.abs(y))) for y in progress.y)
+    lifetime = size / speed if np.isfinite(speed) and speed > 0 else 0.0
+    return lifetime < POLE * max(journey.t, POLE * float(journey.task.wanted.times[-1]))
+
+
+def _stop(journey: Journey) -> None:
+    """Find the step that ends exactly at the wanted loss, and record its end as a saved time."""
+    integrator, t, y = journey.integrator, journey.progress.t, journey.progress.y
+    wanted_loss = float(integrator.stop_at_loss)
+
+    def excess(h: float) -> float:
+        state = y if h == 0 else integrator.single_step(t, y, np.asarray(h))
+        return float(integrator.loss.value(integrator.end_to_end(state))) - wanted_loss
+
+    longest = float(journey.progress.h)
+    h = brentq(excess, 0.0, longest, xtol=1e-15 * longest) if excess(longest) < 0 else longest
+    end = float(t) + h
+    inside = journey.task.wanted.times[journey.done :]
+    for time_inside in inside[inside < end].tolist():
+        state = integrator.single_step(t, y, np.asarray(time_inside - float(t)))
+        journey.recorder.take(integrator, np.array([time_inside]), _single(state))
+    state = integrator.single_step(t, y, np.asarray(h))
+    journey.recorder.add_last(integrator, end, state)
+    journey.progress = _changed(journey.progress, t=np.asarray(end), y=state, status=RUNNING)
+
+
+def _trajectory(journey: Journey, verdict: Verdict) -> Trajectory:
+    task, recorder = journey.task, journey.recorder
+    shape = task.problem.start.shape
+    layered = task.flow.space == "layers"
+    return Trajectory(
+        space=task.flow.space,
+        times=np.array(recorder.times),
+        loss=np.array(recorder.loss),
+        singular_values=np.array(recorder.singular_values),
+        distance_to_target=np.array(recorder.distance),
+        kept=np.array(recorder.kept, dtype=int),
+        end_to_end=np.array(recorder.matrices).reshape(-1, *shape),
+        between=(
+            np.array(recorder.between_times),
+            np.array(recorder.between).reshape(-1, *shape),
+        ),
+        verdict=verdict,
+        stopped_at=journey.t,
+        methods=tuple((method.name, since) for method, since in journey.used),
+        rtol=task.tolerances.rtol,
+        imbalance=np.array(recorder.imbalance) if layered else None,
+        layers=tuple(map(np.array, zip(*recorder.layers, strict=True))) if layered else None,
+        error_estimate=np.full(len(recorder.times), np.nan),
+        statistics=Statistics(
+            accepted=int(journey.progress.accepted),
+            rejected=int(journey.progress.rejected),
+            integration=journey.seconds["integration"],
+            compile=journey.seconds["compile"],
+        ),
+    )
+
+
+def _single(y: State) -> State:
+    return tuple(y_j[None] for y_j in y)
+
+
+def _changed(progress: Progress, **changes: object) -> Progress:
+    return replace(progress, **changes)  # type: ignore[arg-type]

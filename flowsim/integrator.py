@@ -1,0 +1,258 @@
+"""Adaptive integration in bounded pieces: the compiled part of solving.
+
+The state is held in units of its scale (`Tolerances.scales`), matrix by matrix, so that one
+relative tolerance serves them all. Steps end exactly on every time that must be landed on; other
+wanted times inside a step come from the method's dense output.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flowsim.arrays import Array, Matrix, Scalar
+from flowsim.dynamics import Flow, State
+from flowsim.losses import Loss
+from flowsim.methods import Method
+
+RUNNING, LOSS_REACHED, STEP_UNDERFLOW = 0, 1, 2
+
+# A PI controller (Hairer & Wanner, Solving ODEs II, §IV.2) rejects less than an I controller
+# where stability, not accuracy, limits the step.
+PROPORTIONAL, INTEGRAL = 0.3, 0.4
+
+TINIEST_STEP_ULPS = 8
+STRETCH = 1.01
+
+
+class Window(NamedTuple):
+    """The next wanted times: `times`, and for each the next one to land on, padded by inf."""
+
+    times: Array
+    landings: Array
+    count: Array
+
+
+class Progress(eqx.Module):
+    """Where an integration stands; everything needed to go on bitwise as if never stopped."""
+
+    t: Scalar
+    y: State
+    h: Scalar
+    solver_state: Any
+    controller_state: Any
+    accepted: Array
+    rejected: Array
+    status: Array
+
+
+class Integrator(eqx.Module):
+    """A flow, its loss, a method and a tolerance, ready to be advanced."""
+
+    flow: Flow
+    loss: Loss
+    weight_decay: Array
+    scales: tuple[Array, ...]
+    rtol: Array
+    stop_at_loss: Array
+    watch_loss: bool = eqx.field(static=True)
+    solver: Any
+
+    @classmethod
+    def of(
+        cls,
+        flow: Flow,
+        loss: Loss,
+        weight_decay: float,
+        scales: tuple[float, ...],
+        rtol: float,
+        method: Method,
+        stop_at_loss: float | None,
+    ) -> Integrator:
+        """Gather the pieces, every number as an array so that values never trigger compiling."""
+        return cls(
+            flow=flow,
+            loss=loss,
+            weight_decay=np.asarray(weight_decay),
+            scales=tuple(np.asarray(s) for s in scales),
+            rtol=np.asarray(rtol),
+            stop_at_loss=np.asarray(-np.inf if stop_at_loss is None else stop_at_loss),
+            watch_loss=stop_at_loss is not None,
+            solver=method.make(),
+        )
+
+    def velocity(self, t: Scalar, y: State, args: None) -> State:  # noqa: ARG002
+        """Return dy/dt in scaled units."""
+        moved = self.flow.velocity(self.unscaled(y), self.loss, self.weight_decay)
+        return tuple(v / s for v, s in zip(moved, self.scales, strict=True))
+
+    def scaled(self, state: State) -> State:
+        """Return a state in units of its scales."""
+        return tuple(y / s for y, s in zip(state, self.scales, strict=True))
+
+    def unscaled(self, y: State) -> State:
+        """Return a scaled state in its own units."""
+        return tuple(y_j * s for y_j, s in zip(y, self.scales, strict=True))
+
+    def end_to_end(self, y: State) -> Matrix:
+        """Return the end-to-end matrix of a scaled state."""
+        return self.flow.end_to_end(self.unscaled(y))
+
+    def _controller(self) -> Any:
+        return diffrax.PIDController(
+            rtol=self.rtol, atol=self.rtol, pcoeff=PROPORTIONAL, icoeff=INTEGRAL
+        )
+
+    def _prepared(self) -> tuple[Any, Any, Any]:
+        controller, solver = self._controller(), self.solver
+        if isinstance(solver, diffrax.AbstractImplicitSolver):
+            # as `diffeqsolve` does: the root finder takes the controller's tolerances
+            solver = eqx.tree_at(
+                lambda s: (s.root_finder.rtol, s.root_finder.atol, s.root_finder.norm),
+                solver,
+                (self.rtol, self.rtol, controller.norm),
+            )
+        return diffrax.ODETerm(self.velocity), solver, controller
+
+    @eqx.filter_jit
+    def begin(self, t: Scalar, y: State, end: Scalar) -> Progress:
+        """Return the progress at time t in scaled state y, with a first step chosen by the method.
+
+        The first step follows Hairer, Nørsett & Wanner (Solving ODEs I, §II.4).
+        """
+        terms, solver, controller = self._prepared()
+        first, controller_state = controller.init(
+            terms, t, end, y, None, None, solver.func, solver.error_order(terms)
+        )
+        progress = Progress(
+            t=t,
+            y=y,
+            h=jnp.minimum(first - t, end - t),
+            solver_state=solver.init(terms, t, first, y, None),
+            controller_state=controller_state,
+            accepted=jnp.asarray(0),
+            rejected=jnp.asarray(0),
+            status=jnp.asarray(RUNNING),
+        )
+        return jax.tree.map(_strongly_typed, progress)
+
+    @eqx.filter_jit
+    def advance(self, progress: Progress, window: Window, budget: int) -> tuple[Progress, Any, Any]:
+        """Step until the window is filled, `budget` steps are taken, or the status says stop.
+
+        Returns the progress, how many of the window's times were reached, and the scaled states
+        there, with a leading axis of the window's length.
+        """
+        terms, solver, controller = self._prepared()
+        size = window.times.shape[0]
+        saved = jax.tree.map(lambda y: jnp.zeros((size, *y.shape), y.dtype), progress.y)
+        taken_before = progress.accepted + progress.rejected
+
+        def wants_more(carry: tuple[Progress, Any, Any]) -> Array:
+            now, reached, _ = carry
+            taken = now.accepted + now.rejected - taken_before
+            return (reached < window.count) & (taken < budget) & (now.status == RUNNING)
+
+        def step(carry: tuple[Progress, Any, Any]) -> tuple[Progress, Any, Any]:
+            now, reached, saved = carry
+            target = window.landings[reached]
+            clipped = now.t + now.h > target
+            end = jnp.where(now.t + STRETCH * now.h >= target, target, now.t + now.h)
+            y, error, dense, solver_state, _ = solver.step(
+                terms, now.t, end, now.y, None, now.solver_state, False
+            )
+            error = jax.tree.map(lambda e: jnp.where(jnp.isnan(e), jnp.inf, e), error)
+            keep, t, proposed, _, controller_state, _ = controller.adapt_step_size(
+                now.t, end, now.y, y, None, error, solver.error_order(terms), now.controller_state
+            )
+            # a step cut short to land says nothing against the step that was proposed
+            h = jnp.where(keep & clipped, jnp.maximum(proposed - t, now.h), proposed - t)
+            stop = keep & self._loss_reached(y)
+            moved = Progress(
+                t=t,
+                y=_where(keep, y, now.y),
+                h=h,
+                solver_state=_where(keep, solver_state, now.solver_state),
+                controller_state=_where(keep & clipped, now.controller_state, controller_state),
+                accepted=now.accepted + keep,
+                rejected=now.rejected + ~keep,
+                status=jnp.where(
+                    ~keep & (h < TINIEST_STEP_ULPS * jnp.spacing(t)), STEP_UNDERFLOW, RUNNING
+                ).astype(now.status.dtype),
+            )
+            stopped = eqx.tree_at(
+                lambda p: (p.h, p.status), now, (end - now.t, jnp.asarray(LOSS_REACHED))
+            )
+            dense_output = solver.interpolation_cls(t0=now.t, t1=end, **dense)
+            reached, saved = _save(
+                window, reached, saved, keep & ~stop, end, y, dense_output.evaluate
+            )
+            return _where(stop, stopped, moved), reached, saved
+
+        return jax.lax.while_loop(wants_more, step, (progress, jnp.asarray(0), saved))
+
+    def _loss_reached(self, y: State) -> Array:
+        if not self.watch_loss:
+            return jnp.asarray(False)
+        return self.loss.value(self.end_to_end(y)) <= self.stop_at_loss
+
+    @eqx.filter_jit
+    def single_step(self, t: Scalar, y: State, h: Scalar) -> State:
+        """Return the scaled state one step of size h later."""
+        terms, solver, _ = self._prepared()
+        solver_state = solver.init(terms, t, t + h, y, None)
+        after: State = solver.step(terms, t, t + h, y, None, solver_state, False)[0]
+        return after
+
+    @eqx.filter_jit
+    def spectral_radius(self, t: Scalar, y: State) -> Scalar:
+        """Return an estimate of the largest |eigenvalue| of the Jacobian, by power iteration.
+
+        The Jacobian of a gradient flow is symmetric; in end-to-end space it is similar to one.
+        """
+        velocity = lambda x: self.velocity(t, x, None)  # noqa: E731
+        key = jax.random.key(0)
+        start = tuple(jax.random.normal(key, y_j.shape, y_j.dtype) for y_j in y)
+
+        def improve(_: int, carry: tuple[State, Array]) -> tuple[State, Array]:
+            v, _norm = carry
+            image = jax.jvp(velocity, (y,), (v,))[1]
+            norm = jnp.sqrt(sum(jnp.sum(w**2) for w in image))
+            return tuple(w / jnp.where(norm > 0, norm, 1.0) for w in image), norm
+
+        return jax.lax.fori_loop(0, 30, improve, (start, jnp.asarray(0.0)))[1]
+
+
+def _save(
+    window: Window, reached: Array, saved: Any, keep: Array, end: Scalar, y: State, dense: Any
+) -> tuple[Array, Any]:
+    """Write the states at the window's times up to the step's end into the next free slots."""
+
+    def due(carry: tuple[Array, Any]) -> Array:
+        slot, _ = carry
+        in_step = window.times[jnp.minimum(slot, window.times.shape[0] - 1)] <= end
+        return keep & (slot < window.count) & in_step
+
+    def write(carry: tuple[Array, Any]) -> tuple[Array, Any]:
+        slot, saved = carry
+        time = window.times[slot]
+        value = _where(time == end, y, dense(time))
+        saved = jax.tree.map(lambda buffer, v: buffer.at[slot].set(v), saved, value)
+        return slot + 1, saved
+
+    return jax.lax.while_loop(due, write, (reached, saved))
+
+
+def _strongly_typed(x: Any) -> Array:
+    # a weakly typed scalar would make `advance` compile a second time
+    array = jnp.asarray(x)
+    return jax.lax.convert_element_type(array, array.dtype)
+
+
+def _where(condition: Array, new: Any, old: Any) -> Any:
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)

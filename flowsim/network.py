@@ -1,0 +1,115 @@
+"""Linear networks: the product of the layers, and what balances them.
+
+A linear network of depth N and widths d_0, …, d_N has layers W_j ∈ R^{d_j × d_{j-1}}; the loss sees
+only its end-to-end matrix W = W_N ⋯ W_1 ∈ R^{d_N × d_0}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+
+import jax.numpy as jnp
+import numpy as np
+
+from flowsim.arrays import Array, Layers, Matrix
+
+
+def widths(layers: Layers) -> tuple[int, ...]:
+    """Return (d_0, …, d_N)."""
+    return (layers[0].shape[1], *(layer.shape[0] for layer in layers))
+
+
+def check_layers(layers: Sequence[Array]) -> None:
+    """Refuse anything but a non-empty chain of finite matrices whose shapes fit.
+
+    Raises
+    ------
+    ValueError
+        Naming the layer at fault and the shape or value that was wanted.
+
+    """
+    if not layers:
+        raise ValueError("A network needs at least one layer, but got none.")
+    for j, layer in enumerate(layers, start=1):
+        if layer.ndim != 2 or 0 in layer.shape:
+            raise ValueError(f"W_{j} must be a non-empty matrix, but has shape {layer.shape}.")
+        if not np.isfinite(layer).all():
+            raise ValueError(f"W_{j} must be finite, but holds nan or inf.")
+    for j, (below, above) in enumerate(pairwise(layers), start=1):
+        if above.shape[1] != below.shape[0]:
+            raise ValueError(
+                f"W_{j + 1} must have as many columns as W_{j} has rows ({below.shape[0]}), "
+                f"but has shape {above.shape}."
+            )
+
+
+def end_to_end(layers: Layers) -> Matrix:
+    """Return W = W_N ⋯ W_1."""
+    product = layers[0]
+    for layer in layers[1:]:
+        product = layer @ product
+    return product
+
+
+def prefix_products(layers: Layers) -> list[Array]:
+    """Return [W_1, W_2 W_1, …, W_N ⋯ W_1]: entry j-1 is W_{j:1}."""
+    return list(accumulate(layers, lambda product, layer: layer @ product))
+
+
+def suffix_products(layers: Layers) -> list[Array]:
+    """Return [W_N ⋯ W_1, …, W_N W_{N-1}, W_N]: entry j-1 is W_{N:j}."""
+    return list(accumulate(reversed(layers), lambda product, layer: product @ layer))[::-1]
+
+
+def layer_gradients(layers: Layers, G: Matrix) -> Layers:
+    """Return ∂φ/∂W_j = (W_N⋯W_{j+1})ᵀ G (W_{j-1}⋯W_1)ᵀ for every layer, G = ∇ℓ(W).
+
+    The chain rule for φ(W_1..W_N) = ℓ(W_N⋯W_1): 3N - 4 matrix products besides the prefixes.
+    """
+    prefixes = prefix_products(layers[:-1]) if len(layers) > 1 else []
+    gradients = []
+    from_above = G
+    for j in range(len(layers) - 1, -1, -1):
+        gradients.append(from_above @ prefixes[j - 1].T if j > 0 else from_above)
+        from_above = layers[j].T @ from_above
+    return tuple(reversed(gradients))
+
+
+def imbalances(layers: Layers) -> list[Array]:
+    """Return W_{j+1}ᵀW_{j+1} - W_jW_jᵀ for j = 1..N-1: constant along the layer flow."""
+    return [above.T @ above - below @ below.T for below, above in pairwise(layers)]
+
+
+def imbalance(layers: Layers) -> Array:
+    """Return ‖W_{j+1}ᵀW_{j+1} - W_jW_jᵀ‖_F for each pair of neighbours, shape (N-1,)."""
+    return jnp.asarray([jnp.linalg.norm(D) for D in imbalances(layers)])
+
+
+def balance_defect(layers: Layers) -> float:
+    """Return the largest imbalance relative to the layers' own ‖W_j‖²_F: 0 when balanced."""
+    scale = max(float(np.sum(np.square(layer))) for layer in layers)
+    return max((float(d) for d in imbalance(layers)), default=0.0) / (scale or 1.0)
+
+
+def is_balanced(layers: Layers, tolerance: float = 1e-10) -> bool:
+    """Say whether neighbours are balanced, relative to their size, up to `tolerance`."""
+    return balance_defect(layers) <= tolerance
+
+
+def rank_bound(layers: Layers) -> int:
+    """Return the largest rank that the end-to-end matrix can have along a flow from here.
+
+    It is min_j d_j; from a balanced start at N ≥ 2 the rank never changes, so there the numerical
+    rank of the start (layers' singular values above eps·max(d)·σ_1) lowers the bound, once.
+    """
+    dims = widths(layers)
+    rounding = np.finfo(np.float64).eps * max(dims)
+    if len(layers) == 1 or not is_balanced(layers, tolerance=4 * rounding):
+        return min(dims)
+    return min(*dims, max(_numerical_rank(np.asarray(layer), rounding) for layer in layers))
+
+
+def _numerical_rank(layer: np.ndarray, rounding: float) -> int:
+    sigma = np.linalg.svd(layer, compute_uv=False)
+    return int(np.sum(sigma > rounding * sigma[0]))

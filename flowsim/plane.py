@@ -1,0 +1,96 @@
+"""The path in a plane: two coordinates of W, and the loss over the plane they span."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from flowsim.arrays import Array
+from flowsim.losses import Loss
+
+MARGIN = 0.2
+FINEST, COARSEST = 81, 25
+GRID_WORK = 1e9
+"""Floating-point operations that the loss over the grid may take."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """The affine plane origin + u·first + v·second of end-to-end matrices, in which paths lie.
+
+    `labels` name the two coordinates.
+    """
+
+    origin: np.ndarray
+    directions: np.ndarray
+    labels: tuple[str, str]
+
+    def coordinates(self, W: np.ndarray) -> np.ndarray:
+        """Return (u, v) of each matrix along the leading axes: its orthogonal projection."""
+        return np.einsum("...oi,aoi->...a", W - self.origin, self.directions)
+
+    def loss(self, loss: Loss, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+        """Return the loss at every grid point, shape (v, u)."""
+        points = np.stack(np.meshgrid(u, v), axis=-1).reshape(-1, 2)
+        values = _loss_at(loss, self.origin, self.directions, points)
+        return np.asarray(values).reshape(v.size, u.size)
+
+
+def principal_plane(path: np.ndarray) -> Plane | None:
+    """Return the plane of a path's two principal directions, or None if W is a single number.
+
+    They are the leading right singular vectors of the path about its mean.
+    """
+    shape = path.shape[1:]
+    if path.shape[0] < 2 or shape[0] * shape[1] < 2:
+        return None
+    mean = path.mean(axis=0)
+    _, _, Vt = np.linalg.svd((path - mean).reshape(path.shape[0], -1), full_matrices=False)
+    directions = _oriented(Vt[:2].reshape(2, *shape), path)
+    return Plane(mean, directions, ("first principal direction", "second principal direction"))
+
+
+def entries_plane(path: np.ndarray, entries: Sequence[tuple[int, int]]) -> Plane:
+    """Return the plane of two entries of W, through the path's end: coordinates are the entries."""
+    directions = np.zeros((2, *path.shape[1:]))
+    origin = path[-1].copy()
+    for direction, (row, column) in zip(directions, entries, strict=True):
+        direction[row, column] = 1.0
+        origin[row, column] = 0.0
+    labels = [f"entry W[{row + 1}, {column + 1}]" for row, column in entries]
+    return Plane(origin, directions, (labels[0], labels[1]))
+
+
+def grid(paths: Sequence[np.ndarray], loss: Loss, outputs: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return u and v of a grid with a margin around all finite points of `paths`."""
+    points = np.concatenate([path.reshape(-1, 2) for path in paths])
+    points = points[np.isfinite(points).all(axis=1)]
+    low, high = points.min(axis=0), points.max(axis=0)
+    span = np.maximum(high - low, 0.3 * max(float((high - low).max()), 1e-12))
+    middle = (low + high) / 2
+    data = sum(np.size(leaf) for leaf in jax.tree.leaves(eqx.filter(loss, eqx.is_array)))
+    finest = int(np.sqrt(GRID_WORK / max(2 * data * outputs, 1)))
+    size = int(np.clip(finest, COARSEST, FINEST))
+    axes = [
+        np.linspace(m - (0.5 + MARGIN) * s, m + (0.5 + MARGIN) * s, size)
+        for m, s in zip(middle, span, strict=True)
+    ]
+    return axes[0], axes[1]
+
+
+def _oriented(directions: np.ndarray, path: np.ndarray) -> np.ndarray:
+    """Return the directions with signs such that the path ends on their positive side."""
+    moved = np.einsum("oi,aoi->a", path[-1] - path[0], directions)
+    return directions * np.where(moved < 0, -1.0, 1.0)[:, None, None]
+
+
+@eqx.filter_jit
+def _loss_at(loss: Loss, origin: Array, directions: Array, points: Array) -> Array:
+    def one(point: Array) -> Array:
+        return loss.value(origin + point[0] * directions[0] + point[1] * directions[1])
+
+    return jax.lax.map(one, points)

@@ -1,0 +1,231 @@
+"""From trajectories to named variables: the groups of a run, as they are stored and drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from flowsim import measures
+from flowsim import plane as planes
+from flowsim.arrays import Array
+from flowsim.descending import DescentTrajectory
+from flowsim.losses import CrossEntropy, Logistic, Loss
+from flowsim.problem import Problem
+from flowsim.results import Group, Variable
+from flowsim.theory.modes import ExactModes
+from flowsim.trajectory import Trajectory
+
+TIME = "time t of the flow"
+END_TO_END = "end-to-end matrix W"
+SIGMA = "singular values of W"
+
+
+def _named(dims: Sequence[str], values: np.ndarray, long_name: str) -> Variable:
+    return Variable(tuple(dims), np.asarray(values), {"long_name": long_name})
+
+
+def flow(
+    trajectory: Trajectory, problem: Problem, held_out: Loss | None, keep: np.ndarray
+) -> Group:
+    """Return the group of a space: times, loss, W and its measures."""
+    at = ("time",)
+    group = {
+        "time": _named(at, trajectory.times, TIME),
+        "loss": _named(at, trajectory.loss, "loss ℓ(W)"),
+        "error_estimate": _named(
+            at, trajectory.error_estimate, "estimated Frobenius error of the end-to-end matrix"
+        ),
+        **_of_singular_values(at, trajectory.singular_values),
+        **_to_target(at, trajectory.distance_to_target, problem),
+    }
+    if trajectory.imbalance is not None:
+        group["imbalance"] = _named((*at, "pair"), trajectory.imbalance, IMBALANCE)
+    if held_out is not None:
+        group |= _held_out(at, held_out, trajectory.end_to_end)
+    for j, history in enumerate(trajectory.layers or (), start=1):
+        group[f"layer_{j}"] = _named((*at, f"unit_{j}", f"unit_{j - 1}"), history, f"layer W_{j}")
+    return group | _matrices(trajectory, keep)
+
+
+IMBALANCE = "imbalance ‖W_{j+1}ᵀW_{j+1} − W_jW_jᵀ‖_F of neighbouring layers"
+
+
+def _matrices(trajectory: Trajectory, keep: np.ndarray) -> dict[str, Variable]:
+    """Return W at the times asked for, on the time axis itself where that is all of them."""
+    last = trajectory.times.size - 1
+    wanted = np.array([keep[i] or i == last for i in trajectory.kept], dtype=bool)
+    W = trajectory.end_to_end[wanted]
+    if keep.all():
+        return {"end_to_end": _named(("time", "output", "input"), W, END_TO_END)}
+    times = trajectory.times[trajectory.kept[wanted]]
+    return {
+        "saved_time": _named(("saved_time",), times, "times at which W is saved"),
+        "end_to_end": _named(("saved_time", "output", "input"), W, END_TO_END),
+    }
+
+
+def descent(
+    trajectory: DescentTrajectory, problem: Problem, held_out: Loss | None, keep: np.ndarray
+) -> Group:
+    """Return the group of gradient descent, over step sizes and samples."""
+    at = ("step_size", "sample")
+    group = {
+        "step_size": _named(("step_size",), trajectory.step_sizes, "step size η"),
+        "iteration": _named(at, trajectory.iteration, "iteration k = round(t/η)"),
+        "time": _named(at, trajectory.times, "time t = kη"),
+        "loss": _named(at, trajectory.loss, "loss ℓ(W)"),
+        **_of_singular_values(at, trajectory.singular_values),
+        **_to_target(at, trajectory.distance_to_target, problem),
+        "imbalance": _named((*at, "pair"), trajectory.imbalance, IMBALANCE),
+        "outcome": _named(
+            ("step_size",), np.array(trajectory.outcome, dtype=object), "how descent ended"
+        ),
+    }
+    if held_out is not None:
+        group |= _held_out(at, held_out, trajectory.end_to_end)
+    if keep.all():
+        return group | {
+            "end_to_end": _named((*at, "output", "input"), trajectory.end_to_end, END_TO_END)
+        }
+    kept = keep[trajectory.kept]
+    return group | {
+        "saved_sample": _named(
+            ("saved_sample",), trajectory.kept[kept], "samples at which W is saved"
+        ),
+        "end_to_end": _named(
+            ("step_size", "saved_sample", "output", "input"),
+            trajectory.end_to_end[:, kept],
+            END_TO_END,
+        ),
+    }
+
+
+def comparison(
+    flows: Mapping[str, Trajectory],
+    descent: DescentTrajectory | None,
+    exact: ExactModes | None,
+) -> Group:
+    """Return the Frobenius distances between what was run, and to the closed form."""
+    group: dict[str, Variable] = {}
+    if {"layers", "end_to_end"} <= flows.keys():
+        layers, reduced = flows["layers"], flows["end_to_end"]
+        times, i, k = np.intersect1d(
+            layers.times[layers.kept], reduced.times[reduced.kept], return_indices=True
+        )
+        gap = measures.distance(layers.end_to_end[i], reduced.end_to_end[k])
+        group["time"] = _named(("time",), times, TIME)
+        group["end_to_end_vs_layers"] = _named(
+            ("time",), gap, "‖W_end-to-end − W_layers‖_F between the two flows"
+        )
+    if descent is not None:
+        group["step_size"] = _named(("step_size",), descent.step_sizes, "step size η")
+        group["descent_vs_flow"] = _named(
+            ("step_size", "sample"), descent.vs_flow, "‖W_descent − W_flow‖_F at t = kη"
+        )
+    if exact is not None:
+        for space, trajectory in flows.items():
+            group |= _against_exact(space, trajectory, exact)
+    return group
+
+
+def _against_exact(space: str, trajectory: Trajectory, exact: ExactModes) -> dict[str, Variable]:
+    axis, times = f"{space}_time", trajectory.times[trajectory.kept]
+    gap = measures.distance(trajectory.end_to_end, exact.end_to_end(times))
+    return {
+        axis: _named((axis,), times, TIME),
+        f"{space}_vs_exact": _named((axis,), gap, "‖W − W_exact‖_F, distance to the closed form"),
+    }
+
+
+def exact(solution: ExactModes, problem: Problem, times: np.ndarray) -> Group:
+    """Return the closed form at the saved times."""
+    W = solution.end_to_end(times)
+    sigma = -np.sort(-np.abs(solution.strengths(times)), axis=1)
+    singular_values = Variable(
+        ("time", "mode"), sigma, {"long_name": SIGMA, "source": solution.source}
+    )
+    return {
+        "time": _named(("time",), times, TIME),
+        "singular_values": singular_values,
+        "loss": _named(("time",), _values(problem.loss, W), "loss ℓ(W)"),
+        "end_to_end": _named(("time", "output", "input"), W, END_TO_END),
+    }
+
+
+def plane(
+    entries: Sequence[tuple[int, int]] | None,
+    problem: Problem,
+    flows: Mapping[str, Trajectory],
+    descent: DescentTrajectory | None,
+) -> Group:
+    """Return the paths in a plane and the loss over it; empty where W is a single number."""
+    reference = flows.get("layers", next(iter(flows.values())))
+    path = reference.end_to_end
+    chosen = planes.entries_plane(path, entries) if entries else planes.principal_plane(path)
+    if chosen is None:
+        return {}
+    paths = {space: chosen.coordinates(trajectory.end_to_end) for space, trajectory in flows.items()}
+    u, v = planes.grid(list(paths.values()), problem.loss, path.shape[1])
+    group = {
+        "u": _named(("u",), u, chosen.labels[0]),
+        "v": _named(("v",), v, chosen.labels[1]),
+        "loss": _named(("v", "u"), chosen.loss(problem.loss, u, v), "loss ℓ over the plane"),
+    }
+    for space, coordinates in paths.items():
+        axis, trajectory = f"{space}_time", flows[space]
+        group[axis] = _named((axis,), trajectory.times[trajectory.kept], TIME)
+        group[space] = _named((axis, "axis"), coordinates, f"path of the {space} flow")
+    if descent is not None:
+        group["step_size"] = _named(("step_size",), descent.step_sizes, "step size η")
+        group["descent"] = _named(
+            ("step_size", "sample", "axis"),
+            chosen.coordinates(descent.end_to_end),
+            "path of descent",
+        )
+    return group
+
+
+def _of_singular_values(at: tuple[str, ...], sigma: np.ndarray) -> dict[str, Variable]:
+    return {
+        "singular_values": _named((*at, "mode"), sigma, SIGMA),
+        "effective_rank": _named(at, measures.effective_rank(sigma), "effective rank of W"),
+        "nuclear_norm": _named(at, measures.nuclear_norm(sigma), "nuclear norm ‖W‖_*"),
+    }
+
+
+def _to_target(at: tuple[str, ...], distance: np.ndarray, problem: Problem) -> dict[str, Variable]:
+    if problem.loss.target is None:
+        return {}
+    return {"distance_to_target": _named(at, distance, "distance to the target ‖W − Φ‖_F")}
+
+
+def _held_out(at: tuple[str, ...], loss: Loss, W: np.ndarray) -> dict[str, Variable]:
+    group = {"held_out_loss": _named(at, _values(loss, W), "loss on held-out samples")}
+    if isinstance(loss, CrossEntropy | Logistic):
+        accuracy = _accuracy(loss, W)
+        group["held_out_accuracy"] = _named(at, accuracy, "accuracy on held-out samples")
+    return group
+
+
+def _accuracy(loss: CrossEntropy | Logistic, W: np.ndarray) -> np.ndarray:
+    """Return the share of samples put in their class, nan where W is not finite."""
+    scores = np.asarray(W) @ np.asarray(loss.X)
+    if isinstance(loss, Logistic):
+        right = np.sign(scores[..., 0, :]) == np.asarray(loss.y)[0]
+    else:
+        right = scores.argmax(axis=-2) == np.asarray(loss.classes)
+    return np.where(np.isfinite(W).all(axis=(-2, -1)), right.mean(axis=-1), np.nan)
+
+
+def _values(loss: Loss, W: np.ndarray) -> np.ndarray:
+    """Return ℓ of each matrix along the leading axes."""
+    flat = W.reshape(-1, *W.shape[-2:])
+    return np.asarray(_loss_of_each(loss, flat)).reshape(W.shape[:-2])
+
+
+@eqx.filter_jit
+def _loss_of_each(loss: Loss, matrices: Array) -> Array:
+    return jax.lax.map(loss.value, matrices)

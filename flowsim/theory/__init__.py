@@ -1,0 +1,1 @@
+"""What the theorems say: exact solutions and where they hold."""

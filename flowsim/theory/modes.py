@@ -1,0 +1,122 @@
+"""Exact modes: where gradient flow decouples into one scalar equation a singular value.
+
+For ℓ = ½‖W - Φ‖² from balanced layers whose product is aligned with Φ, every mode obeys
+ṡ = N s^{2-2/N} (φ - s) on its own (Saxe, McClelland & Ganguli 2014; Arora, Cohen, Hu & Luo 2019).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import hyp2f1
+
+from flowsim import network
+from flowsim.losses import Squared
+from flowsim.problem import Problem
+
+ALIGNED = 1e-12
+"""Largest off-diagonal part of W in Φ's singular basis, relative to W, that counts as none."""
+
+
+@dataclass(frozen=True, eq=False)
+class ExactModes:
+    """W(t) = U diag(s(t)) Vᵀ with U, V the singular vectors of Φ = U diag(φ) Vᵀ."""
+
+    U: np.ndarray
+    Vt: np.ndarray
+    phi: np.ndarray
+    start: np.ndarray
+    depth: int
+
+    source = "Saxe, McClelland & Ganguli 2014; Arora, Cohen, Hu & Luo 2019, Theorem 3"
+
+    def strengths(self, times: np.ndarray) -> np.ndarray:
+        """Return s_r(t), shape (time, mode), in the order of Φ's singular values."""
+        columns = [
+            mode(times, s, phi, self.depth)
+            for s, phi in zip(self.start, self.phi, strict=True)
+        ]
+        return np.stack(columns, axis=1)
+
+    def end_to_end(self, times: np.ndarray) -> np.ndarray:
+        """Return W(t), shape (time, d_N, d_0)."""
+        return np.einsum("or,tr,ri->toi", self.U, self.strengths(times), self.Vt)
+
+
+def exact_modes(problem: Problem) -> ExactModes | None:
+    """Return the exact solution of a problem, or None where it does not decouple.
+
+    It does for the squared loss, no weight decay, a balanced start (any start at N = 1), and a W(0)
+    that is diagonal in Φ's singular basis with entries of one sign per mode (≥ 0).
+    """
+    if not isinstance(problem.loss, Squared) or problem.weight_decay:
+        return None
+    if not network.is_balanced(problem.layers, tolerance=ALIGNED):
+        return None
+    Phi, W = np.asarray(problem.loss.Phi), np.asarray(problem.start)
+    U, phi, Vt = np.linalg.svd(Phi, full_matrices=False)
+    inner = U.T @ W @ Vt.T
+    start = np.diag(inner).copy()
+    rest = np.linalg.norm(W - (U * start) @ Vt)
+    if rest > ALIGNED * np.linalg.norm(W) or (start < -ALIGNED * np.abs(start).max()).any():
+        return None
+    return ExactModes(U, Vt, phi, np.maximum(start, 0.0), problem.depth)
+
+
+def mode(times: np.ndarray, s_0: float, phi: float, depth: int) -> np.ndarray:
+    """Return the solution of ṡ = N s^{2-2/N}(φ - s), s(0) = s_0 ≥ 0, φ ≥ 0, at `times`.
+
+    N = 1: s = φ + (s_0 - φ) e^{-t}. N = 2: s = s_0 φ / (s_0 + (φ - s_0) e^{-2φt}) (Saxe et al.
+    2014, eq. 8). N ≥ 3 inverts t = [F(s) - F(s_0)]/N, F an antiderivative of s^{2/N-2}/(φ - s).
+    """
+    if depth == 1:
+        return phi + (s_0 - phi) * np.exp(-times)
+    if s_0 == 0 or s_0 == phi:
+        return np.full(times.shape, s_0)
+    if phi == 0:
+        power = 2 - 2 / depth
+        return (s_0**-power + depth * power * times) ** (-1 / power)
+    if depth == 2:
+        return s_0 * phi / (s_0 + (phi - s_0) * np.exp(-2 * phi * times))
+    return np.array([_invert(t, s_0, phi, depth) for t in times])
+
+
+def _invert(t: float, s_0: float, phi: float, depth: int) -> float:
+    """Solve t = [F(s) - F(s_0)]/N for s between s_0 and φ.
+
+    The unknown is the logit-like x = log|s/(φ - s)|, in which both ends are resolved.
+    """
+    if t == 0:
+        return s_0
+    sign = 1.0 if s_0 < phi else -1.0
+    at = lambda x: phi / (1 + sign * np.exp(-x))  # noqa: E731
+    x_0 = np.log(s_0 / abs(phi - s_0))
+    excess = lambda x: _elapsed(s_0, at(x), phi, depth) - t  # noqa: E731
+    step = 1.0
+    while excess(x_0 + step) < 0 and step < 1e3:
+        step *= 2
+    upper = x_0 + step
+    return float(at(brentq(excess, x_0, upper, xtol=1e-15, rtol=1e-15)))
+
+
+def _elapsed(s_0: float, s: float, phi: float, depth: int) -> float:
+    """Return the time from s_0 to s."""
+    a = 2 - 2 / depth
+    F = _above if s_0 > phi else _below
+    return float((F(s / phi, a) - F(s_0 / phi, a)) * phi**-a / depth)
+
+
+def _below(x: float, a: float) -> float:
+    """Return an antiderivative of x^{-a}/(1 - x) on 0 < x < 1, a ≠ 1."""
+    if x >= 1:
+        return np.inf
+    return float(x ** (1 - a) / (1 - a) * hyp2f1(1, 1 - a, 2 - a, x))
+
+
+def _above(x: float, a: float) -> float:
+    """Return an antiderivative of x^{-a}/(1 - x) on x > 1: Σ_k of the series in 1/x."""
+    if x <= 1:
+        return np.inf
+    return float(x**-a / a * hyp2f1(1, a, 1 + a, 1 / x))

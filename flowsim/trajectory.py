@@ -1,0 +1,149 @@
+"""What came out of solving a problem: states at the wanted times, statistics, and a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+import numpy as np
+
+from flowsim import cards
+
+
+class Verdict(Enum):
+    """How an integration ended; the value says what it means and what to do about it."""
+
+    REACHED_HORIZON = "the flow was followed to its horizon"
+    STOPPED_AT_LOSS = "the flow reached the loss at which it was to stop"
+    AT_REST = (
+        "the start is an exact equilibrium of the flow with a non-zero loss gradient, a saddle: "
+        "nothing moves, ever; start from anything else"
+    )
+    BUDGET_EXHAUSTED = (
+        "max_steps was used up before the horizon: allow more steps, loosen rtol, "
+        "or shorten the horizon"
+    )
+    STIFF = (
+        "max_steps was used up while stability, not accuracy, limited the step: "
+        'the flow is stiff; take flow.method = "kvaerno5" for a small network'
+    )
+    BLOW_UP = (
+        "the solution grows without bound near this time; nothing past it was kept; "
+        "shorten the horizon, or take a loss that is bounded below"
+    )
+    TOLERANCE_TOO_TIGHT = (
+        "no step is small enough to meet the tolerance in float64: loosen rtol, or raise atol"
+    )
+    INTERRUPTED = "the run was interrupted; what was reached is kept"
+
+    @property
+    def outcome(self) -> str:
+        """Return "completed", "failed" or "interrupted"."""
+        if self in (Verdict.REACHED_HORIZON, Verdict.STOPPED_AT_LOSS, Verdict.AT_REST):
+            return "completed"
+        return "interrupted" if self is Verdict.INTERRUPTED else "failed"
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What an integration cost: steps, and seconds of wall time."""
+
+    accepted: int = 0
+    rejected: int = 0
+    integration: float = 0.0
+    compile: float = 0.0
+    error_estimate: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """The solution of a flow at the wanted times.
+
+    Attributes
+    ----------
+    space
+        `"layers"` or `"end_to_end"`.
+    times
+        The saved times, strictly increasing from 0; fewer than asked for after a stop or failure.
+    loss, singular_values, distance_to_target, imbalance
+        ℓ(W) of shape (time,); σ of shape (time, mode), descending; ‖W - Φ‖_F, nan without a
+        target Φ; and, in layer space, ‖W_{j+1}ᵀW_{j+1} - W_jW_jᵀ‖_F of shape (time, pair).
+    kept, end_to_end
+        Indices into `times` at which W was kept, and those W, shape (kept, d_N, d_0).
+    layers
+        W_1, …, W_N over time where asked for, each of shape (time, d_j, d_{j-1}).
+    between
+        W at further times that were asked for: a pair (times, matrices).
+    error_estimate
+        Estimated Frobenius error of W at each saved time; nan where there is none.
+    methods
+        The methods used, each with the time from which it was.
+
+    """
+
+    space: str
+    times: np.ndarray
+    loss: np.ndarray
+    singular_values: np.ndarray
+    distance_to_target: np.ndarray
+    kept: np.ndarray
+    end_to_end: np.ndarray
+    between: tuple[np.ndarray, np.ndarray]
+    verdict: Verdict
+    stopped_at: float
+    methods: tuple[tuple[str, float], ...]
+    rtol: float
+    imbalance: np.ndarray | None = None
+    layers: tuple[np.ndarray, ...] | None = None
+    error_estimate: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    statistics: Statistics = Statistics()
+
+    def with_error_estimate(self, estimate: np.ndarray, seconds: float) -> Trajectory:
+        """Return the same trajectory with its error estimate at every saved time."""
+        return replace(
+            self,
+            error_estimate=estimate,
+            statistics=replace(self.statistics, error_estimate=seconds),
+        )
+
+    def thinned(self, keep: np.ndarray) -> Trajectory:
+        """Return the same trajectory with W only where `keep` says, and at its last time."""
+        last = self.times.size - 1
+        wanted = np.array([i == last or (i < keep.size and keep[i]) for i in self.kept], dtype=bool)
+        return replace(self, kept=self.kept[wanted], end_to_end=self.end_to_end[wanted])
+
+    @property
+    def largest_error(self) -> float:
+        """Return the largest estimated Frobenius error of W; nan where there is no estimate."""
+        known = self.error_estimate[~np.isnan(self.error_estimate)]
+        return float(known.max()) if known.size else float("nan")
+
+    @property
+    def method(self) -> str:
+        """Return the method, or the methods in turn: "tsit5, then kvaerno5 from t = 3.1"."""
+        first, *later = self.methods
+        return ", then ".join([first[0], *(f"{name} from t = {t:.4g}" for name, t in later)])
+
+    def matrices(self) -> dict[float, np.ndarray]:
+        """Return every W that is known, by its time."""
+        known = zip(self.times[self.kept].tolist(), self.end_to_end, strict=True)
+        return dict(zip(self.between[0].tolist(), self.between[1], strict=True)) | dict(known)
+
+    def _rows(self) -> Mapping[str, str]:
+        steps = self.statistics
+        return {
+            "verdict": f"{self.verdict.name.lower()} (t = {self.stopped_at:.6g})",
+            "method": f"{self.method}, rtol = {self.rtol:g}",
+            "steps": f"{steps.accepted} accepted, {steps.rejected} rejected",
+            "saved": f"{len(self.times)} times, W of shape {self.end_to_end.shape[1:]}",
+            "final loss": f"{self.loss[-1]:.6g}",
+            "error estimate": f"{self.largest_error:.2g}",
+            "seconds": f"{steps.integration:.2f}, and {steps.compile:.2f} to compile",
+        }
+
+    def __repr__(self) -> str:
+        return cards.as_text(f"Trajectory in {self.space} space", self._rows())
+
+    def _repr_html_(self) -> str:
+        return cards.as_html(f"Trajectory in {self.space} space", self._rows())
