@@ -27,7 +27,7 @@ def check(scenario: Scenario, run: Run) -> list[dict[str, Any]]:
     `max`, `min` and `mean` go over all entries, nan (no value there) left out; `first` and `last`
     take that time and must then hold for every entry left, the reported value being the worst.
     `below_quantity` and `above_quantity` are picked and reduced like the quantity itself.
-    A quantity that the run does not have, because a flow failed early, makes its claim fail.
+    A quantity that the run does not have, or not at the time picked, makes its claim fail.
     """
     return [_checked(claim, run) for claim in scenario.claims]
 
@@ -76,17 +76,15 @@ def _picks(claim: Any) -> list[tuple[str, float]]:
 
 
 def _picked(variable: Variable, dim: str, wanted: float, run: Run, group: str) -> Variable:
-    if dim not in variable.dims:
+    """Return the variable at one index of a dimension; a time or step size is the nearest one."""
+    name = dim if dim != "time" else next(d for d in variable.dims if d in ALONG_TIME)
+    if name not in variable.dims:
         raise KeyError(dim)
-    axis = variable.dims.index(dim)
-    index = wanted
-    if dim == "step_size":
-        matches = np.flatnonzero(np.isclose(run[f"{group}.step_size"], wanted, rtol=1e-12))
-        if matches.size == 0:
-            raise KeyError(dim)
-        index = matches[0]
-    left = tuple(d for d in variable.dims if d != dim)
-    return Variable(left, np.take(variable.values, int(index), axis=axis), variable.attributes)
+    axis, index = variable.dims.index(name), int(wanted)
+    if dim in ("time", "step_size"):
+        index = int(np.argmin(np.abs(run[f"{group}.{name}"] - wanted)))
+    left = tuple(d for d in variable.dims if d != name)
+    return Variable(left, np.take(variable.values, index, axis=axis), variable.attributes)
 
 
 def _sentence(claim: Any) -> str:

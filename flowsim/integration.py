@@ -40,7 +40,7 @@ LARGEST_WINDOW = 64
 DECISION_STEPS = 1_000
 MANY_STEPS = 5_000
 SMALL_STATE = 400
-WORTHWHILE = 10.0
+WORTHWHILE = 2.0
 
 POLE = 1e-6
 """A solution that would double within this share of the time so far is at a pole."""

@@ -57,6 +57,7 @@ def exact_modes(problem: Problem) -> ExactModes | None:
         return None
     Phi, W = np.asarray(problem.loss.Phi), np.asarray(problem.start)
     U, phi, Vt = np.linalg.svd(Phi, full_matrices=False)
+    phi = np.where(phi > np.finfo(float).eps * max(Phi.shape) * phi[0], phi, 0.0)
     inner = U.T @ W @ Vt.T
     start = np.diag(inner).copy()
     rest = np.linalg.norm(W - (U * start) @ Vt)
@@ -79,26 +80,32 @@ def mode(times: np.ndarray, s_0: float, phi: float, depth: int) -> np.ndarray:
         power = 2 - 2 / depth
         return (s_0**-power + depth * power * times) ** (-1 / power)
     if depth == 2:
-        return s_0 * phi / (s_0 + (phi - s_0) * np.exp(-2 * phi * times))
+        x = -2 * phi * times
+        return s_0 / (np.exp(x) - s_0 * np.expm1(x) / phi)
     return np.array([_invert(t, s_0, phi, depth) for t in times])
 
 
 def _invert(t: float, s_0: float, phi: float, depth: int) -> float:
     """Solve t = [F(s) - F(s_0)]/N for s between s_0 and φ.
 
-    The unknown is the logit-like x = log|s/(φ - s)|, in which both ends are resolved.
+    The unknown is x = log(s/(φ - s)) from below, x = -log(s/φ - 1) from above: both ends of the
+    way from s_0 to φ are resolved, and the time grows with x.
     """
     if t == 0:
         return s_0
-    sign = 1.0 if s_0 < phi else -1.0
-    at = lambda x: phi / (1 + sign * np.exp(-x))  # noqa: E731
-    x_0 = np.log(s_0 / abs(phi - s_0))
-    excess = lambda x: _elapsed(s_0, at(x), phi, depth) - t  # noqa: E731
+    below = s_0 < phi
+    x_0 = np.log(s_0 / (phi - s_0)) if below else -np.log(s_0 / phi - 1)
+
+    def at(x: float) -> float:
+        return float(phi / (1 + np.exp(-x)) if below else phi * (1 + np.exp(-x)))
+
+    def excess(x: float) -> float:
+        return _elapsed(s_0, at(x), phi, depth) - t
+
     step = 1.0
     while excess(x_0 + step) < 0 and step < 1e3:
         step *= 2
-    upper = x_0 + step
-    return float(at(brentq(excess, x_0, upper, xtol=1e-15, rtol=1e-15)))
+    return at(brentq(excess, x_0, x_0 + step, xtol=1e-15, rtol=1e-15))
 
 
 def _elapsed(s_0: float, s: float, phi: float, depth: int) -> float:

@@ -1,0 +1,35 @@
+"""What goes wrong between a run and the disk, said in sentences."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class ArchiveError(Exception):
+    """A run cannot be written or read; the text is a sentence for the user."""
+
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full; free some space or choose another disk with -o",
+    errno.EDQUOT: "the disk quota is used up; free some space or choose another disk with -o",
+    errno.EFBIG: "the file would be larger than this system allows",
+    errno.EACCES: "permission is denied; choose a folder of your own with -o",
+    errno.EPERM: "permission is denied; choose a folder of your own with -o",
+    errno.EROFS: "the disk is read-only; choose another with -o",
+    errno.ENAMETOOLONG: "the name is too long; choose a shorter one with -o",
+    errno.ENOTDIR: "a part of the path is a file, not a folder",
+    errno.ELOOP: "a part of the path is a symbolic link where a file or folder was expected",
+}
+
+
+@contextmanager
+def sentences(intent: str) -> Iterator[None]:
+    """Turn an `OSError` of the block into `ArchiveError`, beginning with what was intended."""
+    try:
+        yield
+    except OSError as error:
+        reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
+        where = f" ({str(error.filename)!r})" if error.filename else ""
+        raise ArchiveError(f"{intent}{where}: {reason}.") from error

@@ -1,0 +1,53 @@
+"""The commands by name; each lies in its own module, imported when it is called."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import cast
+
+import click
+
+_COMMANDS = {
+    "list": "listing",
+    "show": "show",
+    "run": "run",
+    "plot": "plot",
+    "schema": "schema",
+}
+
+
+class _Lazy(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        module = import_module(f"flowsim.cli.{_COMMANDS[cmd_name]}")
+        return cast(click.Command, module.command)
+
+
+def _version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from flowsim import __version__
+        from flowsim.cli.terminal import say
+
+        say(f"flowsim {__version__}")
+        context.exit()
+
+
+@click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_version,
+    help="Show the version and exit.",
+)
+def flowsim() -> None:
+    """See how deep linear networks learn.
+
+    Gradient flow, its end-to-end reduction and gradient descent from the same start.
+    `flowsim list` shows the named scenarios, `flowsim run NAME` simulates one.
+    """

@@ -1,0 +1,24 @@
+"""`flowsim list`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from flowsim import catalog
+from flowsim.cli.terminal import printable, say
+
+
+@click.command("list")
+@click.option("--json", "as_json", is_flag=True, help='As JSON: [{"name", "title"}, …].')
+def command(as_json: bool) -> None:
+    """List the named scenarios."""
+    titles = catalog.titles()
+    if as_json:
+        rows = [{"name": name, "title": title} for name, title in titles.items()]
+        say(json.dumps(rows, indent=2))
+        return
+    width = max(map(len, titles), default=0)
+    for name, title in titles.items():
+        say(f"{name:<{width}}  {printable(title)}")

@@ -1,0 +1,93 @@
+"""How far a simulation is: a bar on a terminal, a few plain lines in a log."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from flowsim.cli.terminal import printable, tell
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+Report = Callable[[str, float], None]
+"""Takes what is being done and the fraction of it that is done."""
+
+_FORMAT = "{desc} {percentage:3.0f} % |{bar}| {elapsed}, {remaining} left"
+
+
+@contextmanager
+def shown() -> Iterator[Report]:
+    """Show the progress reported within the block, on standard error."""
+    if not sys.stderr.isatty():
+        yield Lines(tell)
+        return
+    bars = _Bars()
+    try:
+        yield bars
+    finally:
+        bars.close()
+
+
+class Lines:
+    """A line at the start of each task and every few seconds after, never more than one a second.
+
+    Parameters
+    ----------
+    write : takes a line.
+    clock : seconds since any moment.
+
+    """
+
+    def __init__(
+        self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._write = write
+        self._clock = clock
+        self._last: tuple[str, float] | None = None
+
+    def __call__(self, label: str, fraction: float) -> None:
+        """Say that this fraction of what `label` names is done."""
+        now = self._clock()
+        if self._last is not None:
+            pause = 1.0 if label != self._last[0] else 10.0
+            if now - self._last[1] < pause:
+                return
+        self._last = (label, now)
+        self._write(f"{label}: {fraction:.0%}")
+
+
+class _Bars:
+    """One bar at a time, that of the task reported last."""
+
+    def __init__(self) -> None:
+        self._bar: tuple[str, tqdm[Any]] | None = None
+
+    def __call__(self, label: str, fraction: float) -> None:
+        bar = self._at(label)
+        bar.update(max(0.0, min(fraction, 1.0) - bar.n))
+
+    def _at(self, label: str) -> tqdm[Any]:
+        from tqdm import tqdm
+
+        if self._bar is None or self._bar[0] != label:
+            self.close()
+            bar: tqdm[Any] = tqdm(
+                total=1.0,
+                desc=printable(label),
+                disable=None,
+                leave=False,
+                ncols=shutil.get_terminal_size().columns,
+                bar_format=_FORMAT,
+            )
+            self._bar = (label, bar)
+        return self._bar[1]
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar[1].close()
+            self._bar = None

@@ -1,0 +1,17 @@
+"""`flowsim schema`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from flowsim.cli.terminal import say
+
+
+@click.command("schema")
+def command() -> None:
+    """Print the JSON Schema of scenario files, for editors."""
+    from flowsim.scenario import json_schema
+
+    say(json.dumps(json_schema(), indent=2))

@@ -1,0 +1,134 @@
+"""The tables of a scenario file that say what is saved, varied and claimed, one model each."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, PlainValidator, WithJsonSchema
+
+from flowsim.scenario.errors import found
+from flowsim.scenario.forms import STRICT, Listed
+from flowsim.scenario.sections import Positive
+
+Index = Annotated[int, Field(ge=0)]
+
+
+def _saved(value: object) -> object:
+    """Accept all, last or a stride."""
+    if value in ("all", "last") or (type(value) is int and value >= 1):
+        return value
+    raise ValueError(f'is {found(value)}; write "all", "last" or a stride such as 10')
+
+
+Saved = Annotated[
+    Literal["all", "last"] | int,
+    PlainValidator(_saved),
+    WithJsonSchema({"anyOf": [{"enum": ["all", "last"]}, {"type": "integer", "minimum": 1}]}),
+]
+Entry = Annotated[tuple[Index, Index], Listed]
+
+
+FigureName = Literal[
+    "singular_values",
+    "loss",
+    "descent_distance",
+    "gap",
+    "imbalance",
+    "plane",
+    "effective_rank",
+    "end_to_end_entries",
+]
+
+
+class Output(BaseModel):
+    """What is saved and drawn."""
+
+    model_config = STRICT
+
+    layers: bool = Field(False, description="Also save W_1 … W_N over time.", examples=[True])
+    end_to_end: Saved = Field(
+        "all",
+        description="At which saved times W is kept: all, last or a stride.",
+        examples=["last"],
+    )
+    figure: FigureName | None = Field(
+        None,
+        description="The figure that leads; the first that fits if left out.",
+        examples=["singular_values"],
+    )
+    plane: Annotated[tuple[Entry, Entry], Listed] | None = Field(
+        None,
+        description="Two entries (output, input) of W that span the plane of the path's figure; "
+        "the path's principal directions if left out.",
+        examples=[[[0, 0], [1, 1]]],
+    )
+
+
+class Variant(BaseModel):
+    """The scenario with some keys replaced."""
+
+    model_config = STRICT
+
+    name: str = Field(
+        pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        max_length=100,
+        description="A name of letters, digits, dots, dashes and underscores.",
+        examples=["depth-2"],
+    )
+    set: dict[str, Any] = Field(
+        description="Dotted keys and the values that replace the scenario's; "
+        "a table replaces the whole table.",
+        examples=[{"network.widths": [6, 6, 6]}],
+    )
+
+
+class At(BaseModel):
+    """Which entry of a variable a claim speaks of."""
+
+    model_config = STRICT
+
+    step_size: Positive | None = Field(
+        None, description="One of descent.step_sizes.", examples=[0.1]
+    )
+    sample: Index | None = Field(None, description="The saved time, from 0.", examples=[0])
+    mode: Index | None = Field(
+        None, description="The singular value, from 0, largest first.", examples=[0]
+    )
+    output: Index | None = Field(None, description="The row of W, from 0.", examples=[0])
+    input: Index | None = Field(None, description="The column of W, from 0.", examples=[0])
+    pair: Index | None = Field(
+        None, description="The pair of neighbouring layers, from 0.", examples=[0]
+    )
+
+
+class Claim(BaseModel):
+    """What the scenario shows: a number drawn from a variable, and what it is compared with."""
+
+    model_config = STRICT
+
+    quantity: str = Field(
+        description="A variable of the run, group.variable; with variants variant/group.variable.",
+        examples=["comparison.end_to_end_vs_layers"],
+    )
+    reduce: Literal["max", "min", "last", "first", "mean"] = Field(
+        "max", description="How the variable becomes one number.", examples=["last"]
+    )
+    at: At | None = Field(
+        None,
+        description="Which entry to take before reducing.",
+        examples=[{"step_size": 0.1}],
+    )
+    below: float | None = Field(None, description="It is below this number.", examples=[1e-6])
+    above: float | None = Field(None, description="It is above this number.", examples=[0.5])
+    equals: float | None = Field(
+        None, description="It equals this number, give or take `within`.", examples=[1.0]
+    )
+    within: Positive | None = Field(
+        None, description="How far `equals` may be missed.", examples=[1e-3]
+    )
+    below_quantity: str | None = Field(
+        None, description="It is below this variable, reduced alike.", examples=["layers.loss"]
+    )
+    above_quantity: str | None = Field(
+        None, description="It is above this variable, reduced alike.", examples=["layers.loss"]
+    )

@@ -1,0 +1,180 @@
+"""Rules of `[[claims]]`: one comparison each, of variables that the run will have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from flowsim.scenario.checks.loss import WITH_TARGET
+from flowsim.scenario.errors import Mistake, listed, shown, wrong
+from flowsim.scenario.keys import nearest
+from flowsim.scenario.names import GROUPS, HELD_OUT, dimensions, layer_number
+from flowsim.scenario.partial import Unknown, known
+
+if TYPE_CHECKING:
+    from flowsim.scenario.asks import Claim
+    from flowsim.scenario.model import Scenario
+
+COMPARISONS = ("below", "above", "equals", "below_quantity", "above_quantity")
+OF_DESCENT = ("descent_vs_flow", "step_size", "descent")
+QUANTITIES = ("quantity", "below_quantity", "above_quantity")
+
+TIMES = ("time", "saved_time", "layers_time", "end_to_end_time")
+
+Runs = Mapping[str, "Scenario"]
+"""What will be run: the variants by name, or the scenario itself by the empty name."""
+
+
+def broken_claim(claim: Claim, runs: Runs) -> list[Mistake]:
+    """Return what is wrong with one claim about `runs`, with paths within the claim.
+
+    Where `runs` is empty it is not known what will be run, and only the claim itself is judged.
+    """
+    mistakes = list(_compares(claim))
+    if not runs:
+        return mistakes
+    for key in QUANTITIES:
+        with suppress(Unknown):
+            quantity = getattr(claim, key)
+            if quantity is not None:
+                lacks = [wrong(key, text) for text in _lacks(quantity, runs)]
+                mistakes += lacks or list(_picks(claim, quantity, runs))
+    return mistakes
+
+
+def _compares(claim: Claim) -> Iterator[Mistake]:
+    """Require one comparison, and `within` with `equals` alone."""
+    if not all(known(claim, key) for key in (*COMPARISONS, "within")):
+        return
+    made = [key for key in COMPARISONS if getattr(claim, key) is not None]
+    if not made:
+        yield Mistake((), f"compares with nothing; write one of {listed(COMPARISONS)}")
+    for key in made[1:]:
+        yield wrong(key, f"is one comparison too many beside {made[0]}; write a claim for each")
+    if claim.equals is not None and claim.within is None:
+        yield wrong("within", "is missing, and equals needs it; write within = 0.001")
+    if claim.within is not None and claim.equals is None:
+        yield wrong("within", "is not used without equals; remove it")
+
+
+def _lacks(quantity: str, runs: Runs) -> Iterator[str]:
+    """Yield why a path names no variable of numbers that the run will have."""
+    variant, _, inner = quantity.rpartition("/")
+    group, _, name = inner.partition(".")
+    if variant not in runs:
+        yield _wrong_variant(variant, inner, runs)
+    if group not in GROUPS:
+        near = nearest(group, GROUPS)
+        hint = f"did you mean {near}.{shown(name)}" if near else f"write one of {listed(GROUPS)}"
+        yield f'"{shown(quantity)}" names no group of a run; {hint}, as in group.variable'
+        return
+    try:
+        dimensions(group, name)
+    except KeyError:
+        near = nearest(name, GROUPS[group])
+        hint = f"did you mean {group}.{near}" if near else f"write one of {listed(GROUPS[group])}"
+        yield f'"{shown(quantity)}" names no variable of numbers of {group}; {hint}'
+        return
+    if variant in runs:
+        reason = _absent(group, name, runs[variant])
+        if reason:
+            yield f'"{shown(quantity)}" will not exist: {reason}'
+
+
+def _wrong_variant(variant: str, inner: str, runs: Runs) -> str:
+    if "" in runs:
+        return f'names variant "{shown(variant)}", but there are none; write {shown(inner)}'
+    if not variant:
+        return (
+            f"names no variant, and with variants the base is not run; "
+            f"write {next(iter(runs))}/{shown(inner)}"
+        )
+    near = nearest(variant, runs)
+    hint = f"did you mean {near}/{shown(inner)}" if near else f"there are {listed(runs)}"
+    return f'names an unknown variant "{shown(variant)}"; {hint}'
+
+
+def _absent(group: str, name: str, run: Scenario) -> str | None:
+    """Say why a run will not have a variable, with what to write to have it."""
+    missing = [space for space in _spaces_of(group, name) if space not in run.flow.spaces]
+    if missing:
+        return f"the flow is not solved there; add {listed(missing)} to flow.spaces"
+    if run.descent is None and (group == "descent" or name in OF_DESCENT):
+        return "there is no descent; write [descent] with step_sizes"
+    if layer_number(name) is not None:
+        return _layer_absent(name, run)
+    return _measure_absent(name, run)
+
+
+def _layer_absent(name: str, run: Scenario) -> str | None:
+    if not run.output.layers:
+        return "layers are not saved; write output.layers = true"
+    if (layer_number(name) or 0) > run.network.depth:
+        return f"the network has {run.network.depth} layers; write a lower number"
+    return None
+
+
+def _measure_absent(name: str, run: Scenario) -> str | None:
+    kind = run.loss.kind
+    if name == "distance_to_target" and kind not in WITH_TARGET:
+        return f'a loss of kind "{kind}" has no target; write another variable'
+    if name == "imbalance" and run.network.depth < 2:
+        return "a network of one layer has no pair of layers; write another variable"
+    if name in ("saved_time", "saved_sample") and run.output.end_to_end == "all":
+        return 'W is saved at all times; write output.end_to_end = "last" or a stride'
+    if name in HELD_OUT and (run.data is None or not run.data.held_out):
+        return "no samples are held out; write data.held_out = 0.2"
+    if name == "held_out_accuracy" and kind not in ("logistic", "cross_entropy"):
+        return f'a loss of kind "{kind}" has no classes; write held_out_loss'
+    return None
+
+
+def _spaces_of(group: str, name: str) -> tuple[str, ...]:
+    """Return the spaces that a flow must be solved in for a variable to exist."""
+    if group in ("layers", "end_to_end"):
+        return (group,)
+    if group == "comparison" and name in ("time", "end_to_end_vs_layers"):
+        return ("layers", "end_to_end")
+    if group in ("comparison", "plane"):
+        for space in ("layers", "end_to_end"):
+            if name in (space, f"{space}_time", f"{space}_vs_exact"):
+                return (space,)
+    return ()
+
+
+def _picks(claim: Claim, quantity: str, runs: Runs) -> Iterator[Mistake]:
+    """Require of `at` dimensions that a variable has, and entries that there are."""
+    if claim.at is None:
+        return
+    variant, _, inner = quantity.rpartition("/")
+    group, _, name = inner.partition(".")
+    run = runs[variant]
+    dims = dimensions(group, name, all_saved=run.output.end_to_end == "all")
+    for key, value in claim.at:
+        if value is None:
+            continue
+        if key == "time" and any(dim in TIMES for dim in dims):
+            if value > run.flow.horizon:
+                yield wrong("at.time", f"is {value}, but the flow ends at {run.flow.horizon}")
+        elif key not in dims:
+            text = f"is no dimension of {inner}, which has {listed(dims)}; remove it"
+            yield wrong(f"at.{key}", text)
+        elif reason := _outside(key, value, run):
+            yield wrong(f"at.{key}", f"is {value}, but {reason}")
+
+
+def _outside(key: str, value: float, run: Scenario) -> str | None:
+    """Say why there is no such entry along a dimension."""
+    if key == "step_size":
+        sizes = run.descent.step_sizes if run.descent else ()
+        return None if value in sizes else f"the step sizes are {listed(map(str, sizes))}"
+    rows, columns = run.network.shape
+    length = {
+        "output": rows,
+        "input": columns,
+        "mode": run.network.modes,
+        "pair": run.network.depth - 1,
+        "sample": run.flow.samples,
+    }[key]
+    return None if value < length else f"there are {length}, counted from 0; write a lower number"

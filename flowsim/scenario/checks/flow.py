@@ -1,0 +1,74 @@
+"""Rules of `[flow]`, `[descent]` and `[output]`: times that can be told apart, things there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from flowsim.scenario.errors import Mistake, wrong
+
+if TYPE_CHECKING:
+    from flowsim.scenario.model import Scenario
+
+
+def first_time_fits(scenario: Scenario) -> Iterator[Mistake]:
+    """Require that a first time is for log spacing, and lies before the horizon."""
+    first = scenario.flow.first_time
+    if first is None:
+        return
+    if scenario.flow.spacing != "log":
+        text = 'is not used by spacing = "linear"; remove it or write spacing = "log"'
+        yield wrong("flow.first_time", text)
+    elif first >= scenario.flow.horizon:
+        text = f"is {first}, but the horizon is {scenario.flow.horizon}; write an earlier time"
+        yield wrong("flow.first_time", text)
+
+
+def times_differ(scenario: Scenario) -> Iterator[Mistake]:
+    """Require saved times that are different numbers of float64."""
+    flow = scenario.flow
+    if flow.horizon / flow.samples < 1e-290 or flow.first_saved_time < 1e-290:
+        text = f"is {flow.horizon}, too small for saved times to differ; write a larger one"
+        yield wrong("flow.horizon", text)
+        return
+    first = flow.first_saved_time if flow.spacing == "log" else 0.0
+    if first < flow.horizon and (flow.horizon - first) / flow.samples < 1e-15 * flow.horizon:
+        text = f"is {flow.samples}, too many for saved times to differ; write less"
+        yield wrong("flow.samples", text)
+
+
+def descent_ends(scenario: Scenario) -> Iterator[Mistake]:
+    """Require iterations to the horizon that can be counted."""
+    if scenario.descent is None:
+        return
+    smallest = min(scenario.descent.step_sizes)
+    if scenario.flow.horizon / smallest > 2**53:
+        text = f"holds {smallest}, of which more than 2^53 make the horizon; write larger ones"
+        yield wrong("descent.step_sizes", text)
+
+
+def layers_exist(scenario: Scenario) -> Iterator[Mistake]:
+    """Require the layer flow where layers are to be saved."""
+    if scenario.output.layers and "layers" not in scenario.flow.spaces:
+        text = 'is not used without "layers" in flow.spaces; remove it, or add "layers" there'
+        yield wrong("output.layers", text)
+
+
+def plane_fits(scenario: Scenario) -> Iterator[Mistake]:
+    """Require that the entries that span the plane are two, and that W has them."""
+    plane = scenario.output.plane
+    if plane is None:
+        return
+    if plane[0] == plane[1]:
+        yield wrong("output.plane", "names one entry twice; write two different ones")
+    rows, columns = scenario.network.shape
+    for row, column in plane:
+        if row >= rows or column >= columns:
+            yield wrong(
+                "output.plane",
+                f"names entry [{row}, {column}], but W is {rows} × {columns}; "
+                f"write [output, input] of at most [{rows - 1}, {columns - 1}], counted from 0",
+            )
+
+
+RULES = (first_time_fits, times_differ, descent_ends, layers_exist, plane_fits)

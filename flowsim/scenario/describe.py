@@ -1,0 +1,114 @@
+"""What a scenario says of itself on its card."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flowsim.scenario.errors import shown
+from flowsim.scenario.forms import Count, FileRef, Fraction, IdentityMultiple, RankNorm, Spectrum
+
+if TYPE_CHECKING:
+    from flowsim.scenario.forms import Observed, Target
+    from flowsim.scenario.model import Scenario
+    from flowsim.scenario.sections import Data, Descent, Flow, Init, Loss, Network
+
+
+def title(scenario: Scenario) -> str:
+    """Return the card's heading."""
+    return f"Scenario: {shown(scenario.title, 200)}"
+
+
+def rows(scenario: Scenario) -> dict[str, str]:
+    """Return the card's rows."""
+    table = {"network": _network(scenario.network), "loss": _loss(scenario.loss)}
+    if scenario.data is not None:
+        table["data"] = _data(scenario.data)
+    table |= {"init": _init(scenario.init), "flow": _flow(scenario.flow)}
+    if scenario.descent is not None:
+        table["descent"] = _descent(scenario.descent)
+    if scenario.variant:
+        names = [variant.name for variant in scenario.variant]
+        more = [f"and {len(names) - 8} more"] if len(names) > 8 else []
+        table["variants"] = ", ".join(names[:8] + more)
+    if scenario.claims:
+        table["claims"] = str(len(scenario.claims))
+    return table
+
+
+def _network(network: Network) -> str:
+    widths = [str(width) for width in network.widths]
+    if len(widths) > 12:
+        widths = [*widths[:6], "…", *widths[-5:]]
+    return f"{' → '.join(widths)}, depth {network.depth}"
+
+
+def _loss(loss: Loss) -> str:
+    parts = [loss.kind.replace("_", "-")]
+    if loss.kind == "regression":
+        parts.append(f"p = {loss.power:g}")
+    if loss.target is not None:
+        parts.append(f"target {_target(loss.target)}")
+    if loss.observed is not None:
+        parts.append(f"observed {_observed(loss.observed)}")
+    if loss.measurements is not None:
+        parts.append(f"{loss.measurements} measurements")
+    return ", ".join(parts)
+
+
+def _target(target: Target) -> str:
+    match target:
+        case Spectrum():
+            values = [f"{value:g}" for value in target.spectrum]
+            return f"with singular values {', '.join(values[:6])}{', …' if len(values) > 6 else ''}"
+        case RankNorm():
+            return f"of rank {target.rank} and norm {target.norm:g}"
+        case IdentityMultiple():
+            return f"{target.identity:g} · I"
+        case FileRef():
+            return f"from {shown(target.file.name)}"
+        case _:
+            return f"{len(target)} × {len(target[0])} as written"
+
+
+def _observed(observed: Observed) -> str:
+    match observed:
+        case Count():
+            return f"{observed.count} entries"
+        case Fraction():
+            return f"{observed.fraction:.3g} of the entries"
+        case _:
+            return f"{sum(map(sum, observed))} entries as written"
+
+
+def _data(data: Data) -> str:
+    parts: list[str] = [data.dataset or "inputs and targets of its own"]
+    parts += [word for word in ("standardize", "whiten") if getattr(data, word)]
+    if data.samples is not None:
+        parts.append(f"{data.samples} samples")
+    if data.held_out:
+        parts.append(f"{data.held_out:g} held out")
+    return ", ".join(parts)
+
+
+def _init(init: Init) -> str:
+    parts = [init.kind.replace("_", "-")]
+    if init.scale is not None:
+        parts.append(f"scale {init.scale:g}")
+    if init.imbalance is not None:
+        parts.append(f"imbalance {init.imbalance:g}")
+    return ", ".join(parts)
+
+
+def _flow(flow: Flow) -> str:
+    decay = f", weight decay {flow.weight_decay:g}" if flow.weight_decay else ""
+    return (
+        f"{' and '.join(flow.spaces)} to time {flow.horizon:g}, {flow.samples} {flow.spacing} "
+        f"times, {flow.method}, rtol {flow.rtol:g}{decay}"
+    )
+
+
+def _descent(descent: Descent) -> str:
+    sizes = [f"{size:g}" for size in descent.step_sizes]
+    listing = ", ".join(sizes[:8]) + (f", … ({len(sizes)})" if len(sizes) > 8 else "")
+    momentum = f", momentum {descent.momentum:g}" if descent.momentum else ""
+    return f"step sizes {listing}{momentum}, {descent.precision}"

@@ -1,0 +1,74 @@
+"""Mistakes in a scenario: where they are, what is wrong, and how they are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+Path = tuple[str | int, ...]
+"""Where a value stands in a scenario: keys, and positions in arrays of tables."""
+
+
+class ScenarioError(ValueError):
+    """A scenario cannot be used; `mistakes` says why, one sentence each, all at once."""
+
+    def __init__(self, mistakes: Iterable[str]) -> None:
+        self.mistakes = tuple(mistakes)
+        super().__init__("\n".join(self.mistakes))
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One mistake: the path of the key, and `what is wrong; what to write`."""
+
+    path: Path
+    text: str
+
+    def __str__(self) -> str:
+        return f"{dotted(self.path)}: {self.text}"
+
+
+def wrong(key: str, text: str) -> Mistake:
+    """Return the mistake `text` at a dotted key such as `"flow.rtol"`."""
+    return Mistake(tuple(key.split(".")), text)
+
+
+def dotted(path: Path) -> str:
+    """Write a path as a dotted key: `("claims", 0, "below")` is `claims[0].below`."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += ("." if text else "") + shown(part)
+    return text
+
+
+def shown(text: str, limit: int = 80) -> str:
+    """Return a string from a file so that it can be printed: no control characters, not long."""
+    if len(text) > limit:
+        text = text[: limit - 1] + "…"
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def found(value: object) -> str:
+    """Say in a few words what a value is, for `is …, but … is wanted`."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return f'"{shown(value)}"'
+    if isinstance(value, int) and value.bit_length() > 128:
+        return "an integer beyond all bounds"
+    if isinstance(value, int | float):
+        return repr(value)
+    words = {"NoneType": "nothing", "dict": "a table", "list": "an array", "tuple": "an array"}
+    kind = type(value).__name__
+    return words.get(kind, f"a {kind}")
+
+
+def listed(names: Iterable[str]) -> str:
+    """Write names as `a, b or c`."""
+    *most, last = names
+    return f"{', '.join(most)} or {last}" if most else last

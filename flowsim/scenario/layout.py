@@ -1,0 +1,245 @@
+"""Where each key of a TOML text stands, found before it is parsed; and the limits on such texts.
+
+One pass over the text, that knows keys, strings, comments and brackets and nothing of values. A
+text that is no TOML ends the pass where it goes wrong; the parser, which stops there too, says why.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+Place = tuple[str | int, ...]
+
+MOST_COUNTED = 40_000
+MOST_PARTS = 16
+DEEPEST = 64
+LONGEST_STRING = 2**16
+LARGE_ARRAY = 2**15
+
+_BLANK = re.compile(r"(?:[ \t\n]++|#[^\n]*+)*+")
+_SPACE = re.compile(r"[ \t]*+")
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]++")
+_SCALAR = re.compile(r"[^\n,\[\]{}\"'#]*+")
+_STRINGS = (
+    re.compile(r'"""(?:[^"\\]++|\\[\s\S]|"{1,2}(?!"))*+"{3,5}'),
+    re.compile(r"'''(?:[^']++|'{1,2}(?!'))*+'{3,5}"),
+    re.compile(r'"(?:[^"\\\n]++|\\[^\n])*+"'),
+    re.compile(r"'[^'\n]*+'"),
+)
+_PLAIN = r"""[^\[\]{}"'#]"""
+_ROW = rf"\[{_PLAIN}*+\]"
+_FLAT = re.compile(rf"(?:{_PLAIN}++|{_ROW}|\[(?:{_PLAIN}++|{_ROW})*+\])*+")
+"""Numbers, rows and matrices: all that an array can hold but strings, comments and tables."""
+
+
+class Refused(ValueError):  # noqa: N818  (the text is refused; nothing failed)
+    """A text is beyond the limits; `line` says where."""
+
+    def __init__(self, line: int, text: str) -> None:
+        super().__init__(text)
+        self.line = line
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the keys of a text stand, and where its large arrays begin and end."""
+
+    text: str
+    places: dict[Place, int] = field(default_factory=dict)
+    arrays: list[tuple[Place, int, int]] = field(default_factory=list)
+
+    def line(self, path: Place) -> int:
+        """Return the line of a key, or of the table that it should be in; 1 if there is none."""
+        for length in range(len(path), 0, -1):
+            if path[:length] in self.places:
+                return self.text.count("\n", 0, self.places[path[:length]]) + 1
+        return 1
+
+
+def scan(text: str) -> Layout:
+    """Find the keys of a TOML text.
+
+    Raises
+    ------
+    Refused
+        If there are more or deeper keys and values than a scenario needs.
+
+    """
+    scanner = _Scanner(text)
+    with suppress(_Lost, tomllib.TOMLDecodeError):
+        scanner.statements()
+    return scanner.layout
+
+
+class _Lost(Exception):  # noqa: N818
+    """The text is no TOML from here on."""
+
+
+class _Scanner:
+    """The position in a text, and what was found before it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+        self.layout = Layout(text)
+        self.tables: dict[Place, int] = {}
+        self.counted = 0
+
+    def statements(self) -> None:
+        """Go through headers and assignments to the end."""
+        table: Place = ()
+        while self.skip(_BLANK) < len(self.text):
+            if self.text[self.at] == "[":
+                table = self.header()
+            else:
+                self.assignment(table, 0)
+
+    def header(self) -> Place:
+        """Go through `[table]` or `[[table]]`, and return where what follows belongs."""
+        start = self.at
+        many = self.text.startswith("[[", start)
+        self.at += 2 if many else 1
+        place: Place = ()
+        *parents, last = self.key()
+        for part in parents:
+            place = self.newest((*place, part))
+        place = (*place, last)
+        if many:
+            self.tables[place] = self.tables.get(place, -1) + 1
+            self.record(place, start)
+            place = self.newest(place)
+        self.take("]]" if many else "]")
+        self.layout.places[place] = start
+        self.record(place, start)
+        return place
+
+    def newest(self, place: Place) -> Place:
+        """Return the last entry of an array of tables, or the place itself."""
+        return (*place, self.tables[place]) if place in self.tables else place
+
+    def assignment(self, table: Place, depth: int) -> None:
+        """Go through `key = value`."""
+        start = self.at
+        place = (*table, *self.key())
+        self.record(place, start)
+        self.take("=")
+        self.skip(_SPACE)
+        begin = self.at
+        self.value(place, depth)
+        if self.text.startswith("[", begin) and self.at - begin >= LARGE_ARRAY:
+            self.layout.arrays.append((place, begin, self.at))
+
+    def key(self) -> list[str]:
+        """Go through a dotted key and return its parts."""
+        parts: list[str] = []
+        while True:
+            self.skip(_SPACE)
+            parts.append(self.key_part())
+            self.count()
+            if len(parts) > MOST_PARTS:
+                raise self.refusal(f"a key of more than {MOST_PARTS} parts; no key is that deep")
+            self.skip(_SPACE)
+            if not self.text.startswith(".", self.at):
+                return parts
+            self.at += 1
+
+    def key_part(self) -> str:
+        begin = self.at
+        if self.text[begin : begin + 1] in ('"', "'"):
+            self.string()
+            return str(tomllib.loads(f"k = {self.text[begin : self.at]}")["k"])
+        self.skip(_BARE_KEY)
+        if self.at == begin:
+            raise _Lost
+        return self.text[begin : self.at]
+
+    def value(self, place: Place, depth: int) -> None:
+        """Go through any value."""
+        if depth > DEEPEST:
+            raise self.refusal(f"values nested more than {DEEPEST} deep; no scenario needs that")
+        start = self.at
+        first = self.text[start : start + 1]
+        self.count()
+        if first == "[":
+            self.array(place, depth + 1)
+        elif first == "{":
+            self.table(place, depth + 1)
+        elif first in ('"', "'"):
+            self.string()
+        elif self.skip(_SCALAR) - start > LONGEST_STRING:
+            raise self.refusal(f"a value of more than {LONGEST_STRING} characters")
+        elif not first:
+            raise _Lost
+
+    def array(self, place: Place, depth: int) -> None:
+        """Go through an array; tables in it are found by their position."""
+        self.at += 1
+        index = 0
+        while True:
+            begin = self.at
+            self.skip(_FLAT)
+            index += self.text.count(",", begin, self.at)
+            first = self.text[self.at : self.at + 1]
+            if first == "]":
+                self.at += 1
+                return
+            if first == "#":
+                self.count()
+                self.skip(_BLANK)
+            elif first and first != "}":
+                self.value((*place, index), depth)
+            else:
+                raise _Lost
+
+    def table(self, place: Place, depth: int) -> None:
+        """Go through an inline table."""
+        self.record(place, self.at)
+        self.at += 1
+        while True:
+            self.skip(_BLANK)
+            if self.text.startswith("}", self.at):
+                self.at += 1
+                return
+            self.assignment(place, depth)
+            self.skip(_BLANK)
+            if self.text.startswith(",", self.at):
+                self.at += 1
+
+    def string(self) -> None:
+        """Go through a string of any of the four kinds."""
+        for pattern in _STRINGS:
+            match = pattern.match(self.text, self.at)
+            if match:
+                if match.end() - self.at > LONGEST_STRING:
+                    raise self.refusal(f"a string of more than {LONGEST_STRING} characters")
+                self.at = match.end()
+                return
+        raise _Lost
+
+    def record(self, place: Place, start: int) -> None:
+        """Remember where a key, and the tables that it makes, are first named."""
+        for length in range(1, len(place) + 1):
+            self.layout.places.setdefault(place[:length], start)
+
+    def count(self) -> None:
+        self.counted += 1
+        if self.counted > MOST_COUNTED:
+            what = "keys, values and comments in arrays"
+            raise self.refusal(f"more than {MOST_COUNTED} {what}; no scenario needs so many")
+
+    def refusal(self, text: str) -> Refused:
+        return Refused(self.text.count("\n", 0, self.at) + 1, text)
+
+    def skip(self, pattern: re.Pattern[str]) -> int:
+        match = pattern.match(self.text, self.at)
+        self.at = match.end() if match else self.at
+        return self.at
+
+    def take(self, text: str) -> None:
+        self.skip(_SPACE)
+        if not self.text.startswith(text, self.at):
+            raise _Lost
+        self.at += len(text)

@@ -1,0 +1,84 @@
+"""Replacing single keys of a scenario: `--set flow.rtol=1e-6`, and what variants set."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from flowsim.scenario.errors import ScenarioError, found, shown
+from flowsim.scenario.keys import known_keys, nearest_key
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """Split `"flow.method=tsit5"` into the key and its value.
+
+    The value is a TOML value; what is none is taken as a string, so a bare word needs no quotes.
+
+    Raises
+    ------
+    ScenarioError
+        If there is no `=`, or no key before it.
+
+    """
+    key, sign, value = text.partition("=")
+    if not sign or not key.strip():
+        wanted = "write KEY=VALUE, such as flow.rtol=1e-6"
+        raise ScenarioError([f"--set {shown(text)}: is no assignment; {wanted}"])
+    return key.strip(), parse_value(value.strip())
+
+
+def parse_value(text: str) -> Any:
+    """Return the TOML value that a text is, or the text itself where it is none."""
+    from flowsim.scenario.layout import Refused, scan
+
+    try:
+        scan(f"value = {text}")
+        data = tomllib.loads(f"value = {text}")
+    except (Refused, ValueError, RecursionError):
+        return text
+    return data["value"] if list(data) == ["value"] else text
+
+
+def set_path(data: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """Return a scenario's data with one dotted key replaced; `data` stays as it is.
+
+    Raises
+    ------
+    ScenarioError
+        If the key is not known, naming the nearest one, or leads into what is no table.
+
+    """
+    complaint = misplaced(key)
+    if complaint:
+        raise ScenarioError([f"{shown(key)}: {complaint}"])
+    return replaced(data, key, value)
+
+
+def misplaced(key: str, *, in_variant: bool = False) -> str | None:
+    """Say what is wrong with a dotted key, if anything is."""
+    if in_variant and key.partition(".")[0] in ("variant", "claims"):
+        return "cannot be varied; remove it"
+    if key in known_keys():
+        return None
+    near = nearest_key(key)
+    return f"unknown key; did you mean {near}" if near else "unknown key; see `flowsim schema`"
+
+
+def replaced(data: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """Return data with a known dotted key replaced, tables made where there were none."""
+    first, _, rest = key.partition(".")
+    if not rest:
+        return {**data, first: value}
+    inner = data.get(first)
+    if isinstance(inner, BaseModel):
+        inner = inner.model_dump(exclude_none=True)
+    if inner is None:
+        inner = {}
+    if not isinstance(inner, Mapping):
+        raise ScenarioError(
+            [f"{key}: {first} is {found(inner)}, not a table; replace {first} as a whole"]
+        )
+    return {**data, first: replaced(inner, rest, value)}

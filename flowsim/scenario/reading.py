@@ -1,0 +1,138 @@
+"""Scenario files -> Scenario, or every mistake at once with its line and key."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flowsim.scenario.errors import Mistake, ScenarioError, dotted, shown
+from flowsim.scenario.examine import examine
+from flowsim.scenario.large import parse
+from flowsim.scenario.layout import Layout, Refused, scan
+from flowsim.scenario.model import Scenario
+from flowsim.scenario.overrides import set_path
+from flowsim.scenario.partial import EXAMINED
+from flowsim.scenario.references import resolved
+
+LARGEST = 16 * 2**20
+"""The most bytes that a scenario file can have."""
+
+_LONG_INTEGER = re.compile(r"[0-9_]{1000}")
+_TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+
+
+def read(path: Path | str, overrides: Mapping[str, Any] | None = None) -> Scenario:
+    """Return the scenario of a file, with dotted keys replaced by `overrides`.
+
+    Raises
+    ------
+    ScenarioError
+        If the file cannot be read or is no scenario; with every mistake as
+        `file:line: key: what is wrong; what to write`.
+
+    """
+    path, name = Path(path), shown(str(path), 300)
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(LARGEST + 1)
+    except OSError as error:
+        raise ScenarioError([f"{name}: cannot be read: {error.strerror}"]) from None
+    except ValueError:
+        raise ScenarioError([f"{name}: is not a file name"]) from None
+    return from_toml(_decoded(content, name), str(path), path.absolute().parent, overrides)
+
+
+def from_toml(
+    text: str,
+    name: str = "<text>",
+    base: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Scenario:
+    """Return the scenario that a TOML text says; see `Scenario.from_toml`."""
+    name = shown(name, 300)
+    if len(text) > LARGEST:
+        raise ScenarioError([_too_large(name)])
+    data, layout = _parsed(text, name)
+    data, wrong = _overridden(data, overrides or {})
+    examined = examine(resolved(data, base or Path.cwd()))
+    told = [_placed(mistake, name, layout, overrides or {}) for mistake in examined.mistakes]
+    complaints = wrong + [complaint for _, complaint in sorted(told, key=lambda place: place[0])]
+    if complaints:
+        raise ScenarioError(dict.fromkeys(complaints))
+    return Scenario.model_validate(examined.values, context=EXAMINED)
+
+
+def _too_large(name: str) -> str:
+    advice = "write large arrays to .npy files and name these"
+    return f"{name}: is larger than {LARGEST // 2**20} MiB; {advice}"
+
+
+def _decoded(content: bytes, name: str) -> str:
+    if len(content) > LARGEST:
+        raise ScenarioError([_too_large(name)])
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        byte = f"byte {content[error.start]:#04x}"
+        raise ScenarioError(
+            [f"{name}:{line}: is not a text in UTF-8 ({byte}); save it as UTF-8"]
+        ) from None
+
+
+def _parsed(text: str, name: str) -> tuple[dict[str, Any], Layout]:
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    try:
+        layout = scan(text)
+        return parse(layout), layout
+    except Refused as error:
+        complaint = f"{name}:{error.line}: {error}"
+    except tomllib.TOMLDecodeError as error:
+        complaint = _syntax(str(error), name, text)
+    except RecursionError:
+        complaint = f"{name}:1: is nested too deep; no scenario needs that"
+    except ValueError:  # what Python says of integers of thousands of digits
+        match = _LONG_INTEGER.search(text)
+        line = text.count("\n", 0, match.start()) + 1 if match else 1
+        complaint = f"{name}:{line}: holds an integer beyond all bounds; write a smaller one"
+    raise ScenarioError([complaint]) from None
+
+
+def _syntax(message: str, name: str, text: str) -> str:
+    """Say where a text stops being TOML."""
+    match = _TOML_PLACE.search(message)
+    line = int(match[1]) if match and match[1] else text.rstrip().count("\n") + 1
+    column = f" (column {match[2]})" if match and match[2] else " (end of the file)"
+    reason = shown(_TOML_PLACE.sub("", message), 200)
+    hint = 'write key = value, strings in "quotes", tables as [name]'
+    return f"{name}:{line}: is no valid TOML: {reason}{column}; {hint}"
+
+
+def _overridden(
+    data: dict[str, Any], overrides: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    wrong = []
+    for key, value in overrides.items():
+        try:
+            data = set_path(data, key, value)
+        except ScenarioError as error:
+            wrong += [f"--set {mistake}" for mistake in error.mistakes]
+    return data, wrong
+
+
+def _placed(
+    mistake: Mistake, name: str, layout: Layout, overrides: Mapping[str, Any]
+) -> tuple[int, str]:
+    """Return the line of a mistake, and it told with its place; overrides have line 0."""
+    place = dotted(mistake.path)
+    new_table = mistake.path[:1] not in layout.places
+    for key in overrides:
+        inside = f"{place}.".startswith(f"{key}.") or f"{key}.".startswith(f"{place}.")
+        if inside or (new_table and key.startswith(f"{mistake.path[0]}.")):
+            told = mistake.text if place == key else f"{place}: {mistake.text}"
+            return 0, f"--set {shown(key)}: {told}"
+    line = layout.line(mistake.path)
+    return line, f"{name}:{line}: {mistake}"

@@ -1,0 +1,186 @@
+"""Runs for testing figures, from formulas: a diagonal network of depth 2 on ½‖W − Φ‖².
+
+Each mode of the flow is Saxe's s(t) = φ e^{2φt} / (e^{2φt} − 1 + φ/s₀); descent moves the layers'
+entries a, with s = a², by a ← a + η a (φ − a²).
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from flowsim.results import Group, Run, Variable
+
+if TYPE_CHECKING:
+    from flowsim.scenario import Scenario
+
+TARGET = np.array([3.0, 2.0, 1.0])
+START = 1e-3
+
+
+def scenario(title: str = "Three modes are learned", **changes: Any) -> Scenario:
+    """Return what figures read of a scenario."""
+    made = SimpleNamespace(
+        title=title,
+        network=SimpleNamespace(widths=(3, 3, 3)),
+        flow=SimpleNamespace(spacing=changes.get("spacing", "linear")),
+        output=SimpleNamespace(figure=changes.get("figure"), plane=None),
+    )
+    return cast("Scenario", made)
+
+
+def group(**variables: tuple[tuple[str, ...], Any]) -> dict[str, Variable]:
+    """Return variables from pairs of dimensions and values."""
+    return {
+        name: Variable(dims, np.asarray(values), {"long_name": name})
+        for name, (dims, values) in variables.items()
+    }
+
+
+def saxe(time: np.ndarray, target: np.ndarray, start: float = START) -> np.ndarray:
+    """Return the modes `(time, mode)` of the flow at depth 2."""
+    decay = np.exp(-2 * np.outer(time, target))
+    return np.asarray(target / (1 - decay + target / start * decay))
+
+
+def measures(singular: np.ndarray, target: np.ndarray) -> dict[str, np.ndarray]:
+    """Return loss, effective rank and nuclear norm of singular values `(…, mode)`."""
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        total = singular.sum(axis=-1)
+        share = singular / total[..., None]
+        entropy = -np.sum(np.where(share > 0, share * np.log(share), 0), axis=-1)
+        return {
+            "loss": 0.5 * ((singular - target) ** 2).sum(axis=-1),
+            "effective_rank": np.where(np.isfinite(total), np.exp(entropy), np.nan),
+            "nuclear_norm": total,
+        }
+
+
+def flow(time: np.ndarray, target: np.ndarray, noise: float = 0.0, **more: Any) -> Group:
+    """Return a space's group; `noise` is what it is wrong by at the end."""
+    singular = saxe(time, target) * (1 + noise * time[:, None] / max(time[-1], 1e-300))
+    matrices = singular[:, :, None] * np.eye(len(target))
+    found = {name: (("time",), values) for name, values in measures(singular, target).items()}
+    found["error_estimate"] = (("time",), 3e-9 * (time + 1e-2) / (time[-1] + 1e-2))
+    return group(
+        time=(("time",), time),
+        singular_values=(("time", "mode"), singular),
+        end_to_end=(("time", "output", "input"), matrices),
+        **found,
+        **more,
+    )
+
+
+def descent(time: np.ndarray, target: np.ndarray, sizes: list[float]) -> dict[str, Any]:
+    """Return descent's arrays at the saved times, frozen as nan after it leaves 1e8."""
+    samples = np.round(time[None, :] / np.array(sizes)[:, None]).astype(int)
+    singular = np.full((*samples.shape, len(target)), np.nan)
+    for k, eta in enumerate(sizes):
+        entries, reached = np.full(len(target), START**0.5), 0
+        for i, iteration in enumerate(samples[k]):
+            for _ in range(iteration - reached):
+                entries = entries + eta * entries * (target - entries**2)
+                if np.abs(entries).max() > 1e8:
+                    entries[:] = np.nan
+                    break
+            reached = iteration
+            singular[k, i] = entries**2
+    lost = ~np.isfinite(singular).all(axis=(1, 2))
+    return {"samples": samples, "singular": singular, "lost": lost, "sizes": np.array(sizes)}
+
+
+def descent_group(found: dict[str, Any], target: np.ndarray) -> Group:
+    """Return `/descent` of what `descent` found."""
+    sample = ("step_size", "sample")
+    numbers = measures(found["singular"], target)
+    numbers["loss"] = np.where(np.isnan(numbers["loss"]), np.inf, numbers["loss"])
+    times = found["samples"] * found["sizes"][:, None]
+    drift = np.minimum(found["sizes"][:, None] ** 2 * times, 50)
+    pairs = np.stack([drift, 0.3 * drift], axis=-1)
+    pairs[~np.isfinite(found["singular"]).all(axis=-1)] = np.nan
+    return group(
+        step_size=(("step_size",), found["sizes"]),
+        iteration=(sample, found["samples"]),
+        time=(sample, times),
+        singular_values=((*sample, "mode"), found["singular"]),
+        imbalance=((*sample, "pair"), pairs),
+        outcome=(("step_size",), np.where(found["lost"], "diverged", "completed")),
+        **{name: (sample, values) for name, values in numbers.items()},
+    )
+
+
+def plane(time: np.ndarray, target: np.ndarray, found: dict[str, Any] | None) -> Group:
+    """Return the plane of the first two singular values."""
+    u, v = np.linspace(-0.3, 1.25 * target[0], 61), np.linspace(-0.3, 1.4 * target[1], 61)
+    loss = 0.5 * ((u[None, :] - target[0]) ** 2 + (v[:, None] - target[1]) ** 2)
+    path = saxe(time, target)[:, :2]
+    made = group(
+        u=(("u",), u),
+        v=(("v",), v),
+        loss=(("v", "u"), loss),
+        layers=(("layers_time", "axis"), path),
+        end_to_end=(("end_to_end_time", "axis"), path),
+    )
+    if found is not None:
+        dims = ("step_size", "sample", "axis")
+        made |= group(descent=(dims, found["singular"][..., :2]))
+    named = {name: f"entry w₁₁ ({name})" for name in ("u", "v")}
+    return {
+        name: Variable(v.dims, v.values, {"long_name": named.get(name, name)})
+        for name, v in made.items()
+    }
+
+
+def plain(
+    *,
+    sizes: list[float] | None = None,
+    time: np.ndarray | None = None,
+    target: np.ndarray = TARGET,
+    apart: float = 1e-10,
+    exact: bool = True,
+    name: str = "three-modes",
+    **changes: Any,
+) -> Run:
+    """Return a run with both flows and, with `sizes`, descent; `apart` is the gap it shows."""
+    time = np.linspace(0, 6, 201) if time is None else time
+    jitter = 1e-13 * (1 + np.sin(40 * time) ** 2)
+    pairs = np.stack([0.02 + jitter, 1e-3 + jitter / 7], axis=-1)
+    groups: dict[str, Group] = {
+        "layers": flow(time, target, imbalance=(("time", "pair"), pairs)),
+        "end_to_end": flow(time, target, apart),
+    }
+    gap = np.linalg.norm(
+        groups["end_to_end"]["singular_values"].values - groups["layers"]["singular_values"].values,
+        axis=1,
+    )
+    compared = group(time=(("time",), time), end_to_end_vs_layers=(("time",), gap))
+    found = descent(time, target, sizes) if sizes else None
+    if found is not None:
+        groups["descent"] = descent_group(found, target)
+        truth = saxe(groups["descent"]["time"].values.ravel(), target)
+        off = np.linalg.norm(found["singular"] - truth.reshape(found["singular"].shape), axis=2)
+        compared |= group(descent_vs_flow=(("step_size", "sample"), off))
+    groups["comparison"] = compared
+    if exact:
+        keys = ("time", "singular_values", "loss", "end_to_end")
+        groups["exact"] = {key: flow(time, target)[key] for key in keys}
+    if len(target) > 1:
+        groups["plane"] = plane(time, target, found)
+    return Run(name, scenario(**changes), groups, {"outcome": {"layers": "completed"}})
+
+
+def with_variants(**runs: Run) -> Run:
+    """Return a run over variants."""
+    return Run("several", scenario("Three modes at several depths"), {}, {}, runs)
+
+
+def replaced(run: Run, path: str, values: np.ndarray | None) -> Run:
+    """Return the run with other values at a path, or without that variable."""
+    space, _, name = path.partition(".")
+    groups = {key: dict(variables) for key, variables in run.groups.items()}
+    old = groups[space].pop(name)
+    if values is not None:
+        groups[space][name] = Variable(old.dims, values, old.attributes)
+    return Run(run.name, run.scenario, groups, run.summary)

@@ -1,0 +1,533 @@
+"""Figures: first the numbers that are drawn, then that every case can be read, then the files."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import figure_runs as made
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from flowsim import figures
+from flowsim.figures import curves, descent_distance, gap, plane, reading, singular_values, words
+from flowsim.results import Run
+
+SIZES = [0.01, 0.03, 0.1, 0.8]
+LOG_TIME = np.r_[0, np.geomspace(1e-3, 20, 90)]
+SHORT = np.linspace(0, 6, 61)
+
+
+def broken(run: Run) -> Run:
+    """Return the run with nan and inf in most of its variables."""
+    run = made.replaced(run, "end_to_end.loss", np.full_like(run["end_to_end.loss"], np.nan))
+    run = made.replaced(run, "layers.error_estimate", np.full(len(run["layers.time"]), np.nan))
+    loss = run["layers.loss"].copy()
+    loss[20:30], loss[40:] = np.nan, np.inf
+    run = made.replaced(run, "layers.loss", loss)
+    singular = run["layers.singular_values"].copy()
+    singular[30:] = np.nan
+    return made.replaced(run, "layers.singular_values", singular)
+
+
+def still() -> Run:
+    """Return a run whose every value is zero."""
+    run = made.plain(sizes=[0.1, 0.2], time=SHORT)
+    for path in list(run.paths()):
+        if path.split(".")[1] not in ("time", "u", "v", "step_size", "iteration", "outcome"):
+            run = made.replaced(run, path, np.zeros_like(run[path]))
+    return run
+
+
+def only_end_to_end() -> Run:
+    run = made.plain(time=SHORT)
+    kept = {name: run.groups[name] for name in ("end_to_end", "exact")}
+    return Run(run.name, run.scenario, kept, run.summary)
+
+
+def stopped_early() -> Run:
+    """Return a run whose layer flow failed half way, and whose spaces have times of their own."""
+    run = made.plain(time=SHORT)
+    groups = dict(run.groups)
+    groups["layers"] = made.plain(time=SHORT[:31]).groups["layers"]
+    groups["comparison"] = made.plain(time=SHORT[:31]).groups["comparison"]
+    summary = {
+        "outcome": {"layers": "failed", "end_to_end": "completed"},
+        "verdict": {"layers": {"name": "blow-up", "time": 3.0, "advice": "Stop earlier."}},
+    }
+    return Run("stopped", run.scenario, groups, summary)
+
+
+def variants(count: int, **changes: Any) -> Run:
+    shrink = np.linspace(1, 0.4, count)
+    return made.with_variants(
+        **{
+            f"depth-{k}": made.plain(
+                sizes=[0.02, 0.1] if k else [0.02, 0.05, 0.9], target=made.TARGET * s, **changes
+            )
+            for k, s in enumerate(shrink)
+        }
+    )
+
+
+CASES = {
+    "plain": lambda: made.plain(sizes=SIZES, time=SHORT),
+    "no-descent": lambda: made.plain(time=SHORT),
+    "no-exact": lambda: made.plain(time=SHORT, exact=False),
+    "apart": lambda: made.plain(time=SHORT, apart=0.05),
+    "one-step-size": lambda: made.plain(sizes=[0.1], time=SHORT),
+    "all-diverge": lambda: made.plain(sizes=[0.9, 1.2], time=np.linspace(0, 30, 61)),
+    "many-step-sizes": lambda: made.plain(sizes=list(np.geomspace(0.01, 0.9, 14)), time=SHORT),
+    "log-time": lambda: made.plain(sizes=[0.05, 0.2], time=LOG_TIME, spacing="log"),
+    "many-modes": lambda: made.plain(target=np.linspace(4, 0.05, 30), time=SHORT),
+    "depth-1": lambda: no_pairs(made.plain(sizes=[0.1], time=SHORT)),
+    "one-mode": lambda: made.plain(target=np.array([2.0]), time=SHORT),
+    "single-time": lambda: made.plain(sizes=[0.1, 0.2], time=np.zeros(1)),
+    "single-log-time": lambda: made.plain(time=np.zeros(1), spacing="log"),
+    "broken": lambda: broken(made.plain(sizes=SIZES, time=SHORT)),
+    "still": still,
+    "end-to-end-only": only_end_to_end,
+    "stopped-early": stopped_early,
+    "two-variants": lambda: variants(2, time=SHORT),
+    "five-variants": lambda: variants(5, time=SHORT),
+    "eleven-variants": lambda: variants(11, time=SHORT),
+    "mixed-variants": lambda: made.with_variants(
+        a=made.plain(sizes=[0.05], time=SHORT), b=only_end_to_end(), c=stopped_early()
+    ),
+    "hard-names": lambda: Run(
+        "hard",
+        made.scenario("Cost is $5 and $x_{ " + "long " * 60 + "\x1b[31m\n"),
+        {},
+        {},
+        {"50 % $\\frac{": made.plain(time=SHORT), "_b": made.plain(time=SHORT)},
+    ),
+}
+
+
+def no_pairs(run: Run) -> Run:
+    run = made.replaced(run, "layers.imbalance", np.zeros((len(run["layers.time"]), 0)))
+    shape = (*run["descent.time"].shape, 0)
+    return made.replaced(run, "descent.imbalance", np.zeros(shape))
+
+
+@pytest.fixture(scope="module")
+def run() -> Run:
+    return made.plain(sizes=SIZES)
+
+
+def line(axes: Axes, x: np.ndarray, y: np.ndarray) -> bool:
+    """Say whether one of the lines on these axes runs through exactly these points."""
+    return any(
+        np.array_equal(drawn.get_xdata(), x, equal_nan=True)
+        and np.array_equal(drawn.get_ydata(), y, equal_nan=True)
+        for drawn in axes.lines
+    )
+
+
+def legend(figure: Figure) -> list[str]:
+    return [label.get_text() for found in figure.legends for label in found.get_texts()]
+
+
+def headline(figure: Figure) -> str:
+    return " ".join(text.get_text() for text in figure.texts if text.get_size() == 7.6)
+
+
+# The numbers that are drawn
+
+
+def test_singular_values_of_both_flows_and_the_closed_form_are_drawn(run: Run) -> None:
+    figure = figures.draw(run, "singular_values")
+    axes = figure.axes[0]
+    for space in ("layers", "end_to_end", "exact"):
+        for mode in range(3):
+            assert line(axes, run[f"{space}.time"], run[f"{space}.singular_values"][:, mode])
+    assert legend(figure) == ["layer flow", "end-to-end flow", "closed form"]
+    assert [text.get_text() for text in axes.texts] == ["σ₁", "σ₂", "σ₃"]
+    assert axes.get_yscale() == axes.get_xscale() == "linear"
+
+
+def test_singular_values_beyond_ten_are_thin_and_grey() -> None:
+    axes = figures.draw(CASES["many-modes"](), "singular_values").axes[0]
+    faint = [drawn for drawn in axes.lines if drawn.get_linewidth() < 0.5]
+    assert len(faint) == 20
+
+
+def test_headline_gives_the_times_when_modes_are_halfway(run: Run) -> None:
+    halves = np.log(1.0 * made.TARGET / made.START - 1) / (2 * made.TARGET)
+    said = headline(figures.draw(run, "singular_values"))
+    assert said.startswith("Larger modes are learned earlier, in overlapping rises")
+    for mode, half in enumerate(halves):
+        found = singular_values.rises(run["layers.time"], run["layers.singular_values"])
+        assert found[mode][2] == pytest.approx(half, rel=0.01)
+        assert words.number(found[mode][2]) in said
+
+
+def test_modes_are_one_by_one_only_where_their_rises_do_not_overlap() -> None:
+    far = made.plain(target=np.array([30.0, 3.0, 0.3]), time=np.linspace(0, 30, 3001))
+    assert headline(figures.draw(far, "singular_values")).startswith("Modes are learned one by one")
+    near = made.plain(target=np.array([1.0, 1.0]), time=SHORT)
+    assert "2 modes are learned together" in headline(figures.draw(near, "singular_values"))
+
+
+def test_loss_of_flows_and_every_step_size_is_drawn_on_a_log_axis(run: Run) -> None:
+    figure = figures.draw(run, "loss")
+    axes = figure.axes[0]
+    for space in ("layers", "end_to_end", "exact"):
+        assert line(axes, run[f"{space}.time"], run[f"{space}.loss"])
+    for k in range(len(SIZES)):
+        assert line(axes, run["descent.time"][k], run["descent.loss"][k])
+    assert axes.get_yscale() == "log"
+    assert axes.get_ylabel() == r"loss $\ell(W)$"
+    assert axes.get_xlabel() == "time t"
+    assert "η = 0.8 (diverged)" in legend(figure)
+    assert "η = 0.1" in legend(figure)
+    assert headline(figure).endswith("descent diverges at η = 0.8")
+
+
+def test_a_diverging_step_size_leaves_the_axes_and_is_marked(run: Run) -> None:
+    axes = figures.draw(run, "loss").axes[0]
+    top = axes.get_ylim()[1]
+    assert top < 1e3 * run["layers.loss"].max()
+    marks = [drawn for drawn in axes.lines if len(drawn.get_xdata()) == 1]
+    assert [mark.get_ydata()[0] for mark in marks] == [top]
+    last_inside = run["descent.time"][3][run["descent.loss"][3] <= top].max()
+    assert last_inside <= marks[0].get_xdata()[0] <= last_inside + 0.8
+
+
+def test_where_a_curve_leaves_is_interpolated() -> None:
+    time, values = np.arange(4.0), np.array([1.0, 1.0, 100.0, np.inf])
+    assert curves.leaves(time, values, 10.0, log=True) == (pytest.approx(1.5), 10.0)
+    assert curves.leaves(time, values, 50.5, log=False) == (pytest.approx(1.5), 50.5)
+    assert curves.leaves(time, values, 200.0, log=True) == (2.0, 100.0)
+    assert curves.leaves(time, np.full(4, np.nan), 1.0, log=True) is None
+
+
+def test_loss_of_variants_is_overlaid() -> None:
+    several = variants(3, time=SHORT)
+    figure = figures.draw(several, "loss")
+    for name in several.variants:
+        times, losses = several[f"{name}/layers.time"], several[f"{name}/layers.loss"]
+        assert line(figure.axes[0], times, losses)
+    assert legend(figure) == [*several.variants, "closed form"]
+
+
+def test_distance_of_descent_and_its_order_are_drawn(run: Run) -> None:
+    figure = figures.draw(run, "descent_distance")
+    left, right = figure.axes
+    for k in range(len(SIZES)):
+        assert line(left, run["descent.time"][k], run["comparison.descent_vs_flow"][k])
+    largest = [np.nanmax(row) for row in run["comparison.descent_vs_flow"]]
+    for k in range(3):
+        assert line(right, np.array([SIZES[k]]), np.array([largest[k]]))
+    slope = np.polyfit(np.log(SIZES[:3]), np.log(largest[:3]), 1)[0]
+    assert f"slope {slope:.2f} for η ≤ 0.1" in right.get_title(loc="left")
+    assert right.get_xscale() == right.get_yscale() == left.get_yscale() == "log"
+    assert right.get_xlabel() == "step size η"
+
+
+def test_order_is_fitted_only_while_the_slope_holds() -> None:
+    sizes = np.array([0.01, 0.1, 0.2, 0.4])
+    start = made.plain(sizes=list(sizes), time=SHORT)
+    distance = np.ones((4, len(SHORT))) * np.array([0.03, 0.3, 0.6, 50])[:, None]
+    law = descent_distance.order(made.replaced(start, "comparison.descent_vs_flow", distance))
+    assert law is not None
+    assert law.slope == pytest.approx(1)
+    assert (law.smallest, law.largest) == (0.01, 0.2)
+
+
+@pytest.mark.parametrize(("apart", "agree"), [(1e-10, True), (0.05, False)])
+def test_gap_says_whether_it_lies_in_the_band(apart: float, agree: bool) -> None:
+    run = made.plain(apart=apart)
+    figure = figures.draw(run, "gap")
+    axes = figure.axes[0]
+    assert line(axes, run["comparison.time"], run["comparison.end_to_end_vs_layers"])
+    assert ("agree within their error estimates" in headline(figure)) is agree
+    assert axes.get_yscale() == "log"
+    band = axes.collections[0].get_paths()[0].vertices[:, 1]
+    assert band.max() == pytest.approx(gap.estimate(run).max())
+    assert band.min() == pytest.approx(axes.get_ylim()[0])
+    both = run["layers.error_estimate"] + run["end_to_end.error_estimate"]
+    assert np.array_equal(gap.estimate(run), both)
+
+
+def test_gap_without_estimates_has_no_band() -> None:
+    run = broken(made.plain(time=SHORT, sizes=SIZES))
+    figure = figures.draw(run, "gap")
+    assert legend(figure) == ["gap"]
+    assert headline(figure).startswith("End-to-end flow and layers differ by at most")
+
+
+def test_gap_over_variants_says_where_it_leaves_the_band() -> None:
+    near, far = made.plain(time=SHORT), made.plain(time=SHORT, apart=0.05)
+    seldom = np.array(near["comparison.end_to_end_vs_layers"])
+    seldom[7] = 1.0
+    once = made.replaced(near, "comparison.end_to_end_vs_layers", seldom)
+    said = headline(figures.draw(made.with_variants(a=near, b=far, c=once), "gap"))
+    assert "agree within their error estimates for a; not for b (gap up to 0.187)" in said
+    assert "c (outside at 2 % of times)" in said
+
+
+def test_gap_at_the_level_of_rounding_is_no_disagreement() -> None:
+    run = made.plain(time=SHORT)
+    zero = np.zeros(len(SHORT))
+    for space in ("layers", "end_to_end"):
+        run = made.replaced(run, f"{space}.error_estimate", zero)
+    run = made.replaced(run, "comparison.end_to_end_vs_layers", zero + 1e-15)
+    assert not gap.exceeds(run).any()
+    run = made.replaced(run, "comparison.end_to_end_vs_layers", zero + 1e-9)
+    assert gap.exceeds(run).all()
+
+
+def test_imbalance_of_flow_by_pair_and_descent_by_step_size(run: Run) -> None:
+    figure = figures.draw(run, "imbalance")
+    left, right = figure.axes
+    for pair in range(2):
+        assert line(left, run["layers.time"], run["layers.imbalance"][:, pair])
+    for k in range(len(SIZES)):
+        assert line(right, run["descent.time"][k], run["descent.imbalance"][k].max(axis=-1))
+    assert left.get_ylim() == right.get_ylim()
+    assert legend(figure)[:2] == ["W₁, W₂", "W₂, W₃"]
+    moved = np.abs(run["layers.imbalance"] - run["layers.imbalance"][0]).max()
+    assert words.number(moved) in headline(figure)
+
+
+def test_plane_draws_the_path_and_the_iterates_within_its_edges(run: Run) -> None:
+    figure = figures.draw(run, "plane")
+    axes = figure.axes[0]
+    path = run["plane.layers"]
+    assert line(axes, path[:, 0], path[:, 1])
+    for iterates in run["plane.descent"]:
+        assert line(axes, iterates[:, 0], iterates[:, 1])
+    assert axes.get_xlim() == (run["plane.u"].min(), run["plane.u"].max())
+    assert axes.get_ylim() == (run["plane.v"].min(), run["plane.v"].max())
+    assert axes.get_xlabel() == "entry w₁₁ (u)"
+    assert "end-to-end flow" not in legend(figure)
+    assert {"start", "end of flow"} <= set(legend(figure))
+
+
+def test_plane_shows_the_end_to_end_path_where_it_differs(run: Run) -> None:
+    other = run["plane.layers"] * [1.0, 0.9]
+    figure = figures.draw(made.replaced(run, "plane.end_to_end", other), "plane")
+    assert "end-to-end flow" in legend(figure)
+
+
+def test_distance_from_a_path_counts_its_pieces_not_only_its_points() -> None:
+    path = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [np.nan, 1.0]])
+    assert plane.stray(path, np.array([[0.5, 0.25], [np.nan, 7.0]])) == pytest.approx(0.25)
+    assert plane.stray(path, np.array([[3.0, 1.0]])) == pytest.approx(2.0)
+    assert plane.length(path) == pytest.approx(2.0)
+
+
+def test_effective_rank_and_nuclear_norm_are_drawn(run: Run) -> None:
+    figure = figures.draw(run, "effective_rank")
+    for axes, measure in zip(figure.axes, ("effective_rank", "nuclear_norm"), strict=True):
+        for space in ("layers", "end_to_end"):
+            assert line(axes, run[f"{space}.time"], run[f"{space}.{measure}"])
+        for k in range(len(SIZES)):
+            assert line(axes, run["descent.time"][k], run[f"descent.{measure}"][k])
+        assert axes.get_ylim()[1] < 2 * run[f"layers.{measure}"].max()
+    assert "by way of" in headline(figure)
+
+
+def test_entries_are_drawn_and_named(run: Run) -> None:
+    figure = figures.draw(run, "end_to_end_entries")
+    for i in range(3):
+        for j in range(3):
+            assert line(figure.axes[0], run["layers.time"], run["layers.end_to_end"][:, i, j])
+    assert legend(figure)[:2] == ["w₁₁", "w₁₂"]
+    assert "w₁₁, rises from 0.001 to 3" in headline(figure)
+
+
+def test_logarithmic_times_leave_out_zero() -> None:
+    run = CASES["log-time"]()
+    for name in figures.fitting(run):
+        axes = figures.draw(run, name).axes[0]
+        if name == "plane":
+            continue
+        assert axes.get_xscale() == "log", name
+        assert axes.get_xlim()[0] == pytest.approx(LOG_TIME[1])
+    axes = figures.draw(run, "loss").axes[0]
+    assert line(axes, LOG_TIME[1:], run["layers.loss"][1:])
+
+
+def test_many_step_sizes_get_a_colour_scale_instead_of_a_legend() -> None:
+    figure = figures.draw(CASES["many-step-sizes"](), "loss")
+    assert not any("η" in label for label in legend(figure))
+    assert any(text.get_text() == "step size η" for text in figure.texts)
+    assert figure.axes[1].get_xlim() == pytest.approx((0.01, 0.9))
+
+
+def test_what_fell_short_is_said_above_the_headline() -> None:
+    said = figures.draw(stopped_early(), "loss").texts[0].get_text()
+    assert "layer flow: blow-up at t = 3" in said
+    said = figures.draw(CASES["mixed-variants"](), "gap").texts[0].get_text()
+    assert "not drawn: b" in said
+    assert "c, layer flow: blow-up" in said
+
+
+def test_variants_share_a_time_axis_unless_their_lengths_differ_much() -> None:
+    for longest, shared in ((12, True), (60, False)):
+        run = made.with_variants(
+            a=made.plain(time=SHORT), b=made.plain(time=np.linspace(0, longest, 61))
+        )
+        for name in ("singular_values", "gap", "imbalance", "end_to_end_entries"):
+            first, second = figures.draw(run, name).axes
+            assert second.get_xlim() == (0, longest)
+            assert first.get_xlim() == (0, longest if shared else 6)
+
+
+def test_variants_of_different_flows_share_a_legend() -> None:
+    labels = legend(figures.draw(CASES["mixed-variants"](), "singular_values"))
+    assert labels[:2] == ["layer flow / end-to-end flow", "end-to-end flow"]
+
+
+def test_a_negative_loss_is_drawn_on_a_linear_axis() -> None:
+    run = made.plain(sizes=SIZES, time=SHORT, exact=False)
+    for space in ("layers", "end_to_end", "descent"):
+        run = made.replaced(run, f"{space}.loss", run[f"{space}.loss"] - 10)
+    axes = figures.draw(run, "loss").axes[0]
+    assert axes.get_yscale() == "linear"
+    assert axes.get_ylim()[0] < -10
+    assert -3 < axes.get_ylim()[1] < 10
+
+
+def test_a_constant_loss_has_no_contours() -> None:
+    run = made.plain(time=SHORT)
+    flat = made.replaced(run, "plane.loss", np.full_like(run["plane.loss"], 1e6))
+    assert len(figures.draw(flat, "plane").axes) == 1
+
+
+def test_a_course_tells_its_detour() -> None:
+    assert reading.course(np.array([3.0, 2.0, 1.0])) == "falls from 3 to 1"
+    assert reading.course(np.array([3.0, 0.5, 1.0])) == "goes from 3 by way of 0.5 to 1"
+    assert reading.course(np.array([2.0, 2.0])) == "stays at 2"
+    assert reading.course(np.array([np.nan, 2.0])) == "is 2 at the only time saved"
+
+
+def test_numbers_are_written_as_a_reader_says_them() -> None:
+    assert words.number(2.149e-9) == "2.15×10⁻⁹"
+    assert words.number(1e-5) == "10⁻⁵"
+    assert words.number(-0.12) == "−0.12"
+    assert words.number(0) == "0"
+    assert words.number(2500) == "2500"
+    assert words.number(float("inf")) == "∞"
+    assert words.distinct([0.10001, 0.10002]) == ["0.10001", "0.10002"]
+    assert words.listed("abc") == "a, b and c"
+    assert words.indexed("w", 1, 12) == "w₁,₁₂"
+
+
+# Every case
+
+
+@pytest.mark.parametrize("name", figures.FIGURES)
+@pytest.mark.parametrize("case", CASES)
+def test_every_figure_draws_every_run_it_fits(case: str, name: str) -> None:
+    run = CASES[case]()
+    if not figures.FIGURES[name].fits(run):
+        with pytest.raises(ValueError, match="cannot be drawn of"):
+            figures.draw(run, name)
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = figures.draw(run, name)
+        assert_readable(figure)
+    assert headline(figure)
+    for text in figure.findobj(Text):
+        assert "nan" not in text.get_text()
+
+
+def assert_readable(figure: Figure) -> None:
+    """Everything lies on the page, labels are there, and no legend covers what is drawn."""
+    width, height = figure.get_size_inches()
+    assert width in (3.4, 7.0)
+    renderer = figure.canvas.get_renderer() if hasattr(figure.canvas, "get_renderer") else None
+    figure.draw_without_rendering()
+    page = figure.get_tightbbox(renderer)
+    assert page.x0 >= 0
+    assert page.y0 >= 0
+    assert page.x1 <= width
+    assert page.y1 <= height
+    insides = [axes.get_window_extent() for axes in figure.axes]
+    outside = [found.get_window_extent() for found in figure.legends]
+    outside += [text.get_window_extent() for text in figure.texts]
+    for k, box in enumerate(outside):
+        assert not any(box.overlaps(inside) for inside in insides)
+        assert not any(box.overlaps(other) for other in outside[k + 1 :])
+    assert any(axes.get_xlabel() for axes in figure.axes)
+    assert any(axes.get_ylabel() for axes in figure.axes)
+
+
+def test_cases_cover_every_figure() -> None:
+    for name in figures.FIGURES:
+        assert sum(figures.FIGURES[name].fits(make()) for make in CASES.values()) > 10
+
+
+def test_depth_one_has_no_imbalance_to_draw() -> None:
+    run = CASES["depth-1"]()
+    assert "imbalance" not in figures.fitting(run)
+    with pytest.raises(ValueError, match="one layer has no neighbouring layers"):
+        figures.draw(run, "imbalance")
+
+
+# Names
+
+
+def test_an_unknown_figure_is_refused_with_the_nearest_name(run: Run) -> None:
+    with pytest.raises(ValueError, match=r"no figure 'los'.*'loss'.*singular_values, loss"):
+        figures.draw(run, "los")
+    with pytest.raises(ValueError, match="png, svg, pdf"):
+        figures.save(run, "nowhere", format="gif")
+    with pytest.raises(ValueError, match="no figure 'histogram'"):
+        figures.lead(made.plain(figure="histogram"))
+
+
+def test_the_lead_figure_is_the_scenarios_or_the_first_that_fits() -> None:
+    assert figures.lead(made.plain(time=SHORT)) == "singular_values"
+    assert figures.lead(made.plain(time=SHORT, figure="gap")) == "gap"
+    with pytest.raises(ValueError, match="holds no finite numbers"):
+        figures.lead(Run("empty", made.scenario(), {}, {}))
+
+
+def test_importing_figures_is_light_and_drawing_never_loads_the_simulation(
+    tmp_path: Path,
+) -> None:
+    code = (
+        "import sys, flowsim.figures as f; heavy = {'numpy', 'matplotlib'} & set(sys.modules);"
+        "assert not heavy, heavy; sys.path.insert(0, sys.argv[1]); import figure_runs as made;"
+        "f.save(made.plain(), sys.argv[2]);"
+        "late = {'jax', 'matplotlib.pyplot', 'flowsim.solve', 'flowsim.experiment'};"
+        "assert not late & set(sys.modules), late & set(sys.modules)"
+    )
+    here = str(Path(__file__).parent)
+    subprocess.run([sys.executable, "-c", code, here, str(tmp_path)], check=True)
+
+
+# Files
+
+
+@pytest.mark.parametrize("format", figures.FORMATS)
+def test_saving_twice_gives_the_same_bytes(run: Run, tmp_path: Path, format: str) -> None:
+    first = figures.save(run, tmp_path / "a", format)
+    with mpl.rc_context({"font.size": 20, "lines.linewidth": 9, "savefig.bbox": "tight"}):
+        before = dict(mpl.rcParams)
+        second = figures.save(run, tmp_path / "b", format)
+        assert dict(mpl.rcParams) == before
+    assert [path.name for path in first] == [f"{name}.{format}" for name in figures.FIGURES]
+    for one, other in zip(first, second, strict=True):
+        assert one.read_bytes() == other.read_bytes(), one.name
+    assert sorted(tmp_path.joinpath("a").iterdir()) == sorted(first)
+
+
+def test_saving_draws_only_what_is_asked_and_replaces_it(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "gap.png").write_text("old")
+    (tmp_path / "mine.txt").write_text("mine")
+    assert figures.save(run, str(tmp_path), names=["gap"]) == [tmp_path / "gap.png"]
+    assert (tmp_path / "gap.png").read_bytes().startswith(b"\x89PNG")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["gap.png", "mine.txt"]

@@ -1,0 +1,84 @@
+"""`import flowsim`: few names, imported when they are asked for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import made_runs
+import pytest
+
+import flowsim
+from flowsim import archive, catalog
+
+
+def test_importing_flowsim_imports_nothing_else() -> None:
+    code = "import flowsim, sys; print([m for m in sys.modules if m.startswith('flowsim.')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_every_public_name_is_there_and_solve_stays_a_function() -> None:
+    import flowsim.solving
+
+    assert set(flowsim.__all__) <= set(dir(flowsim))
+    for name in flowsim.__all__:
+        assert getattr(flowsim, name) is not None
+    assert flowsim.solve is flowsim.solving.solve
+    assert flowsim.load is archive.load
+    assert flowsim.__version__[0].isdigit()
+    with pytest.raises(AttributeError, match="no attribute 'slove'"):
+        _ = flowsim.slove
+
+
+@pytest.fixture
+def simulated(monkeypatch) -> list[str]:
+    """Make simulations up, and note the names of those that are asked for."""
+    from flowsim import experiment
+
+    names: list[str] = []
+
+    def run(scenario, name, *, progress):
+        names.append(name)
+        progress("layers flow", 1.0)
+        return made_runs.run_of(scenario, name)
+
+    monkeypatch.setattr(experiment, "run", run)
+    return names
+
+
+def test_a_scenario_a_file_and_a_name_are_run(tmp_path: Path, simulated, monkeypatch) -> None:
+    path = tmp_path / "small.toml"
+    path.write_text(made_runs.TOML, encoding="utf-8")
+    told: list[str] = []
+    run = flowsim.run(path, {"init.scale": 0.5}, progress=lambda label, _: told.append(label))
+    assert run.scenario.init.scale == 0.5
+    assert told == ["layers flow"]
+    flowsim.run(run.scenario)
+    monkeypatch.setattr(catalog, "folder", lambda: tmp_path)
+    flowsim.run("small")
+    assert simulated == ["small", "scenario", "small"]
+    with pytest.raises(ValueError, match="takes no overrides"):
+        flowsim.run(run.scenario, {"init.scale": 1.0})
+
+
+def test_a_run_is_written_where_asked(tmp_path: Path, simulated) -> None:
+    scenario = flowsim.Scenario.from_toml(made_runs.TOML)
+    run = flowsim.run(scenario, directory=tmp_path / "run")
+    assert run.directory == tmp_path / "run"
+    assert archive.figures(tmp_path / "run") != []
+    with pytest.raises(archive.ArchiveError, match="force=True"):
+        flowsim.run(scenario, directory=tmp_path / "run")
+    assert len(simulated) == 1
+
+
+def test_a_figure_is_drawn_of_a_run_or_its_directory(tmp_path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    run = made_runs.plain()
+    archive.write(run, tmp_path / "run")
+    assert isinstance(flowsim.plot(run), Figure)
+    assert isinstance(flowsim.plot(tmp_path / "run", "loss"), Figure)
+    with pytest.raises(ValueError, match="no figure 'lost'"):
+        flowsim.plot(run, "lost")
