@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
 
 Array: TypeAlias = jax.Array | np.ndarray
 

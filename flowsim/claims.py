@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flowsim.results import Run, Variable
+from flowsim.scenario.describe import claim_sentence, picks
 
 if TYPE_CHECKING:
     from flowsim.scenario import Scenario
+    from flowsim.scenario.asks import Claim
 
 ALONG_TIME = ("time", "sample", "saved_time", "saved_sample", "layers_time", "end_to_end_time")
 
@@ -32,18 +34,18 @@ def check(scenario: Scenario, run: Run) -> list[dict[str, Any]]:
     return [_checked(claim, run) for claim in scenario.claims]
 
 
-def _checked(claim: Any, run: Run) -> dict[str, Any]:
+def _checked(claim: Claim, run: Run) -> dict[str, Any]:
     try:
         values = _reduced(claim, claim.quantity, run)
         other = claim.below_quantity or claim.above_quantity
         bound = None if other is None else _reduced(claim, other, run)
     except (KeyError, IndexError):
-        return {"claim": _sentence(claim), "value": None, "holds": False}
+        return {"claim": claim_sentence(claim), "value": None, "holds": False}
     value, holds = _judged(claim, values, bound)
-    return {"claim": _sentence(claim), "value": value, "holds": holds}
+    return {"claim": claim_sentence(claim), "value": value, "holds": holds}
 
 
-def _judged(claim: Any, values: np.ndarray, bound: np.ndarray | None) -> tuple[float, bool]:
+def _judged(claim: Claim, values: np.ndarray, bound: np.ndarray | None) -> tuple[float, bool]:
     """Return the worst value and whether the claim holds even there; nan never does."""
     if values.size == 0 or np.isnan(values).any():
         return float("nan"), False
@@ -57,10 +59,10 @@ def _judged(claim: Any, values: np.ndarray, bound: np.ndarray | None) -> tuple[f
     return float(values.min()), bool(values.min() > limit)
 
 
-def _reduced(claim: Any, path: str, run: Run) -> np.ndarray:
+def _reduced(claim: Claim, path: str, run: Run) -> np.ndarray:
     variable = run.variable(path)
     group = path.rpartition(".")[0]
-    for dim, wanted in _picks(claim):
+    for dim, wanted in picks(claim):
         variable = _picked(variable, dim, wanted, run, group)
     values = variable.values
     if claim.reduce in REDUCTIONS:
@@ -69,10 +71,6 @@ def _reduced(claim: Any, path: str, run: Run) -> np.ndarray:
     if axis is not None:
         values = np.take(values, 0 if claim.reduce == "first" else -1, axis=axis)
     return np.atleast_1d(values).ravel()
-
-
-def _picks(claim: Any) -> list[tuple[str, float]]:
-    return [] if claim.at is None else [(d, x) for d, x in claim.at if x is not None]
 
 
 def _picked(variable: Variable, dim: str, wanted: float, run: Run, group: str) -> Variable:
@@ -85,18 +83,3 @@ def _picked(variable: Variable, dim: str, wanted: float, run: Run, group: str) -
         index = int(np.argmin(np.abs(run[f"{group}.{name}"] - wanted)))
     left = tuple(d for d in variable.dims if d != name)
     return Variable(left, np.take(variable.values, index, axis=axis), variable.attributes)
-
-
-def _sentence(claim: Any) -> str:
-    where = "".join(f" at {dim} {value:g}" for dim, value in _picks(claim))
-    subject = f"{claim.reduce} of {claim.quantity}{where}"
-    if claim.equals is not None:
-        return f"{subject} equals {claim.equals:g} within {claim.within:g}"
-    for word in ("below", "above"):
-        number = getattr(claim, word)
-        if number is not None:
-            return f"{subject} is {word} {number:g}"
-        quantity = getattr(claim, f"{word}_quantity")
-        if quantity is not None:
-            return f"{subject} is {word} that of {quantity}"
-    raise AssertionError("a validated claim compares with something")

@@ -16,10 +16,17 @@ from flowsim import network
 from flowsim.arrays import Array, Layers
 from flowsim.dynamics import Descent
 from flowsim.dynamics.descent import DIVERGED_FACTOR, Iterates
+from flowsim.integration import (
+    PIECE_SECONDS,
+    Interrupted,
+    Watcher,
+    finished,
+    uninterrupted,
+    unwatched,
+)
 from flowsim.losses import Loss
 from flowsim.problem import Problem
 from flowsim.recording import distance_to_target
-from flowsim.integration import PIECE_SECONDS, Interrupted, Watcher, uninterrupted, unwatched
 
 LARGEST_PIECE = 1 << 20
 
@@ -49,12 +56,12 @@ class DescentTrajectory:
     @property
     def times(self) -> np.ndarray:
         """Return t = kη of each recorded iterate."""
-        return self.iteration * self.step_sizes[:, None]
+        return np.asarray(self.iteration * self.step_sizes[:, None])
 
 
 def iterations(times: np.ndarray, step_sizes: Sequence[float]) -> np.ndarray:
     """Return round(t_i / η) for every step size and saved time, shape (step_size, sample)."""
-    return np.rint(times / np.asarray(step_sizes)[:, None]).astype(np.int64)
+    return np.asarray(np.rint(times / np.asarray(step_sizes)[:, None]), dtype=np.int64)
 
 
 def descend(
@@ -80,7 +87,7 @@ def descend(
     started = time.perf_counter()
     stepper = _stepper(problem, step_sizes, momentum, precision)
     iterates = stepper.start(problem.layers)
-    jax.block_until_ready(stepper.advance(iterates, np.zeros(len(step_sizes), int), np.asarray(0)))
+    finished(stepper.advance(iterates, np.zeros(len(step_sizes), int), np.asarray(0)))
     record = _Record(problem, step_sizes, count, reference or {}, keep)
     record.take(0, iterates)
     compiled = time.perf_counter()
@@ -93,8 +100,8 @@ def _stepper(
 ) -> Descent:
     dtype = np.dtype(precision)
     ceiling = DIVERGED_FACTOR * max(
-        float(problem.loss.value(problem.start)),
-        float(problem.loss.value(np.zeros(problem.start.shape))),
+        abs(float(problem.loss.value(problem.start))),
+        abs(float(problem.loss.value(np.zeros(problem.start.shape)))),
         float(np.finfo(dtype).tiny),
     )
     loss = jax.tree.map(lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x, problem.loss)
@@ -123,9 +130,7 @@ def _march(
             if interrupted():
                 return True
             started = time.perf_counter()
-            iterates = jax.block_until_ready(
-                stepper.advance(iterates, remaining, np.asarray(piece))
-            )
+            iterates = finished(stepper.advance(iterates, remaining, np.asarray(piece)))
             pace = (time.perf_counter() - started) / min(piece, int(remaining.max()))
             remaining = np.where(np.asarray(iterates.alive), np.maximum(remaining - piece, 0), 0)
             piece = int(np.clip(PIECE_SECONDS / pace, 1, min(LARGEST_PIECE, 8 * piece)))
@@ -149,7 +154,10 @@ class _Record:
         self.step_sizes, self.reference = np.asarray(step_sizes, dtype=float), reference
         steps, samples = count.shape
         output, inputs = problem.start.shape
-        empty = lambda *shape: np.full((steps, samples, *shape), np.nan)  # noqa: E731
+
+        def empty(*shape: int) -> np.ndarray:
+            return np.full((steps, samples, *shape), np.nan)
+
         self.loss, self.distance, self.vs_flow = empty(), empty(), empty()
         self.sigma = empty(min(output, inputs))
         self.imbalance = empty(problem.depth - 1)

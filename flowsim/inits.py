@@ -182,7 +182,7 @@ def _progression(s: float, step: float, depth: int) -> np.ndarray:
         smallest = upper if step == 0 else brentq(log_excess, lower, upper, xtol=1e-300, rtol=1e-15)
     else:
         smallest = 0.0
-    squares = smallest + offsets
+    squares: np.ndarray = smallest + offsets
     return squares if step >= 0 else squares[::-1]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import jax
 import numpy as np
@@ -25,6 +25,8 @@ from flowsim.trajectory import Statistics, Trajectory, Verdict
 
 Watcher: TypeAlias = Callable[[float], None]
 """Called with the fraction of the horizon that is done."""
+
+T = TypeVar("T")
 
 Interrupted: TypeAlias = Callable[[], bool]
 """Asked between pieces whether to stop."""
@@ -46,13 +48,18 @@ POLE = 1e-6
 """A solution that would double within this share of the time so far is at a pole."""
 
 
-def unwatched(fraction: float) -> None:  # noqa: ARG001
+def unwatched(fraction: float) -> None:
     """Watch nothing."""
 
 
 def uninterrupted() -> bool:
     """Never ask to stop."""
     return False
+
+
+def finished(arrays: T) -> T:
+    """Return the arrays once they are computed."""
+    return jax.block_until_ready(arrays)  # type: ignore[no-untyped-call, no-any-return]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,16 +78,20 @@ class Wanted:
         return np.union1d(self.saved, self.between)
 
     def window(self, done: int, size: int, method: Method) -> Window:
-        """Return the next `size` times after the first `done`, with where steps must land."""
-        times = self.times[done : done + size]
+        """Return the times after the first `done`, up to `size`, with where steps must land.
+
+        Windows end at multiples of `size` wherever they begin, and their last time is landed on:
+        no step runs past it, so every time inside a step is read from that step.
+        """
+        times = self.times[done : (done // size + 1) * size]
         grid = self.saved if method.interpolates else self.times
         following = np.minimum(np.searchsorted(grid, times), grid.size - 1)
-        landings = np.maximum(grid[following], times)
+        landings = np.minimum(np.maximum(grid[following], times), times[-1])
         padding = (0, size - times.size)
         return Window(
             times=np.pad(times, padding, constant_values=np.inf),
             landings=np.pad(landings, padding, constant_values=np.inf),
-            count=np.asarray(times.size),
+            filled=np.asarray(times.size),
         )
 
 
@@ -134,9 +145,7 @@ class Journey:
     done: int = 0
     explicit_step: float = 0.0
     decided_at: tuple[float, int] = (0.0, 0)
-    seconds: dict[str, float] = field(
-        default_factory=lambda: {"integration": 0.0, "compile": 0.0}
-    )
+    seconds: dict[str, float] = field(default_factory=lambda: {"integration": 0.0, "compile": 0.0})
 
     @property
     def method(self) -> Method:
@@ -164,31 +173,32 @@ def follow(task: Task) -> Trajectory:
     progress = _begun(task, task.method, integrator, 0.0, y)
     journey = Journey(task, [(task.method, 0.0)], integrator, recorder, progress)
     journey.seconds["compile"] += time.perf_counter() - compiling
-    verdict = _starting_verdict(journey, y) or _march(journey)
+    _record(journey, 0.0, y)
+    journey.done = 1
+    verdict = Verdict.STOPPED_AT_LOSS if _starts_at_stop(journey) else _march(journey)
     if verdict is Verdict.REACHED_HORIZON and _at_rest(journey, y):
         verdict = Verdict.AT_REST
     return _trajectory(journey, verdict)
 
 
-def _begun(
-    task: Task, method: Method, integrator: Integrator, t: float, y: State
-) -> Progress:
+def _begun(task: Task, method: Method, integrator: Integrator, t: float, y: State) -> Progress:
     """Return the progress at time t, everything compiled."""
     progress = integrator.begin(np.asarray(t), y, np.asarray(task.wanted.times[-1]))
     window = task.wanted.window(0, task.window_size, method)
     nothing = integrator.advance(progress, window, np.asarray(0))
-    jax.block_until_ready(nothing)
+    finished(nothing)
     return progress
 
 
-def _starting_verdict(journey: Journey, y: State) -> Verdict | None:
-    task = journey.task
-    if task.stop_at_loss is None:
-        return None
-    if float(task.problem.loss.value(journey.integrator.end_to_end(y))) > task.stop_at_loss:
-        return None
-    journey.recorder.take(journey.integrator, np.zeros(1), _single(y))
-    return Verdict.STOPPED_AT_LOSS
+def _record(journey: Journey, t: float, y: State) -> None:
+    """Record one state, in a batch of the size for which measuring is compiled."""
+    batch = tuple(np.broadcast_to(y_j, (journey.task.window_size, *y_j.shape)) for y_j in y)
+    journey.recorder.take(journey.integrator, np.array([t]), batch)
+
+
+def _starts_at_stop(journey: Journey) -> bool:
+    level = journey.task.stop_at_loss
+    return level is not None and journey.recorder.loss[0] <= level
 
 
 def _at_rest(journey: Journey, y: State) -> bool:
@@ -225,7 +235,7 @@ def _advance(journey: Journey, piece: int) -> int:
     task, before = journey.task, journey.steps
     window = task.wanted.window(journey.done, task.window_size, journey.method)
     started = time.perf_counter()
-    journey.progress, reached, states = jax.block_until_ready(
+    journey.progress, reached, states = finished(
         journey.integrator.advance(journey.progress, window, np.asarray(piece))
     )
     elapsed = time.perf_counter() - started
@@ -312,9 +322,10 @@ def _stop(journey: Journey) -> None:
     inside = journey.task.wanted.times[journey.done :]
     for time_inside in inside[inside < end].tolist():
         state = integrator.single_step(t, y, np.asarray(time_inside - float(t)))
-        journey.recorder.take(integrator, np.array([time_inside]), _single(state))
+        _record(journey, time_inside, state)
     state = integrator.single_step(t, y, np.asarray(h))
-    journey.recorder.add_last(integrator, end, state)
+    journey.recorder.expect(end)
+    _record(journey, end, state)
     journey.progress = _changed(journey.progress, t=np.asarray(end), y=state, status=RUNNING)
 
 
@@ -348,10 +359,6 @@ def _trajectory(journey: Journey, verdict: Verdict) -> Trajectory:
             compile=journey.seconds["compile"],
         ),
     )
-
-
-def _single(y: State) -> State:
-    return tuple(y_j[None] for y_j in y)
 
 
 def _changed(progress: Progress, **changes: object) -> Progress:

@@ -31,11 +31,14 @@ STRETCH = 1.01
 
 
 class Window(NamedTuple):
-    """The next wanted times: `times`, and for each the next one to land on, padded by inf."""
+    """The next wanted `times`, for each the next one to land on, and how many are `filled`.
+
+    The rest, up to a fixed size, are inf.
+    """
 
     times: Array
     landings: Array
-    count: Array
+    filled: Array
 
 
 class Progress(eqx.Module):
@@ -86,7 +89,7 @@ class Integrator(eqx.Module):
             solver=method.make(),
         )
 
-    def velocity(self, t: Scalar, y: State, args: None) -> State:  # noqa: ARG002
+    def velocity(self, t: Any, y: State, args: None) -> State:  # noqa: ARG002
         """Return dy/dt in scaled units."""
         moved = self.flow.velocity(self.unscaled(y), self.loss, self.weight_decay)
         return tuple(v / s for v, s in zip(moved, self.scales, strict=True))
@@ -139,10 +142,13 @@ class Integrator(eqx.Module):
             rejected=jnp.asarray(0),
             status=jnp.asarray(RUNNING),
         )
-        return jax.tree.map(_strongly_typed, progress)
+        typed: Progress = jax.tree.map(_strongly_typed, progress)
+        return typed
 
     @eqx.filter_jit
-    def advance(self, progress: Progress, window: Window, budget: int) -> tuple[Progress, Any, Any]:
+    def advance(
+        self, progress: Progress, window: Window, budget: Array
+    ) -> tuple[Progress, Any, Any]:
         """Step until the window is filled, `budget` steps are taken, or the status says stop.
 
         Returns the progress, how many of the window's times were reached, and the scaled states
@@ -153,10 +159,10 @@ class Integrator(eqx.Module):
         saved = jax.tree.map(lambda y: jnp.zeros((size, *y.shape), y.dtype), progress.y)
         taken_before = progress.accepted + progress.rejected
 
-        def wants_more(carry: tuple[Progress, Any, Any]) -> Array:
+        def wants_more(carry: tuple[Progress, Any, Any]) -> Any:
             now, reached, _ = carry
             taken = now.accepted + now.rejected - taken_before
-            return (reached < window.count) & (taken < budget) & (now.status == RUNNING)
+            return (reached < window.filled) & (taken < budget) & (now.status == RUNNING)
 
         def step(carry: tuple[Progress, Any, Any]) -> tuple[Progress, Any, Any]:
             now, reached, saved = carry
@@ -179,8 +185,8 @@ class Integrator(eqx.Module):
                 h=h,
                 solver_state=_where(keep, solver_state, now.solver_state),
                 controller_state=_where(keep & clipped, now.controller_state, controller_state),
-                accepted=now.accepted + keep,
-                rejected=now.rejected + ~keep,
+                accepted=jnp.where(keep, now.accepted + 1, now.accepted),
+                rejected=jnp.where(keep, now.rejected, now.rejected + 1),
                 status=jnp.where(
                     ~keep & (h < TINIEST_STEP_ULPS * jnp.spacing(t)), STEP_UNDERFLOW, RUNNING
                 ).astype(now.status.dtype),
@@ -225,7 +231,8 @@ class Integrator(eqx.Module):
             norm = jnp.sqrt(sum(jnp.sum(w**2) for w in image))
             return tuple(w / jnp.where(norm > 0, norm, 1.0) for w in image), norm
 
-        return jax.lax.fori_loop(0, 30, improve, (start, jnp.asarray(0.0)))[1]
+        radius: Scalar = jax.lax.fori_loop(0, 30, improve, (start, jnp.asarray(0.0)))[1]
+        return radius
 
 
 def _save(
@@ -236,7 +243,7 @@ def _save(
     def due(carry: tuple[Array, Any]) -> Array:
         slot, _ = carry
         in_step = window.times[jnp.minimum(slot, window.times.shape[0] - 1)] <= end
-        return keep & (slot < window.count) & in_step
+        return keep & (slot < window.filled) & in_step
 
     def write(carry: tuple[Array, Any]) -> tuple[Array, Any]:
         slot, saved = carry

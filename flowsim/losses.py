@@ -46,7 +46,8 @@ class Differentiable(Loss):
 
     def gradient(self, W: Matrix) -> Matrix:
         """Return ∇`function`(W)."""
-        return jax.grad(self.function)(W)
+        gradient: Matrix = jax.grad(self.function)(W)
+        return gradient
 
 
 class Squared(Loss):

@@ -21,14 +21,14 @@ def effective_rank(sigma: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
         p = sigma / total
         terms = np.where(p > 0, p * np.log(np.where(p > 0, p, 1.0)), 0.0 * p)
-    return np.exp(-terms.sum(axis=-1))
+    return np.asarray(np.exp(-terms.sum(axis=-1)))
 
 
 def nuclear_norm(sigma: np.ndarray) -> np.ndarray:
     """Return Σ_r σ_r."""
-    return sigma.sum(axis=-1)
+    return np.asarray(sigma.sum(axis=-1))
 
 
 def distance(W: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Return ‖W - other‖_F along the leading axes."""
-    return np.linalg.norm(W - other, axis=(-2, -1))
+    return np.asarray(np.linalg.norm(W - other, axis=(-2, -1)))

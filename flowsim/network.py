@@ -94,7 +94,7 @@ def balance_defect(layers: Layers) -> float:
 
 def is_balanced(layers: Layers, tolerance: float = 1e-10) -> bool:
     """Say whether neighbours are balanced, relative to their size, up to `tolerance`."""
-    return balance_defect(layers) <= tolerance
+    return bool(balance_defect(layers) <= tolerance)
 
 
 def rank_bound(layers: Layers) -> int:

@@ -31,7 +31,7 @@ class Plane:
 
     def coordinates(self, W: np.ndarray) -> np.ndarray:
         """Return (u, v) of each matrix along the leading axes: its orthogonal projection."""
-        return np.einsum("...oi,aoi->...a", W - self.origin, self.directions)
+        return np.asarray(np.einsum("...oi,aoi->...a", W - self.origin, self.directions))
 
     def loss(self, loss: Loss, u: np.ndarray, v: np.ndarray) -> np.ndarray:
         """Return the loss at every grid point, shape (v, u)."""
@@ -93,4 +93,5 @@ def _loss_at(loss: Loss, origin: Array, directions: Array, points: Array) -> Arr
     def one(point: Array) -> Array:
         return loss.value(origin + point[0] * directions[0] + point[1] * directions[1])
 
-    return jax.lax.map(one, points)
+    values: Array = jax.lax.map(one, points)
+    return values

@@ -60,15 +60,28 @@ class Problem:
         self._check_loss()
 
     def _check_loss(self) -> None:
-        try:
-            value = self.loss.value(self.start)
-        except (TypeError, ValueError) as error:
+        target = self.loss.target
+        if target is not None and target.shape != self.start.shape:
             raise ValueError(
                 f"The loss must accept an end-to-end matrix of shape {self.start.shape}, "
-                f"but it failed: {error}"
+                f"but its target has shape {target.shape}."
+            )
+        try:
+            value, gradient = self.loss.value(self.start), self.loss.gradient(self.start)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"The loss must accept an end-to-end matrix of shape {self.start.shape} and be a "
+                f"single number, but it failed: {error}"
             ) from error
+        if np.shape(value) != ():
+            raise ValueError(f"The loss must be a single number, but has shape {np.shape(value)}.")
         if not np.isfinite(value):
             raise ValueError(f"The loss at the start must be finite, but is {float(value)}.")
+        if not np.isfinite(gradient).all():
+            raise ValueError(
+                "The gradient of the loss at the start must be finite, but holds nan or inf; "
+                "start where the loss is differentiable."
+            )
 
     @property
     def depth(self) -> int:

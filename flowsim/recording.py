@@ -65,10 +65,9 @@ class Recorder:
             if self._layers_wanted:
                 self.layers.append(tuple(np.asarray(y[i]) for y in integrator.unscaled(states)))
 
-    def add_last(self, integrator: Integrator, time: float, y: State) -> None:
-        """Record one more saved time, the one at which the flow was stopped."""
+    def expect(self, time: float) -> None:
+        """Take one more time as a saved one: the one at which the flow was stopped."""
         self._kept_of[time] = True
-        self.take(integrator, np.array([time]), tuple(y_j[None] for y_j in y))
 
 
 @eqx.filter_jit

@@ -62,6 +62,8 @@ def solve(
     estimate_error
         Solve once more, at ten times the tolerance, on half of the times and from a start
         perturbed by one rounding: the difference estimates the error from above.
+    watch, interrupted
+        Called between pieces of work: with the fraction done, and to ask whether to stop.
 
     Returns
     -------

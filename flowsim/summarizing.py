@@ -56,6 +56,8 @@ def over_variants(scenario: Scenario, runs: Mapping[str, Run]) -> dict[str, Any]
         key: {name: run.summary[key] for name, run in runs.items()}
         for key in ("outcome", "verdict", "final_loss", "error_estimate", "method", "steps")
     }
+    for name in scenario.expanded().keys() - runs.keys():
+        collected["outcome"][name] = "interrupted"
     return {
         "scenario": scenario.title,
         **collected,

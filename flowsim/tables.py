@@ -167,7 +167,9 @@ def plane(
     chosen = planes.entries_plane(path, entries) if entries else planes.principal_plane(path)
     if chosen is None:
         return {}
-    paths = {space: chosen.coordinates(trajectory.end_to_end) for space, trajectory in flows.items()}
+    paths = {
+        space: chosen.coordinates(trajectory.end_to_end) for space, trajectory in flows.items()
+    }
     u, v = planes.grid(list(paths.values()), problem.loss, path.shape[1])
     group = {
         "u": _named(("u",), u, chosen.labels[0]),
@@ -228,4 +230,5 @@ def _values(loss: Loss, W: np.ndarray) -> np.ndarray:
 
 @eqx.filter_jit
 def _loss_of_each(loss: Loss, matrices: Array) -> Array:
-    return jax.lax.map(loss.value, matrices)
+    values: Array = jax.lax.map(loss.value, matrices)
+    return values

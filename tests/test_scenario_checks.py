@@ -32,7 +32,11 @@ SQUARED_CASES = [
         "flow.first_time: is 6.0, but the horizon is 6.0; write an earlier time",
     ),
     ("horizon = 6.0", "horizon = 1e-300 #!", "flow.horizon: is 1e-300, too small for saved time"),
-    ("horizon = 6.0", 'horizon = 1\nspacing = "log"\nfirst_time = 0.999999999999\nsamples = 9999 #!', "flow.samples: is 9999"),
+    (
+        "horizon = 6.0",
+        'horizon = 1\nspacing = "log"\nfirst_time = 0.999999999999\nsamples = 9999 #!',
+        "flow.samples: is 9999, too many for saved times to differ",
+    ),
     ("[0.4, 0.1]", "[1e-20] #!", "descent.step_sizes: holds 1e-20, of which more than 2^53"),
     (
         "horizon = 6.0",

@@ -13,7 +13,6 @@ from flowsim.cli.terminal import say
 
 if TYPE_CHECKING:
     from flowsim.scenario import Scenario
-    from flowsim.scenario.asks import Claim
 
 
 @click.command("show")
@@ -27,13 +26,14 @@ def command(name_or_file: str) -> None:
 
 def _card(scenario: Scenario) -> Iterator[str]:
     from flowsim.scenario import footprint
+    from flowsim.scenario.describe import claim_sentence
     from flowsim.scenario.footprint import human, machine_memory
 
     yield repr(scenario)
     if scenario.summary:
         yield ""
         yield textwrap.fill(" ".join(scenario.summary.split()), 100)
-    yield from _listed("claims", map(_sentence, scenario.claims))
+    yield from _listed("claims", map(claim_sentence, scenario.claims))
     for variant in scenario.variant:
         changes = ", ".join(f"{key} = {value}" for key, value in variant.set.items())
         yield from _listed(f"variant {variant.name}", [textwrap.shorten(changes, 200)])
@@ -50,18 +50,3 @@ def _listed(title: str, items: Iterable[str]) -> Iterator[str]:
     if lines:
         yield f"\n{title}"
         yield from lines
-
-
-def _sentence(claim: Claim) -> str:
-    """Say what a claim claims."""
-    picks = [] if claim.at is None else [(d, x) for d, x in claim.at if x is not None]
-    where = "".join(f" at {dimension} {value:g}" for dimension, value in picks)
-    subject = f"{claim.reduce} of {claim.quantity}{where} is"
-    if claim.equals is not None:
-        return f"{subject} {claim.equals:g}, give or take {claim.within:g}"
-    if claim.below is not None:
-        return f"{subject} below {claim.below:g}"
-    if claim.above is not None:
-        return f"{subject} above {claim.above:g}"
-    other = f"below that of {claim.below_quantity}"
-    return f"{subject} {other if claim.below_quantity else f'above that of {claim.above_quantity}'}"

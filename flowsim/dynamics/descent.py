@@ -18,16 +18,18 @@ from flowsim.losses import Loss
 
 StepSizes: TypeAlias = Float[Array, " step_size"]
 Remaining: TypeAlias = Int[Array, " step_size"]
+ManyLayers: TypeAlias = tuple[Float[Array, "step_size _ _"], ...]
+"""W_1, …, W_N of every step size."""
 
 DIVERGED_FACTOR = 1e12
-"""Descent has diverged once its loss is that many times max(ℓ(W_0), ℓ(0)), or not finite."""
+"""Descent has diverged once its loss is that many times max(|ℓ(W_0)|, |ℓ(0)|), or not finite."""
 
 
 class Iterates(eqx.Module):
     """The layers and velocities of every step size; each array has a leading step-size axis."""
 
-    layers: Layers
-    velocities: Layers
+    layers: ManyLayers
+    velocities: ManyLayers
     alive: Bool[Array, " step_size"]
 
 
@@ -54,7 +56,7 @@ class Descent(eqx.Module):
         )
 
     @eqx.filter_jit
-    def advance(self, iterates: Iterates, remaining: Remaining, budget: int) -> Iterates:
+    def advance(self, iterates: Iterates, remaining: Remaining, budget: Array) -> Iterates:
         """Take min(`remaining`, `budget`) iterations at each step size.
 
         A step size that diverges is frozen at its last good iterate with `alive` false, and does
@@ -72,12 +74,12 @@ class Descent(eqx.Module):
                 alive=current.alive & (good | ~wanted),
             )
 
-        return jax.lax.fori_loop(0, jnp.minimum(budget, remaining.max()), body, iterates)
+        count = jnp.minimum(budget, remaining.max())
+        advanced: Iterates = jax.lax.fori_loop(0, count, body, iterates)
+        return advanced
 
     def _step(self, eta: Array, layers: Layers, velocities: Layers) -> tuple[Layers, Layers, Array]:
-        gradients = network.layer_gradients(
-            layers, self.loss.gradient(network.end_to_end(layers))
-        )
+        gradients = network.layer_gradients(layers, self.loss.gradient(network.end_to_end(layers)))
         velocities = tuple(
             self.momentum * V - eta * (g + self.weight_decay * W)
             for V, g, W in zip(velocities, gradients, layers, strict=True)
@@ -87,8 +89,7 @@ class Descent(eqx.Module):
         return layers, velocities, jnp.isfinite(value) & (value <= self.ceiling)
 
 
-def _where(keep: Array, new: Layers, old: Layers) -> Layers:
+def _where(keep: Array, new: ManyLayers, old: ManyLayers) -> ManyLayers:
     return tuple(
-        jnp.where(keep[:, None, None], fresh, stale)
-        for fresh, stale in zip(new, old, strict=True)
+        jnp.where(keep[:, None, None], fresh, stale) for fresh, stale in zip(new, old, strict=True)
     )

@@ -23,10 +23,10 @@ def kernel(rows: Array, columns: Array, depth: int) -> Array:
     Its entries are the eigenvalues of P_W, with eigenvectors u_r v_cᵀ; K_rr = N σ_r^{2-2/N}.
     """
     powers = [2 * j / depth for j in range(depth)]
-    return sum(
-        (_power(rows, powers[depth - 1 - j])[:, None] * _power(columns, powers[j]))
-        for j in range(depth)
-    )
+    K = jnp.zeros((rows.size, columns.size))
+    for j in range(depth):
+        K += _power(rows, powers[depth - 1 - j])[:, None] * _power(columns, powers[j])[None, :]
+    return K
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(2, 3))
@@ -43,7 +43,7 @@ def precondition(W: Matrix, G: Matrix, depth: int, rank: int) -> Matrix:
     G_in, G_out = G @ Vt.T, U.T @ G
     inner = U @ (kernel(sigma, sigma, depth) * (U.T @ G_in)) @ Vt
     # directions outside a thin U or V have σ = 0, where one term of K is left
-    edge = sigma ** (2 - 2 / depth)
+    edge = (sigma ** (2 - 2 / depth))[None, :]
     if W.shape[0] > W.shape[1]:
         inner += (G_in - U @ (U.T @ G_in)) * edge @ Vt
     elif W.shape[0] < W.shape[1]:
@@ -72,15 +72,17 @@ def _derivative(W: Matrix, G: Matrix, dW: Matrix, depth: int, rank: int) -> Matr
     rows = jnp.zeros(W.shape[0]).at[: sigma.size].set(_truncated(sigma, rank))
     columns = jnp.zeros(W.shape[1]).at[: sigma.size].set(_truncated(sigma, rank))
     G_basis, E = U.T @ G @ Vt.T, U.T @ dW @ Vt.T
-    Sigma = jnp.zeros(W.shape).at[jnp.arange(sigma.size), jnp.arange(sigma.size)].set(
-        _truncated(sigma, rank)
+    Sigma = (
+        jnp.zeros(W.shape)
+        .at[jnp.arange(sigma.size), jnp.arange(sigma.size)]
+        .set(_truncated(sigma, rank))
     )
     left, right = E @ Sigma.T + Sigma @ E.T, E.T @ Sigma + Sigma.T @ E
     total = jnp.zeros(W.shape)
     for j in range(depth):
         q_left, q_right = (depth - 1 - j) / depth, j / depth
         total += (_divided_differences(rows, q_left) * left) @ (
-            G_basis * _power(columns, 2 * q_right)
+            G_basis * _power(columns, 2 * q_right)[None, :]
         )
         total += (_power(rows, 2 * q_left)[:, None] * G_basis) @ (
             _divided_differences(columns, q_right) * right
@@ -92,8 +94,8 @@ def _divided_differences(sigma: Array, q: float) -> Array:
     """Return Γ^q_rs = (σ_r^{2q} - σ_s^{2q}) / (σ_r² - σ_s²), q σ^{2q-2} on ties, 0 at two zeros."""
     if q == 0:
         return jnp.zeros((sigma.size, sigma.size))
-    larger = jnp.maximum(sigma[:, None], sigma)
-    smaller = jnp.minimum(sigma[:, None], sigma)
+    larger = jnp.maximum(sigma[:, None], sigma[None, :])
+    smaller = jnp.minimum(sigma[:, None], sigma[None, :])
     safe = jnp.where(larger > 0, larger, 1.0)
     logarithm = 2 * jnp.log1p((smaller - safe) / safe)
     tie = logarithm == 0

@@ -90,7 +90,12 @@ class At(BaseModel):
     step_size: Positive | None = Field(
         None, description="One of descent.step_sizes.", examples=[0.1]
     )
-    sample: Index | None = Field(None, description="The saved time, from 0.", examples=[0])
+    time: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="The saved time nearest to this one.", examples=[5.0]
+    )
+    sample: Index | None = Field(
+        None, description="The saved time of descent, from 0.", examples=[0]
+    )
     mode: Index | None = Field(
         None, description="The singular value, from 0, largest first.", examples=[0]
     )

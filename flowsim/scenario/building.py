@@ -83,7 +83,7 @@ def _loss(scenario: Scenario, data: Samples | None) -> losses.Loss:
     if spec.kind == "completion":
         return losses.Completion(Phi, jnp.asarray(_observed(scenario)))
     A = generator(scenario.seed, "measurements").standard_normal(
-        (spec.measurements, *scenario.network.shape)
+        (spec.measurements or 0, *scenario.network.shape)
     )
     return losses.Sensing(Phi, jnp.asarray(A / np.sqrt(Phi.size)))
 
@@ -110,11 +110,11 @@ def _target(scenario: Scenario) -> np.ndarray:
         product = rng.standard_normal((shape[0], spec.rank)) @ rng.standard_normal(
             (spec.rank, shape[1])
         )
-        return product * spec.norm / np.linalg.norm(product)
+        return np.asarray(product * spec.norm / np.linalg.norm(product))
     if isinstance(spec, Spectrum):
         U, _, Vt = np.linalg.svd(rng.standard_normal(shape), full_matrices=False)
         rank = len(spec.spectrum)
-        return (U[:, :rank] * np.asarray(spec.spectrum)) @ Vt[:rank]
+        return np.asarray((U[:, :rank] * np.asarray(spec.spectrum)) @ Vt[:rank])
     return np.asarray(spec, dtype=float)
 
 

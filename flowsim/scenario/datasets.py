@@ -89,6 +89,6 @@ def _standardized(Z: np.ndarray, train: np.ndarray) -> np.ndarray:
 def _whitening(train: np.ndarray) -> np.ndarray:
     """Return M with (MX)(MX)ᵀ/m = I on the range of the training inputs X = U S Vᵀ."""
     U, S, _ = np.linalg.svd(train, full_matrices=False)
-    rank = int(np.sum(S > S[0] * max(train.shape) * np.finfo(float).eps))
+    rank = int(np.sum(S[0] * max(train.shape) * np.finfo(float).eps < S))
     U, S = U[:, :rank], S[:rank]
     return np.asarray((U * (np.sqrt(train.shape[1]) / S)) @ U.T)

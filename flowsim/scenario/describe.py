@@ -8,6 +8,7 @@ from flowsim.scenario.errors import shown
 from flowsim.scenario.forms import Count, FileRef, Fraction, IdentityMultiple, RankNorm, Spectrum
 
 if TYPE_CHECKING:
+    from flowsim.scenario.asks import Claim
     from flowsim.scenario.forms import Observed, Target
     from flowsim.scenario.model import Scenario
     from flowsim.scenario.sections import Data, Descent, Flow, Init, Loss, Network
@@ -33,6 +34,26 @@ def rows(scenario: Scenario) -> dict[str, str]:
     if scenario.claims:
         table["claims"] = str(len(scenario.claims))
     return table
+
+
+def claim_sentence(claim: Claim) -> str:
+    """Return what a claim says, as a sentence without its full stop."""
+    where = "".join(f" at {dimension} {value:g}" for dimension, value in picks(claim))
+    subject = f"{claim.reduce} of {claim.quantity}{where}"
+    if claim.equals is not None:
+        return f"{subject} equals {claim.equals:g} within {claim.within:g}"
+    if claim.below is not None:
+        return f"{subject} is below {claim.below:g}"
+    if claim.above is not None:
+        return f"{subject} is above {claim.above:g}"
+    if claim.below_quantity is not None:
+        return f"{subject} is below that of {claim.below_quantity}"
+    return f"{subject} is above that of {claim.above_quantity}"
+
+
+def picks(claim: Claim) -> list[tuple[str, float]]:
+    """Return the dimensions along which a claim picks an entry, with the wanted index or value."""
+    return [] if claim.at is None else [(d, x) for d, x in claim.at if x is not None]
 
 
 def _network(network: Network) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -97,7 +98,8 @@ def _foreign() -> Iterator[None]:
     except MemoryError:
         raise UnusableFileError("is larger than this machine's memory") from None
     except Exception as error:  # readers of foreign formats raise anything
-        raise UnusableFileError(f"cannot be read: {shown(str(error), 200)}") from None
+        reason = re.sub(r" at 0x[0-9a-f]+", "", str(error))
+        raise UnusableFileError(f"cannot be read: {shown(reason, 200)}") from None
 
 
 def _regular(file: Path) -> Path:
@@ -111,12 +113,15 @@ def _regular(file: Path) -> Path:
 
 
 def _array(file: Path, key: str | None) -> np.ndarray:
+    import warnings
+
     import numpy as np
 
     with _foreign():
         if _regular(file).suffix.lower() == ".csv":
             _no_key(key)
-            array = np.loadtxt(file, delimiter=",", ndmin=2, comments=None, encoding="utf-8")
+            with warnings.catch_warnings(action="ignore"):  # of empty files, refused below
+                array = np.loadtxt(file, delimiter=",", ndmin=2, comments=None, encoding="utf-8")
         else:
             _header(file, key)
             array = np.load(file, allow_pickle=False)
@@ -174,8 +179,9 @@ def _npy_header(stream: IO[bytes], size: int) -> tuple[tuple[int, ...], int]:
     stored = prod(shape) * dtype.itemsize
     if min(shape, default=1) < 1:
         raise UnusableFileError(f"holds an array of shape {shape}, which is empty")
-    if stored > size:
-        raise UnusableFileError(f"is cut short: its header says {stored} bytes, it has {size}")
+    whole = stream.tell() + stored
+    if whole > size:
+        raise UnusableFileError(f"is cut short: its header says {whole} bytes, it has {size}")
     return shape, prod(shape) * 8
 
 

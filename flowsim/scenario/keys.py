@@ -31,10 +31,10 @@ def unknown_key(key: str, siblings: list[str], table: str) -> str:
 
 
 def nearest_key(key: str) -> str | None:
-    """Return the known dotted key most like `key`, or one with its last part."""
-    near = nearest(key, known_keys())
+    """Return a known dotted key with the last part of `key`, or else the one most like it."""
     last = key.rpartition(".")[2]
-    return near or next((name for name in known_keys() if name.rpartition(".")[2] == last), None)
+    same = (name for name in known_keys() if name.rpartition(".")[2] == last)
+    return next(same, None) or nearest(key, known_keys())
 
 
 @cache

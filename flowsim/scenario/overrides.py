@@ -67,8 +67,11 @@ def misplaced(key: str, *, in_variant: bool = False) -> str | None:
     return f"unknown key; did you mean {near}" if near else "unknown key; see `flowsim schema`"
 
 
-def replaced(data: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
-    """Return data with a known dotted key replaced, tables made where there were none."""
+def replaced(data: Mapping[str, Any], key: str, value: Any, above: str = "") -> dict[str, Any]:
+    """Return data with a known dotted key replaced, tables made where there were none.
+
+    `above` is the dotted key of `data` itself, for complaints.
+    """
     first, _, rest = key.partition(".")
     if not rest:
         return {**data, first: value}
@@ -78,7 +81,6 @@ def replaced(data: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
     if inner is None:
         inner = {}
     if not isinstance(inner, Mapping):
-        raise ScenarioError(
-            [f"{key}: {first} is {found(inner)}, not a table; replace {first} as a whole"]
-        )
-    return {**data, first: replaced(inner, rest, value)}
+        text = f"{above}{first} is {found(inner)}, not a table; replace it as a whole"
+        raise ScenarioError([f"{above}{key}: {text}"])
+    return {**data, first: replaced(inner, rest, value, f"{above}{first}.")}

@@ -35,14 +35,13 @@ class ExactModes:
     def strengths(self, times: np.ndarray) -> np.ndarray:
         """Return s_r(t), shape (time, mode), in the order of Φ's singular values."""
         columns = [
-            mode(times, s, phi, self.depth)
-            for s, phi in zip(self.start, self.phi, strict=True)
+            mode(times, s, phi, self.depth) for s, phi in zip(self.start, self.phi, strict=True)
         ]
         return np.stack(columns, axis=1)
 
     def end_to_end(self, times: np.ndarray) -> np.ndarray:
         """Return W(t), shape (time, d_N, d_0)."""
-        return np.einsum("or,tr,ri->toi", self.U, self.strengths(times), self.Vt)
+        return np.asarray(np.einsum("or,tr,ri->toi", self.U, self.strengths(times), self.Vt))
 
 
 def exact_modes(problem: Problem) -> ExactModes | None:
@@ -73,15 +72,15 @@ def mode(times: np.ndarray, s_0: float, phi: float, depth: int) -> np.ndarray:
     2014, eq. 8). N ≥ 3 inverts t = [F(s) - F(s_0)]/N, F an antiderivative of s^{2/N-2}/(φ - s).
     """
     if depth == 1:
-        return phi + (s_0 - phi) * np.exp(-times)
-    if s_0 == 0 or s_0 == phi:
+        return np.asarray(phi + (s_0 - phi) * np.exp(-times))
+    if s_0 in (0, phi):
         return np.full(times.shape, s_0)
     if phi == 0:
         power = 2 - 2 / depth
-        return (s_0**-power + depth * power * times) ** (-1 / power)
+        return np.asarray((s_0**-power + depth * power * times) ** (-1 / power))
     if depth == 2:
         x = -2 * phi * times
-        return s_0 / (np.exp(x) - s_0 * np.expm1(x) / phi)
+        return np.asarray(s_0 / (np.exp(x) - s_0 * np.expm1(x) / phi))
     return np.array([_invert(t, s_0, phi, depth) for t in times])
 
 
@@ -105,7 +104,8 @@ def _invert(t: float, s_0: float, phi: float, depth: int) -> float:
     step = 1.0
     while excess(x_0 + step) < 0 and step < 1e3:
         step *= 2
-    return at(brentq(excess, x_0, x_0 + step, xtol=1e-15, rtol=1e-15))
+    # near φ the time is a staircase of rounding, on which Brent may have to bisect to the end
+    return at(brentq(excess, x_0, x_0 + step, xtol=1e-15, rtol=1e-15, maxiter=1000))
 
 
 def _elapsed(s_0: float, s: float, phi: float, depth: int) -> float:

@@ -156,7 +156,8 @@ def _picks(claim: Claim, quantity: str, runs: Runs) -> Iterator[Mistake]:
             continue
         if key == "time" and any(dim in TIMES for dim in dims):
             if value > run.flow.horizon:
-                yield wrong("at.time", f"is {value}, but the flow ends at {run.flow.horizon}")
+                text = f"is {value}, but the flow ends at {run.flow.horizon}; write no more"
+                yield wrong("at.time", text)
         elif key not in dims:
             text = f"is no dimension of {inner}, which has {listed(dims)}; remove it"
             yield wrong(f"at.{key}", text)
