@@ -31,7 +31,9 @@ _STRINGS = (
 )
 _PLAIN = r"""[^\[\]{}"'#]"""
 _ROW = rf"\[{_PLAIN}*+\]"
-_FLAT = re.compile(rf"(?:{_PLAIN}++|{_ROW}|\[(?:{_PLAIN}++|{_ROW})*+\])*+")
+_MATRIX = rf"\[(?:{_PLAIN}++|{_ROW})*+\]"
+_INNER = re.compile(_MATRIX)
+_FLAT = re.compile(rf"(?:{_PLAIN}++|{_ROW}|{_MATRIX})*+")
 """Numbers, rows and matrices: all that an array can hold but strings, comments and tables."""
 
 
@@ -181,11 +183,11 @@ class _Scanner:
         while True:
             begin = self.at
             self.skip(_FLAT)
-            index += self.text.count(",", begin, self.at)
             first = self.text[self.at : self.at + 1]
             if first == "]":
                 self.at += 1
                 return
+            index += _INNER.sub("", self.text[begin : self.at]).count(",")
             if first == "#":
                 self.count()
                 self.skip(_BLANK)

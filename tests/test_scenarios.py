@@ -1,0 +1,69 @@
+"""Every named scenario runs, holds its claims, and draws the figure that stands in the gallery."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from pathlib import Path
+
+import images
+import pytest
+
+from flowsim import catalog, figures
+from flowsim.experiment import run
+from flowsim.results import Run
+from flowsim.scenario import read
+
+PLOTS = Path(__file__).parent.parent / "plots"
+
+# Past the edge of stability iterates go their own way on another machine's rounding, and gaps
+# between equal flows are rounding: there the claims compare the numbers, not the pixels.
+BY_NUMBERS = {"edge-of-stability", "balanced-equals-end-to-end", "imbalance-gap"}
+
+
+@cache
+def finished(name: str) -> Run:
+    return run(read(catalog.resolve(name)), name)
+
+
+@pytest.mark.parametrize("name", catalog.names())
+def test_runs_to_the_end_and_holds_its_claims(name: str) -> None:
+    summary = finished(name).summary
+    failed = [claim for claim in summary["claims"] if not claim["holds"]]
+    assert summary["claims"], "a named scenario claims something"
+    assert not failed
+    assert summary["exit_code"] == 0
+    assert summary["seconds"]["total"] < 60
+
+
+@pytest.mark.parametrize("name", catalog.names())
+def test_says_what_to_look_at_and_where_it_comes_from(name: str) -> None:
+    scenario = read(catalog.resolve(name))
+    assert "Look at" in " ".join(scenario.summary.split()) or "look at" in scenario.summary
+    assert scenario.sources
+
+
+@pytest.mark.parametrize("name", catalog.names())
+def test_estimates_its_error_everywhere(name: str) -> None:
+    run = finished(name)
+    for plain in run.variants.values() or [run]:
+        for space in plain.scenario.flow.spaces:
+            assert math.isfinite(plain.summary["error_estimate"][space])
+
+
+@pytest.mark.parametrize("name", catalog.names())
+def test_draws_the_gallery(name: str, tmp_path: Path) -> None:
+    result = finished(name)
+    lead = figures.lead(result)
+    figures.save(result, tmp_path, names=[lead])
+    assert (PLOTS / f"{name}.png").is_file(), "run python tools/gallery.py"
+    if name not in BY_NUMBERS:
+        rectangles = images.interiors(figures.draw(result, lead))
+        assert images.same_interiors(PLOTS / f"{name}.png", tmp_path / f"{lead}.png", rectangles)
+
+
+def test_the_gallery_shows_every_scenario_and_nothing_else() -> None:
+    page = (PLOTS / "README.md").read_text(encoding="utf-8")
+    assert {path.stem for path in PLOTS.glob("*.png")} == set(catalog.names())
+    for name in catalog.names():
+        assert f"({name}.png)" in page

@@ -1,0 +1,55 @@
+"""Draw the gallery anew: run every named scenario, and put its lead figure into plots/.
+
+    python tools/gallery.py [NAME]...
+
+plots/README.md shows all figures with the first sentence of each scenario's summary.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from flowsim import catalog, figures
+from flowsim.experiment import run
+from flowsim.scenario import Scenario, read
+
+PLOTS = Path(__file__).resolve().parent.parent / "plots"
+
+
+def draw(name: str) -> None:
+    """Run a named scenario and store its lead figure as plots/<name>.png."""
+    result = run(read(catalog.resolve(name)), name)
+    with tempfile.TemporaryDirectory() as folder:
+        (drawn,) = figures.save(result, Path(folder), names=[figures.lead(result)])
+        (PLOTS / f"{name}.png").write_bytes(drawn.read_bytes())
+    held = all(claim["holds"] for claim in result.summary["claims"])
+    print(f"{name}: {'all claims hold' if held else 'A CLAIM FAILS'}")
+
+
+def page() -> str:
+    """Return the text of plots/README.md."""
+    lines = [
+        "# Gallery",
+        "",
+        "The lead figure of each named scenario; `flowsim run NAME` draws it, and more.",
+        "",
+    ]
+    for name in catalog.names():
+        scenario = read(catalog.resolve(name))
+        lines += [f"## {scenario.title}", "", first_sentence(scenario), ""]
+        lines += [f"`flowsim run {name}`", "", f"![{scenario.title}]({name}.png)", ""]
+    return "\n".join(lines)
+
+
+def first_sentence(scenario: Scenario) -> str:
+    """Return the first sentence of a scenario's summary, on one line."""
+    text = " ".join(scenario.summary.split())
+    return text.split(". ")[0].rstrip(".") + "."
+
+
+if __name__ == "__main__":
+    for wanted in sys.argv[1:] or catalog.names():
+        draw(wanted)
+    (PLOTS / "README.md").write_text(page(), encoding="utf-8")
