@@ -80,14 +80,20 @@ def _concluded(run: Run, scenario: Scenario, started: float) -> Run:
 def _run_plain(
     scenario: Scenario, name: str, progress: ShowProgress, interrupted: Interrupted
 ) -> Run:
-    outcome = Outcome(scenario.problem())
-    times = building.saved_times(scenario)
+    problem, times = scenario.problem(), building.saved_times(scenario)
+    outcome = Outcome(problem)
     for space in scenario.flow.spaces:
-        outcome.flows[space] = _flow(scenario, outcome.problem, space, times, progress, interrupted)
-    if scenario.descent is not None:
+        if outcome.flows and interrupted():
+            break
+        outcome.flows[space] = _flow(scenario, problem, space, times, progress, interrupted)
+    if scenario.descent is not None and not interrupted():
         outcome.descent = _descent(scenario, outcome, times, progress, interrupted)
     groups = _groups(scenario, outcome)
-    return Run(name, scenario, groups, summarizing.of(scenario, outcome.flows, outcome.descent))
+    if not interrupted():  # compiling the loss over a plane would keep an interrupt waiting
+        plane = tables.plane(scenario.output.plane, problem, outcome.flows, outcome.descent)
+        groups = {**groups, **({"plane": plane} if plane else {})}
+    summary = summarizing.of(scenario, problem, outcome.flows, outcome.descent)
+    return Run(name, scenario, groups, summary)
 
 
 def _flow(
@@ -169,7 +175,4 @@ def _groups(scenario: Scenario, outcome: Outcome) -> Mapping[str, Group]:
         groups["comparison"] = comparison
     if exact is not None:
         groups["exact"] = tables.exact(exact, problem, outcome.reference.times)
-    plane = tables.plane(scenario.output.plane, problem, flows, outcome.descent)
-    if plane:
-        groups["plane"] = plane
     return groups

@@ -58,12 +58,11 @@ def orthogonal(widths: Widths, scale: float, rng: np.random.Generator) -> NumpyL
     (Saxe, McClelland & Ganguli 2014, §3). With a hidden width below min(d_0, d_N) that many
     singular values are `scale` and the rest 0. Balanced when the widths are equal.
     """
-    depth = len(widths) - 1
-    rotations = [_random_orthogonal(d, rng) for d in widths]
-    return tuple(
-        scale ** (1 / depth) * rotations[j + 1] @ np.eye(above, below) @ rotations[j].T
-        for j, (below, above) in enumerate(pairwise(widths))
-    )
+    root = scale ** (1 / (len(widths) - 1))
+    used = [min(d, max(widths[max(j - 1, 0) : j + 2])) for j, d in enumerate(widths)]
+    frames = [_random_orthonormal(d, columns, rng) for d, columns in zip(widths, used, strict=True)]
+    ranks = [min(pair) for pair in pairwise(widths)]
+    return tuple(root * frames[j + 1][:, :r] @ frames[j][:, :r].T for j, r in enumerate(ranks))
 
 
 def identity(widths: Widths, scale: float) -> NumpyLayers:
@@ -167,8 +166,8 @@ def _random_end_to_end(
     return U[:, :rank], scale * sigma[:rank] / sigma[0], Vt[:rank]
 
 
-def _random_orthogonal(d: int, rng: np.random.Generator) -> np.ndarray:
-    Q, R = np.linalg.qr(rng.standard_normal((d, d)))
+def _random_orthonormal(d: int, columns: int, rng: np.random.Generator) -> np.ndarray:
+    Q, R = np.linalg.qr(rng.standard_normal((d, columns)))
     return Q * np.sign(np.diag(R))  # signs fixed: Haar measure (Mezzadri 2007)
 
 
@@ -179,7 +178,11 @@ def _progression(s: float, step: float, depth: int) -> np.ndarray:
         log_excess = lambda x: np.sum(np.log(x + offsets)) - 2 * np.log(s)  # noqa: E731
         upper = s ** (2 / depth)
         lower = s**2 / np.prod(upper + offsets[1:])
-        smallest = upper if step == 0 else brentq(log_excess, lower, upper, xtol=1e-300, rtol=1e-15)
+        smallest = (
+            upper
+            if step == 0
+            else brentq(log_excess, lower / 2, 2 * upper, xtol=1e-300, rtol=1e-15, maxiter=1000)
+        )
     else:
         smallest = 0.0
     squares: np.ndarray = smallest + offsets

@@ -34,7 +34,7 @@ Interrupted: TypeAlias = Callable[[], bool]
 PIECE_SECONDS = 0.25
 FIRST_PIECE, LARGEST_PIECE = 64, 1 << 16
 WINDOW_BYTES = 1 << 24
-LARGEST_WINDOW = 64
+LARGEST_WINDOW = 256
 
 # "auto" turns implicit when stability limits the step, many more steps are ahead, and the dense
 # Newton systems are small; it turns back for good if the implicit steps are not much longer. It

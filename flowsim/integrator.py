@@ -172,7 +172,10 @@ class Integrator(eqx.Module):
             y, error, dense, solver_state, _ = solver.step(
                 terms, now.t, end, now.y, None, now.solver_state, False
             )
-            error = jax.tree.map(lambda e: jnp.where(jnp.isnan(e), jnp.inf, e), error)
+            # the controller takes an infinite error, but neither nan nor a state that overflowed
+            usable = _all_finite((y, error))
+            y = _where(usable, y, now.y)
+            error = jax.tree.map(lambda e: jnp.where(usable, e, jnp.inf), error)
             keep, t, proposed, _, controller_state, _ = controller.adapt_step_size(
                 now.t, end, now.y, y, None, error, solver.error_order(terms), now.controller_state
             )
@@ -259,6 +262,10 @@ def _strongly_typed(x: Any) -> Array:
     # a weakly typed scalar would make `advance` compile a second time
     array = jnp.asarray(x)
     return jax.lax.convert_element_type(array, array.dtype)
+
+
+def _all_finite(tree: Any) -> Array:
+    return jnp.all(jnp.asarray([jnp.isfinite(x).all() for x in jax.tree.leaves(tree)]))
 
 
 def _where(condition: Array, new: Any, old: Any) -> Any:

@@ -34,6 +34,10 @@ class Loss(eqx.Module):
         """Return the matrix Φ that minimizes the loss by construction, if there is one."""
         return None
 
+    def separates(self, W: Matrix) -> bool:  # noqa: ARG002
+        """Say whether W classifies every sample strictly: then no finite W minimizes the loss."""
+        return False
+
 
 class Differentiable(Loss):
     """Any differentiable `function` of the end-to-end matrix; its gradient comes from JAX."""
@@ -179,6 +183,10 @@ class Logistic(Loss):
         margins = self.y * (W @ self.X)
         return -(self.y * jax.nn.sigmoid(-margins)) @ self.X.T / self.X.shape[1]
 
+    def separates(self, W: Matrix) -> bool:
+        """Say whether every margin y w x is positive: ℓ(c w) → 0 as c → ∞."""
+        return bool((np.asarray(self.y) * (np.asarray(W) @ np.asarray(self.X)) > 0).all())
+
 
 class CrossEntropy(Loss):
     """ℓ(W) = 1/m Σ -log softmax(W x)_class, classes counted from 0."""
@@ -197,3 +205,9 @@ class CrossEntropy(Loss):
         scores = W @ self.X
         one_hot = jax.nn.one_hot(self.classes, scores.shape[0], axis=0, dtype=scores.dtype)
         return (jax.nn.softmax(scores, axis=0) - one_hot) @ self.X.T / self.X.shape[1]
+
+    def separates(self, W: Matrix) -> bool:
+        """Say whether each sample's own class has the strictly largest score."""
+        scores, classes = np.asarray(W) @ np.asarray(self.X), np.asarray(self.classes)
+        chosen = np.take_along_axis(scores, classes[None, :], axis=0)
+        return bool(((scores >= chosen).sum(axis=0) == 1).all())

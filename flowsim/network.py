@@ -82,8 +82,22 @@ def imbalances(layers: Layers) -> list[Array]:
 
 
 def imbalance(layers: Layers) -> Array:
-    """Return ‖W_{j+1}ᵀW_{j+1} - W_jW_jᵀ‖_F for each pair of neighbours, shape (N-1,)."""
-    return jnp.asarray([jnp.linalg.norm(D) for D in imbalances(layers)])
+    """Return ‖W_{j+1}ᵀW_{j+1} - W_jW_jᵀ‖_F for each pair of neighbours, shape (N-1,).
+
+    Between layers much wider than their neighbours no d_j × d_j matrix is formed: with the thin
+    QR [W_{j+1}ᵀ, W_j] = Q [R_1, R_2] the norm is ‖R_1R_1ᵀ - R_2R_2ᵀ‖_F.
+    """
+    return jnp.asarray(
+        [_imbalance_norm(below, above) for below, above in pairwise(layers)], dtype=jnp.float64
+    )
+
+
+def _imbalance_norm(below: Array, above: Array) -> Array:
+    left, right = above.T, below
+    if left.shape[0] > left.shape[1] + right.shape[1]:
+        R = jnp.linalg.qr(jnp.concatenate([left, right], axis=1), mode="r")
+        left, right = R[:, : left.shape[1]], R[:, left.shape[1] :]
+    return jnp.linalg.norm(left @ left.T - right @ right.T)
 
 
 def balance_defect(layers: Layers) -> float:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flowsim.descending import DescentTrajectory
+from flowsim.losses import Loss
+from flowsim.problem import Problem
 from flowsim.results import Run
 from flowsim.trajectory import Trajectory, Verdict
 
@@ -24,10 +26,14 @@ LIBRARIES = ("flowsim", "jax", "jaxlib", "diffrax", "numpy", "scipy")
 
 
 def of(
-    scenario: Scenario, flows: Mapping[str, Trajectory], descent: DescentTrajectory | None
+    scenario: Scenario,
+    problem: Problem,
+    flows: Mapping[str, Trajectory],
+    descent: DescentTrajectory | None,
 ) -> dict[str, Any]:
     """Return the summary of a plain run, all but its claims and total time."""
-    outcome: dict[str, Any] = {space: t.verdict.outcome for space, t in flows.items()}
+    outcome: dict[str, Any] = dict.fromkeys(scenario.flow.spaces, "interrupted")
+    outcome |= {space: t.verdict.outcome for space, t in flows.items()}
     final_loss: dict[str, Any] = {space: float(t.loss[-1]) for space, t in flows.items()}
     if descent is not None:
         labels = [repr(float(eta)) for eta in descent.step_sizes]
@@ -44,7 +50,7 @@ def of(
             space: {"accepted": t.statistics.accepted, "rejected": t.statistics.rejected}
             for space, t in flows.items()
         },
-        "notes": [note for t in flows.values() for note in _notes(t)],
+        "notes": [note for t in flows.values() for note in _notes(t, problem.loss)],
         "seconds": _seconds(flows, descent),
         "versions": _versions(),
     }
@@ -89,7 +95,7 @@ def _verdict(trajectory: Trajectory) -> dict[str, Any]:
     }
 
 
-def _notes(trajectory: Trajectory) -> list[str]:
+def _notes(trajectory: Trajectory, loss: Loss) -> list[str]:
     notes = []
     if trajectory.verdict not in (Verdict.REACHED_HORIZON, Verdict.STOPPED_AT_LOSS):
         notes.append(
@@ -103,6 +109,12 @@ def _notes(trajectory: Trajectory) -> list[str]:
             f"({trajectory.largest_error:.2g}) is more than {UNTRUSTED:.0%} of ‖W‖ ({size:.2g}); "
             f"take flow.rtol = {_suggested_rtol(trajectory, size):.0e}. If that does not help, "
             "the flow passes a saddle so closely that rounding decides how it goes on."
+        )
+    if loss.separates(trajectory.end_to_end[-1]):
+        notes.append(
+            f"{trajectory.space}: every sample is classified correctly, so the loss has no finite "
+            "minimizer: it falls towards 0 while ‖W‖ grows for ever, and only the direction of W "
+            "settles."
         )
     return notes
 

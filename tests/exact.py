@@ -62,9 +62,7 @@ def aligned(
 # --- depth 2 on whitened data, unaligned ------------------------------------------------------
 
 
-def unaligned(
-    times: np.ndarray, W_1: np.ndarray, W_2: np.ndarray, Phi: np.ndarray
-) -> np.ndarray:
+def unaligned(times: np.ndarray, W_1: np.ndarray, W_2: np.ndarray, Phi: np.ndarray) -> np.ndarray:
     """Return W(t) for ½‖W - Φ‖² at N = 2 from W_2ᵀW_2 - W_1W_1ᵀ = λI, in any position.
 
     Q = [W_1ᵀ; W_2] obeys a matrix Riccati equation (Fukumizu 1998; Braun et al. 2022; Dominé et al.
@@ -76,9 +74,7 @@ def unaligned(
     defect = W_2.T @ W_2 - W_1 @ W_1.T
     lam = np.trace(defect) / hidden
     np.testing.assert_allclose(defect, lam * np.eye(hidden), atol=1e-13)
-    F = np.block(
-        [[-lam / 2 * np.eye(inputs), Phi.T], [Phi, lam / 2 * np.eye(outputs)]]
-    )
+    F = np.block([[-lam / 2 * np.eye(inputs), Phi.T], [Phi, lam / 2 * np.eye(outputs)]])
     rates, E = np.linalg.eigh(F)
     rates = np.where(np.abs(rates) < 1e-14 * np.abs(rates).max(), 0.0, rates)
     Q = E.T @ np.vstack([W_1.T, W_2])

@@ -71,6 +71,9 @@ FIGURES: Mapping[str, Picture] = {
     for picture in (
         Picture("singular_values", "Which modes are learned, and when?"),
         Picture("loss", "How fast does the loss fall, and which step sizes diverge?"),
+        Picture(
+            "descent_singular_values", "Which step sizes settle, swing or diverge, in which modes?"
+        ),
         Picture("descent_distance", "How far is descent from the flow, and in what order of η?"),
         Picture("gap", "Does the end-to-end flow agree with the layers?"),
         Picture("imbalance", "What is conserved by the flow, and how does descent break it?"),

@@ -31,6 +31,7 @@ Entry = Annotated[tuple[Index, Index], Listed]
 FigureName = Literal[
     "singular_values",
     "loss",
+    "descent_singular_values",
     "descent_distance",
     "gap",
     "imbalance",

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from flowsim.scenario.model import Scenario
 
 FLOAT = 8
+COPIES = 3
+"""W as it is collected, as it is stored, and in the check solution behind the error estimate."""
+
+LARGEST_COMPARISON = 1 << 28
+"""Bytes of W that the check solution is compared at, as in `flowsim.error_estimate`."""
+
 LONGEST = 30 * 24 * 3600.0
 """More seconds of descent than this are refused."""
 
@@ -27,7 +33,8 @@ ITERATION_SECONDS = 1e-6
 REMEDIES = {
     "data": "reduce data.samples or network.widths",
     "measurements": "reduce loss.measurements or network.widths",
-    "flow": "reduce network.widths, or write another flow.method than kvaerno5",
+    "flow": "reduce network.widths",
+    "jacobian": "write another flow.method than kvaerno5, or reduce network.widths",
     "saved": 'reduce network.widths, flow.samples or set output.end_to_end = "last"',
     "descent": "reduce network.widths, flow.samples or descent.step_sizes, "
     'or set output.end_to_end = "last"',
@@ -93,6 +100,7 @@ def _single(scenario: Scenario) -> Footprint:
         "data": _data(scenario),
         "measurements": _measurements(scenario),
         "flow": max(_integrator(scenario, space) for space in scenario.flow.spaces),
+        "jacobian": max(_jacobian(scenario, space) for space in scenario.flow.spaces),
         "saved": _saved(scenario),
         "descent": _descent(scenario),
     }
@@ -127,13 +135,19 @@ def _measurements(scenario: Scenario) -> int:
 
 
 def _integrator(scenario: Scenario, space: str) -> int:
-    """Return the bytes of a solver: stages and copies, or a Jacobian and its factors."""
+    """Return the bytes of a solver: stages and copies, and singular bases."""
     rows, columns = scenario.network.shape
-    layers = space == "layers"
-    state = _layers(scenario) if layers else _end_to_end(scenario)
-    bases = 0 if layers else 4 * FLOAT * (rows**2 + columns**2)
-    jacobian = 3 * FLOAT * (state // FLOAT) ** 2 if scenario.flow.method == "kvaerno5" else 0
-    return 24 * state + bases + jacobian
+    if space == "end_to_end":
+        return 24 * _end_to_end(scenario) + 4 * FLOAT * (rows**2 + columns**2)
+    return 24 * _layers(scenario)
+
+
+def _jacobian(scenario: Scenario, space: str) -> int:
+    """Return the bytes of an implicit method's Jacobian and its factors."""
+    if scenario.flow.method != "kvaerno5":
+        return 0
+    state = _layers(scenario) if space == "layers" else _end_to_end(scenario)
+    return 3 * FLOAT * (state // FLOAT) ** 2
 
 
 def _saved(scenario: Scenario) -> int:
@@ -141,11 +155,20 @@ def _saved(scenario: Scenario) -> int:
     samples, network = scenario.flow.samples, scenario.network
     total = 0
     for space in scenario.flow.spaces:
-        total += kept_times(scenario) * _end_to_end(scenario)
+        total += COPIES * _held_times(scenario) * _end_to_end(scenario)
         total += samples * FLOAT * (network.modes + network.depth + 6)
         if space == "layers" and scenario.output.layers:
             total += samples * _layers(scenario)
     return total
+
+
+def _held_times(scenario: Scenario) -> int:
+    """Return at how many times a flow's W is held in memory: to compare flows, at all of them."""
+    samples, data = scenario.flow.samples, scenario.data
+    if len(scenario.flow.spaces) > 1 or (data is not None and data.held_out > 0):
+        return samples
+    compared = min(-(-samples // 2), max(2, LARGEST_COMPARISON // _end_to_end(scenario)))
+    return min(samples, kept_times(scenario) + compared)
 
 
 def kept_times(scenario: Scenario) -> int:

@@ -1,0 +1,49 @@
+"""What every test runs under: strict JAX, shapes checked at run time, figures without a screen."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import pytest
+
+NUMERICAL_ROOMS = (
+    "arrays",
+    "network",
+    "losses",
+    "inits",
+    "problem",
+    "dynamics",
+    "methods",
+    "trajectory",
+    "integrator",
+    "recording",
+    "integration",
+    "error_estimate",
+    "solving",
+    "descending",
+    "measures",
+    "plane",
+    "theory",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--typecheck",
+        choices=("on", "off"),
+        default="on",
+        help="check every annotation of the numerical rooms, array shapes included (default: on)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    mpl.use("Agg")
+    if config.getoption("--typecheck") == "on":
+        # before the first import of flowsim, which is at collection
+        from jaxtyping import install_import_hook
+
+        install_import_hook([f"flowsim.{room}" for room in NUMERICAL_ROOMS], "beartype.beartype")
+    import jax
+
+    # diffrax passes under both, so what raises is ours
+    jax.config.update("jax_numpy_rank_promotion", "raise")
+    jax.config.update("jax_numpy_dtype_promotion", "strict")
