@@ -97,7 +97,7 @@ def _imbalance_norm(below: Array, above: Array) -> Array:
     if left.shape[0] > left.shape[1] + right.shape[1]:
         R = jnp.linalg.qr(jnp.concatenate([left, right], axis=1), mode="r")
         left, right = R[:, : left.shape[1]], R[:, left.shape[1] :]
-    return jnp.linalg.norm(left @ left.T - right @ right.T)
+    return jnp.asarray(jnp.linalg.norm(left @ left.T - right @ right.T))
 
 
 def balance_defect(layers: Layers) -> float:
