@@ -69,7 +69,7 @@ def reserve(directory: str | os.PathLike[str], *, force: bool = False) -> Iterat
     """
     with sentences(f"Cannot write to {str(directory)!r}"):
         place = Place.at(directory, force=force)
-        refuse_unfit(place)
+        _refuse_unfit_unlocked(place)
         place.final.parent.mkdir(parents=True, exist_ok=True)
     with hold(place.final):
         with sentences(f"Cannot write to {str(directory)!r}"):
@@ -87,6 +87,28 @@ def hold(final: Path) -> Iterator[None]:
 
 def _lock_of(final: Path) -> Path:
     return final.parent / f".{final.name}.flowsim-lock"
+
+
+def _refuse_unfit_unlocked(place: Place) -> None:
+    """Refuse an unfit place before anything is touched; what changes meanwhile waits for the lock.
+
+    Another writer may be replacing the run there at this very moment: that is judged under lock.
+    """
+    before = _identity(place.final)
+    try:
+        refuse_unfit(place)
+    except (ArchiveError, OSError):
+        if _lock_of(place.final).exists() or _identity(place.final) != before:
+            return
+        raise
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def refuse_unfit(place: Place) -> None:
