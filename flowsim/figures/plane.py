@@ -141,13 +141,15 @@ def draw_paths(panel: Axes, run: Run) -> None:
 
 
 def draw_descent(panel: Axes, run: Run, sizes: np.ndarray) -> None:
-    """Draw descent's iterates as dots, cut off at the edge of the plane."""
+    """Draw descent's iterates as dots on a hairline, cut off at the edge of the plane."""
     if not reading.drawable(run, "plane.descent"):
         return
     pens = style.step_pens(sizes)
     for size, iterates in zip(reading.step_sizes(run), run["plane.descent"], strict=True):
         pen = {"marker": "o", **pens[int(np.flatnonzero(sizes == size)[0])], **DOTS}
+        hairline = {"color": pen["color"], "linewidth": 0.5, "alpha": 0.7, "zorder": 1.4}
         panel.plot(iterates[:, 0], iterates[:, 1], markeredgecolor="white", **pen)
+        panel.plot(iterates[:, 0], iterates[:, 1], label="_between", **hairline)
 
 
 def frame(panel: Axes, run: Run) -> None:
