@@ -228,7 +228,7 @@ class Integrator(eqx.Module):
         key = jax.random.key(0)
         start = tuple(jax.random.normal(key, y_j.shape, y_j.dtype) for y_j in y)
 
-        def improve(_: int, carry: tuple[State, Array]) -> tuple[State, Array]:
+        def improve(_: Array, carry: tuple[State, Array]) -> tuple[State, Array]:
             v, _norm = carry
             image = jax.jvp(velocity, (y,), (v,))[1]
             norm = jnp.sqrt(sum(jnp.sum(w**2) for w in image))

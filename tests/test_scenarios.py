@@ -33,7 +33,6 @@ def test_runs_to_the_end_and_holds_its_claims(name: str) -> None:
     assert summary["claims"], "a named scenario claims something"
     assert not failed
     assert summary["exit_code"] == 0
-    assert summary["seconds"]["total"] < 60
 
 
 @pytest.mark.parametrize("name", catalog.names())

@@ -1,0 +1,226 @@
+"""Whole runs: what is saved, how spaces and step sizes are compared, what is said of failures."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from flowsim.experiment import run
+from flowsim.results import Run
+from flowsim.scenario import Scenario
+
+BASE = """
+title = "A small run"
+[network]
+widths = [3, 4, 2]
+[loss]
+kind = "squared"
+target = { spectrum = [2.0, 1.0] }
+[init]
+kind = "balanced"
+scale = 0.1
+[flow]
+horizon = 3.0
+samples = 21
+"""
+DESCENT = "[descent]\nstep_sizes = [0.3, 0.07, 5.0]\n"
+
+
+def scenario(extra: str = "", base: str = BASE) -> Scenario:
+    return Scenario.from_toml(base + extra)
+
+
+@cache
+def plain() -> Run:
+    return run(scenario(DESCENT), "plain")
+
+
+def test_every_variable_has_its_dimensions() -> None:
+    found = plain()
+    assert found["layers.end_to_end"].shape == (21, 2, 3)
+    assert found["layers.singular_values"].shape == (21, 2)
+    assert found["layers.imbalance"].shape == (21, 1)
+    assert found["descent.end_to_end"].shape == (3, 21, 2, 3)
+    assert found.variable("descent.loss").dims == ("step_size", "sample")
+    assert found.variable("comparison.end_to_end_vs_layers").dims == ("time",)
+    for path in found.paths():
+        assert found.variable(path).attributes["long_name"]
+
+
+def test_comparisons_are_the_distances_they_say() -> None:
+    found = plain()
+    gap = np.linalg.norm(found["end_to_end.end_to_end"] - found["layers.end_to_end"], axis=(1, 2))
+    np.testing.assert_array_equal(found["comparison.end_to_end_vs_layers"], gap)
+    estimates = found["layers.error_estimate"] + found["end_to_end.error_estimate"]
+    assert (gap <= estimates + 1e-14).all()
+
+
+def test_iterates_are_those_nearest_to_the_saved_times() -> None:
+    found = plain()
+    times, step_sizes = found["layers.time"], found["descent.step_size"]
+    expected = np.rint(times / step_sizes[:, None])
+    np.testing.assert_array_equal(found["descent.iteration"], expected)
+    np.testing.assert_array_equal(found["descent.time"], expected * step_sizes[:, None])
+    assert found["descent.iteration"].dtype == np.int64
+
+
+def test_descent_is_compared_with_the_flow_at_its_own_time() -> None:
+    found = plain()
+    fine = run(scenario().model_copy(), "fine")  # the same flow, no descent
+    later = found["descent.time"][1, 10]
+    at = int(np.argmin(np.abs(fine["layers.time"] - later)))
+    assert later != fine["layers.time"][at]
+    distance = np.linalg.norm(found["descent.end_to_end"][1, 10] - fine["layers.end_to_end"][at])
+    speed = np.abs(np.diff(fine["layers.end_to_end"], axis=0)).max() / 0.15
+    assert abs(found["comparison.descent_vs_flow"][1, 10] - distance) <= 3 * speed * 0.035
+    assert np.isfinite(found["comparison.descent_vs_flow"][:2]).all()
+
+
+def test_a_diverging_step_size_is_a_result() -> None:
+    extra = DESCENT.replace("0.3, 0.07, 5.0", "0.07, 2.0").replace("[descent]", "[descent]")
+    found = run(scenario(extra, BASE.replace("3.0\nsamples", "60.0\nsamples")), "diverging")
+    assert found.summary["outcome"]["descent"] == {"0.07": "completed", "2.0": "diverged"}
+    assert list(found["descent.outcome"]) == ["completed", "diverged"]
+    assert (
+        np.isinf(found["descent.loss"][1, -1])
+        and np.isnan(found["descent.end_to_end"][1, -1]).all()
+    )
+    assert np.isfinite(found["descent.end_to_end"][0]).all()
+    assert found.summary["exit_code"] == 0
+
+
+def test_measures_are_those_of_the_saved_matrices() -> None:
+    found = plain()
+    W = found["layers.end_to_end"]
+    np.testing.assert_allclose(
+        found["layers.singular_values"], np.linalg.svd(W, compute_uv=False), atol=1e-14
+    )
+    sigma = found["layers.singular_values"]
+    p = sigma / sigma.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(
+        found["layers.effective_rank"], np.exp(-(p * np.log(p)).sum(axis=1)), rtol=1e-12
+    )
+    np.testing.assert_allclose(found["layers.nuclear_norm"], sigma.sum(axis=1), rtol=1e-14)
+
+
+@pytest.mark.parametrize(("asked", "kept"), [('"last"', [20]), ("8", [0, 8, 16, 20])])
+def test_w_is_stored_where_it_is_asked_for(asked: str, kept: list[int]) -> None:
+    found = run(scenario(DESCENT + f"[output]\nend_to_end = {asked}\nlayers = true"), "sparse")
+    every = plain()
+    np.testing.assert_array_equal(found["layers.saved_time"], every["layers.time"][kept])
+    np.testing.assert_array_equal(found["layers.end_to_end"], every["layers.end_to_end"][kept])
+    np.testing.assert_array_equal(
+        found["descent.end_to_end"][:2], every["descent.end_to_end"][:2][:, kept]
+    )
+    np.testing.assert_array_equal(found["layers.singular_values"], every["layers.singular_values"])
+    product = found["layers.layer_2"] @ found["layers.layer_1"]
+    np.testing.assert_allclose(product, every["layers.end_to_end"], atol=1e-14)
+    if asked == '"last"':
+        assert found["comparison.end_to_end_vs_layers"].shape == (21,)
+
+
+def test_a_stop_shortens_the_flow_and_leaves_descent_alone() -> None:
+    base = BASE + "stop_at_loss = 1.0\n"
+    found = run(scenario(DESCENT, base), "stopped")
+    assert found["layers.loss"][-1] == pytest.approx(1.0, rel=1e-12)
+    assert found["layers.time"].size < 21
+    assert found.summary["outcome"]["layers"] == "completed"
+    assert found.summary["verdict"]["layers"]["name"] == "stopped_at_loss"
+    assert np.isfinite(found["descent.loss"][1]).all()
+    gap = found["comparison.descent_vs_flow"][1]
+    assert np.isfinite(gap[0]) and np.isnan(gap[-1])
+
+
+def test_a_failed_flow_keeps_what_was_reached_and_says_what_to_do() -> None:
+    found = run(scenario("", BASE + "max_steps = 7\n"), "failed")
+    assert found.summary["outcome"]["layers"] == "failed"
+    assert found.summary["exit_code"] == 3
+    assert 1 <= found["layers.time"].size < 21
+    assert "allow more steps" in found.summary["verdict"]["layers"]["advice"]
+    assert any("max_steps" in note for note in found.summary["notes"])
+
+
+def test_an_interrupt_before_the_first_step_keeps_the_start() -> None:
+    found = run(scenario(DESCENT), "interrupted", interrupted=lambda: True)
+    assert found.summary["outcome"] == {"layers": "interrupted", "end_to_end": "interrupted"}
+    assert found["layers.time"].tolist() == [0.0]
+    assert found["layers.singular_values"].shape == (1, 2)
+
+
+def test_an_interrupted_sweep_of_variants_names_those_not_run() -> None:
+    variants = "".join(f'[[variant]]\nname = "v{i}"\nset = {{ seed = {i} }}\n' for i in range(3))
+    found = run(scenario(variants), "interrupted", interrupted=lambda: True)
+    assert list(found.variants) == ["v0"]
+    assert found.summary["outcome"]["v1"] == found.summary["outcome"]["v2"] == "interrupted"
+
+
+def test_a_zero_start_is_a_saddle_and_says_so() -> None:
+    start = 'kind = "explicit"\nlayers = [[[0,0,0],[0,0,0]], [[0,0],[0,0]]]\n'
+    base = BASE.replace('kind = "balanced"\nscale = 0.1\n', start).replace("[3, 4, 2]", "[3, 2, 2]")
+    found = run(scenario("", base), "saddle")
+    assert found.summary["verdict"]["layers"]["name"] == "at_rest"
+    assert any("saddle" in note for note in found.summary["notes"])
+    assert (found["layers.end_to_end"] == 0).all()
+
+
+def test_separable_data_has_no_finite_minimizer_and_says_so() -> None:
+    text = """
+title = "Separable"
+[network]
+widths = [2, 1]
+[loss]
+kind = "logistic"
+[data]
+inputs = [[1.0, 2.0, -1.0], [0.5, 1.0, -2.0]]
+targets = [[1, 1, -1]]
+[init]
+kind = "balanced"
+scale = 0.1
+[flow]
+horizon = 20.0
+samples = 5
+"""
+    found = run(Scenario.from_toml(text), "separable")
+    assert any("no finite minimizer" in note for note in found.summary["notes"])
+
+
+def test_held_out_samples_are_scored_and_not_learned_from() -> None:
+    text = """
+title = "Iris"
+[network]
+widths = [4, 3]
+[loss]
+kind = "cross_entropy"
+[data]
+dataset = "iris"
+standardize = true
+held_out = 0.2
+[init]
+kind = "xavier"
+[flow]
+horizon = 5.0
+samples = 6
+spaces = ["layers"]
+"""
+    chosen = Scenario.from_toml(text)
+    found = run(chosen, "iris")
+    assert chosen.problem().loss.X.shape == (4, 120)
+    assert found["layers.held_out_loss"].shape == (6,)
+    assert found["layers.held_out_accuracy"][-1] > 0.7
+    assert found["layers.held_out_loss"][-1] != found["layers.loss"][-1]
+
+
+def test_the_same_scenario_gives_the_same_bits() -> None:
+    again = run(scenario(DESCENT), "again")
+    for path in ("layers.end_to_end", "descent.end_to_end"):
+        np.testing.assert_array_equal(again[path], plain()[path])
+
+
+def test_draws_do_not_disturb_each_other() -> None:
+    other = scenario("", BASE.replace('kind = "balanced"', 'kind = "gaussian"'))
+    np.testing.assert_array_equal(other.problem().loss.Phi, scenario().problem().loss.Phi)
+    assert not np.array_equal(
+        scenario("", "seed = 1" + BASE).problem().loss.Phi, scenario().problem().loss.Phi
+    )
