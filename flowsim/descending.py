@@ -28,7 +28,7 @@ from flowsim.losses import Loss
 from flowsim.problem import Problem
 from flowsim.recording import distance_to_target
 
-LARGEST_PIECE = 1 << 20
+FIRST_PIECE, LARGEST_PIECE = 8, 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +122,7 @@ def _march(
     interrupted: Interrupted,
 ) -> bool:
     """Go from sample to sample, in pieces of a fraction of a second; say whether interrupted."""
-    piece, samples = 256, record.count.shape[1]
+    piece, samples = FIRST_PIECE, record.count.shape[1]
     for sample in range(1, samples):
         remaining = record.count[:, sample] - record.count[:, sample - 1]
         remaining = np.where(np.asarray(iterates.alive), remaining, 0)

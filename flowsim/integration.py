@@ -32,7 +32,7 @@ Interrupted: TypeAlias = Callable[[], bool]
 """Asked between pieces whether to stop."""
 
 PIECE_SECONDS = 0.25
-FIRST_PIECE, LARGEST_PIECE = 64, 1 << 16
+FIRST_PIECE, LARGEST_PIECE = 4, 1 << 16
 WINDOW_BYTES = 1 << 24
 LARGEST_WINDOW = 256
 

@@ -31,7 +31,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--typecheck",
         choices=("on", "off"),
         default="off",
-        help="check every annotation of the numerical rooms, array shapes included (default: off; it slows the tests threefold)",
+        help="check every annotation of the numerical rooms, array shapes included; "
+        "it slows the tests threefold (default: off)",
     )
 
 
