@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flowsim import inits, network
+from flowsim import descending, inits, network
 from flowsim.descending import DescentTrajectory, descend, iterations
 from flowsim.losses import Differentiable, Squared
 from flowsim.problem import Problem
@@ -161,3 +161,20 @@ def test_any_differentiable_loss_is_descended() -> None:
     smooth = Problem(lambda W: jnp.sum(jnp.cosh(W - PHI)), problem().layers, 3.0)
     found = descend(smooth, [0.01], TIMES)
     assert (np.diff(found.loss[0]) < 0).all()
+
+
+def test_a_loss_below_zero_is_no_divergence() -> None:
+    """From ℓ(W_0) < 0 = ℓ(0) a large first step rises above 0 and comes back."""
+    valley = Problem(lambda W: jnp.sum((W - 1) ** 2) - 9.0, [np.full((3, 3), 0.5)], 10.0)
+    found = descend(valley, [0.9], np.array([0.0, 0.9, 9.0]))
+    assert found.outcome == ("completed",)
+    np.testing.assert_allclose(found.loss[0], 9 * (0.25 * 0.8 ** (2 * found.iteration[0]) - 1))
+
+
+def test_where_the_pieces_end_changes_no_bit(monkeypatch) -> None:
+    whole = descended(0.1, 0.013, momentum=0.6)
+    monkeypatch.setattr(descending, "PIECE_SECONDS", 1e-9)
+    monkeypatch.setattr(descending, "FIRST_PIECE", 1)
+    pieces = descended(0.1, 0.013, momentum=0.6)
+    np.testing.assert_array_equal(pieces.end_to_end, whole.end_to_end)
+    np.testing.assert_array_equal(pieces.loss, whole.loss)

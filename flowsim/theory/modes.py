@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
+from scipy.optimize.elementwise import find_root
 from scipy.special import hyp2f1
 
 from flowsim import network
@@ -81,49 +81,46 @@ def mode(times: np.ndarray, s_0: float, phi: float, depth: int) -> np.ndarray:
     if depth == 2:
         x = -2 * phi * times
         return np.asarray(s_0 / (np.exp(x) - s_0 * np.expm1(x) / phi))
-    return np.array([_invert(t, s_0, phi, depth) for t in times])
+    return _inverted(times, s_0, phi, depth)
 
 
-def _invert(t: float, s_0: float, phi: float, depth: int) -> float:
-    """Solve t = [F(s) - F(s_0)]/N for s between s_0 and φ.
+def _inverted(times: np.ndarray, s_0: float, phi: float, depth: int) -> np.ndarray:
+    """Solve t = [F(s) - F(s_0)]/N for s between s_0 and φ, at all times at once.
 
     The unknown is x = log(s/(φ - s)) from below, x = -log(s/φ - 1) from above: both ends of the
     way from s_0 to φ are resolved, and the time grows with x.
     """
-    if t == 0:
-        return s_0
     below = s_0 < phi
     x_0 = np.log(s_0 / (phi - s_0)) if below else -np.log(s_0 / phi - 1)
 
-    def at(x: float) -> float:
-        return float(phi / (1 + np.exp(-x)) if below else phi * (1 + np.exp(-x)))
+    def at(x: np.ndarray) -> np.ndarray:
+        return np.asarray(phi / (1 + np.exp(-x)) if below else phi * (1 + np.exp(-x)))
 
-    def excess(x: float) -> float:
+    def excess(x: np.ndarray, t: np.ndarray) -> np.ndarray:
         return _elapsed(s_0, at(x), phi, depth) - t
 
-    step = 1.0
-    while excess(x_0 + step) < 0 and step < 1e3:
+    step, latest = 1.0, np.asarray(times.max())
+    while excess(np.asarray(x_0 + step), latest) < 0 and step < 1e3:
         step *= 2
-    # near φ the time is a staircase of rounding, on which Brent may have to bisect to the end
-    return at(brentq(excess, x_0, x_0 + step, xtol=1e-15, rtol=1e-15, maxiter=1000))
+    found = find_root(excess, (x_0 - 1, x_0 + step), args=(times,))
+    return np.where(times == 0, s_0, at(found.x))
 
 
-def _elapsed(s_0: float, s: float, phi: float, depth: int) -> float:
+def _elapsed(s_0: float, s: np.ndarray, phi: float, depth: int) -> np.ndarray:
     """Return the time from s_0 to s."""
     a = 2 - 2 / depth
     F = _above if s_0 > phi else _below
-    return float((F(s / phi, a) - F(s_0 / phi, a)) * phi**-a / depth)
+    return np.asarray((F(s / phi, a) - F(np.asarray(s_0 / phi), a)) * phi**-a / depth)
 
 
-def _below(x: float, a: float) -> float:
-    """Return an antiderivative of x^{-a}/(1 - x) on 0 < x < 1, a ≠ 1."""
-    if x >= 1:
-        return np.inf
-    return float(x ** (1 - a) / (1 - a) * hyp2f1(1, 1 - a, 2 - a, x))
+def _below(x: np.ndarray, a: float) -> np.ndarray:
+    """Return an antiderivative of x^{-a}/(1 - x) on 0 < x < 1, a ≠ 1; inf at 1."""
+    inside = np.minimum(x, 1 - np.finfo(float).epsneg)
+    value = inside ** (1 - a) / (1 - a) * hyp2f1(1, 1 - a, 2 - a, inside)
+    return np.where(x < 1, value, np.inf)
 
 
-def _above(x: float, a: float) -> float:
-    """Return an antiderivative of x^{-a}/(1 - x) on x > 1: Σ_k of the series in 1/x."""
-    if x <= 1:
-        return np.inf
-    return float(x**-a / a * hyp2f1(1, a, 1 + a, 1 / x))
+def _above(x: np.ndarray, a: float) -> np.ndarray:
+    """Return an antiderivative of x^{-a}/(1 - x) on x > 1, the series in 1/x summed; inf at 1."""
+    inside = np.maximum(x, 1 + np.finfo(float).eps)
+    return np.where(x > 1, inside**-a / a * hyp2f1(1, a, 1 + a, 1 / inside), np.inf)

@@ -1,0 +1,111 @@
+"""The closed form of modes: against quadrature, the equation itself, and where it holds."""
+
+from __future__ import annotations
+
+import exact
+import numpy as np
+import problems
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.integrate import solve_ivp
+
+from flowsim import inits, losses
+from flowsim.problem import Problem
+from flowsim.theory.modes import exact_modes, mode
+
+DEPTHS = [1, 2, 3, 4, 5, 8]
+
+
+@given(
+    st.sampled_from(DEPTHS),
+    st.floats(-10, -1),
+    st.floats(0.1, 30),
+    st.floats(0.05, 3),
+)
+@settings(max_examples=80, deadline=None)
+def test_agrees_with_the_closed_form_by_roots_of_unity(depth, log_start, phi, share) -> None:
+    s_0 = phi * 10**log_start
+    end = share * abs(exact.half_time(s_0, phi, depth))
+    times = np.linspace(0, end, 5)
+    # times are known to a rounding of the longest, during which s moves by Nφ^{2-2/N}·φ at most
+    rounding = 8 * np.finfo(float).eps * end * depth * phi ** (3 - 2 / depth)
+    np.testing.assert_allclose(
+        mode(times, s_0, phi, depth),
+        exact.mode(times, s_0, phi, depth),
+        rtol=1e-11,
+        atol=rounding,
+    )
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize(("s_0", "phi"), [(0.1, 2.0), (3.0, 2.0), (1.5, 0.0)])
+def test_solves_its_equation_from_below_from_above_and_towards_zero(depth, s_0, phi) -> None:
+    times = np.linspace(0, 2, 9)
+    wanted = solve_ivp(
+        lambda _, s: depth * s ** (2 - 2 / depth) * (phi - s),
+        (0, 2),
+        [s_0],
+        method="DOP853",
+        t_eval=times,
+        rtol=1e-12,
+        atol=1e-14,
+    ).y[0]
+    np.testing.assert_allclose(mode(times, s_0, phi, depth), wanted, rtol=1e-9)
+
+
+@pytest.mark.parametrize("depth", [2, 3, 5])
+def test_rests_at_zero_and_at_the_target(depth) -> None:
+    times = np.array([0.0, 1.0, 1e6])
+    assert mode(times, 0.0, 2.0, depth).tolist() == [0.0] * 3
+    assert mode(times, 2.0, 2.0, depth).tolist() == [2.0] * 3
+    assert mode(times, 0.1, 2.0, depth)[-1] == pytest.approx(2.0, rel=1e-12)
+
+
+def test_published_half_rises_of_the_hierarchy() -> None:
+    """8-8-8, binary tree, ½‖·‖²: modes 8σ from 1e-3 half-rise at 1.405, 1.900 and 2.565."""
+    for phi, wanted in ((8 * 0.125**0.5, 1.405), (2.0, 1.900), (8 * 0.03125**0.5, 2.565)):
+        s = mode(np.array([wanted - 0.0005, wanted + 0.0005]), 1e-3, phi, 2)
+        assert s[0] < phi / 2 < s[1]
+
+
+class TestWhereItHolds:
+    def test_an_aligned_balanced_start(self) -> None:
+        case = problems.aligned(3)
+        times = np.linspace(0, case.horizon, 20)
+        found = exact_modes(case.problem)
+        np.testing.assert_allclose(
+            found.end_to_end(times), case.solution(times), rtol=0, atol=1e-10
+        )
+        assert found.strengths(times).shape == (20, 3)
+        assert found.phi == pytest.approx([3, 2, 1])
+
+    @pytest.mark.parametrize("widths", [(4, 3), (5, 2, 4), (3, 4, 4, 5)])
+    def test_rectangular_and_narrow(self, widths) -> None:
+        Phi = np.random.default_rng(0).standard_normal((widths[-1], widths[0]))
+        problem = Problem(losses.Squared(Phi), inits.aligned(widths, 0.1, Phi), 1.0)
+        found = exact_modes(problem)
+        rank = min(widths)
+        np.testing.assert_allclose(found.end_to_end(np.zeros(1))[0], problem.start, atol=1e-14)
+        assert np.count_nonzero(found.start > 1e-12) == rank
+        if len(widths) > 2:  # a mode that starts at zero stays there
+            assert not np.any(found.strengths(np.array([50.0]))[0, rank:])
+
+    def test_modes_may_start_at_different_sizes(self) -> None:
+        case = problems.aligned(2)
+        layers = inits.from_svd((3, 3, 3), case.U, np.array([0.3, 0.2, 0.1]), case.Vt)
+        found = exact_modes(Problem(case.problem.loss, layers, 1.0))
+        assert found.start == pytest.approx([0.3, 0.2, 0.1])
+
+    def test_not_elsewhere(self) -> None:
+        case = problems.aligned(2)
+        Phi, layers = case.problem.loss.Phi, case.problem.layers
+        rng = np.random.default_rng(0)
+        elsewhere = {
+            "another loss": Problem(losses.Completion(Phi, np.ones((3, 3))), layers, 1.0),
+            "weight decay": Problem(losses.Squared(Phi), layers, 1.0, 0.1),
+            "no balance": Problem(losses.Squared(Phi), (layers[0], 2 * layers[1]), 1.0),
+            "not aligned": Problem(losses.Squared(Phi), inits.balanced((3, 3, 3), 0.1, rng), 1.0),
+            "of the other sign": Problem(losses.Squared(-Phi), layers, 1.0),
+        }
+        assert [name for name, problem in elsewhere.items() if exact_modes(problem)] == []
