@@ -62,6 +62,8 @@ def exact_modes(problem: Problem) -> ExactModes | None:
     rest = np.linalg.norm(W - (U * start) @ Vt)
     if rest > ALIGNED * np.linalg.norm(W) or (start < -ALIGNED * np.abs(start).max()).any():
         return None
+    if problem.depth > 1:  # a mode that the start has not is 0 for ever: W holds its roundoff
+        start[np.argsort(-start)[network.rank_bound(problem.layers) :]] = 0.0
     return ExactModes(U, Vt, phi, np.maximum(start, 0.0), problem.depth)
 
 
@@ -103,7 +105,7 @@ def _inverted(times: np.ndarray, s_0: float, phi: float, depth: int) -> np.ndarr
     while excess(np.asarray(x_0 + step), latest) < 0 and step < 1e3:
         step *= 2
     found = find_root(excess, (x_0 - 1, x_0 + step), args=(times,))
-    return np.where(times == 0, s_0, at(found.x))
+    return np.asarray(np.where(times == 0, s_0, at(found.x)))
 
 
 def _elapsed(s_0: float, s: np.ndarray, phi: float, depth: int) -> np.ndarray:
