@@ -326,7 +326,9 @@ def _stop(journey: Journey) -> None:
     state = integrator.single_step(t, y, np.asarray(h))
     journey.recorder.expect(end)
     _record(journey, end, state)
-    journey.progress = _changed(journey.progress, t=np.asarray(end), y=state, status=np.asarray(RUNNING))
+    journey.progress = _changed(
+        journey.progress, t=np.asarray(end), y=state, status=np.asarray(RUNNING)
+    )
 
 
 def _trajectory(journey: Journey, verdict: Verdict) -> Trajectory:

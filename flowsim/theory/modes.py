@@ -99,7 +99,7 @@ def _inverted(times: np.ndarray, s_0: float, phi: float, depth: int) -> np.ndarr
         return np.asarray(phi / (1 + np.exp(-x)) if below else phi * (1 + np.exp(-x)))
 
     def excess(x: np.ndarray, t: np.ndarray) -> np.ndarray:
-        return _elapsed(s_0, at(x), phi, depth) - t
+        return np.asarray(_elapsed(s_0, at(x), phi, depth) - t)
 
     step, latest = 1.0, np.asarray(times.max())
     while excess(np.asarray(x_0 + step), latest) < 0 and step < 1e3:
