@@ -16,17 +16,11 @@ from flowsim import network
 from flowsim.arrays import Array, Layers
 from flowsim.dynamics import Descent
 from flowsim.dynamics.descent import DIVERGED_FACTOR, Iterates
-from flowsim.integration import (
-    PIECE_SECONDS,
-    Interrupted,
-    Watcher,
-    finished,
-    uninterrupted,
-    unwatched,
-)
+from flowsim.integration import PIECE_SECONDS, finished
 from flowsim.losses import Loss
 from flowsim.problem import Problem
 from flowsim.recording import distance_to_target
+from flowsim.task import Interrupted, Watcher, uninterrupted, unwatched
 
 FIRST_PIECE, LARGEST_PIECE = 8, 1 << 20
 

@@ -1,9 +1,10 @@
-"""An error estimate from the solution itself: a second, looser solution of the same flow.
+"""An error estimate from the solution itself: two looser solutions of the same flow.
 
-The second one takes ten times the tolerance, lands on half of the times (so that it shares no step
-with the first even where the saved times limit the steps), and starts from layers changed by one
-rounding (so that a continuation which rounding decides shows as an error). If the error is
-proportional to the tolerance, the difference exceeds the first solution's error about tenfold.
+They take ten times the tolerance, land on every other time (so that they share no step with the
+first even where the saved times limit the steps), one on the even and one on the odd times (so that
+no time goes unseen), and start from layers changed by one rounding (so that a continuation which
+rounding decides shows as an error). If the error is proportional to the tolerance, the difference
+exceeds the first solution's error about tenfold.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import numpy as np
 
 from flowsim import methods
 from flowsim.dynamics import State
-from flowsim.integration import Task, Wanted, follow, unwatched
+from flowsim.integration import follow
 from flowsim.methods import Tolerances
 from flowsim.problem import Problem
+from flowsim.task import Task, Wanted, unwatched
 from flowsim.trajectory import Trajectory, Verdict
 
 LOOSENING = 10.0
@@ -26,9 +28,9 @@ LARGEST_COMPARISON = 1 << 28
 
 
 def compared_times(count: int, problem: Problem) -> np.ndarray:
-    """Mark every second saved time, or fewer where the matrices would be too many to hold."""
+    """Mark every saved time, or fewer where the matrices would be too many to hold."""
     most = max(2, LARGEST_COMPARISON // (8 * problem.start.size))
-    stride = max(2, -(-count // most))
+    stride = -(-count // most)
     marked = np.zeros(count, dtype=bool)
     marked[::stride] = True
     marked[-1] = True
@@ -44,13 +46,23 @@ def with_error_estimate(main: Trajectory, task: Task) -> Trajectory:
     started = time.perf_counter()
     marked = compared_times(main.times.size, task.problem)
     chosen = np.intersect1d(np.flatnonzero(marked), main.kept)
-    check = follow(_loosened(task, main.times[chosen]))
-    reached = chosen[: check.times.size]
-    W = main.end_to_end[np.searchsorted(main.kept, reached)]
-    gaps = np.linalg.norm(W - check.end_to_end, axis=(1, 2))
+    gaps, known = np.zeros(chosen.size), chosen.size
+    for half in _halves(chosen.size):
+        check = follow(_loosened(task, main.times[chosen[half]]))
+        reached = half[: check.times.size]
+        W = main.end_to_end[np.searchsorted(main.kept, chosen[reached])]
+        gaps[reached] = np.maximum(gaps[reached], np.linalg.norm(W - check.end_to_end, axis=(1, 2)))
+        known = min(known, int(reached[-1]) + 1)
     estimate = np.full(main.times.size, np.nan)
-    estimate[: reached[-1] + 1] = _spread(reached, gaps)
+    estimate[: chosen[known - 1] + 1] = _spread(chosen[:known], gaps[:known])
     return main.with_error_estimate(estimate, time.perf_counter() - started)
+
+
+def _halves(count: int) -> list[np.ndarray]:
+    """Return the even and the odd of `count` indices, each with the first and the last."""
+    ends = np.array([0, count - 1])
+    odd = np.union1d(np.arange(1, count, 2), ends)
+    return [np.union1d(np.arange(0, count, 2), ends), *([odd] if count > 2 else [])]
 
 
 def _loosened(task: Task, times: np.ndarray) -> Task:

@@ -11,10 +11,10 @@ import numpy as np
 
 from flowsim import claims, summarizing, tables
 from flowsim.descending import DescentTrajectory, descend, iterations
-from flowsim.integration import Interrupted, uninterrupted
 from flowsim.results import Group, Run
 from flowsim.scenario import building
 from flowsim.solving import solve
+from flowsim.task import Interrupted, uninterrupted
 from flowsim.theory.modes import exact_modes
 from flowsim.trajectory import Trajectory
 

@@ -8,33 +8,24 @@ solution.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 import jax
 import numpy as np
 from scipy.optimize import brentq
 
-from flowsim.dynamics import Flow, State
-from flowsim.integrator import LOSS_REACHED, RUNNING, STEP_UNDERFLOW, Integrator, Progress, Window
-from flowsim.methods import METHODS, Method, Tolerances
-from flowsim.problem import Problem
+from flowsim.dynamics import State
+from flowsim.integrator import LOSS_REACHED, RUNNING, STEP_UNDERFLOW, Integrator, Progress
+from flowsim.methods import METHODS, Method
 from flowsim.recording import Recorder
+from flowsim.task import Task
 from flowsim.trajectory import Statistics, Trajectory, Verdict
-
-Watcher: TypeAlias = Callable[[float], None]
-"""Called with the fraction of the horizon that is done."""
 
 T = TypeVar("T")
 
-Interrupted: TypeAlias = Callable[[], bool]
-"""Asked between pieces whether to stop."""
-
 PIECE_SECONDS = 0.25
 FIRST_PIECE, LARGEST_PIECE = 4, 1 << 16
-WINDOW_BYTES = 1 << 24
-LARGEST_WINDOW = 256
 
 # "auto" turns implicit when stability limits the step, many more steps are ahead, and the dense
 # Newton systems are small; it turns back for good if the implicit steps are not much longer. It
@@ -48,89 +39,9 @@ POLE = 1e-6
 """A solution that would double within this share of the time so far is at a pole."""
 
 
-def unwatched(fraction: float) -> None:
-    """Watch nothing."""
-
-
-def uninterrupted() -> bool:
-    """Never ask to stop."""
-    return False
-
-
 def finished(arrays: T) -> T:
     """Return the arrays once they are computed."""
     return jax.block_until_ready(arrays)  # type: ignore[no-untyped-call, no-any-return]
-
-
-@dataclass(frozen=True, eq=False)
-class Wanted:
-    """The times to step on and keep, further times for W alone, and what to keep at them."""
-
-    saved: np.ndarray
-    between: np.ndarray
-    keep: np.ndarray
-    layers: bool = False
-    measures: bool = True
-
-    @property
-    def times(self) -> np.ndarray:
-        """Return all times, increasing, each once."""
-        return np.union1d(self.saved, self.between)
-
-    def window(self, done: int, size: int, method: Method) -> Window:
-        """Return the times after the first `done`, up to `size`, with where steps must land.
-
-        Windows end at multiples of `size` wherever they begin, and their last time is landed on:
-        no step runs past it, so every time inside a step is read from that step.
-        """
-        times = self.times[done : (done // size + 1) * size]
-        grid = self.saved if method.interpolates else self.times
-        following = np.minimum(np.searchsorted(grid, times), grid.size - 1)
-        landings = np.minimum(np.maximum(grid[following], times), times[-1])
-        padding = (0, size - times.size)
-        return Window(
-            times=np.pad(times, padding, constant_values=np.inf),
-            landings=np.pad(landings, padding, constant_values=np.inf),
-            filled=np.asarray(times.size),
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class Task:
-    """All that an integration is told: the flow of a problem, how to follow it, what to keep.
-
-    With `adaptive_method` an explicit `method` may give way to an implicit one.
-    """
-
-    problem: Problem
-    flow: Flow
-    method: Method
-    adaptive_method: bool
-    tolerances: Tolerances
-    max_steps: int
-    stop_at_loss: float | None
-    wanted: Wanted
-    start: State
-    watch: Watcher = unwatched
-    interrupted: Interrupted = uninterrupted
-
-    def integrator(self, method: Method) -> Integrator:
-        """Return the compiled side of this task under a method."""
-        return Integrator.of(
-            self.flow,
-            self.problem.loss,
-            self.problem.weight_decay,
-            self.tolerances.scales(self.start),
-            self.tolerances.rtol,
-            method,
-            self.stop_at_loss,
-        )
-
-    @property
-    def window_size(self) -> int:
-        """Return how many states are brought to the host at once."""
-        state_bytes = 8 * sum(int(y.size) for y in self.start)
-        return int(np.clip(WINDOW_BYTES // state_bytes, 1, LARGEST_WINDOW))
 
 
 @dataclass

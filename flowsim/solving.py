@@ -9,9 +9,10 @@ import numpy as np
 from flowsim import methods
 from flowsim.dynamics import EndToEndFlow, Flow, LayerFlow
 from flowsim.error_estimate import compared_times, with_error_estimate
-from flowsim.integration import Interrupted, Task, Wanted, Watcher, follow, uninterrupted, unwatched
+from flowsim.integration import follow
 from flowsim.methods import AUTO, Tolerances
 from flowsim.problem import Problem
+from flowsim.task import Interrupted, Task, Wanted, Watcher, uninterrupted, unwatched
 from flowsim.trajectory import Trajectory
 
 SPACES: dict[str, Callable[[Problem], Flow]] = {
@@ -60,8 +61,8 @@ def solve(
     keep_layers
         Whether to keep W_1, …, W_N at the saved times.
     estimate_error
-        Solve once more, at ten times the tolerance, on half of the times and from a start
-        perturbed by one rounding: the difference estimates the error from above.
+        Solve twice more, at ten times the tolerance, on the even and on the odd times, from a
+        start perturbed by one rounding: the differences estimate the error from above.
     watch, interrupted
         Called between pieces of work: with the fraction done, and to ask whether to stop.
 

@@ -16,6 +16,7 @@ NUMERICAL_ROOMS = (
     "trajectory",
     "integrator",
     "recording",
+    "task",
     "integration",
     "error_estimate",
     "solving",

@@ -19,10 +19,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 def random_layers(widths, seed) -> tuple[np.ndarray, ...]:
     rng = np.random.default_rng(seed)
-    return tuple(
-        rng.standard_normal((above, below))
-        for below, above in pairwise(widths)
-    )
+    return tuple(rng.standard_normal((above, below)) for below, above in pairwise(widths))
 
 
 def close(actual, wanted, scale=None) -> None:

@@ -14,7 +14,7 @@ HOME = Path(flowsim.__file__).parent
 
 ROOMS = [
     "cards", "arrays", "network", "losses", "inits", "problem", "dynamics", "methods",
-    "trajectory", "integrator", "recording", "integration", "error_estimate", "solving",
+    "trajectory", "integrator", "recording", "task", "integration", "error_estimate", "solving",
     "descending", "measures", "plane", "theory", "scenario", "catalog", "results", "claims",
     "tables", "summarizing", "experiment", "archive", "figures", "cli",
 ]  # fmt: skip

@@ -234,7 +234,7 @@ class TestInterrupts:
         assert part.verdict is Verdict.REACHED_HORIZON
         np.testing.assert_array_equal(part.end_to_end, whole.end_to_end)
         known = ~np.isnan(part.error_estimate)
-        assert 1 < known.sum() < 50
+        assert 1 <= known.sum() < 50
         assert np.isnan(part.largest_error)
 
     @pytest.mark.parametrize("space", SPACES)

@@ -167,7 +167,7 @@ def _held_times(scenario: Scenario) -> int:
     samples, data = scenario.flow.samples, scenario.data
     if len(scenario.flow.spaces) > 1 or (data is not None and data.held_out > 0):
         return samples
-    compared = min(-(-samples // 2), max(2, LARGEST_COMPARISON // _end_to_end(scenario)))
+    compared = min(samples, max(2, LARGEST_COMPARISON // _end_to_end(scenario)))
     return min(samples, kept_times(scenario) + compared)
 
 

@@ -1,0 +1,103 @@
+"""What an integration is told: which flow of which problem, how to follow it, what to keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from flowsim.dynamics import Flow, State
+from flowsim.integrator import Integrator, Window
+from flowsim.methods import Method, Tolerances
+from flowsim.problem import Problem
+
+Watcher: TypeAlias = Callable[[float], None]
+"""Called with the fraction of the horizon that is done."""
+
+Interrupted: TypeAlias = Callable[[], bool]
+"""Asked between pieces whether to stop."""
+
+WINDOW_BYTES = 1 << 24
+LARGEST_WINDOW = 256
+
+
+def unwatched(fraction: float) -> None:
+    """Watch nothing."""
+
+
+def uninterrupted() -> bool:
+    """Never ask to stop."""
+    return False
+
+
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """The times to step on and keep, further times for W alone, and what to keep at them."""
+
+    saved: np.ndarray
+    between: np.ndarray
+    keep: np.ndarray
+    layers: bool = False
+    measures: bool = True
+
+    @property
+    def times(self) -> np.ndarray:
+        """Return all times, increasing, each once."""
+        return np.union1d(self.saved, self.between)
+
+    def window(self, done: int, size: int, method: Method) -> Window:
+        """Return the times after the first `done`, up to `size`, with where steps must land.
+
+        Windows end at multiples of `size` wherever they begin, and their last time is landed on:
+        no step runs past it, so every time inside a step is read from that step.
+        """
+        times = self.times[done : (done // size + 1) * size]
+        grid = self.saved if method.interpolates else self.times
+        following = np.minimum(np.searchsorted(grid, times), grid.size - 1)
+        landings = np.minimum(np.maximum(grid[following], times), times[-1])
+        padding = (0, size - times.size)
+        return Window(
+            times=np.pad(times, padding, constant_values=np.inf),
+            landings=np.pad(landings, padding, constant_values=np.inf),
+            filled=np.asarray(times.size),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """All that an integration is told: the flow of a problem, how to follow it, what to keep.
+
+    With `adaptive_method` an explicit `method` may give way to an implicit one.
+    """
+
+    problem: Problem
+    flow: Flow
+    method: Method
+    adaptive_method: bool
+    tolerances: Tolerances
+    max_steps: int
+    stop_at_loss: float | None
+    wanted: Wanted
+    start: State
+    watch: Watcher = unwatched
+    interrupted: Interrupted = uninterrupted
+
+    def integrator(self, method: Method) -> Integrator:
+        """Return the compiled side of this task under a method."""
+        return Integrator.of(
+            self.flow,
+            self.problem.loss,
+            self.problem.weight_decay,
+            self.tolerances.scales(self.start),
+            self.tolerances.rtol,
+            method,
+            self.stop_at_loss,
+        )
+
+    @property
+    def window_size(self) -> int:
+        """Return how many states are brought to the host at once."""
+        state_bytes = 8 * sum(int(y.size) for y in self.start)
+        return int(np.clip(WINDOW_BYTES // state_bytes, 1, LARGEST_WINDOW))
