@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 ALONG_TIME = ("time", "sample", "saved_time", "saved_sample", "layers_time", "end_to_end_time")
 
 REDUCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "max": lambda x: x[~np.isnan(x)].max(initial=-np.inf),
-    "min": lambda x: x[~np.isnan(x)].min(initial=np.inf),
-    "mean": lambda x: np.asarray(x[~np.isnan(x)].mean() if (~np.isnan(x)).any() else np.nan),
+    "max": np.max,
+    "min": np.min,
+    "mean": np.mean,
 }
 
 
@@ -66,7 +66,8 @@ def _reduced(claim: Claim, path: str, run: Run) -> np.ndarray:
         variable = _picked(variable, dim, wanted, run, group)
     values = variable.values
     if claim.reduce in REDUCTIONS:
-        return np.atleast_1d(REDUCTIONS[claim.reduce](values.ravel()))
+        known = values[~np.isnan(values)]
+        return np.atleast_1d(REDUCTIONS[claim.reduce](known) if known.size else np.nan)
     axis = next((i for i, dim in enumerate(variable.dims) if dim in ALONG_TIME), None)
     if axis is not None:
         values = np.take(values, 0 if claim.reduce == "first" else -1, axis=axis)
@@ -80,6 +81,9 @@ def _picked(variable: Variable, dim: str, wanted: float, run: Run, group: str) -
         raise KeyError(dim)
     axis, index = variable.dims.index(name), int(wanted)
     if dim in ("time", "step_size"):
-        index = int(np.argmin(np.abs(run[f"{group}.{name}"] - wanted)))
+        known = run[f"{group}.{name}"]
+        if wanted > known.max() * (1 + 1e-9):
+            raise IndexError(f"{dim} {wanted} was not reached")
+        index = int(np.argmin(np.abs(known - wanted)))
     left = tuple(d for d in variable.dims if d != name)
     return Variable(left, np.take(variable.values, index, axis=axis), variable.attributes)

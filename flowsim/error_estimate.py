@@ -73,7 +73,8 @@ def _loosened(task: Task, times: np.ndarray) -> Task:
     return replace(
         task,
         tolerances=Tolerances(rtol, None if atol is None else loosening * atol),
-        stop_at_loss=None,
+        # a level that no loss reaches: what is compiled serves all three solutions
+        stop_at_loss=None if task.stop_at_loss is None else -np.inf,
         wanted=Wanted(times, np.zeros(0), np.ones(times.size, dtype=bool), measures=False),
         start=_rounded(task.start),
         watch=unwatched,

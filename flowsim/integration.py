@@ -108,8 +108,8 @@ def _record(journey: Journey, t: float, y: State) -> None:
 
 
 def _starts_at_stop(journey: Journey) -> bool:
-    level = journey.task.stop_at_loss
-    return level is not None and journey.recorder.loss[0] <= level
+    level, loss = journey.task.stop_at_loss, journey.recorder.loss
+    return level is not None and bool(loss) and loss[0] <= level
 
 
 def _at_rest(journey: Journey, y: State) -> bool:
@@ -127,7 +127,8 @@ def _march(journey: Journey) -> Verdict:
         if task.interrupted():
             return Verdict.INTERRUPTED
         if journey.steps >= task.max_steps:
-            stiff = _limited_by_stability(journey)
+            tried = any(method.implicit for method, _ in journey.used)
+            stiff = not tried and _limited_by_stability(journey)
             return Verdict.STIFF if stiff else Verdict.BUDGET_EXHAUSTED
         piece = _advance(journey, min(piece, _allowed(journey)))
         task.watch(journey.t / times[-1] if times[-1] > 0 else 1.0)

@@ -95,8 +95,8 @@ class Run:
             rows["variants"] = ", ".join(self.variants)
         for space, outcome in self.summary.get("outcome", {}).items():
             rows[space] = str(outcome)
-        for claim in self.summary.get("claims", []):
-            rows["✓" if claim["holds"] else "✗"] = claim["claim"]
+        for k, claim in enumerate(self.summary.get("claims", []), start=1):
+            rows[f"claim {k}"] = f"{'✓' if claim['holds'] else '✗'} {claim['claim']}"
         if self.directory is not None:
             rows["files"] = str(self.directory)
         return rows

@@ -38,7 +38,8 @@ def of(
     if descent is not None:
         labels = [repr(float(eta)) for eta in descent.step_sizes]
         outcome["descent"] = dict(zip(labels, descent.outcome, strict=True))
-        final_loss["descent"] = dict(zip(labels, descent.loss[:, -1].tolist(), strict=True))
+        last = [float(losses[~np.isnan(losses)][-1]) for losses in descent.loss]
+        final_loss["descent"] = dict(zip(labels, last, strict=True))
     return {
         "scenario": scenario.title,
         "outcome": outcome,

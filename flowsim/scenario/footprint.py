@@ -35,7 +35,8 @@ REMEDIES = {
     "measurements": "reduce loss.measurements or network.widths",
     "flow": "reduce network.widths",
     "jacobian": "write another flow.method than kvaerno5, or reduce network.widths",
-    "saved": 'reduce network.widths, flow.samples or set output.end_to_end = "last"',
+    "saved": "reduce network.widths or flow.samples, or solve in one of flow.spaces and set "
+    'output.end_to_end = "last"',
     "descent": "reduce network.widths, flow.samples or descent.step_sizes, "
     'or set output.end_to_end = "last"',
 }

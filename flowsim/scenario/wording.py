@@ -107,7 +107,7 @@ def _bounded(kind: str, value: Any, context: dict[str, Any], key: str) -> str | 
         return None
     words, name = _BOUNDS[kind]
     why = (
-        " (100 float64 eps; below it rounding makes the error)"
+        " (100 float64 eps, below which rounding makes the error)"
         if key == "rtol" and (name == "ge")
         else ""
     )
