@@ -14,10 +14,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from flowsim import methods
 from flowsim.dynamics import State
 from flowsim.integration import follow
-from flowsim.methods import Tolerances
 from flowsim.problem import Problem
 from flowsim.task import Task, Wanted, unwatched
 from flowsim.trajectory import Trajectory, Verdict
@@ -67,12 +65,9 @@ def _halves(count: int) -> list[np.ndarray]:
 
 def _loosened(task: Task, times: np.ndarray) -> Task:
     """Return the task of the second solution."""
-    rtol = min(LOOSENING * task.tolerances.rtol, methods.LARGEST_RTOL)
-    atol = task.tolerances.atol
-    loosening = rtol / task.tolerances.rtol
     return replace(
         task,
-        tolerances=Tolerances(rtol, None if atol is None else loosening * atol),
+        tolerances=task.tolerances.loosened(LOOSENING),
         # a level that no loss reaches: what is compiled serves all three solutions
         stop_at_loss=None if task.stop_at_loss is None else -np.inf,
         wanted=Wanted(times, np.zeros(0), np.ones(times.size, dtype=bool), measures=False),

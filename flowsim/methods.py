@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -45,7 +46,7 @@ METHODS = {
     for method in (
         Method("tsit5", 5, 3.5, True, diffrax.Tsit5, "Tsitouras 2011"),
         Method("dopri5", 5, 3.3, True, diffrax.Dopri5, "Dormand & Prince 1980"),
-        Method("dopri8", 8, 5.1, True, diffrax.Dopri8, "Prince & Dormand 1981"),
+        Method("dopri8", 8, 5.1, False, diffrax.Dopri8, "Prince & Dormand 1981"),
         Method("kvaerno5", 5, None, False, diffrax.Kvaerno5, "Kværnø 2004"),
     )
 }
@@ -99,6 +100,13 @@ class Tolerances:
             )
         if self.atol is not None and not (np.isfinite(self.atol) and self.atol > 0):
             raise ValueError(f"atol must be finite and greater than 0, but is {self.atol:g}.")
+
+    def loosened(self, factor: float) -> Tolerances:
+        """Return tolerances looser by `factor`, even past what may be asked for."""
+        looser = copy(self)
+        object.__setattr__(looser, "rtol", factor * self.rtol)
+        object.__setattr__(looser, "atol", None if self.atol is None else factor * self.atol)
+        return looser
 
     def scales(self, state: tuple[Any, ...]) -> tuple[float, ...]:
         """Return the unit of each matrix of the state, in which rtol is its absolute tolerance.

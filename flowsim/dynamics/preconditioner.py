@@ -34,7 +34,8 @@ def precondition(W: Matrix, G: Matrix, depth: int, rank: int) -> Matrix:
     """Return P_W[G] for a W of at most `rank`; singular values beyond it count as exact zeros.
 
     At depth 1 it is G. The derivative is written by hand (see `_derivative`): it is exact at
-    repeated and at zero singular values, where differentiating through an SVD gives NaN.
+    repeated singular values, where differentiating through an SVD gives NaN, and at zero ones
+    along directions that keep the rank (across them the powers have none).
     """
     if depth == 1:
         return G
