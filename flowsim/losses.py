@@ -46,7 +46,7 @@ class Differentiable(Loss):
 
     def value(self, W: Matrix) -> Scalar:
         """Return `function(W)`."""
-        return self.function(W)
+        return jnp.asarray(self.function(W))
 
     def gradient(self, W: Matrix) -> Matrix:
         """Return ∇`function`(W)."""

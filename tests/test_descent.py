@@ -90,7 +90,7 @@ def test_one_step_changes_the_imbalance_by_a_known_amount() -> None:
 def test_converges_to_the_flow_with_order_one() -> None:
     etas = 0.02 / 2.0 ** np.arange(5)
     times = np.linspace(0.0, 3.0, 7)  # multiples of every η
-    iterates = iterations(times, etas) * etas[:, None]
+    iterates = iterations(times, list(etas)) * etas[:, None]
     flow = solve(problem(), times=times, between=np.setdiff1d(iterates, times), rtol=1e-12)
     found = descend(problem(), list(etas), times, reference=flow.matrices())
     gaps = found.vs_flow.max(axis=1)
