@@ -154,7 +154,6 @@ class Integrator(eqx.Module):
         Returns the progress, how many of the window's times were reached, and the scaled states
         there, with a leading axis of the window's length.
         """
-        terms, solver, controller = self._prepared()
         size = window.times.shape[0]
         saved = jax.tree.map(lambda y: jnp.zeros((size, *y.shape), y.dtype), progress.y)
         taken_before = progress.accepted + progress.rejected
@@ -166,44 +165,51 @@ class Integrator(eqx.Module):
 
         def step(carry: tuple[Progress, Any, Any]) -> tuple[Progress, Any, Any]:
             now, reached, saved = carry
-            target = window.landings[reached]
-            clipped = now.t + now.h > target
-            end = jnp.where(now.t + STRETCH * now.h >= target, target, now.t + now.h)
-            y, error, dense, solver_state, _ = solver.step(
-                terms, now.t, end, now.y, None, now.solver_state, False
-            )
-            # the controller takes an infinite error, but neither nan nor a state that overflowed
-            usable = _all_finite((y, error))
-            y = _where(usable, y, now.y)
-            error = jax.tree.map(lambda e: jnp.where(usable, e, jnp.inf), error)
-            keep, t, proposed, _, controller_state, _ = controller.adapt_step_size(
-                now.t, end, now.y, y, None, error, solver.error_order(terms), now.controller_state
-            )
-            # a step cut short to land says nothing against the step that was proposed
-            h = jnp.where(keep & clipped, jnp.maximum(proposed - t, now.h), proposed - t)
-            stop = keep & self._loss_reached(y)
-            moved = Progress(
-                t=t,
-                y=_where(keep, y, now.y),
-                h=h,
-                solver_state=_where(keep, solver_state, now.solver_state),
-                controller_state=_where(keep & clipped, now.controller_state, controller_state),
-                accepted=jnp.where(keep, now.accepted + 1, now.accepted),
-                rejected=jnp.where(keep, now.rejected, now.rejected + 1),
-                status=jnp.where(
-                    ~keep & (h < TINIEST_STEP_ULPS * jnp.spacing(t)), STEP_UNDERFLOW, RUNNING
-                ).astype(now.status.dtype),
-            )
-            stopped = eqx.tree_at(
-                lambda p: (p.h, p.status), now, (end - now.t, jnp.asarray(LOSS_REACHED))
-            )
-            dense_output = solver.interpolation_cls(t0=now.t, t1=end, **dense)
-            reached, saved = _save(
-                window, reached, saved, keep & ~stop, end, y, dense_output.evaluate
-            )
-            return _where(stop, stopped, moved), reached, saved
+            after, end, y, dense, kept = self._attempt(now, window.landings[reached])
+            reached, saved = _save(window, reached, saved, kept, end, y, dense)
+            return after, reached, saved
 
         return jax.lax.while_loop(wants_more, step, (progress, jnp.asarray(0), saved))
+
+    def _attempt(self, now: Progress, target: Scalar) -> tuple[Progress, Scalar, State, Any, Array]:
+        """Try one step that ends at `target` at the latest.
+
+        Returns the progress after it, where it ended and in which state, its dense output, and
+        whether it was kept: a step is not if its error is too large, or if it reaches the loss at
+        which to stop, which leaves the progress before it for the exact stop to be found.
+        """
+        terms, solver, controller = self._prepared()
+        clipped = now.t + now.h > target
+        end = jnp.where(now.t + STRETCH * now.h >= target, target, now.t + now.h)
+        y, error, dense, solver_state, _ = solver.step(
+            terms, now.t, end, now.y, None, now.solver_state, False
+        )
+        # the controller takes an infinite error, but neither nan nor a state that overflowed
+        usable = _all_finite((y, error))
+        y = _where(usable, y, now.y)
+        error = jax.tree.map(lambda e: jnp.where(usable, e, jnp.inf), error)
+        keep, t, proposed, _, controller_state, _ = controller.adapt_step_size(
+            now.t, end, now.y, y, None, error, solver.error_order(terms), now.controller_state
+        )
+        # a step cut short to land says nothing against the step that was proposed
+        h = jnp.where(keep & clipped, jnp.maximum(proposed - t, now.h), proposed - t)
+        underflow = ~keep & (h < TINIEST_STEP_ULPS * jnp.spacing(t))
+        moved = Progress(
+            t=t,
+            y=_where(keep, y, now.y),
+            h=h,
+            solver_state=_where(keep, solver_state, now.solver_state),
+            controller_state=_where(keep & clipped, now.controller_state, controller_state),
+            accepted=jnp.where(keep, now.accepted + 1, now.accepted),
+            rejected=jnp.where(keep, now.rejected, now.rejected + 1),
+            status=jnp.where(underflow, STEP_UNDERFLOW, RUNNING).astype(now.status.dtype),
+        )
+        stop = keep & self._loss_reached(y)
+        before = eqx.tree_at(
+            lambda p: (p.h, p.status), now, (end - now.t, jnp.asarray(LOSS_REACHED))
+        )
+        dense_output = solver.interpolation_cls(t0=now.t, t1=end, **dense)
+        return _where(stop, before, moved), end, y, dense_output.evaluate, keep & ~stop
 
     def _loss_reached(self, y: State) -> Array:
         if not self.watch_loss:
