@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from flowsim import network
 from flowsim.descending import DescentTrajectory
-from flowsim.losses import Loss
 from flowsim.problem import Problem
 from flowsim.results import Run
 from flowsim.trajectory import Trajectory, Verdict
@@ -51,7 +51,7 @@ def of(
             space: {"accepted": t.statistics.accepted, "rejected": t.statistics.rejected}
             for space, t in flows.items()
         },
-        "notes": [note for t in flows.values() for note in _notes(t, problem.loss)],
+        "notes": [note for t in flows.values() for note in _notes(t, problem)],
         "seconds": _seconds(flows, descent),
         "versions": _versions(),
     }
@@ -96,7 +96,7 @@ def _verdict(trajectory: Trajectory) -> dict[str, Any]:
     }
 
 
-def _notes(trajectory: Trajectory, loss: Loss) -> list[str]:
+def _notes(trajectory: Trajectory, problem: Problem) -> list[str]:
     notes = []
     if trajectory.verdict not in (Verdict.REACHED_HORIZON, Verdict.STOPPED_AT_LOSS):
         notes.append(
@@ -111,13 +111,35 @@ def _notes(trajectory: Trajectory, loss: Loss) -> list[str]:
             f"take flow.rtol = {_suggested_rtol(trajectory, size):.0e}. If that does not help, "
             "the flow passes a saddle so closely that rounding decides how it goes on."
         )
-    if loss.separates(trajectory.end_to_end[-1]):
+    lost = _sign_lost_at(trajectory, problem)
+    if lost is not None:
+        notes.append(
+            f"{trajectory.space}: from t = {lost:.4g} det W has another sign than at the start, "
+            "which the exact flow never changes: its smallest singular value fell below what the "
+            "numbers can hold, and what depends on that sign is not to be trusted after it."
+        )
+    if problem.loss.separates(trajectory.end_to_end[-1]):
         notes.append(
             f"{trajectory.space}: every sample is classified correctly, so the loss has no finite "
             "minimizer: it falls towards 0 while ‖W‖ grows for ever, and only the direction of W "
             "settles."
         )
     return notes
+
+
+def _sign_lost_at(trajectory: Trajectory, problem: Problem) -> float | None:
+    """Return when det W changes its sign, an invariant from a balanced start at N ≥ 2, or None.
+
+    A start of lower rank has determinant 0, whose sign says nothing.
+    """
+    rows, columns = problem.start.shape
+    if rows != columns or problem.depth < 2 or not network.is_balanced(problem.layers):
+        return None
+    if network.rank_bound(problem.layers) < rows:
+        return None
+    sign = np.linalg.slogdet(trajectory.end_to_end).sign
+    changed = np.flatnonzero(sign * sign[0] < 0)
+    return float(trajectory.times[trajectory.kept[changed[0]]]) if changed.size else None
 
 
 def _suggested_rtol(trajectory: Trajectory, size: float) -> float:

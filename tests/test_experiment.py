@@ -186,6 +186,42 @@ samples = 5
     assert any("no finite minimizer" in note for note in found.summary["notes"])
 
 
+RAZIN_COHEN = """
+title = "Razin and Cohen's completion, depth 2"
+[network]
+widths = [2, 2, 2]
+[loss]
+kind = "completion"
+target = [[0.0, 1.0], [1.0, 0.0]]
+observed = [[0, 1], [1, 1]]
+[init]
+kind = "identity"
+scale = 1e-6
+[flow]
+horizon = 100.0
+samples = 50
+"""
+
+
+def test_a_lost_sign_of_the_determinant_is_said_with_its_time() -> None:
+    """Matrix entries cannot hold the smallest singular value of depth 2 (Razin & Cohen 2020)."""
+    found = run(Scenario.from_toml(RAZIN_COHEN), "lost")
+    for space in ("layers", "end_to_end"):
+        signs = np.sign(np.linalg.det(found[f"{space}.end_to_end"]))
+        said = [
+            n for n in found.summary["notes"] if n.startswith(f"{space}: from") and "det W" in n
+        ]
+        assert len(said) == int((signs < 0).any())
+    assert any("det W has another sign" in note for note in found.summary["notes"])
+
+
+def test_a_kept_sign_of_the_determinant_is_not_remarked_on() -> None:
+    base = BASE.replace("[3, 4, 2]", "[2, 2, 2]").replace('"balanced"', '"aligned"')
+    found = run(scenario("", base), "kept")
+    assert (np.linalg.det(found["layers.end_to_end"]) != 0).all()
+    assert not found.summary["notes"]
+
+
 def test_held_out_samples_are_scored_and_not_learned_from() -> None:
     text = """
 title = "Iris"
