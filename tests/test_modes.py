@@ -54,6 +54,27 @@ def test_solves_its_equation_from_below_from_above_and_towards_zero(depth, s_0, 
     np.testing.assert_allclose(mode(times, s_0, phi, depth), wanted, rtol=1e-9)
 
 
+@pytest.mark.parametrize("depth", [3, 4, 7])
+@pytest.mark.parametrize("s_0", [1e-3, 1e-9, 1e-12, 1e-15])
+def test_long_plateaus_end_when_they_do_and_stay_learned(depth: int, s_0: float) -> None:
+    exit_time = exact.half_time(s_0, 2.0, depth)
+    times = exit_time * np.array([0.0, 0.5, 0.999, 1.0, 1.001, 2.0, 100.0])
+    found = mode(times, s_0, 2.0, depth)
+    a = 2 - 2 / depth
+    rounding = 20 * np.finfo(float).eps * exit_time * depth * 2.0**a  # of the time, times the speed
+    assert found[3] == pytest.approx(1.0, abs=1e-12 + rounding)
+    # t = [s_0^{1-a} - s^{1-a}] / ((a-1) N φ) far below φ, a = 2 - 2/N
+    early = (s_0 ** (1 - a) - (a - 1) * depth * 2.0 * times[1]) ** (1 / (1 - a))
+    assert found[1] == pytest.approx(early, rel=1e-2)
+    assert (np.diff(found) >= 0).all()
+    np.testing.assert_allclose(found[5:], 2.0, rtol=1e-13)
+
+
+def test_from_beside_the_target_it_goes_there() -> None:
+    for s_0 in (2.0 * (1 - 1e-13), 2.0 * (1 + 1e-13)):
+        np.testing.assert_allclose(mode(np.array([0.0, 1.0, 50.0]), s_0, 2.0, 3), 2.0)
+
+
 @pytest.mark.parametrize("depth", [2, 3, 5])
 def test_rests_at_zero_and_at_the_target(depth) -> None:
     times = np.array([0.0, 1.0, 1e6])

@@ -20,6 +20,10 @@ ALIGNED = 1e-12
 """Largest off-diagonal part of W in Φ's singular basis, relative to W, that counts as none."""
 
 
+LAST_STRETCH = 20.0
+"""log|s/(φ - s)| from which on s approaches φ exponentially, up to e^{-2·20} = 4e-18 of φ."""
+
+
 @dataclass(frozen=True, eq=False)
 class ExactModes:
     """W(t) = U diag(s(t)) Vᵀ with U, V the singular vectors of Φ = U diag(φ) Vᵀ."""
@@ -101,11 +105,13 @@ def _inverted(times: np.ndarray, s_0: float, phi: float, depth: int) -> np.ndarr
     def excess(x: np.ndarray, t: np.ndarray) -> np.ndarray:
         return np.asarray(_elapsed(s_0, at(x), phi, depth) - t)
 
-    step, latest = 1.0, np.asarray(times.max())
-    while excess(np.asarray(x_0 + step), latest) < 0 and step < 1e3:
-        step *= 2
-    found = find_root(excess, (x_0 - 1, x_0 + step), args=(times,))
-    return np.asarray(np.where(times == 0, s_0, at(found.x)))
+    x_last = max(LAST_STRETCH, x_0)
+    t_last = 0.0 if x_last == x_0 else _elapsed(s_0, at(np.asarray(x_last)), phi, depth)
+    x = x_last + depth * phi ** (2 - 2 / depth) * (times - t_last)
+    under_way = (times > 0) & (times < t_last)
+    x[under_way] = find_root(excess, (x_0 - 1, x_last + 1), args=(times[under_way],)).x
+    x[times == 0] = x_0
+    return np.where(times == 0, s_0, at(x))
 
 
 def _elapsed(s_0: float, s: np.ndarray, phi: float, depth: int) -> np.ndarray:
@@ -116,13 +122,10 @@ def _elapsed(s_0: float, s: np.ndarray, phi: float, depth: int) -> np.ndarray:
 
 
 def _below(x: np.ndarray, a: float) -> np.ndarray:
-    """Return an antiderivative of x^{-a}/(1 - x) on 0 < x < 1, a ≠ 1; inf at 1."""
-    inside = np.minimum(x, 1 - np.finfo(float).epsneg)
-    value = inside ** (1 - a) / (1 - a) * hyp2f1(1, 1 - a, 2 - a, inside)
-    return np.where(x < 1, value, np.inf)
+    """Return an antiderivative of x^{-a}/(1 - x) on 0 < x < 1, a ≠ 1."""
+    return np.asarray(x ** (1 - a) / (1 - a) * hyp2f1(1, 1 - a, 2 - a, x))
 
 
 def _above(x: np.ndarray, a: float) -> np.ndarray:
-    """Return an antiderivative of x^{-a}/(1 - x) on x > 1, the series in 1/x summed; inf at 1."""
-    inside = np.maximum(x, 1 + np.finfo(float).eps)
-    return np.where(x > 1, inside**-a / a * hyp2f1(1, a, 1 + a, 1 / inside), np.inf)
+    """Return an antiderivative of x^{-a}/(1 - x) on x > 1, the series in 1/x summed."""
+    return np.asarray(x**-a / a * hyp2f1(1, a, 1 + a, 1 / x))
