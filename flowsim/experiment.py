@@ -35,11 +35,6 @@ class Outcome:
     flows: dict[str, Trajectory] = field(default_factory=dict)
     descent: DescentTrajectory | None = None
 
-    @property
-    def reference(self) -> Trajectory:
-        """Return the flow that descent is compared with: the layer flow, else the first."""
-        return self.flows.get("layers", next(iter(self.flows.values())))
-
 
 def run(
     scenario: Scenario,
@@ -153,7 +148,7 @@ def _descent(
         times,
         momentum=spec.momentum,
         precision=spec.precision,
-        reference=outcome.reference.matrices(),
+        reference=tables.reference(outcome.flows).matrices(),
         keep=keep,
         watch=lambda fraction: progress("descent", fraction),
         interrupted=interrupted,
@@ -174,5 +169,5 @@ def _groups(scenario: Scenario, outcome: Outcome) -> Mapping[str, Group]:
     if comparison:
         groups["comparison"] = comparison
     if exact is not None:
-        groups["exact"] = tables.exact(exact, problem, outcome.reference.times)
+        groups["exact"] = tables.exact(exact, problem, tables.reference(flows).times)
     return groups

@@ -48,6 +48,7 @@ class Recorder:
             return
         W, loss, distance, imbalance = (np.asarray(a) for a in _measured(integrator, states))
         sigma = np.linalg.svd(W[: times.size], compute_uv=False) if self._measures else W
+        layers = integrator.unscaled(states) if self._layers_wanted else ()
         for i, time in enumerate(times.tolist()):
             if time not in self._kept_of:
                 self.between_times.append(time)
@@ -63,7 +64,7 @@ class Recorder:
                 self.distance.append(float(distance[i]))
                 self.imbalance.append(imbalance[i])
             if self._layers_wanted:
-                self.layers.append(tuple(np.asarray(y[i]) for y in integrator.unscaled(states)))
+                self.layers.append(tuple(np.asarray(layer[i]) for layer in layers))
 
     def expect(self, time: float) -> None:
         """Take one more time as a saved one: the one at which the flow was stopped."""

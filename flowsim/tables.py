@@ -27,6 +27,11 @@ def _named(dims: Sequence[str], values: np.ndarray, long_name: str) -> Variable:
     return Variable(tuple(dims), np.asarray(values), {"long_name": long_name})
 
 
+def reference(flows: Mapping[str, Trajectory]) -> Trajectory:
+    """Return the flow that others are compared with: the layer flow, else the first."""
+    return flows.get("layers", next(iter(flows.values())))
+
+
 def flow(
     trajectory: Trajectory, problem: Problem, held_out: Loss | None, keep: np.ndarray
 ) -> Group:
@@ -162,8 +167,7 @@ def plane(
     descent: DescentTrajectory | None,
 ) -> Group:
     """Return the paths in a plane and the loss over it; empty where W is a single number."""
-    reference = flows.get("layers", next(iter(flows.values())))
-    path = reference.end_to_end
+    path = reference(flows).end_to_end
     chosen = planes.entries_plane(path, entries) if entries else planes.principal_plane(path)
     if chosen is None:
         return {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -42,7 +43,7 @@ class Wanted:
     layers: bool = False
     measures: bool = True
 
-    @property
+    @cached_property
     def times(self) -> np.ndarray:
         """Return all times, increasing, each once."""
         return np.union1d(self.saved, self.between)
