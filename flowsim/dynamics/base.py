@@ -31,3 +31,10 @@ class Flow(eqx.Module):
     @abc.abstractmethod
     def end_to_end(self, state: State) -> Matrix:
         """Return the end-to-end matrix W of a state."""
+
+    def exact_spectrum(self, state: State) -> tuple[Array, Array] | None:  # noqa: ARG002
+        """Return log σ, descending, and the sign of det W (0 if W is not square).
+
+        Only where the state holds them more accurately than W does; None elsewhere.
+        """
+        return None

@@ -1,0 +1,47 @@
+"""The named methods, each a line of data and its reference."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+import diffrax
+
+from flowsim.methods.method import Method
+
+AUTO = "auto"
+
+METHODS = {
+    method.name: method
+    for method in (
+        Method("tsit5", 5, "explicit", 3.5, True, diffrax.Tsit5, "Tsitouras 2011"),
+        Method("dopri5", 5, "explicit", 3.3, True, diffrax.Dopri5, "Dormand & Prince 1980"),
+        Method("dopri8", 8, "explicit", 5.1, False, diffrax.Dopri8, "Prince & Dormand 1981"),
+        Method("kvaerno5", 5, "implicit", None, False, diffrax.Kvaerno5, "Kværnø 2004"),
+    )
+}
+
+TIGHT = 1e-9
+"""Tolerance at which order 8 begins to pay over order 5."""
+
+
+def named(name: str) -> Method:
+    """Return the method of that name.
+
+    Raises
+    ------
+    ValueError
+        If there is none, naming the nearest one.
+
+    """
+    if name in METHODS:
+        return METHODS[name]
+    near = get_close_matches(name, METHODS, n=1)
+    hint = f"did you mean {near[0]!r}" if near else f"choose from {', '.join([AUTO, *METHODS])}"
+    raise ValueError(f"There is no method {name!r}; {hint}.")
+
+
+def first_choice(name: str, rtol: float) -> Method:
+    """Return the named method; for "auto" the explicit one that suits the tolerance."""
+    if name != AUTO:
+        return named(name)
+    return METHODS["dopri8"] if rtol < TIGHT else METHODS["tsit5"]

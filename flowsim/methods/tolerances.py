@@ -1,0 +1,56 @@
+"""How large an error a step may make."""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+SMALLEST_RTOL = 100 * float(np.finfo(np.float64).eps)
+"""Below this, roundoff would be mistaken for truncation error."""
+
+LARGEST_RTOL = 0.1
+
+
+@dataclass(frozen=True)
+class Tolerances:
+    """Error allowed per step: |error| ≤ rtol · (scale_j + |y|) in matrix j of the state.
+
+    Raises
+    ------
+    ValueError
+        If rtol is outside [100 eps, 0.1], or atol is not positive.
+
+    """
+
+    rtol: float = 1e-8
+    atol: float | None = None
+
+    def __post_init__(self) -> None:
+        if not SMALLEST_RTOL <= self.rtol <= LARGEST_RTOL:
+            raise ValueError(
+                f"rtol must lie between {SMALLEST_RTOL:.2g} (100 times the float64 epsilon) and "
+                f"{LARGEST_RTOL:g}, but is {self.rtol:g}."
+            )
+        if self.atol is not None and not (np.isfinite(self.atol) and self.atol > 0):
+            raise ValueError(f"atol must be finite and greater than 0, but is {self.atol:g}.")
+
+    def loosened(self, factor: float) -> Tolerances:
+        """Return tolerances looser by `factor`, even past what may be asked for."""
+        looser = copy(self)
+        object.__setattr__(looser, "rtol", factor * self.rtol)
+        object.__setattr__(looser, "atol", None if self.atol is None else factor * self.atol)
+        return looser
+
+    def scales(self, state: tuple[Any, ...]) -> tuple[float, ...]:
+        """Return the unit of each matrix of the state, in which rtol is its absolute tolerance.
+
+        It is atol / rtol where atol is given, else the root mean square entry of the matrix at the
+        start; a matrix that starts at 0 takes the largest of the others.
+        """
+        if self.atol is not None:
+            return (self.atol / self.rtol,) * len(state)
+        sizes = [float(np.sqrt(np.mean(np.square(np.asarray(y))))) for y in state]
+        return tuple(size or max(sizes) or 1.0 for size in sizes)
