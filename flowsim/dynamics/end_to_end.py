@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import equinox as eqx
+import numpy as np
 
-from flowsim import network
+from flowsim import inits, network
 from flowsim.arrays import Array, Matrix
 from flowsim.dynamics.base import Flow, State
+from flowsim.dynamics.gauss_newton import curvature, end_to_end_inverse
+from flowsim.dynamics.layers import LayerFlow
 from flowsim.dynamics.preconditioner import precondition
 from flowsim.losses import Loss
 from flowsim.problem import Problem
@@ -44,6 +48,28 @@ class EndToEndFlow(Flow):
         (W,) = state
         moved = precondition(W, loss.gradient(W), self.depth, self.rank)
         return (-moved - weight_decay * self.depth * W,)
+
+    def checked_by(self, problem: Problem) -> tuple[Flow, State]:
+        """Return the layer flow from balanced layers with the product W(0).
+
+        Entries of W are noise below the tolerance, and singular values below it are lost by every
+        solution alike; the layers hold their N-th roots.
+        """
+        if network.is_balanced(problem.layers) and self.rank == min(problem.widths):
+            return LayerFlow(), problem.layers
+        (first, *_, last), r = problem.widths, max(self.rank, 1)
+        U, sigma, Vt = np.linalg.svd(problem.start, full_matrices=False)
+        widths = [first, *[r] * (self.depth - 1), last]
+        return LayerFlow(), inits.from_svd(widths, U[:, :r], sigma[:r], Vt[:r])
+
+    def resolvent(
+        self, state: State, loss: Loss, weight_decay: Array | float, tau: Array
+    ) -> Callable[[State], State]:
+        """Return x ↦ ((1 + τλN) I + τκ P_W)⁻¹ x: J without the derivative of P_W."""
+        (W,) = state
+        a, c = 1 + tau * weight_decay * self.depth, tau * curvature(loss, W)
+        inverse = end_to_end_inverse(W, a, c, self.depth, self.rank)
+        return lambda x: (inverse(x[0]),)
 
     def end_to_end(self, state: State) -> Matrix:
         """Return W."""

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from flowsim import network
 from flowsim.arrays import Array, Matrix
 from flowsim.dynamics.base import Flow, State
+from flowsim.dynamics.gauss_newton import curvature, layer_inverse
 from flowsim.losses import Loss
 from flowsim.problem import Problem
 
@@ -22,6 +24,7 @@ class LayerFlow(Flow):
     """
 
     space: ClassVar[str] = "layers"
+    symmetric: ClassVar[bool] = True
 
     @classmethod
     def of(cls, problem: Problem) -> LayerFlow:  # noqa: ARG003
@@ -36,6 +39,13 @@ class LayerFlow(Flow):
         """Return (Ẇ_1, …, Ẇ_N)."""
         gradients = network.layer_gradients(state, loss.gradient(network.end_to_end(state)))
         return tuple(-g - weight_decay * W for g, W in zip(gradients, state, strict=True))
+
+    def resolvent(
+        self, state: State, loss: Loss, weight_decay: Array | float, tau: Array
+    ) -> Callable[[State], State]:
+        """Return x ↦ ((1 + τλ) I + τκ AᵀA)⁻¹ x, the Gauss-Newton part (see `gauss_newton`)."""
+        kappa = curvature(loss, network.end_to_end(state))
+        return layer_inverse(state, 1 + tau * weight_decay, tau * kappa)
 
     def end_to_end(self, state: State) -> Matrix:
         """Return W_N ⋯ W_1."""

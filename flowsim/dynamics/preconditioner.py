@@ -40,7 +40,7 @@ def precondition(W: Matrix, G: Matrix, depth: int, rank: int) -> Matrix:
     if depth == 1:
         return G
     U, sigma, Vt = jnp.linalg.svd(W, full_matrices=False)
-    sigma = _truncated(sigma, rank)
+    sigma = truncated(sigma, rank)
     G_in, G_out = G @ Vt.T, U.T @ G
     inner = U @ (kernel(sigma, sigma, depth) * (U.T @ G_in)) @ Vt
     # directions outside a thin U or V have σ = 0, where one term of K is left
@@ -70,13 +70,13 @@ def _derivative(W: Matrix, G: Matrix, dW: Matrix, depth: int, rank: int) -> Matr
     differences of x^q at the squared singular values.
     """
     U, sigma, Vt = jnp.linalg.svd(W, full_matrices=True)
-    rows = jnp.zeros(W.shape[0]).at[: sigma.size].set(_truncated(sigma, rank))
-    columns = jnp.zeros(W.shape[1]).at[: sigma.size].set(_truncated(sigma, rank))
+    rows = jnp.zeros(W.shape[0]).at[: sigma.size].set(truncated(sigma, rank))
+    columns = jnp.zeros(W.shape[1]).at[: sigma.size].set(truncated(sigma, rank))
     G_basis, E = U.T @ G @ Vt.T, U.T @ dW @ Vt.T
     Sigma = (
         jnp.zeros(W.shape)
         .at[jnp.arange(sigma.size), jnp.arange(sigma.size)]
-        .set(_truncated(sigma, rank))
+        .set(truncated(sigma, rank))
     )
     left, right = E @ Sigma.T + Sigma @ E.T, E.T @ Sigma + Sigma.T @ E
     total = jnp.zeros(W.shape)
@@ -104,7 +104,8 @@ def _divided_differences(sigma: Array, q: float) -> Array:
     return jnp.where(larger > 0, jnp.where(tie, q, ratio) * safe ** (2 * q - 2), 0.0)
 
 
-def _truncated(sigma: Array, rank: int) -> Array:
+def truncated(sigma: Array, rank: int) -> Array:
+    """Return σ with zeros from index `rank` on."""
     return jnp.where(jnp.arange(sigma.size) < rank, sigma, 0.0)
 
 

@@ -7,6 +7,9 @@ from difflib import get_close_matches
 import diffrax
 
 from flowsim.methods.method import Method
+from flowsim.methods.rkc2 import rkc2
+from flowsim.methods.rock4 import rock4
+from flowsim.methods.rodas import rodas4, rodas5p
 
 AUTO = "auto"
 
@@ -16,7 +19,11 @@ METHODS = {
         Method("tsit5", 5, "explicit", 3.5, True, diffrax.Tsit5, "Tsitouras 2011"),
         Method("dopri5", 5, "explicit", 3.3, True, diffrax.Dopri5, "Dormand & Prince 1980"),
         Method("dopri8", 8, "explicit", 5.1, False, diffrax.Dopri8, "Prince & Dormand 1981"),
+        Method("rkc2", 2, "stabilized", None, True, rkc2, "Sommeijer, Shampine & Verwer 1998"),
+        Method("rock4", 4, "stabilized", None, False, rock4, "Abdulle 2002"),
         Method("kvaerno5", 5, "implicit", None, False, diffrax.Kvaerno5, "Kværnø 2004"),
+        Method("rodas4", 4, "implicit", None, False, rodas4, "Hairer & Wanner 1996"),
+        Method("rodas5p", 5, "implicit", None, False, rodas5p, "Steinebach 2023"),
     )
 }
 
@@ -40,8 +47,11 @@ def named(name: str) -> Method:
     raise ValueError(f"There is no method {name!r}; {hint}.")
 
 
+def explicit(rtol: float) -> Method:
+    """Return the explicit method that suits a tolerance."""
+    return METHODS["dopri8"] if rtol < TIGHT else METHODS["tsit5"]
+
+
 def first_choice(name: str, rtol: float) -> Method:
     """Return the named method; for "auto" the explicit one that suits the tolerance."""
-    if name != AUTO:
-        return named(name)
-    return METHODS["dopri8"] if rtol < TIGHT else METHODS["tsit5"]
+    return explicit(rtol) if name == AUTO else named(name)

@@ -1,0 +1,106 @@
+"""Approximate inverses of I - τJ for implicit steps, from the Gauss-Newton part of the Jacobian J.
+
+Of the layer flow that part is -κAᵀA, A: (dW_j) ↦ dW = Σ_j L_j dW_j R_j, L_j = W_N⋯W_{j+1} and
+R_j = W_{j-1}⋯W_1, with κ for the curvature of the loss. Where the layers are balanced AAᵀ is
+diagonal in the singular basis of W, and by Woodbury's formula
+
+    (a I + c AᵀA)⁻¹ = (I - c Aᵀ (a I + c AAᵀ)⁻¹ A) / a
+
+takes O(N d³) operations. Of the end-to-end flow it is -κP_W. No Jacobian is formed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from flowsim import network
+from flowsim.arrays import Array, Layers, Matrix
+from flowsim.dynamics.preconditioner import kernel, truncated
+from flowsim.losses import Loss
+
+
+class Frames(NamedTuple):
+    """Orthonormal columns U of outputs and V of inputs."""
+
+    U: Array
+    V: Array
+
+    def filtered(self, X: Matrix, inner: Array, rows: Array, columns: Array, rest: Any) -> Matrix:
+        """Return X with its components multiplied: u_r v_cᵀ by inner_rc, and outside the frames.
+
+        There u_r xᵀ is multiplied by rows_r, x v_cᵀ by columns_c, and what is outside both by rest.
+        Nothing is outside a square frame, and then nothing is subtracted either.
+        """
+        U, V = self
+        X_in, X_out = X @ V, U.T @ X
+        core = X_out @ V
+        Y = U @ (inner * core) @ V.T
+        if V.shape[0] > V.shape[1]:
+            Y += U @ (rows[:, None] * (X_out - core @ V.T))
+        if U.shape[0] > U.shape[1]:
+            Y += (X_in - U @ core) * columns[None, :] @ V.T
+            if V.shape[0] > V.shape[1]:
+                Y += rest * (X - U @ X_out - (X_in - U @ core) @ V.T)
+        return Y
+
+
+def curvature(loss: Loss, W: Matrix) -> Array:
+    """Return κ = ⟨G, ∇²ℓ(W)[G]⟩ / ‖G‖², G = ∇ℓ(W), at least 0: the loss's curvature along G."""
+    G, bent = jax.jvp(loss.gradient, (W,), (loss.gradient(W),))
+    squared = jnp.sum(G * G)
+    return jnp.where(squared > 0, jnp.maximum(jnp.sum(G * bent), 0.0) / squared, 1.0)
+
+
+def layer_inverse(layers: Layers, a: Array, c: Array) -> Callable[[Layers], Layers]:
+    """Return x ↦ (a I + c AᵀA)⁻¹ x for balanced layers.
+
+    U are the left singular vectors of W_N and V the right ones of W_1. Elsewhere AAᵀ is not
+    diagonal in them (but for N = 2, where it always is), and its diagonal
+    D_rc = Σ_j ‖L_jᵀu_r‖²‖R_jv_c‖² takes its place.
+    """
+    if len(layers) == 1:
+        return lambda x: tuple(x_j / (a + c) for x_j in x)
+    U = jnp.linalg.svd(layers[-1], full_matrices=False)[0]
+    V = jnp.linalg.svd(layers[0], full_matrices=False)[2].T
+    L = [*network.suffix_products(layers[1:]), None]
+    R = [None, *network.prefix_products(layers[:-1])]
+    rows = [jnp.ones(U.shape[1]) if M is None else jnp.sum((M.T @ U) ** 2, axis=0) for M in L]
+    columns = [jnp.ones(V.shape[1]) if M is None else jnp.sum((M @ V) ** 2, axis=0) for M in R]
+    D = sum(r[:, None] * c_[None, :] for r, c_ in zip(rows, columns, strict=True))
+    inner, outer, inputs = (c / (a + c * d) for d in (D, rows[0], columns[-1]))
+
+    def inverse(x: Layers) -> Layers:
+        image = jnp.asarray(sum(_times(M, x_j, P) for M, x_j, P in zip(L, x, R, strict=True)))
+        # Aᵀ vanishes outside both frames
+        Y = Frames(U, V).filtered(image, inner, outer, inputs, 0.0)
+        back = (_times(_T(M), Y, _T(P)) for M, P in zip(L, R, strict=True))
+        return tuple((x_j - b) / a for x_j, b in zip(x, back, strict=True))
+
+    return inverse
+
+
+def _times(left: Array | None, X: Array, right: Array | None) -> Array:
+    """Return left X right, where None is the identity."""
+    X = X if left is None else left @ X
+    return X if right is None else X @ right
+
+
+def _T(M: Array | None) -> Array | None:
+    return None if M is None else M.T
+
+
+def end_to_end_inverse(
+    W: Matrix, a: Array, c: Array, depth: int, rank: int
+) -> Callable[[Matrix], Matrix]:
+    """Return X ↦ (a I + c P_W)⁻¹ X: division by a + c K_rc in the singular basis of W."""
+    if depth == 1:
+        return lambda X: X / (a + c)
+    U, sigma, Vt = jnp.linalg.svd(W, full_matrices=False)
+    sigma = truncated(sigma, rank)
+    edge = 1 / (a + c * sigma ** (2 - 2 / depth))
+    inner = 1 / (a + c * kernel(sigma, sigma, depth))
+    return lambda X: Frames(U, Vt.T).filtered(X, inner, edge, edge, 1 / a)
