@@ -1,0 +1,110 @@
+"""Mode flow: the end-to-end flow where its singular vectors never turn, mode by mode.
+
+ṡ_r = N s_r^{2-2/N} (b_r - h_r s_r) - λ N s_r, solved in log s_r.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float
+
+from flowsim.arrays import Array, Matrix
+from flowsim.dynamics.base import Flow, State
+from flowsim.dynamics.fixed_basis import fixed_basis
+from flowsim.losses import Loss
+from flowsim.problem import Problem
+
+
+class ModeFlow(Flow):
+    """The strengths s of W = U diag(s) Vᵀ (Saxe, McClelland & Ganguli 2014).
+
+    For N ≥ 2 the state is log s, so that a mode of any size is as exact as the others and keeps its
+    sign; one that starts at 0 stays there. At N = 1 modes may cross 0, and the state is s.
+    """
+
+    space: ClassVar[str] = "modes"
+
+    U: Float[Array, "output mode"]
+    Vt: Float[Array, "mode input"]
+    h: Float[Array, " mode"]
+    b: Float[Array, " mode"]
+    initial: Float[Array, " mode"]
+    orientation: Float[Array, ""]
+    depth: int = eqx.field(static=True)
+
+    @classmethod
+    def of(cls, problem: Problem) -> ModeFlow:
+        """Return the mode flow of a problem.
+
+        Raises
+        ------
+        ValueError
+            If the problem does not decouple into modes, saying which condition fails.
+
+        """
+        basis = fixed_basis(problem)
+        if isinstance(basis, str):
+            raise ValueError(f"modes: {basis}; take another space.")
+        return cls(
+            U=basis.U,
+            Vt=basis.Vt,
+            h=basis.h,
+            b=basis.b,
+            initial=basis.start,
+            orientation=_orientation(basis.U, basis.Vt),
+            depth=problem.depth,
+        )
+
+    def start(self, problem: Problem) -> State:  # noqa: ARG002
+        """Return (log s(0),), at N = 1 (s(0),)."""
+        if self.depth == 1:
+            return (self.initial,)
+        return (np.log(np.where(self.moving, self.initial, 1.0)),)
+
+    def units(self, start: State) -> tuple[float, ...] | None:
+        """Return 1 for log s, where the absolute error counts; at N = 1 the start's size."""
+        return None if self.depth == 1 else (1.0,) * len(start)
+
+    @property
+    def moving(self) -> Bool[Array, " mode"]:
+        """Return which modes are not 0, where log s is held; the others keep the state 0."""
+        return self.initial > 0
+
+    def velocity(self, state: State, loss: Loss, weight_decay: Array | float) -> State:  # noqa: ARG002
+        """Return (d log s/dt,), at N = 1 (ṡ,)."""
+        s = self.strengths(state)
+        if self.depth == 1:
+            return (self.b - self.h * s - weight_decay * s,)
+        speed = s ** (1 - 2 / self.depth) if self.depth > 2 else jnp.ones_like(s)
+        rate = self.depth * (speed * (self.b - self.h * s) - weight_decay)
+        return (jnp.where(self.moving, rate, 0.0),)
+
+    def strengths(self, state: State) -> Float[Array, " mode"]:
+        """Return s, in the order of the basis."""
+        (y,) = state
+        return jnp.asarray(y) if self.depth == 1 else jnp.where(self.moving, jnp.exp(y), 0.0)
+
+    def end_to_end(self, state: State) -> Matrix:
+        """Return U diag(s) Vᵀ."""
+        return (self.U * self.strengths(state)[None, :]) @ self.Vt
+
+    def exact_spectrum(self, state: State) -> tuple[Array, Array]:
+        """Return log σ, descending, and the sign of det W (0 if W is not square)."""
+        (y,) = state
+        if self.depth == 1:
+            log_sigma, signs = jnp.log(jnp.abs(y)), jnp.sign(y)
+        else:
+            log_sigma = jnp.where(self.moving, y, -jnp.inf)
+            signs = jnp.where(self.moving, 1.0, 0.0)
+        return jnp.sort(log_sigma)[::-1], self.orientation * jnp.prod(signs)
+
+
+def _orientation(U: np.ndarray, Vt: np.ndarray) -> np.ndarray:
+    """Return det U · det V = ±1, or 0 where they are not square."""
+    if U.shape[0] != Vt.shape[1]:
+        return np.zeros(())
+    return np.asarray(np.linalg.slogdet(U).sign * np.linalg.slogdet(Vt).sign)

@@ -1,0 +1,163 @@
+"""Spectral flow: the end-to-end flow in coordinates that keep every singular value and its sign.
+
+W = Q C_N Pᵀ with orthonormal columns in Q (d_N × r) and P (d_0 × r), C_k = R Rᵀ R ⋯ (k factors),
+and R = e^Δ K, Δ diagonal and K unit upper triangular. Balanced layers have this form:
+W_{j+1}ᵀW_{j+1} = W_jW_jᵀ makes each of them R or Rᵀ, in turn, between orthonormal frames. So R
+carries σ^{1/N}, and no fractional power is taken. The layer flow becomes, with G = ∇ℓ(W),
+
+    V_Q = -G P C_{N-2}ᵀ,   Q̇ = V_Q + Q (Ω_Q - QᵀV_Q),   Ω_Q + Ṙ R⁻¹ = QᵀV_Q + R Ψ R⁻¹ - λ I,
+    V_P = -Gᵀ Q C_{N-2},   Ṗ = V_P + P (Ω_P - PᵀV_P),   Ω_P = Ω + A - Aᵀ,
+    A = Σ_{k<n} S^k B S^{n-1-k},   n = ⌊N/2⌋,   H = QᵀGP,
+    (Ω, S, B) = (Ω_Q, R Rᵀ, H) for even N,   (Ψ, Rᵀ R, Rᵀ H) for odd N.
+
+Ω_Q is skew and Ṙ R⁻¹ upper triangular, which determines both. Ψ is skew and free: it turns the
+frames between the layers, which W does not show, and is used to hold K small.
+
+Why not (log σ, U, V): its equations divide by σ_r^{2/N} - σ_c^{2/N}. Where singular values stay
+equal, as for a target with repeated ones, that is noise over noise, and from an identity start the
+singular vectors jump. Here nothing is divided by: the right-hand side is polynomial in Q, P, R and
+the ratios of e^Δ, may be differentiated, and needs no decomposition. W = Q e^Δ Kᵀ has no such
+singularity either, but its rate needs an accurate singular value decomposition of a graded matrix
+at every evaluation, for the fractional powers.
+
+At N = 2 it is the log-Cholesky form W = Q R Rᵀ Pᵀ. Decompositions followed in time: Dieci & Eirola
+(1999), SIAM Review 41; the flow of σ: Arora, Cohen, Hu & Luo (2019), Theorem 3.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+
+from flowsim.arrays import Array, Matrix
+from flowsim.dynamics.base import Flow, State
+from flowsim.dynamics.graded import (
+    log_singular_values,
+    straightening,
+    triangular_root,
+    turned,
+)
+from flowsim.dynamics.spectral_start import singular_value_decomposition
+from flowsim.losses import Loss
+from flowsim.problem import Problem
+
+
+class SpectralFlow(Flow):
+    """The end-to-end flow of W of constant rank r, for N ≥ 2, in the state (Q, Δ + K - I, P).
+
+    Exact for a balanced start, as `EndToEndFlow`; elsewhere the same approximation. A singular
+    value may fall to any size, e^{-2500} say, and the sign of det W cannot change: it is that of
+    det Q · det P.
+    """
+
+    space: ClassVar[str] = "spectral"
+
+    depth: int = eqx.field(static=True)
+
+    @classmethod
+    def of(cls, problem: Problem) -> SpectralFlow:
+        """Return the flow for a problem's depth.
+
+        Raises
+        ------
+        ValueError
+            At depth 1, where W may lose rank, and for W(0) = 0.
+
+        """
+        if problem.depth == 1:
+            raise ValueError(
+                "The spectral space needs at least 2 layers: with one, singular values may pass "
+                'through 0, where they have no logarithm; take "layers" or "end_to_end".'
+            )
+        if not np.any(problem.start):
+            raise ValueError(
+                "The spectral space needs an end-to-end matrix that is not 0 at the start, since 0 "
+                'has no logarithm; take "layers" or "end_to_end".'
+            )
+        return cls(depth=problem.depth)
+
+    def start(self, problem: Problem) -> State:
+        """Return (Q, Δ + K - I, P) with the singular vectors of W(0) as frames, and K = I."""
+        U, log_sigma, V = singular_value_decomposition(problem.layers)
+        return U, np.diag(log_sigma / self.depth), V
+
+    def units(self, start: State) -> tuple[float, ...]:
+        """Return ones: frames have unit columns, and of a logarithm the absolute error counts."""
+        return (1.0,) * len(start)
+
+    def velocity(self, state: State, loss: Loss, weight_decay: Array | float) -> State:
+        """Return (Q̇, Δ̇ + K̇, Ṗ)."""
+        Q, T, P = state
+        N, R = self.depth, triangular_root(T)
+        inner = _alternating(R, N - 2)
+        G = loss.gradient(Q @ R @ R.T @ inner @ P.T)
+        GP = G @ P
+        V_Q, V_P = -GP @ inner.T, -(G.T @ Q) @ inner
+        Y_Q, Y_P = Q.T @ V_Q, P.T @ V_P
+        pace = _norm(Y_Q, Y_P)
+        Psi = pace * straightening(T)
+        Omega_Q, T_rate = turned(T, Y_Q, Psi)
+        if N % 2 == 0:
+            Omega_P = Omega_Q + _relative_turn(R @ R.T, Q.T @ GP, N // 2)
+        else:
+            Omega_P = Psi + _relative_turn(R.T @ R, R.T @ (Q.T @ GP), N // 2)
+        return (
+            V_Q + Q @ _kept_orthonormal(Q, Omega_Q - Y_Q, pace),
+            T_rate - weight_decay * np.eye(T.shape[0]),
+            V_P + P @ _kept_orthonormal(P, Omega_P - Y_P, pace),
+        )
+
+    def end_to_end(self, state: State) -> Matrix:
+        """Return W = Q C_N Pᵀ."""
+        Q, T, P = state
+        return Q @ _alternating(triangular_root(T), self.depth) @ P.T
+
+    def exact_spectrum(self, state: State) -> tuple[Array, Array]:
+        """Return log σ, descending (-inf past the rank), and the sign of det W = det Q C_N Pᵀ.
+
+        The sign is 0 if W is not square or not of full rank.
+        """
+        Q, T, P = state
+        rank, most = T.shape[0], min(Q.shape[0], P.shape[0])
+        logs = self.depth * log_singular_values(T)
+        log_sigma = jnp.concatenate([logs, jnp.full(most - rank, -jnp.inf)])
+        if not Q.shape == P.shape == (rank, rank):
+            return log_sigma, jnp.zeros(())
+        return log_sigma, jnp.linalg.slogdet(Q)[0] * jnp.linalg.slogdet(P)[0]
+
+
+def _alternating(R: Matrix, k: int) -> Matrix:
+    """Return C_k = R Rᵀ R ⋯, k factors."""
+    C = jnp.eye(R.shape[0])
+    for j in range(k):
+        C = C @ (R if j % 2 == 0 else R.T)
+    return C
+
+
+def _relative_turn(S: Matrix, B: Matrix, n: int) -> Matrix:
+    """Return A - Aᵀ, A = Σ_{k<n} S^k B S^{n-1-k}: how the frames across 2n layers turn apart.
+
+    Across two layers X = Ω_j - Ω_{j+2} solves S X + X S = F - Fᵀ, F = S^{k+1} B S^{n-1-k} +
+    S^k B S^{n-k} the rate of their product; X = S^k B S^{n-1-k} - (…)ᵀ.
+    """
+    A, power = B, S
+    for _ in range(n - 1):
+        A, power = A @ S + power @ B, power @ S
+    return A - A.T
+
+
+def _norm(*matrices: Matrix) -> Array:
+    """Return the Frobenius norm, with derivative 0 at 0."""
+    square = sum(jnp.sum(M**2) for M in matrices)
+    return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
+
+
+def _kept_orthonormal(Q: Matrix, turn: Matrix, pace: Array) -> Matrix:
+    """Return turn + pace (I - QᵀQ).
+
+    Errors of QᵀQ = I would grow at the rate of QᵀV_Q, which `pace` bounds: they decay instead.
+    """
+    return turn + pace * (np.eye(Q.shape[1]) - Q.T @ Q)
