@@ -64,14 +64,13 @@ def _reduced(claim: Claim, path: str, run: Run) -> np.ndarray:
     group = path.rpartition(".")[0]
     for dim, wanted in picks(claim):
         variable = _picked(variable, dim, wanted, run, group)
-    values = variable.values
     if claim.reduce in REDUCTIONS:
-        known = values[~np.isnan(values)]
+        known = variable.values[~np.isnan(variable.values)]
         return np.atleast_1d(REDUCTIONS[claim.reduce](known) if known.size else np.nan)
-    axis = next((i for i, dim in enumerate(variable.dims) if dim in ALONG_TIME), None)
-    if axis is not None:
-        values = np.take(values, 0 if claim.reduce == "first" else -1, axis=axis)
-    return np.atleast_1d(values).ravel()
+    along = next((dim for dim in variable.dims if dim in ALONG_TIME), None)
+    if along is not None:
+        variable = variable.picked(along, 0 if claim.reduce == "first" else -1)
+    return np.atleast_1d(variable.values).ravel()
 
 
 def _picked(variable: Variable, dim: str, wanted: float, run: Run, group: str) -> Variable:
@@ -79,11 +78,10 @@ def _picked(variable: Variable, dim: str, wanted: float, run: Run, group: str) -
     name = dim if dim != "time" else next(d for d in variable.dims if d in ALONG_TIME)
     if name not in variable.dims:
         raise KeyError(dim)
-    axis, index = variable.dims.index(name), int(wanted)
+    index = int(wanted)
     if dim in ("time", "step_size"):
         known = run[f"{group}.{name}"]
         if wanted > known.max() * (1 + 1e-9):
             raise IndexError(f"{dim} {wanted} was not reached")
         index = int(np.argmin(np.abs(known - wanted)))
-    left = tuple(d for d in variable.dims if d != name)
-    return Variable(left, np.take(variable.values, index, axis=axis), variable.attributes)
+    return variable.picked(name, index)

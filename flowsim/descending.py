@@ -19,7 +19,8 @@ from flowsim.dynamics.descent import DIVERGED_FACTOR, Iterates
 from flowsim.integration import PIECE_SECONDS, finished
 from flowsim.losses import Loss
 from flowsim.problem import Problem
-from flowsim.recording import distance_to_target
+from flowsim.recording import det_sign, distance_to_target
+from flowsim.series import Series, Store
 from flowsim.task import Interrupted, Watcher, uninterrupted, unwatched
 
 FIRST_PIECE, LARGEST_PIECE = 8, 1 << 20
@@ -31,7 +32,8 @@ class DescentTrajectory:
 
     Arrays have leading axes (step_size, sample). At and after divergence the loss is inf and all
     else nan; after an interrupt all is nan. `outcome` holds "completed", "diverged" or
-    "interrupted" for each step size; `kept` are the samples at which `end_to_end` was kept.
+    "interrupted" for each step size; `kept` are the samples at which `end_to_end` was kept;
+    `det_sign` is None where W is not square.
     """
 
     step_sizes: np.ndarray
@@ -39,13 +41,20 @@ class DescentTrajectory:
     loss: np.ndarray
     singular_values: np.ndarray
     distance_to_target: np.ndarray
+    det_sign: np.ndarray | None
     imbalance: np.ndarray
+    squared_norm: np.ndarray
     vs_flow: np.ndarray
     kept: np.ndarray
-    end_to_end: np.ndarray
+    end_to_end_series: Series
     outcome: tuple[str, ...]
     seconds: float
     compile: float
+
+    @property
+    def end_to_end(self) -> np.ndarray:
+        """Return W of every step size at the kept samples, all at once."""
+        return np.asarray(self.end_to_end_series)
 
     @property
     def times(self) -> np.ndarray:
@@ -154,26 +163,35 @@ class _Record:
 
         self.loss, self.distance, self.vs_flow = empty(), empty(), empty()
         self.sigma = empty(min(output, inputs))
+        self.det_sign = empty() if output == inputs else None
+        self.squared_norm = empty()
         self.imbalance = empty(problem.depth - 1)
         self.kept = np.flatnonzero(keep)
-        self.matrices = np.full((steps, self.kept.size, output, inputs), np.nan)
+        self.matrices = Store(steps * self.kept.size, (output, inputs))
+        self.rows = np.full((steps, self.kept.size), -1)
         self.alive = np.ones(steps, dtype=bool)
 
     def take(self, sample: int, iterates: Iterates) -> None:
         """Record every step size at one sample."""
         self.alive = np.asarray(iterates.alive)
         measured = _measured(self.problem.loss, iterates)
-        W, loss, distance, imbalance = (np.asarray(a, dtype=np.float64) for a in measured)
+        W, loss, distance, imbalance, squared_norm = (
+            np.asarray(a, dtype=np.float64) for a in measured
+        )
         self.loss[:, sample] = np.where(self.alive, loss, np.inf)
         for steps in np.flatnonzero(self.alive):
             self.distance[steps, sample] = distance[steps]
             self.imbalance[steps, sample] = imbalance[steps]
+            self.squared_norm[steps, sample] = squared_norm[steps]
             self.sigma[steps, sample] = np.linalg.svd(W[steps], compute_uv=False)
+            if self.det_sign is not None:
+                self.det_sign[steps, sample] = det_sign(W[steps])
             flow = self.reference.get(float(self.count[steps, sample] * self.step_sizes[steps]))
             if flow is not None:
                 self.vs_flow[steps, sample] = np.linalg.norm(W[steps] - flow)
             if self.keep[sample]:
-                self.matrices[steps, np.searchsorted(self.kept, sample)] = W[steps]
+                self.rows[steps, np.searchsorted(self.kept, sample)] = self.matrices.count
+                self.matrices.append(W[steps : steps + 1])
 
     def finished(self, stopped: bool, seconds: float, compiling: float) -> DescentTrajectory:
         """Return what was recorded."""
@@ -184,10 +202,12 @@ class _Record:
             loss=self.loss,
             singular_values=self.sigma,
             distance_to_target=self.distance,
+            det_sign=self.det_sign,
             imbalance=self.imbalance,
+            squared_norm=self.squared_norm,
             vs_flow=self.vs_flow,
             kept=self.kept,
-            end_to_end=self.matrices,
+            end_to_end_series=Series(self.matrices, self.rows),
             outcome=tuple(survived if alive else "diverged" for alive in self.alive),
             seconds=seconds,
             compile=compiling,
@@ -196,11 +216,12 @@ class _Record:
 
 @eqx.filter_jit
 def _measured(loss: Loss, iterates: Iterates) -> Any:
-    """Return W, ℓ(W), ‖W - Φ‖_F and the imbalance of every step size, in float64."""
+    """Return W, ℓ(W), ‖W - Φ‖_F, the imbalance and Σ‖W_j‖² of every step size, in float64."""
 
-    def one(layers: Layers) -> tuple[Array, Array, Array, Array]:
+    def one(layers: Layers) -> tuple[Array, ...]:
         layers = tuple(W.astype(jnp.float64) for W in layers)
         W = network.end_to_end(layers)
-        return W, loss.value(W), distance_to_target(loss, W), network.imbalance(layers)
+        distance = distance_to_target(loss, W)
+        return W, loss.value(W), distance, network.imbalance(layers), network.squared_norm(layers)
 
     return jax.vmap(one)(iterates.layers)

@@ -211,3 +211,7 @@ class CrossEntropy(Loss):
         scores, classes = np.asarray(W) @ np.asarray(self.X), np.asarray(self.classes)
         chosen = np.take_along_axis(scores, classes[None, :], axis=0)
         return bool(((scores >= chosen).sum(axis=0) == 1).all())
+
+
+QUADRATIC = (Squared, Completion, Sensing, LeastSquares)
+"""The losses whose gradient is linear in W: ∇ℓ(W) = H[W] - B with a symmetric H ≥ 0."""

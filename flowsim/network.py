@@ -100,6 +100,11 @@ def _imbalance_norm(below: Array, above: Array) -> Array:
     return jnp.asarray(jnp.linalg.norm(left @ left.T - right @ right.T))
 
 
+def squared_norm(layers: Layers) -> Array:
+    """Return Σ_j ‖W_j‖²_F, what weight decay penalizes."""
+    return jnp.asarray(sum(jnp.sum(jnp.square(layer)) for layer in layers))
+
+
 def balance_defect(layers: Layers) -> float:
     """Return the largest imbalance relative to the layers' own ‖W_j‖²_F: 0 when balanced."""
     scale = max(float(np.sum(np.square(layer))) for layer in layers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import equinox as eqx
@@ -11,7 +11,9 @@ import numpy as np
 
 from flowsim.arrays import Array
 from flowsim.losses import Loss
+from flowsim.series import PIECE_BYTES, Series
 
+MOST_TIMES = 200
 MARGIN = 0.2
 FINEST, COARSEST = 81, 25
 GRID_WORK = 1e9
@@ -40,21 +42,38 @@ class Plane:
         return np.asarray(values).reshape(v.size, u.size)
 
 
-def principal_plane(path: np.ndarray) -> Plane | None:
+def principal_plane(path: Series) -> Plane | None:
     """Return the plane of a path's two principal directions, or None if W is a single number.
 
-    They are the leading right singular vectors of the path about its mean.
+    They are the leading right singular vectors of the path, at `MOST_TIMES` of its times at most,
+    about its mean.
     """
     shape = path.shape[1:]
-    if path.shape[0] < 2 or shape[0] * shape[1] < 2:
+    if len(path) < 2 or shape[0] * shape[1] < 2:
         return None
-    mean = path.mean(axis=0)
-    _, _, Vt = np.linalg.svd((path - mean).reshape(path.shape[0], -1), full_matrices=False)
-    directions = _oriented(Vt[:2].reshape(2, *shape), path)
-    return Plane(mean, directions, ("first principal direction", "second principal direction"))
+    if len(path) > MOST_TIMES:
+        path = path.take(np.linspace(0, len(path) - 1, MOST_TIMES).round().astype(int))
+    # X = RᵀQᵀ for the path X about its mean, a row a time: R from a QR by parts of its columns
+    R: np.ndarray = np.zeros((0, len(path)))
+    for X, mean in _by_columns(path):
+        R = np.asarray(np.linalg.qr(np.concatenate([R, (X - mean).T]), mode="r"))
+    U = np.linalg.svd(R.T, full_matrices=False)[0][:, :2]
+    parts = [(U.T @ (X - mean), mean) for X, mean in _by_columns(path)]
+    spanning, means = (np.concatenate(part, axis=-1) for part in zip(*parts, strict=True))
+    directions = np.linalg.qr(spanning.T)[0].T.reshape(2, *shape)
+    labels = ("first principal direction", "second principal direction")
+    return Plane(means.reshape(shape), _oriented(directions, path), labels)
 
 
-def entries_plane(path: np.ndarray, entries: Sequence[tuple[int, int]]) -> Plane:
+def _by_columns(path: Series) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield some entries of every matrix of the path, shape (time, entry), and their means."""
+    entries, size = path.shape[1] * path.shape[2], max(1, PIECE_BYTES // (8 * len(path)))
+    for first in range(0, entries, size):
+        X = path.entries(slice(first, min(first + size, entries)))
+        yield X, X.mean(axis=0)
+
+
+def entries_plane(path: Series, entries: Sequence[tuple[int, int]]) -> Plane:
     """Return the plane of two entries of W, through the path's end: coordinates are the entries."""
     directions = np.zeros((2, *path.shape[1:]))
     origin = path[-1].copy()
@@ -82,7 +101,7 @@ def grid(paths: Sequence[np.ndarray], loss: Loss, outputs: int) -> tuple[np.ndar
     return axes[0], axes[1]
 
 
-def _oriented(directions: np.ndarray, path: np.ndarray) -> np.ndarray:
+def _oriented(directions: np.ndarray, path: Series) -> np.ndarray:
     """Return the directions with signs such that the path ends on their positive side."""
     moved = np.einsum("oi,aoi->a", path[-1] - path[0], directions)
     return directions * np.where(moved < 0, -1.0, 1.0)[:, None, None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -14,72 +15,138 @@ from flowsim.arrays import Array
 from flowsim.dynamics import State
 from flowsim.integrator import Integrator
 from flowsim.losses import Loss
+from flowsim.series import Series, Store
+
+LAYERED = ("imbalance", "squared_norm")
 
 
 class Recorder:
     """Collects W, its loss and singular values, imbalance and layers, in order of time.
 
-    Only what is asked for is kept, so memory follows what is saved, not what is computed.
+    Only what is asked for is kept, and matrices go to stores, so memory follows neither what is
+    computed nor how many matrices are saved.
     """
 
     def __init__(
-        self, saved: np.ndarray, keep: np.ndarray, *, layers: bool, measures: bool
+        self,
+        saved: np.ndarray,
+        keep: np.ndarray,
+        between: int,
+        shape: tuple[int, ...],
+        layers: Sequence[tuple[int, ...]],
+        *,
+        measures: bool,
     ) -> None:
-        """Take the saved times, which of them keep their W, and whether to keep layers.
+        """Take the saved times, which of them keep their W, and how many others there will be.
 
-        States at times outside `saved` keep their W alone. Without `measures` only W is taken.
+        States at times outside `saved` keep their W alone, of this `shape`. `layers` are the shapes
+        of those to keep, none if they are not. Without `measures` only W is taken.
         """
         self._kept_of = dict(zip(saved.tolist(), keep.tolist(), strict=True))
-        self._layers_wanted, self._measures = layers, measures
+        self._measures = measures
+        self._pieces: dict[str, list[np.ndarray]] = {}
+        stop = 1  # the time of a stop is saved besides
+        self._matrices = Store(int(keep.sum()) + between + stop, shape)
+        self._layers = tuple(Store(saved.size + stop, layer) for layer in layers)
         self.times: list[float] = []
         self.kept: list[int] = []
-        self.matrices: list[np.ndarray] = []
-        self.loss: list[float] = []
-        self.singular_values: list[np.ndarray] = []
-        self.distance: list[float] = []
-        self.imbalance: list[np.ndarray] = []
-        self.layers: list[tuple[np.ndarray, ...]] = []
         self.between_times: list[float] = []
-        self.between: list[np.ndarray] = []
+        self._kept_rows: list[int] = []
+        self._between_rows: list[int] = []
 
     def take(self, integrator: Integrator, times: np.ndarray, states: State) -> None:
         """Record the scaled states (leading axis: at least as long as `times`) at `times`."""
         if times.size == 0:
             return
-        W, loss, distance, imbalance = (np.asarray(a) for a in _measured(integrator, states))
-        sigma = np.linalg.svd(W[: times.size], compute_uv=False) if self._measures else W
-        layers = integrator.unscaled(states) if self._layers_wanted else ()
-        for i, time in enumerate(times.tolist()):
-            if time not in self._kept_of:
-                self.between_times.append(time)
-                self.between.append(W[i].copy())
-                continue
-            if self._kept_of[time]:
-                self.kept.append(len(self.times))
-                self.matrices.append(W[i].copy())
-            self.times.append(time)
-            if self._measures:
-                self.loss.append(float(loss[i]))
-                self.singular_values.append(sigma[i])
-                self.distance.append(float(distance[i]))
-                self.imbalance.append(imbalance[i])
-            if self._layers_wanted:
-                self.layers.append(tuple(np.asarray(layer[i]) for layer in layers))
+        measured = jax.tree.map(
+            lambda a: np.asarray(a)[: times.size], _measured(integrator.without_solver(), states)
+        )
+        saved = self._take_matrices(times, measured["W"])
+        if self._measures and saved.any():
+            for name, values in _measures(measured).items():
+                self._pieces.setdefault(name, []).append(values[saved])
+        if self._layers:
+            for store, layer in zip(self._layers, integrator.unscaled(states), strict=True):
+                store.append(np.asarray(layer)[: times.size][saved])
+
+    def _take_matrices(self, times: np.ndarray, W: np.ndarray) -> np.ndarray:
+        """Store W where it is wanted; return which of the times are saved ones."""
+        saved = np.array([time in self._kept_of for time in times.tolist()])
+        wanted = np.array([self._kept_of.get(time, True) for time in times.tolist()])
+        rows = self._matrices.count + np.cumsum(wanted) - 1
+        places = len(self.times) + np.cumsum(saved) - 1
+        self.times += times[saved].tolist()
+        self.kept += places[saved & wanted].tolist()
+        self._kept_rows += rows[saved & wanted].tolist()
+        self.between_times += times[~saved].tolist()
+        self._between_rows += rows[~saved].tolist()
+        self._matrices.append(W[wanted])
+        return saved
+
+    @property
+    def end_to_end(self) -> Series:
+        """Return W at the times of `kept`."""
+        return Series(self._matrices, np.array(self._kept_rows, dtype=int))
+
+    @property
+    def between(self) -> Series:
+        """Return W at `between_times`."""
+        return Series(self._matrices, np.array(self._between_rows, dtype=int))
+
+    @property
+    def layers(self) -> tuple[Series, ...]:
+        """Return W_1, …, W_N at `times`, or nothing if they are not kept."""
+        return tuple(Series(store, np.arange(store.count)) for store in self._layers)
+
+    def measures(self) -> dict[str, np.ndarray]:
+        """Return the measures that were taken, by name, each at every time of `times`."""
+        return {name: np.concatenate(pieces) for name, pieces in self._pieces.items()}
 
     def expect(self, time: float) -> None:
         """Take one more time as a saved one: the one at which the flow was stopped."""
         self._kept_of[time] = True
 
 
+def _measures(measured: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Return by name what is kept of every saved state, along the leading axis."""
+    found = {name: measured[name] for name in ("loss", "distance", *LAYERED) if name in measured}
+    return found | _spectrum(measured["W"], measured["spectrum"])
+
+
+def _spectrum(W: np.ndarray, exact: tuple[np.ndarray, np.ndarray] | None) -> dict[str, np.ndarray]:
+    """Return σ, for square W the sign of det W, and log σ where the flow holds that itself."""
+    square = W.shape[1] == W.shape[2]
+    if exact is None:
+        found = {"singular_values": np.linalg.svd(W, compute_uv=False)}
+        return found | ({"det_sign": det_sign(W)} if square else {})
+    log_sigma, sign = exact
+    found = {"singular_values": np.exp(log_sigma), "log_singular_values": log_sigma}
+    return found | ({"det_sign": sign} if square else {})
+
+
+def det_sign(W: np.ndarray) -> np.ndarray:
+    """Return the sign of det W, -1, 0 or 1, of square matrices along the leading axes."""
+    return np.asarray(np.linalg.slogdet(W).sign)
+
+
 @eqx.filter_jit
 def _measured(integrator: Integrator, states: State) -> Any:
-    """Return W, ℓ(W), ‖W - Φ‖_F and, for layers, the imbalance, along the leading axis."""
+    """Return W and its measures of each of the states along the leading axis."""
 
-    def one(y: State) -> tuple[Array, Array, Array, Array]:
-        W = integrator.end_to_end(y)
-        layered = integrator.flow.space == "layers"
-        imbalance = network.imbalance(integrator.unscaled(y)) if layered else jnp.zeros(0)
-        return W, integrator.loss.value(W), distance_to_target(integrator.loss, W), imbalance
+    def one(y: State) -> dict[str, Any]:
+        state, W = integrator.unscaled(y), integrator.end_to_end(y)
+        measured = {
+            "W": W,
+            "loss": integrator.loss.value(W),
+            "distance": distance_to_target(integrator.loss, W),
+            "spectrum": integrator.flow.exact_spectrum(state),
+        }
+        if integrator.flow.space != "layers":
+            return measured
+        return measured | {
+            "imbalance": network.imbalance(state),
+            "squared_norm": network.squared_norm(state),
+        }
 
     return jax.lax.map(one, states)
 

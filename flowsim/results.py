@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from flowsim import cards
+from flowsim.series import Series, by_pieces
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import numpy as np
 
     from flowsim.scenario import Scenario
 
@@ -20,19 +21,57 @@ if TYPE_CHECKING:
 class Variable:
     """A named array: `values` with one dimension name per axis, and what it means.
 
-    `attributes` always hold `long_name`, and `units` where the variable has any.
+    `attributes` always hold `long_name`, and `units` where the variable has any. What is `held` may
+    be a series that is larger than memory; `values` reads all of it.
     """
 
     dims: tuple[str, ...]
-    values: np.ndarray
+    held: np.ndarray | Series
     attributes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if len(self.dims) != self.values.ndim:
+        if len(self.dims) != self.held.ndim:
             raise ValueError(
                 f"A variable needs one dimension name per axis, but got {self.dims} "
-                f"for an array of shape {self.values.shape}."
+                f"for an array of shape {self.held.shape}."
             )
+
+    @property
+    def values(self) -> np.ndarray:
+        """Return the whole array."""
+        return self.held.whole() if isinstance(self.held, Series) else self.held
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return the lengths of the dimensions."""
+        return self.held.shape
+
+    def has_numbers(self) -> bool:
+        """Say whether any number in it is finite."""
+        held = self.held
+        pieces = held.pieces(held.rows_at_once) if isinstance(held, Series) else [held]
+        return any(bool(np.isfinite(piece).any()) for piece in pieces)
+
+    def over(self, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """Return a function of arrays along leading axes, by pieces where the array is large."""
+        return (
+            by_pieces(function, self.held) if isinstance(self.held, Series) else function(self.held)
+        )
+
+    def picked(self, dim: str, index: int) -> Variable:
+        """Return the variable at one index of a dimension, which it then no longer has."""
+        axis = self.dims.index(dim)
+        left = self.dims[:axis] + self.dims[axis + 1 :]
+        return Variable(left, _picked(self.held, index, axis), self.attributes)
+
+
+def _picked(held: np.ndarray | Series, index: int, axis: int) -> np.ndarray | Series:
+    if not isinstance(held, Series):
+        return np.asarray(np.take(held, index, axis=axis))
+    own = axis - held.rows.ndim
+    if own < 0:
+        return Series(held.store, np.take(held.rows, index, axis=axis))
+    return by_pieces(lambda W: np.take(W, index, axis=1 + own), held)
 
 
 Group = Mapping[str, Variable]

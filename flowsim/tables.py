@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 import equinox as eqx
 import jax
@@ -15,16 +16,27 @@ from flowsim.descending import DescentTrajectory
 from flowsim.losses import CrossEntropy, Logistic, Loss
 from flowsim.problem import Problem
 from flowsim.results import Group, Variable
-from flowsim.theory.modes import ExactModes
+from flowsim.series import Series, Store, by_pieces, rows_at_once
+from flowsim.theory.solution import ExactSolution
 from flowsim.trajectory import Trajectory
 
 TIME = "time t of the flow"
 END_TO_END = "end-to-end matrix W"
 SIGMA = "singular values of W"
+DET_SIGN = "sign of det W"
+IMBALANCE = "imbalance ‖W_{j+1}ᵀW_{j+1} − W_jW_jᵀ‖_F of neighbouring layers"
+SQUARED_NORM = "squared norm Σ_j ‖W_j‖²_F of the layers"
 
 
-def _named(dims: Sequence[str], values: np.ndarray, long_name: str) -> Variable:
-    return Variable(tuple(dims), np.asarray(values), {"long_name": long_name})
+def _named(dims: Sequence[str], values: np.ndarray | Series, long_name: str) -> Variable:
+    held = values if isinstance(values, Series) else np.asarray(values)
+    return Variable(tuple(dims), held, {"long_name": long_name})
+
+
+def _optional(
+    dims: Sequence[str], name: str, values: np.ndarray | None, long_name: str
+) -> dict[str, Variable]:
+    return {} if values is None else {name: _named(dims, values, long_name)}
 
 
 def reference(flows: Mapping[str, Trajectory]) -> Trajectory:
@@ -44,25 +56,26 @@ def flow(
             at, trajectory.error_estimate, "estimated Frobenius error of the end-to-end matrix"
         ),
         **_of_singular_values(at, trajectory.singular_values),
+        **_optional(at, "det_sign", trajectory.det_sign, DET_SIGN),
         **_to_target(at, trajectory.distance_to_target, problem),
     }
+    log_sigma = trajectory.log_singular_values
+    group |= _optional((*at, "mode"), "log_singular_values", log_sigma, "log σ of W")
     if trajectory.imbalance is not None:
         group["imbalance"] = _named((*at, "pair"), trajectory.imbalance, IMBALANCE)
+        group |= _optional(at, "squared_norm", trajectory.squared_norm, SQUARED_NORM)
     if held_out is not None:
-        group |= _held_out(at, held_out, trajectory.end_to_end)
-    for j, history in enumerate(trajectory.layers or (), start=1):
+        group |= _held_out(at, held_out, trajectory.end_to_end_series)
+    for j, history in enumerate(trajectory.layer_series or (), start=1):
         group[f"layer_{j}"] = _named((*at, f"unit_{j}", f"unit_{j - 1}"), history, f"layer W_{j}")
     return group | _matrices(trajectory, keep)
-
-
-IMBALANCE = "imbalance ‖W_{j+1}ᵀW_{j+1} − W_jW_jᵀ‖_F of neighbouring layers"
 
 
 def _matrices(trajectory: Trajectory, keep: np.ndarray) -> dict[str, Variable]:
     """Return W at the times asked for, on the time axis itself where that is all of them."""
     last = trajectory.times.size - 1
     wanted = np.array([keep[i] or i == last for i in trajectory.kept], dtype=bool)
-    W = trajectory.end_to_end[wanted]
+    W = trajectory.end_to_end_series.take(wanted)
     if keep.all():
         return {"end_to_end": _named(("time", "output", "input"), W, END_TO_END)}
     times = trajectory.times[trajectory.kept[wanted]]
@@ -76,7 +89,7 @@ def descent(
     trajectory: DescentTrajectory, problem: Problem, held_out: Loss | None, keep: np.ndarray
 ) -> Group:
     """Return the group of gradient descent, over step sizes and samples."""
-    at = ("step_size", "sample")
+    at, W = ("step_size", "sample"), trajectory.end_to_end_series
     group = {
         "step_size": _named(("step_size",), trajectory.step_sizes, "step size η"),
         "iteration": _named(at, trajectory.iteration, "iteration k = round(t/η)"),
@@ -84,17 +97,17 @@ def descent(
         "loss": _named(at, trajectory.loss, "loss ℓ(W)"),
         **_of_singular_values(at, trajectory.singular_values),
         **_to_target(at, trajectory.distance_to_target, problem),
+        **_optional(at, "det_sign", trajectory.det_sign, DET_SIGN),
         "imbalance": _named((*at, "pair"), trajectory.imbalance, IMBALANCE),
+        "squared_norm": _named(at, trajectory.squared_norm, SQUARED_NORM),
         "outcome": _named(
             ("step_size",), np.array(trajectory.outcome, dtype=object), "how descent ended"
         ),
     }
     if held_out is not None:
-        group |= _held_out(at, held_out, trajectory.end_to_end)
+        group |= _held_out(at, held_out, W)
     if keep.all():
-        return group | {
-            "end_to_end": _named((*at, "output", "input"), trajectory.end_to_end, END_TO_END)
-        }
+        return group | {"end_to_end": _named((*at, "output", "input"), W, END_TO_END)}
     kept = keep[trajectory.kept]
     return group | {
         "saved_sample": _named(
@@ -102,7 +115,7 @@ def descent(
         ),
         "end_to_end": _named(
             ("step_size", "saved_sample", "output", "input"),
-            trajectory.end_to_end[:, kept],
+            W.take((slice(None), kept)),
             END_TO_END,
         ),
     }
@@ -111,7 +124,7 @@ def descent(
 def comparison(
     flows: Mapping[str, Trajectory],
     descent: DescentTrajectory | None,
-    exact: ExactModes | None,
+    exact: ExactSolution | None,
 ) -> Group:
     """Return the Frobenius distances between what was run, and to the closed form."""
     group: dict[str, Variable] = {}
@@ -120,7 +133,9 @@ def comparison(
         times, i, k = np.intersect1d(
             layers.times[layers.kept], reduced.times[reduced.kept], return_indices=True
         )
-        gap = measures.distance(layers.end_to_end[i], reduced.end_to_end[k])
+        gap = by_pieces(
+            measures.distance, layers.end_to_end_series.take(i), reduced.end_to_end_series.take(k)
+        )
         group["time"] = _named(("time",), times, TIME)
         group["end_to_end_vs_layers"] = _named(
             ("time",), gap, "‖W_end-to-end − W_layers‖_F between the two flows"
@@ -136,28 +151,43 @@ def comparison(
     return group
 
 
-def _against_exact(space: str, trajectory: Trajectory, exact: ExactModes) -> dict[str, Variable]:
+def _against_exact(space: str, trajectory: Trajectory, exact: ExactSolution) -> dict[str, Variable]:
     axis, times = f"{space}_time", trajectory.times[trajectory.kept]
-    gap = measures.distance(trajectory.end_to_end, exact.end_to_end(times))
+    gap = np.concatenate(
+        [measures.distance(trajectory.end_to_end_series[at], W) for at, W in _pieces(exact, times)]
+    )
     return {
         axis: _named((axis,), times, TIME),
         f"{space}_vs_exact": _named((axis,), gap, "‖W − W_exact‖_F, distance to the closed form"),
     }
 
 
-def exact(solution: ExactModes, problem: Problem, times: np.ndarray) -> Group:
-    """Return the closed form at the saved times."""
-    W = solution.end_to_end(times)
-    sigma = -np.sort(-np.abs(solution.strengths(times)), axis=1)
-    singular_values = Variable(
-        ("time", "mode"), sigma, {"long_name": SIGMA, "source": solution.source}
-    )
+def exact(solution: ExactSolution, problem: Problem, times: np.ndarray, keep: np.ndarray) -> Group:
+    """Return the closed form at the saved times, and W at those where it is kept."""
+    kept = np.append(keep[: times.size - 1], True)
+    loss, sigma, W = [], [], Store(int(kept.sum()), problem.start.shape)
+    for at, matrices in _pieces(solution, times):
+        sigma.append(solution.singular_values(times[at]))
+        loss.append(_values(problem.loss, matrices))
+        W.append(matrices[kept[at]])
+    told = {"long_name": SIGMA, "source": solution.source}
+    axis = "time" if keep.all() else "saved_time"
+    saved = {} if keep.all() else {axis: _named((axis,), times[kept], "times at which W is saved")}
     return {
         "time": _named(("time",), times, TIME),
-        "singular_values": singular_values,
-        "loss": _named(("time",), _values(problem.loss, W), "loss ℓ(W)"),
-        "end_to_end": _named(("time", "output", "input"), W, END_TO_END),
+        "singular_values": Variable(("time", "mode"), np.concatenate(sigma), told),
+        "loss": _named(("time",), np.concatenate(loss), "loss ℓ(W)"),
+        **saved,
+        "end_to_end": _named((axis, "output", "input"), Series(W, np.arange(W.count)), END_TO_END),
     }
+
+
+def _pieces(solution: ExactSolution, times: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield the closed form at the times, piece by piece of bounded memory."""
+    size = rows_at_once(solution.end_to_end(times[:1]).nbytes)
+    for first in range(0, times.size, size):
+        at = slice(first, first + size)
+        yield at, solution.end_to_end(times[at])
 
 
 def plane(
@@ -167,12 +197,13 @@ def plane(
     descent: DescentTrajectory | None,
 ) -> Group:
     """Return the paths in a plane and the loss over it; empty where W is a single number."""
-    path = reference(flows).end_to_end
+    path = reference(flows).end_to_end_series
     chosen = planes.entries_plane(path, entries) if entries else planes.principal_plane(path)
     if chosen is None:
         return {}
     paths = {
-        space: chosen.coordinates(trajectory.end_to_end) for space, trajectory in flows.items()
+        space: by_pieces(chosen.coordinates, trajectory.end_to_end_series)
+        for space, trajectory in flows.items()
     }
     u, v = planes.grid(list(paths.values()), problem.loss, path.shape[1])
     group = {
@@ -188,7 +219,7 @@ def plane(
         group["step_size"] = _named(("step_size",), descent.step_sizes, "step size η")
         group["descent"] = _named(
             ("step_size", "sample", "axis"),
-            chosen.coordinates(descent.end_to_end),
+            by_pieces(chosen.coordinates, descent.end_to_end_series),
             "path of descent",
         )
     return group
@@ -208,10 +239,11 @@ def _to_target(at: tuple[str, ...], distance: np.ndarray, problem: Problem) -> d
     return {"distance_to_target": _named(at, distance, "distance to the target ‖W − Φ‖_F")}
 
 
-def _held_out(at: tuple[str, ...], loss: Loss, W: np.ndarray) -> dict[str, Variable]:
-    group = {"held_out_loss": _named(at, _values(loss, W), "loss on held-out samples")}
+def _held_out(at: tuple[str, ...], loss: Loss, W: Series) -> dict[str, Variable]:
+    values = by_pieces(partial(_values, loss), W)
+    group = {"held_out_loss": _named(at, values, "loss on held-out samples")}
     if isinstance(loss, CrossEntropy | Logistic):
-        accuracy = _accuracy(loss, W)
+        accuracy = by_pieces(partial(_accuracy, loss), W)
         group["held_out_accuracy"] = _named(at, accuracy, "accuracy on held-out samples")
     return group
 
@@ -227,9 +259,8 @@ def _accuracy(loss: CrossEntropy | Logistic, W: np.ndarray) -> np.ndarray:
 
 
 def _values(loss: Loss, W: np.ndarray) -> np.ndarray:
-    """Return ℓ of each matrix along the leading axes."""
-    flat = W.reshape(-1, *W.shape[-2:])
-    return np.asarray(_loss_of_each(loss, flat)).reshape(W.shape[:-2])
+    """Return ℓ of each matrix along the leading axis."""
+    return np.asarray(_loss_of_each(loss, W))
 
 
 @eqx.filter_jit

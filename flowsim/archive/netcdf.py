@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from flowsim.results import Group, Variable
+from flowsim.series import Series
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,13 +49,27 @@ def read(path: Path) -> dict[str, dict[str, Variable]]:
 
 def _write_group(group: Any, variables: Group) -> None:
     for variable in variables.values():
-        for dimension, size in zip(variable.dims, variable.values.shape, strict=True):
+        for dimension, size in zip(variable.dims, variable.shape, strict=True):
             if dimension not in group.dimensions:
                 group.dimensions[dimension] = size
     for name, variable in variables.items():
-        values, dtype = _stored(variable.values)
-        stored = group.create_variable(name, variable.dims, dtype, data=values)
+        if isinstance(variable.held, Series):
+            stored = group.create_variable(name, variable.dims, variable.held.dtype)
+            _write_by_pieces(stored, variable.held)
+        else:
+            values, dtype = _stored(variable.held)
+            stored = group.create_variable(name, variable.dims, dtype, data=values)
         stored.attrs.update(variable.attributes)
+
+
+def _write_by_pieces(stored: Any, series: Series) -> None:
+    """Write a series, of which no more than a piece is in memory at a time."""
+    *above, length = series.rows.shape
+    size = series.rows_at_once
+    for at in product(*(range(n) for n in above)):
+        for first in range(0, length, size):
+            rows = slice(first, min(first + size, length))
+            stored[(*at, rows)] = series[(*at, rows)]
 
 
 def _stored(values: np.ndarray) -> tuple[np.ndarray, Any]:

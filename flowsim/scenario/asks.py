@@ -38,6 +38,7 @@ FigureName = Literal[
     "plane",
     "effective_rank",
     "end_to_end_entries",
+    "entry_comparison",
 ]
 
 

@@ -8,18 +8,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from flowsim import cards
+from flowsim import cards, scratch
+from flowsim.scenario import memory
 from flowsim.scenario.errors import ScenarioError
 
 if TYPE_CHECKING:
     from flowsim.scenario.model import Scenario
-
-FLOAT = 8
-COPIES = 3
-"""W as it is collected, as it is stored, and in the check solution behind the error estimate."""
-
-LARGEST_COMPARISON = 1 << 28
-"""Bytes of W that the check solution is compared at, as in `flowsim.error_estimate`."""
 
 LONGEST = 30 * 24 * 3600.0
 """More seconds of descent than this are refused."""
@@ -31,6 +25,7 @@ ITERATION_SECONDS = 1e-6
 """No iteration of descent takes less, however small the network."""
 
 REMEDIES = {
+    "programs": "run it on a larger machine",
     "data": "reduce data.samples or network.widths",
     "measurements": "reduce loss.measurements or network.widths",
     "flow": "reduce network.widths",
@@ -46,12 +41,14 @@ REMEDIES = {
 class Footprint:
     """The memory and the work that a scenario will take.
 
-    `parts` are bytes of memory by what needs them; `iterations` of descent at the smallest step
+    `parts` are bytes of memory by what needs them, beside the interpreter and its libraries; `disk`
+    those of temporary files; `iterations` of descent at the smallest step
     size, and `all_iterations` over all; `operations` are the floating-point operations of one
     right-hand side of the layer flow, which are also those of one iteration.
     """
 
     parts: Mapping[str, int]
+    disk: int
     iterations: int
     all_iterations: int
     operations: int
@@ -64,6 +61,8 @@ class Footprint:
     def _rows(self) -> dict[str, str]:
         rows = {"memory": human(self.total)}
         rows |= {f"  {part}": human(size) for part, size in self.parts.items() if size}
+        if self.disk:
+            rows["temporary files"] = human(self.disk)
         rows["right-hand side"] = f"{self.operations:.2g} floating-point operations"
         if self.iterations:
             rows["descent"] = f"{self.iterations:,} iterations at the smallest step size"
@@ -86,8 +85,11 @@ def footprint(scenario: Scenario) -> Footprint:
         part: (sum if part in kept else max)(variant.parts[part] for variant in variants)
         for part in variants[0].parts
     }
+    shapes = {variant.network.widths for variant in scenario.expanded().values()}
+    parts["programs"] += memory.SHAPE * (len(shapes) - 1)
     return Footprint(
         parts,
+        sum(variant.disk for variant in variants),
         max(variant.iterations for variant in variants),
         sum(variant.all_iterations for variant in variants),
         max(variant.operations for variant in variants),
@@ -97,98 +99,8 @@ def footprint(scenario: Scenario) -> Footprint:
 def _single(scenario: Scenario) -> Footprint:
     sizes = scenario.descent.step_sizes if scenario.descent else ()
     counts = [round(scenario.flow.horizon / size) for size in sizes]
-    parts = {
-        "data": _data(scenario),
-        "measurements": _measurements(scenario),
-        "flow": max(_integrator(scenario, space) for space in scenario.flow.spaces),
-        "jacobian": max(_jacobian(scenario, space) for space in scenario.flow.spaces),
-        "saved": _saved(scenario),
-        "descent": _descent(scenario),
-    }
-    return Footprint(parts, max(counts, default=0), sum(counts), operations(scenario))
-
-
-def _end_to_end(scenario: Scenario) -> int:
-    """Return the bytes of an end-to-end matrix."""
-    rows, columns = scenario.network.shape
-    return rows * columns * FLOAT
-
-
-def _layers(scenario: Scenario) -> int:
-    """Return the bytes of all layers."""
-    widths = scenario.network.widths
-    return FLOAT * sum(a * b for a, b in pairwise(widths))
-
-
-def _data(scenario: Scenario) -> int:
-    """Return the bytes of samples, as given and as prepared, and of their products."""
-    if scenario.data is None:
-        return 0
-    from flowsim.scenario.shapes import available
-
-    rows, columns = scenario.network.shape
-    return FLOAT * (2 * (rows + columns) * available(scenario.data) + columns * (rows + columns))
-
-
-def _measurements(scenario: Scenario) -> int:
-    """Return the bytes of what a loss without data holds besides W."""
-    return ((scenario.loss.measurements or 0) + 2) * _end_to_end(scenario)
-
-
-def _integrator(scenario: Scenario, space: str) -> int:
-    """Return the bytes of a solver: stages and copies, and singular bases."""
-    rows, columns = scenario.network.shape
-    if space == "end_to_end":
-        return 24 * _end_to_end(scenario) + 4 * FLOAT * (rows**2 + columns**2)
-    return 24 * _layers(scenario)
-
-
-def _jacobian(scenario: Scenario, space: str) -> int:
-    """Return the bytes of an implicit method's Jacobian and its factors."""
-    if scenario.flow.method != "kvaerno5":
-        return 0
-    state = _layers(scenario) if space == "layers" else _end_to_end(scenario)
-    return 3 * FLOAT * (state // FLOAT) ** 2
-
-
-def _saved(scenario: Scenario) -> int:
-    """Return the bytes of what flows leave: W and layers where asked, measures at all times."""
-    samples, network = scenario.flow.samples, scenario.network
-    total = 0
-    for space in scenario.flow.spaces:
-        total += COPIES * _held_times(scenario) * _end_to_end(scenario)
-        total += samples * FLOAT * (network.modes + network.depth + 6)
-        if space == "layers" and scenario.output.layers:
-            total += samples * _layers(scenario)
-    return total
-
-
-def _held_times(scenario: Scenario) -> int:
-    """Return at how many times a flow's W is held in memory: to compare flows, at all of them."""
-    samples, data = scenario.flow.samples, scenario.data
-    if len(scenario.flow.spaces) > 1 or (data is not None and data.held_out > 0):
-        return samples
-    compared = min(samples, max(2, LARGEST_COMPARISON // _end_to_end(scenario)))
-    return min(samples, kept_times(scenario) + compared)
-
-
-def kept_times(scenario: Scenario) -> int:
-    """Return at how many of the saved times W is kept."""
-    asked, samples = scenario.output.end_to_end, scenario.flow.samples
-    if asked == "last":
-        return 1
-    return samples if asked == "all" else min(samples, samples // int(asked) + 2)
-
-
-def _descent(scenario: Scenario) -> int:
-    """Return the bytes of descent at all step sizes: layers, and W at the saved times."""
-    if scenario.descent is None:
-        return 0
-    samples, network = scenario.flow.samples, scenario.network
-    matrices = kept_times(scenario) + samples
-    measures = samples * FLOAT * (network.modes + network.depth + 6)
-    one = 6 * _layers(scenario) + matrices * _end_to_end(scenario) + measures
-    return len(scenario.descent.step_sizes) * one
+    parts, disk = memory.parts(scenario), memory.disk(scenario)
+    return Footprint(parts, disk, max(counts, default=0), sum(counts), operations(scenario))
 
 
 def operations(scenario: Scenario) -> int:
@@ -223,13 +135,22 @@ def refuse_if_impossible(scenario: Scenario) -> None:
         With what it needs, what there is, and what to reduce.
 
     """
-    predicted, memory = footprint(scenario), machine_memory()
-    if memory is not None and predicted.total > memory:
+    predicted, available = footprint(scenario), machine_memory()
+    if available is not None and predicted.total > available:
         largest = max(predicted.parts, key=lambda part: predicted.parts[part])
         raise ScenarioError(
             [
-                f"needs about {human(predicted.total)}, this machine has {human(memory)}: "
+                f"needs about {human(predicted.total)}, this machine has {human(available)}: "
                 f"{REMEDIES[largest]}"
+            ]
+        )
+    room = scratch.free()
+    if room is not None and predicted.disk > room:
+        raise ScenarioError(
+            [
+                f"needs about {human(predicted.disk)} of temporary files, and {human(room)} are "
+                f"free in {scratch.folder()!r}: {REMEDIES['saved']}, or let the environment "
+                "variable TMPDIR name another folder"
             ]
         )
     seconds = max(

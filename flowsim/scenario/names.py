@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+SPACES = ("layers", "end_to_end", "spectral", "modes")
+"""The spaces in which a flow can be solved, as in `flowsim.solving`."""
+
 HELD_OUT = ("held_out_loss", "held_out_accuracy")
 
 _MEASURES = {
@@ -11,6 +14,7 @@ _MEASURES = {
     "singular_values": ("mode",),
     "effective_rank": (),
     "nuclear_norm": (),
+    "det_sign": (),
     "distance_to_target": (),
 }
 _SPACE = {
@@ -22,10 +26,14 @@ _SPACE = {
     "saved_time": ("saved_time",),
 }
 _GRID = ("step_size", "sample")
+_KEEPING_SIGNS = {**_SPACE, "log_singular_values": ("time", "mode")}
+_TIMES = {f"{space}_time": (f"{space}_time",) for space in SPACES}
 
 GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
-    "layers": {**_SPACE, "imbalance": ("time", "pair")},
+    "layers": {**_SPACE, "imbalance": ("time", "pair"), "squared_norm": ("time",)},
     "end_to_end": _SPACE,
+    "spectral": _KEEPING_SIGNS,
+    "modes": _KEEPING_SIGNS,
     "descent": {
         "step_size": ("step_size",),
         "iteration": _GRID,
@@ -33,6 +41,7 @@ GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
         **{name: (*_GRID, *dims) for name, dims in _MEASURES.items()},
         **dict.fromkeys(HELD_OUT, _GRID),
         "imbalance": (*_GRID, "pair"),
+        "squared_norm": _GRID,
         "end_to_end": (*_GRID, "output", "input"),
         "saved_sample": ("saved_sample",),
     },
@@ -41,25 +50,22 @@ GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
         "end_to_end_vs_layers": ("time",),
         "step_size": ("step_size",),
         "descent_vs_flow": _GRID,
-        "layers_time": ("layers_time",),
-        "layers_vs_exact": ("layers_time",),
-        "end_to_end_time": ("end_to_end_time",),
-        "end_to_end_vs_exact": ("end_to_end_time",),
+        **_TIMES,
+        **{f"{space}_vs_exact": (f"{space}_time",) for space in SPACES},
     },
     "exact": {
         "time": ("time",),
         "singular_values": ("time", "mode"),
         "loss": ("time",),
         "end_to_end": ("time", "output", "input"),
+        "saved_time": ("saved_time",),
     },
     "plane": {
         "u": ("u",),
         "v": ("v",),
         "loss": ("v", "u"),
-        "layers_time": ("layers_time",),
-        "layers": ("layers_time", "axis"),
-        "end_to_end_time": ("end_to_end_time",),
-        "end_to_end": ("end_to_end_time", "axis"),
+        **_TIMES,
+        **{space: (f"{space}_time", "axis") for space in SPACES},
         "step_size": ("step_size",),
         "descent": (*_GRID, "axis"),
     },
@@ -87,7 +93,7 @@ def dimensions(group: str, name: str, *, all_saved: bool = True) -> tuple[str, .
     if group == "layers" and (j := layer_number(name)):
         return ("time", f"unit_{j}", f"unit_{j - 1}")
     dims = GROUPS[group][name]
-    if name == "end_to_end" and group in ("layers", "end_to_end", "descent") and not all_saved:
+    if name == "end_to_end" and group in (*SPACES, "descent", "exact") and not all_saved:
         saved = {"time": "saved_time", "sample": "saved_sample"}
         return tuple(saved.get(dim, dim) for dim in dims)
     return dims

@@ -191,18 +191,24 @@ class Flow(BaseModel):
         examples=[1e-3],
     )
     spaces: Annotated[
-        tuple[Literal["layers", "end_to_end"], ...],
+        tuple[Literal["layers", "end_to_end", "spectral", "modes"], ...],
         Listed,
         FailFast(),
         Field(min_length=1, max_length=100),
         AfterValidator(_unique),
     ] = Field(
         ("layers", "end_to_end"),
-        description="Which flows are solved: of the layers, of the end-to-end matrix.",
+        description="Which flows are solved: of the layers; of the end-to-end matrix, by its "
+        "entries, by a graded factorization that keeps every singular value (spectral), or by "
+        "modes that do not turn (modes).",
         examples=[["layers", "end_to_end"]],
     )
-    method: Literal["auto", "tsit5", "dopri5", "dopri8", "kvaerno5"] = Field(
-        "auto", description="The integrator; kvaerno5 is for stiff flows.", examples=["tsit5"]
+    method: Literal[
+        "auto", "tsit5", "dopri5", "dopri8", "rkc2", "rock4", "kvaerno5", "rodas4", "rodas5p"
+    ] = Field(
+        "auto",
+        description="The integrator; the last five are for stiff flows.",
+        examples=["tsit5"],
     )
     rtol: float = Field(
         1e-8, ge=SMALLEST_RTOL, le=0.1, description="Relative tolerance.", examples=[1e-8]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from flowsim.scenario.checks.loss import WITH_TARGET
 from flowsim.scenario.errors import Mistake, listed, shown, wrong
 from flowsim.scenario.keys import nearest
-from flowsim.scenario.names import GROUPS, HELD_OUT, dimensions, layer_number
+from flowsim.scenario.names import GROUPS, HELD_OUT, SPACES, dimensions, layer_number
 from flowsim.scenario.partial import Unknown, known
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ COMPARISONS = ("below", "above", "equals", "below_quantity", "above_quantity")
 OF_DESCENT = ("descent_vs_flow", "step_size", "descent")
 QUANTITIES = ("quantity", "below_quantity", "above_quantity")
 
-TIMES = ("time", "saved_time", "layers_time", "end_to_end_time")
+TIMES = ("time", "saved_time", *(f"{space}_time" for space in SPACES))
 
 Runs = Mapping[str, "Scenario"]
 """What will be run: the variants by name, or the scenario itself by the empty name."""
@@ -119,6 +119,8 @@ def _measure_absent(name: str, run: Scenario) -> str | None:
     kind = run.loss.kind
     if name == "distance_to_target" and kind not in WITH_TARGET:
         return f'a loss of kind "{kind}" has no target; write another variable'
+    if name == "det_sign" and len(set(run.network.shape)) > 1:
+        return "W is not square and has no determinant; write another variable"
     if name == "imbalance" and run.network.depth < 2:
         return "a network of one layer has no pair of layers; write another variable"
     if name in ("saved_time", "saved_sample") and run.output.end_to_end == "all":
@@ -132,12 +134,12 @@ def _measure_absent(name: str, run: Scenario) -> str | None:
 
 def _spaces_of(group: str, name: str) -> tuple[str, ...]:
     """Return the spaces that a flow must be solved in for a variable to exist."""
-    if group in ("layers", "end_to_end"):
+    if group in SPACES:
         return (group,)
     if group == "comparison" and name in ("time", "end_to_end_vs_layers"):
         return ("layers", "end_to_end")
     if group in ("comparison", "plane"):
-        for space in ("layers", "end_to_end"):
+        for space in SPACES:
             if name in (space, f"{space}_time", f"{space}_vs_exact"):
                 return (space,)
     return ()

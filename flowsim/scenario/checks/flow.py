@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from flowsim.scenario.model import Scenario
 
 
+DRAWN = ("balanced", "gaussian", "xavier", "orthogonal", "lambda_balanced")
+"""Kinds of starts whose singular vectors are random."""
+
+
 def first_time_fits(scenario: Scenario) -> Iterator[Mistake]:
     """Require that a first time is for log spacing, and lies before the horizon."""
     first = scenario.flow.first_time
@@ -71,4 +75,45 @@ def plane_fits(scenario: Scenario) -> Iterator[Mistake]:
             )
 
 
-RULES = (first_time_fits, times_differ, descent_ends, layers_exist, plane_fits)
+def modes_exist(scenario: Scenario) -> Iterator[Mistake]:
+    """Require a quadratic loss and a start that is not drawn at random where modes are asked for.
+
+    Whether the flow does decouple is only known of the problem itself (`flowsim.dynamics.modes`).
+    """
+    if "modes" not in scenario.flow.spaces:
+        return
+    loss, init = scenario.loss, scenario.init
+    if loss.kind in ("logistic", "cross_entropy") or loss.power != 2:
+        kind = f"p = {loss.p}" if loss.kind == "regression" else f'kind "{loss.kind}"'
+        yield wrong(
+            "flow.spaces",
+            f'names "modes", but a loss of {kind} has a gradient that is not linear in W and mixes '
+            'them; write "layers" and "end_to_end", or another loss',
+        )
+    elif init.kind in DRAWN and max(scenario.network.shape) > 1:
+        yield wrong(
+            "flow.spaces",
+            f'names "modes", but init.kind = "{init.kind}" draws singular vectors at random, and '
+            'modes need those of the target; write init.kind = "aligned", or leave "modes" out',
+        )
+
+
+def logarithms_exist(scenario: Scenario) -> Iterator[Mistake]:
+    """Require layers enough that no singular value may pass through 0 in spectral space."""
+    if "spectral" in scenario.flow.spaces and scenario.network.depth == 1:
+        yield wrong(
+            "flow.spaces",
+            'names "spectral", but with one layer singular values may pass through 0, where they '
+            'have no logarithm; write "layers" or "end_to_end", or more widths',
+        )
+
+
+RULES = (
+    first_time_fits,
+    times_differ,
+    descent_ends,
+    layers_exist,
+    plane_fits,
+    modes_exist,
+    logarithms_exist,
+)
