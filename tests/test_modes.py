@@ -12,7 +12,7 @@ from scipy.integrate import solve_ivp
 
 from flowsim import inits, losses
 from flowsim.problem import Problem
-from flowsim.theory.modes import exact_modes, mode
+from flowsim.theory.modes import ExactModes, mode
 
 DEPTHS = [1, 2, 3, 4, 5, 8]
 
@@ -94,39 +94,46 @@ class TestWhereItHolds:
     def test_an_aligned_balanced_start(self) -> None:
         case = problems.aligned(3)
         times = np.linspace(0, case.horizon, 20)
-        found = exact_modes(case.problem)
+        found = ExactModes.of(case.problem)
         np.testing.assert_allclose(
             found.end_to_end(times), case.solution(times), rtol=0, atol=1e-10
         )
         assert found.strengths(times).shape == (20, 3)
-        assert found.phi == pytest.approx([3, 2, 1])
+        assert sorted(found.basis.phi) == pytest.approx([1, 2, 3])
 
     @pytest.mark.parametrize("widths", [(4, 3), (5, 2, 4), (3, 4, 4, 5)])
     def test_rectangular_and_narrow(self, widths) -> None:
         Phi = np.random.default_rng(0).standard_normal((widths[-1], widths[0]))
         problem = Problem(losses.Squared(Phi), inits.aligned(widths, 0.1, Phi), 1.0)
-        found = exact_modes(problem)
+        found = ExactModes.of(problem)
         rank = min(widths)
         np.testing.assert_allclose(found.end_to_end(np.zeros(1))[0], problem.start, atol=1e-14)
-        assert np.count_nonzero(found.start > 1e-12) == rank
+        assert np.count_nonzero(found.basis.start > 1e-12) == rank
         if len(widths) > 2:  # a mode that starts at zero stays there
-            assert not np.any(found.strengths(np.array([50.0]))[0, rank:])
+            assert not np.any(found.strengths(np.array([50.0]))[0, found.basis.start == 0])
 
     def test_modes_may_start_at_different_sizes(self) -> None:
         case = problems.aligned(2)
         layers = inits.from_svd((3, 3, 3), case.U, np.array([0.3, 0.2, 0.1]), case.Vt)
-        found = exact_modes(Problem(case.problem.loss, layers, 1.0))
-        assert found.start == pytest.approx([0.3, 0.2, 0.1])
+        found = ExactModes.of(Problem(case.problem.loss, layers, 1.0))
+        assert found.basis.start == pytest.approx([0.3, 0.2, 0.1])
 
     def test_not_elsewhere(self) -> None:
         case = problems.aligned(2)
         Phi, layers = case.problem.loss.Phi, case.problem.layers
         rng = np.random.default_rng(0)
         elsewhere = {
-            "another loss": Problem(losses.Completion(Phi, np.ones((3, 3))), layers, 1.0),
+            "the loss is CrossEntropy": Problem(
+                losses.CrossEntropy(np.eye(3), np.arange(3)), layers, 1.0
+            ),
             "weight decay": Problem(losses.Squared(Phi), layers, 1.0, 0.1),
-            "no balance": Problem(losses.Squared(Phi), (layers[0], 2 * layers[1]), 1.0),
-            "not aligned": Problem(losses.Squared(Phi), inits.balanced((3, 3, 3), 0.1, rng), 1.0),
-            "of the other sign": Problem(losses.Squared(-Phi), layers, 1.0),
+            "balanced": Problem(losses.Squared(Phi), (layers[0], 2 * layers[1]), 1.0),
+            "aligned": Problem(losses.Squared(Phi), inits.balanced((3, 3, 3), 0.1, rng), 1.0),
+            "mixes them": Problem(
+                losses.Sensing(np.diag([3.0, 2.0, 1.0]), np.eye(3)[None]),
+                inits.identity((3, 3, 3), 0.1),
+                1.0,
+            ),
         }
-        assert [name for name, problem in elsewhere.items() if exact_modes(problem)] == []
+        for reason, problem in elsewhere.items():
+            assert reason in ExactModes.of(problem)

@@ -12,6 +12,7 @@ _COMMANDS = {
     "show": "show",
     "run": "run",
     "plot": "plot",
+    "verify": "verify",
     "schema": "schema",
 }
 

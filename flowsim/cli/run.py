@@ -102,13 +102,17 @@ def _show_again(
 
 def _simulate(name: str, scenario: Scenario, place: Place, target: Path, no_figures: bool) -> int:
     from flowsim import archive
-    from flowsim.cli import compile_cache
+    from flowsim.cli import allocation, compile_cache
 
+    allocation.give_back_at_once()
     compile_cache.turn_on()
     from flowsim import experiment
+    from flowsim.scenario import ScenarioError
+    from flowsim.scratch import ScratchError
 
     with signals.heeded(place.abandon) as wish, progress.shown() as report:
-        run = experiment.run(scenario, name, progress=report, interrupted=wish)
+        with refusing(ScenarioError), refusing(ScratchError, exit_code=3):
+            run = experiment.run(scenario, name, progress=report, interrupted=wish)
         if wish.code is not None and not _finished(run):
             run = replace(run, summary={**run.summary, "exit_code": wish.code})
         draw = None if no_figures or wish() else drawing(report, stop=wish)

@@ -1,7 +1,7 @@
-"""Exact modes: where gradient flow decouples into one scalar equation a singular value.
+"""Exact modes: where the end-to-end flow decouples into one scalar equation a singular value.
 
-For ℓ = ½‖W - Φ‖² from balanced layers whose product is aligned with Φ, every mode obeys
-ṡ = N s^{2-2/N} (φ - s) on its own (Saxe, McClelland & Ganguli 2014; Arora, Cohen, Hu & Luo 2019).
+ṡ = h N s^{2-2/N} (φ - s), from a balanced start aligned with what a quadratic loss wants (Saxe,
+McClelland & Ganguli 2014; Arora, Cohen, Hu & Luo 2019).
 """
 
 from __future__ import annotations
@@ -9,70 +9,50 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize.elementwise import find_root
-from scipy.special import hyp2f1
 
-from flowsim import network
-from flowsim.losses import Squared
+from flowsim.dynamics.fixed_basis import FixedBasis, fixed_basis
 from flowsim.problem import Problem
-
-ALIGNED = 1e-12
-"""Largest off-diagonal part of W in Φ's singular basis, relative to W, that counts as none."""
-
+from flowsim.theory.solution import ExactSolution
 
 LAST_STRETCH = 20.0
 """log|s/(φ - s)| from which on s approaches φ exponentially, up to e^{-2·20} = 4e-18 of φ."""
 
 
 @dataclass(frozen=True, eq=False)
-class ExactModes:
-    """W(t) = U diag(s(t)) Vᵀ with U, V the singular vectors of Φ = U diag(φ) Vᵀ."""
+class ExactModes(ExactSolution):
+    """W(t) = U diag(s(t)) Vᵀ with singular vectors that do not turn."""
 
-    U: np.ndarray
-    Vt: np.ndarray
-    phi: np.ndarray
-    start: np.ndarray
+    basis: FixedBasis
     depth: int
 
     source = "Saxe, McClelland & Ganguli 2014; Arora, Cohen, Hu & Luo 2019, Theorem 3"
 
+    @classmethod
+    def of(cls, problem: Problem) -> ExactModes | str:
+        """Return the solution where a quadratic loss and an aligned balanced start give one."""
+        if problem.weight_decay:
+            return "there must be no weight decay"
+        basis = fixed_basis(problem)
+        return basis if isinstance(basis, str) else cls(basis, problem.depth)
+
     def strengths(self, times: np.ndarray) -> np.ndarray:
-        """Return s_r(t), shape (time, mode), in the order of Φ's singular values."""
-        columns = [
-            mode(times, s, phi, self.depth) for s, phi in zip(self.start, self.phi, strict=True)
-        ]
+        """Return s_r(t), shape (time, mode), in the order of the basis."""
+        modes = zip(self.basis.h, self.basis.start, self.basis.phi, strict=True)
+        columns = [mode(h * times, s, phi, self.depth) for h, s, phi in modes]
         return np.stack(columns, axis=1)
 
     def end_to_end(self, times: np.ndarray) -> np.ndarray:
-        """Return W(t), shape (time, d_N, d_0)."""
-        return np.asarray(np.einsum("or,tr,ri->toi", self.U, self.strengths(times), self.Vt))
+        """Return U diag(s(t)) Vᵀ."""
+        U, Vt = self.basis.U, self.basis.Vt
+        return np.asarray((U * self.strengths(times)[:, None, :]) @ Vt)
 
-
-def exact_modes(problem: Problem) -> ExactModes | None:
-    """Return the exact solution of a problem, or None where it does not decouple.
-
-    It does for the squared loss, no weight decay, a balanced start (any start at N = 1), and a W(0)
-    that is diagonal in Φ's singular basis with entries of one sign per mode (≥ 0).
-    """
-    if not isinstance(problem.loss, Squared) or problem.weight_decay:
-        return None
-    if not network.is_balanced(problem.layers, tolerance=ALIGNED):
-        return None
-    Phi, W = np.asarray(problem.loss.Phi), np.asarray(problem.start)
-    U, phi, Vt = np.linalg.svd(Phi, full_matrices=False)
-    phi = np.where(phi > np.finfo(float).eps * max(Phi.shape) * phi[0], phi, 0.0)
-    inner = U.T @ W @ Vt.T
-    start = np.diag(inner).copy()
-    rest = np.linalg.norm(W - (U * start) @ Vt)
-    if rest > ALIGNED * np.linalg.norm(W) or (start < -ALIGNED * np.abs(start).max()).any():
-        return None
-    if problem.depth > 1:  # a mode that the start has not is 0 for ever: W holds its roundoff
-        start[np.argsort(-start)[network.rank_bound(problem.layers) :]] = 0.0
-    return ExactModes(U, Vt, phi, np.maximum(start, 0.0), problem.depth)
+    def singular_values(self, times: np.ndarray) -> np.ndarray:
+        """Return |s(t)|, sorted: as exact for the smallest as for the largest."""
+        return np.asarray(-np.sort(-np.abs(self.strengths(times)), axis=1))
 
 
 def mode(times: np.ndarray, s_0: float, phi: float, depth: int) -> np.ndarray:
-    """Return the solution of ṡ = N s^{2-2/N}(φ - s), s(0) = s_0 ≥ 0, φ ≥ 0, at `times`.
+    """Return the solution of ṡ = N s^{2-2/N}(φ - s), s(0) = s_0, at `times`; s_0 ≥ 0 if N ≥ 2.
 
     N = 1: s = φ + (s_0 - φ) e^{-t}. N = 2: s = s_0 φ / (s_0 + (φ - s_0) e^{-2φt}) (Saxe et al.
     2014, eq. 8). N ≥ 3 inverts t = [F(s) - F(s_0)]/N, F an antiderivative of s^{2/N-2}/(φ - s).
@@ -85,9 +65,11 @@ def mode(times: np.ndarray, s_0: float, phi: float, depth: int) -> np.ndarray:
         power = 2 - 2 / depth
         return np.asarray((s_0**-power + depth * power * times) ** (-1 / power))
     if depth == 2:
-        x = -2 * phi * times
-        return np.asarray(s_0 / (np.exp(x) - s_0 * np.expm1(x) / phi))
-    return _inverted(times, s_0, phi, depth)
+        decay, gap = np.exp(-2 * abs(phi) * times), -np.expm1(-2 * abs(phi) * times)
+        if phi < 0:
+            return np.asarray(s_0 * decay / (1 + s_0 * gap / -phi))
+        return np.asarray(s_0 / (decay + s_0 * gap / phi))
+    return _inverted(times, s_0, phi, depth) if phi > 0 else _sinking(times, s_0, -phi, depth)
 
 
 def _inverted(times: np.ndarray, s_0: float, phi: float, depth: int) -> np.ndarray:
@@ -105,6 +87,8 @@ def _inverted(times: np.ndarray, s_0: float, phi: float, depth: int) -> np.ndarr
     def excess(x: np.ndarray, t: np.ndarray) -> np.ndarray:
         return np.asarray(_elapsed(s_0, at(x), phi, depth) - t)
 
+    from scipy.optimize.elementwise import find_root
+
     x_last = max(LAST_STRETCH, x_0)
     t_last = 0.0 if x_last == x_0 else _elapsed(s_0, at(np.asarray(x_last)), phi, depth)
     x = x_last + depth * phi ** (2 - 2 / depth) * (times - t_last)
@@ -112,6 +96,28 @@ def _inverted(times: np.ndarray, s_0: float, phi: float, depth: int) -> np.ndarr
     x[under_way] = find_root(excess, (x_0 - 1, x_last + 1), args=(times[under_way],)).x
     x[times == 0] = x_0
     return np.where(times == 0, s_0, at(x))
+
+
+def _sinking(times: np.ndarray, s_0: float, psi: float, depth: int) -> np.ndarray:
+    """Solve t = [F(s) - F(s_0)]/N for 0 < s < s_0, φ = -ψ < 0: s falls like t^{-N/(N-2)}.
+
+    With x = s/ψ the time lies between those with 1 + x replaced by 1 and by 1 + x_0, which
+    brackets log x.
+    """
+    from scipy.optimize.elementwise import find_root
+
+    a, x_0 = 2 - 2 / depth, s_0 / psi
+    pace = depth * psi**a
+
+    def excess(y: np.ndarray, t: np.ndarray) -> np.ndarray:
+        return np.asarray(_sunk(np.exp(y), a) - _sunk(np.asarray(x_0), a) - pace * t)
+
+    later = times > 0
+    fallen = x_0 ** (1 - a) + (a - 1) * (1 + x_0) * pace * times[later]
+    y = np.full(times.shape, np.log(x_0))
+    bracket = (np.log(fallen) / (1 - a) - 1e-3, np.full(fallen.shape, np.log(x_0) + 1e-3))
+    y[later] = find_root(excess, bracket, args=(times[later],)).x
+    return np.where(later, psi * np.exp(y), s_0)
 
 
 def _elapsed(s_0: float, s: np.ndarray, phi: float, depth: int) -> np.ndarray:
@@ -123,9 +129,21 @@ def _elapsed(s_0: float, s: np.ndarray, phi: float, depth: int) -> np.ndarray:
 
 def _below(x: np.ndarray, a: float) -> np.ndarray:
     """Return an antiderivative of x^{-a}/(1 - x) on 0 < x < 1, a ≠ 1."""
-    return np.asarray(x ** (1 - a) / (1 - a) * hyp2f1(1, 1 - a, 2 - a, x))
+    return np.asarray(x ** (1 - a) / (1 - a) * _hyp2f1(1 - a, x))
 
 
 def _above(x: np.ndarray, a: float) -> np.ndarray:
     """Return an antiderivative of x^{-a}/(1 - x) on x > 1, the series in 1/x summed."""
-    return np.asarray(x**-a / a * hyp2f1(1, a, 1 + a, 1 / x))
+    return np.asarray(x**-a / a * _hyp2f1(a, 1 / x))
+
+
+def _sunk(x: np.ndarray, a: float) -> np.ndarray:
+    """Return an antiderivative of -x^{-a}/(1 + x) on x > 0, a ≠ 1."""
+    return np.asarray(x ** (1 - a) / (a - 1) * _hyp2f1(1 - a, -x))
+
+
+def _hyp2f1(b: float, x: np.ndarray) -> np.ndarray:
+    """Return Gauss's ₂F₁(1, b; 1 + b; x)."""
+    from scipy.special import hyp2f1
+
+    return np.asarray(hyp2f1(1, b, 1 + b, x))
