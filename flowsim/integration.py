@@ -13,11 +13,12 @@ from typing import TypeVar
 
 import jax
 import numpy as np
-from scipy.optimize import brentq
 
+from flowsim import choosing
+from flowsim.choosing import DECISION_STEPS, LIMITED, Choice, Situation
 from flowsim.dynamics import State
 from flowsim.integrator import LOSS_REACHED, RUNNING, STEP_UNDERFLOW, Integrator, Progress
-from flowsim.methods import METHODS, Method
+from flowsim.methods import Method
 from flowsim.recording import Recorder
 from flowsim.task import Task
 from flowsim.trajectory import Statistics, Trajectory, Verdict
@@ -26,14 +27,6 @@ T = TypeVar("T")
 
 PIECE_SECONDS = 0.25
 FIRST_PIECE, LARGEST_PIECE = 4, 1 << 16
-
-# "auto" turns implicit when stability limits the step, many more steps are ahead, and the dense
-# Newton systems are small; it turns back for good if the implicit steps are not much longer. It
-# decides at fixed step counts, so that the solution does not depend on the machine's pace.
-DECISION_STEPS = 1_000
-MANY_STEPS = 5_000
-SMALL_STATE = 400
-WORTHWHILE = 2.0
 
 POLE = 1e-6
 """A solution that would double within this share of the time so far is at a pole."""
@@ -49,19 +42,18 @@ class Journey:
     """How far an integration has come: the method in use, its progress, and what it cost."""
 
     task: Task
-    used: list[tuple[Method, float]]
+    choices: list[Choice]
     integrator: Integrator
     recorder: Recorder
     progress: Progress
     done: int = 0
-    explicit_step: float = 0.0
-    decided_at: tuple[float, int] = (0.0, 0)
+    decided_at: float = 0.0
     seconds: dict[str, float] = field(default_factory=lambda: {"integration": 0.0, "compile": 0.0})
 
     @property
     def method(self) -> Method:
         """Return the method in use."""
-        return self.used[-1][0]
+        return self.choices[-1].method
 
     @property
     def t(self) -> float:
@@ -77,12 +69,23 @@ class Journey:
 def follow(task: Task) -> Trajectory:
     """Integrate and record until the horizon, a stop, an interrupt or a failure."""
     wanted = task.wanted
-    recorder = Recorder(wanted.saved, wanted.keep, layers=wanted.layers, measures=wanted.measures)
+    layers = [y.shape for y in task.start] if wanted.layers and task.flow.space == "layers" else []
+    recorder = Recorder(
+        wanted.saved,
+        wanted.keep,
+        wanted.times.size - wanted.saved.size,
+        task.problem.start.shape,
+        layers,
+        measures=wanted.measures,
+    )
     integrator = task.integrator(task.method)
     y = integrator.scaled(task.start)
     compiling = time.perf_counter()
     progress = _begun(task, task.method, integrator, 0.0, y)
-    journey = Journey(task, [(task.method, 0.0)], integrator, recorder, progress)
+    choice = choosing.first(
+        task.method, asked_for=not task.adaptive_method, rtol=task.tolerances.rtol
+    )
+    journey = Journey(task, [choice], integrator, recorder, progress)
     journey.seconds["compile"] += time.perf_counter() - compiling
     _record(journey, 0.0, y)
     journey.done = 1
@@ -108,8 +111,8 @@ def _record(journey: Journey, t: float, y: State) -> None:
 
 
 def _starts_at_stop(journey: Journey) -> bool:
-    level, loss = journey.task.stop_at_loss, journey.recorder.loss
-    return level is not None and bool(loss) and loss[0] <= level
+    level, loss = journey.task.stop_at_loss, journey.recorder.measures().get("loss")
+    return level is not None and loss is not None and bool(loss[0] <= level)
 
 
 def _at_rest(journey: Journey, y: State) -> bool:
@@ -127,9 +130,7 @@ def _march(journey: Journey) -> Verdict:
         if task.interrupted():
             return Verdict.INTERRUPTED
         if journey.steps >= task.max_steps:
-            tried = any(method.implicit for method, _ in journey.used)
-            stiff = not tried and _limited_by_stability(journey)
-            return Verdict.STIFF if stiff else Verdict.BUDGET_EXHAUSTED
+            return Verdict.STIFF if _limited_by_stability(journey) else Verdict.BUDGET_EXHAUSTED
         piece = _advance(journey, min(piece, _allowed(journey)))
         task.watch(journey.t / times[-1] if times[-1] > 0 else 1.0)
         status = int(journey.progress.status)
@@ -171,40 +172,39 @@ def _allowed(journey: Journey) -> int:
 
 
 def _reconsider(journey: Journey) -> None:
-    """Under "auto", change between explicit and implicit where that saves many steps."""
-    if not journey.task.adaptive_method or journey.steps % DECISION_STEPS:
+    """Under "auto", go on with another method where that takes less work."""
+    stuck = journey.t == journey.decided_at
+    if not journey.task.adaptive_method or journey.steps % DECISION_STEPS or stuck:
         return
-    (since, steps), now = journey.decided_at, (journey.t, journey.steps)
-    journey.decided_at = now
-    if journey.method.implicit:
-        mean_step = (journey.t - since) / max(journey.steps - steps, 1)
-        if mean_step < WORTHWHILE * journey.explicit_step:
-            _change_method(journey, journey.used[0][0])
-    elif len(journey.used) == 1 and _implicit_would_pay(journey):
-        journey.explicit_step = float(journey.progress.h)
-        _change_method(journey, METHODS["kvaerno5"])
+    situation = Situation(
+        t=journey.t,
+        step=(journey.t - journey.decided_at) / DECISION_STEPS,
+        radius=_spectral_radius(journey),
+        ahead=float(journey.task.wanted.times[-1]) - journey.t,
+        entries=sum(y.size for y in journey.task.start),
+        rtol=journey.task.tolerances.rtol,
+    )
+    journey.decided_at = journey.t
+    choice = choosing.next_choice(journey.method, situation)
+    if choice is not None:
+        _change_method(journey, choice)
 
 
-def _implicit_would_pay(journey: Journey) -> bool:
-    ahead = (journey.task.wanted.times[-1] - journey.t) / max(float(journey.progress.h), 1e-300)
-    if ahead < MANY_STEPS or sum(y.size for y in journey.task.start) > SMALL_STATE:
-        return False
-    return _limited_by_stability(journey)
+def _spectral_radius(journey: Journey) -> float:
+    return float(journey.integrator.spectral_radius(journey.progress.t, journey.progress.y))
 
 
 def _limited_by_stability(journey: Journey) -> bool:
-    """Say whether the step is near the end of the method's stability interval."""
-    if journey.method.stability is None:
-        return False
-    radius = float(journey.integrator.spectral_radius(journey.progress.t, journey.progress.y))
-    return float(journey.progress.h) * radius > 0.5 * journey.method.stability
+    """Say whether the step is near the end of an explicit method's stability interval."""
+    end = journey.method.stability
+    return end is not None and float(journey.progress.h) * _spectral_radius(journey) > LIMITED * end
 
 
-def _change_method(journey: Journey, method: Method) -> None:
+def _change_method(journey: Journey, choice: Choice) -> None:
     started, before = time.perf_counter(), journey.progress
-    journey.used.append((method, journey.t))
-    journey.integrator = journey.task.integrator(method)
-    fresh = _begun(journey.task, method, journey.integrator, journey.t, before.y)
+    journey.choices.append(choice)
+    journey.integrator = journey.task.integrator(choice.method)
+    fresh = _begun(journey.task, choice.method, journey.integrator, journey.t, before.y)
     journey.progress = _changed(fresh, accepted=before.accepted, rejected=before.rejected)
     journey.seconds["compile"] += time.perf_counter() - started
 
@@ -221,6 +221,8 @@ def _at_pole(journey: Journey) -> bool:
 
 def _stop(journey: Journey) -> None:
     """Find the step that ends exactly at the wanted loss, and record its end as a saved time."""
+    from scipy.optimize import brentq
+
     integrator, t, y = journey.integrator, journey.progress.t, journey.progress.y
     wanted_loss = float(integrator.stop_at_loss)
 
@@ -245,27 +247,27 @@ def _stop(journey: Journey) -> None:
 
 def _trajectory(journey: Journey, verdict: Verdict) -> Trajectory:
     task, recorder = journey.task, journey.recorder
-    shape = task.problem.start.shape
-    layered = task.flow.space == "layers"
+    measures, none = recorder.measures(), np.zeros(0)
     return Trajectory(
         space=task.flow.space,
         times=np.array(recorder.times),
-        loss=np.array(recorder.loss),
-        singular_values=np.array(recorder.singular_values),
-        distance_to_target=np.array(recorder.distance),
+        loss=measures.get("loss", none),
+        singular_values=measures.get("singular_values", none),
+        distance_to_target=measures.get("distance", none),
         kept=np.array(recorder.kept, dtype=int),
-        end_to_end=np.array(recorder.matrices).reshape(-1, *shape),
-        between=(
-            np.array(recorder.between_times),
-            np.array(recorder.between).reshape(-1, *shape),
-        ),
+        end_to_end_series=recorder.end_to_end,
+        between=(np.array(recorder.between_times), recorder.between),
         verdict=verdict,
         stopped_at=journey.t,
-        methods=tuple((method.name, since) for method, since in journey.used),
+        choices=tuple(journey.choices),
         rtol=task.tolerances.rtol,
-        imbalance=np.array(recorder.imbalance) if layered else None,
-        layers=tuple(map(np.array, zip(*recorder.layers, strict=True))) if layered else None,
+        det_sign=measures.get("det_sign"),
+        log_singular_values=measures.get("log_singular_values"),
+        imbalance=measures.get("imbalance"),
+        squared_norm=measures.get("squared_norm"),
+        layer_series=recorder.layers or None,
         error_estimate=np.full(len(recorder.times), np.nan),
+        loss_error=np.full(len(recorder.times), np.nan),
         statistics=Statistics(
             accepted=int(journey.progress.accepted),
             rejected=int(journey.progress.rejected),

@@ -7,6 +7,8 @@ wanted times inside a step come from the method's dense output.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import diffrax
@@ -19,6 +21,8 @@ from flowsim.arrays import Array, Matrix, Scalar
 from flowsim.dynamics import Flow, State
 from flowsim.losses import Loss
 from flowsim.methods import Method
+from flowsim.methods.rosenbrock import Rosenbrock
+from flowsim.methods.stabilized import Stabilized
 
 RUNNING, LOSS_REACHED, STEP_UNDERFLOW = 0, 1, 2
 
@@ -89,6 +93,10 @@ class Integrator(eqx.Module):
             solver=method.make(),
         )
 
+    def without_solver(self) -> Integrator:
+        """Return what measures a state, in a form that one compiled program serves every method."""
+        return replace(self, solver=None)
+
     def velocity(self, t: Any, y: State, args: None) -> State:  # noqa: ARG002
         """Return dy/dt in scaled units."""
         moved = self.flow.velocity(self.unscaled(y), self.loss, self.weight_decay)
@@ -106,6 +114,21 @@ class Integrator(eqx.Module):
         """Return the end-to-end matrix of a scaled state."""
         return self.flow.end_to_end(self.unscaled(y))
 
+    @property
+    def symmetric(self) -> bool:
+        """Return whether the Jacobian in scaled units is symmetric under `inner`."""
+        return self.flow.symmetric
+
+    def resolvent(self, y: State, tau: Array) -> Callable[[State], State]:
+        """Return an approximation of x ↦ (I - τJ)⁻¹ x, J the Jacobian in scaled units."""
+        inverse = self.flow.resolvent(self.unscaled(y), self.loss, self.weight_decay, tau)
+        return lambda x: self.scaled(inverse(self.unscaled(x)))
+
+    def inner(self, x: State, y: State) -> Scalar:
+        """Return ⟨x, y⟩ of two scaled states in their own units."""
+        pairs = zip(self.unscaled(x), self.unscaled(y), strict=True)
+        return jnp.asarray(sum(jnp.vdot(x_j, y_j) for x_j, y_j in pairs))
+
     def _controller(self) -> Any:
         return diffrax.PIDController(
             rtol=self.rtol, atol=self.rtol, pcoeff=PROPORTIONAL, icoeff=INTEGRAL
@@ -120,6 +143,8 @@ class Integrator(eqx.Module):
                 solver,
                 (self.rtol, self.rtol, controller.norm),
             )
+        elif isinstance(solver, Rosenbrock):
+            solver = solver.on(self)
         return diffrax.ODETerm(self.velocity), solver, controller
 
     @eqx.filter_jit
@@ -179,6 +204,7 @@ class Integrator(eqx.Module):
         which to stop, which leaves the progress before it for the exact stop to be found.
         """
         terms, solver, controller = self._prepared()
+        now = self._within_reach(now)
         clipped = now.t + now.h > target
         end = jnp.where(now.t + STRETCH * now.h >= target, target, now.t + now.h)
         y, error, dense, solver_state, _ = solver.step(
@@ -198,7 +224,7 @@ class Integrator(eqx.Module):
             t=t,
             y=_where(keep, y, now.y),
             h=h,
-            solver_state=_where(keep, solver_state, now.solver_state),
+            solver_state=_where(keep, solver_state, self._refused(now, solver_state)),
             controller_state=_where(keep & clipped, now.controller_state, controller_state),
             accepted=jnp.where(keep, now.accepted + 1, now.accepted),
             rejected=jnp.where(keep, now.rejected, now.rejected + 1),
@@ -210,6 +236,20 @@ class Integrator(eqx.Module):
         )
         dense_output = solver.interpolation_cls(t0=now.t, t1=end, **dense)
         return _where(stop, before, moved), end, y, dense_output.evaluate, keep & ~stop
+
+    def _within_reach(self, now: Progress) -> Progress:
+        """Return the progress with a next step for which a stabilized method has the stages."""
+        if not isinstance(self.solver, Stabilized):
+            return now
+        longest = self.solver.longest_step(now.solver_state)
+        shortened: Progress = eqx.tree_at(lambda p: p.h, now, jnp.fmin(now.h, longest))
+        return shortened
+
+    def _refused(self, now: Progress, solver_state: Any) -> Any:
+        """Return the method's state after a step from `now` that was not kept."""
+        if isinstance(self.solver, Stabilized):
+            return self.solver.refused(now.solver_state, solver_state)
+        return now.solver_state
 
     def _loss_reached(self, y: State) -> Array:
         if not self.watch_loss:

@@ -20,7 +20,7 @@ Watcher: TypeAlias = Callable[[float], None]
 Interrupted: TypeAlias = Callable[[], bool]
 """Asked between pieces whether to stop."""
 
-WINDOW_BYTES = 1 << 24
+WINDOW_BYTES = 1 << 22
 LARGEST_WINDOW = 256
 
 
@@ -66,11 +66,19 @@ class Wanted:
         )
 
 
+def window_size(start: State, count: int) -> int:
+    """Return how many states to bring to the host at once when `count` are wanted: 2^k, or few."""
+    state_bytes = 8 * sum(int(y.size) for y in start)
+    enough = 1 << (count - 1).bit_length()
+    return int(np.clip(WINDOW_BYTES // state_bytes, 1, min(enough, LARGEST_WINDOW)))
+
+
 @dataclass(frozen=True, eq=False)
 class Task:
     """All that an integration is told: the flow of a problem, how to follow it, what to keep.
 
-    With `adaptive_method` an explicit `method` may give way to an implicit one.
+    With `adaptive_method` an explicit `method` may give way to others. `window_size` states are
+    brought to the host at once.
     """
 
     problem: Problem
@@ -82,8 +90,14 @@ class Task:
     stop_at_loss: float | None
     wanted: Wanted
     start: State
+    window_size: int
     watch: Watcher = unwatched
     interrupted: Interrupted = uninterrupted
+
+    def _units(self) -> tuple[float, ...]:
+        """Return the unit of each matrix of the state: the flow's own unless atol is given."""
+        own = self.flow.units(self.start) if self.tolerances.atol is None else None
+        return own or self.tolerances.scales(self.start)
 
     def integrator(self, method: Method) -> Integrator:
         """Return the compiled side of this task under a method."""
@@ -91,14 +105,8 @@ class Task:
             self.flow,
             self.problem.loss,
             self.problem.weight_decay,
-            self.tolerances.scales(self.start),
+            self._units(),
             self.tolerances.rtol,
             method,
             self.stop_at_loss,
         )
-
-    @property
-    def window_size(self) -> int:
-        """Return how many states are brought to the host at once."""
-        state_bytes = 8 * sum(int(y.size) for y in self.start)
-        return int(np.clip(WINDOW_BYTES // state_bytes, 1, LARGEST_WINDOW))
