@@ -7,17 +7,28 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from flowsim import methods
-from flowsim.dynamics import EndToEndFlow, Flow, LayerFlow
+from flowsim.accuracy import tightened
+from flowsim.dynamics import EndToEndFlow, Flow, LayerFlow, ModeFlow, SpectralFlow
 from flowsim.error_estimate import compared_times, with_error_estimate
 from flowsim.integration import follow
 from flowsim.methods import AUTO, Tolerances
 from flowsim.problem import Problem
-from flowsim.task import Interrupted, Task, Wanted, Watcher, uninterrupted, unwatched
+from flowsim.task import (
+    Interrupted,
+    Task,
+    Wanted,
+    Watcher,
+    uninterrupted,
+    unwatched,
+    window_size,
+)
 from flowsim.trajectory import Trajectory
 
 SPACES: dict[str, Callable[[Problem], Flow]] = {
     "layers": LayerFlow.of,
     "end_to_end": EndToEndFlow.of,
+    "spectral": SpectralFlow.of,
+    "modes": ModeFlow.of,
 }
 DEFAULT_SAMPLES = 200
 
@@ -46,7 +57,9 @@ def solve(
     problem
         What to simulate.
     space
-        `"layers"`: Ẇ_j = -∂φ/∂W_j; `"end_to_end"`: Ẇ = -P_W[∇ℓ(W)], equal to it when balanced.
+        `"layers"`: Ẇ_j = -∂φ/∂W_j; `"end_to_end"`: Ẇ = -P_W[∇ℓ(W)], equal to it when balanced, as
+        are `"spectral"`, where it keeps the sign and size of every singular value, and `"modes"`,
+        where its singular vectors do not turn.
     times
         Saved times, increasing from 0; default: 200 equally spaced ones up to the horizon.
     method, rtol, atol, max_steps
@@ -61,8 +74,10 @@ def solve(
     keep_layers
         Whether to keep W_1, …, W_N at the saved times.
     estimate_error
-        Solve twice more, at ten times the tolerance, on the even and on the odd times, from a
-        start perturbed by one rounding: the differences estimate the error from above.
+        Solve once more at ten times the tolerance, in other ways too (`flowsim.error_estimate`):
+        the difference estimates the error from above. Where it exceeds 1 % of ‖W‖, "auto" solves
+        again at a tighter `rtol` (at most twice, `max_steps` for all), which the trajectory then
+        bears.
     watch, interrupted
         Called between pieces of work: with the fraction done, and to ask whether to stop.
 
@@ -88,6 +103,8 @@ def solve(
     kept[-1] = True
     held = kept | compared_times(saved.size, problem) if estimate_error else kept
     flow = SPACES[space](problem)
+    start = flow.start(problem)
+    wanted = Wanted(saved, np.asarray(between, dtype=float), held, layers=keep_layers)
     task = Task(
         problem=problem,
         flow=flow,
@@ -96,14 +113,17 @@ def solve(
         tolerances=tolerances,
         max_steps=max_steps,
         stop_at_loss=stop_at_loss,
-        wanted=Wanted(saved, np.asarray(between, dtype=float), held, layers=keep_layers),
-        start=flow.start(problem),
+        wanted=wanted,
+        start=start,
+        window_size=window_size(start, wanted.times.size),
         watch=watch,
         interrupted=interrupted,
     )
     trajectory = follow(task)
     if estimate_error:
         trajectory = with_error_estimate(trajectory, task)
+        if method == AUTO:
+            trajectory = tightened(trajectory, task)
     return trajectory.thinned(kept)
 
 
