@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flowsim import network
+from flowsim import accuracy, invariants
 from flowsim.descending import DescentTrajectory
+from flowsim.invariants import Invariant
 from flowsim.problem import Problem
 from flowsim.results import Run
 from flowsim.trajectory import Trajectory, Verdict
@@ -18,10 +19,10 @@ from flowsim.trajectory import Trajectory, Verdict
 if TYPE_CHECKING:
     from flowsim.scenario import Scenario
 
-UNTRUSTED = 0.01
-"""An estimated error above this share of ‖W‖ is said aloud."""
-
 DONE, CLAIM_FAILED, NOT_FINISHED = 0, 1, 3
+OVER_VARIANTS = (
+    "outcome", "verdict", "final_loss", "error_estimate", "method", "steps", "invariants",
+)  # fmt: skip
 LIBRARIES = ("flowsim", "jax", "jaxlib", "diffrax", "numpy", "scipy")
 
 
@@ -40,6 +41,7 @@ def of(
         outcome["descent"] = dict(zip(labels, descent.outcome, strict=True))
         last = [float(losses[~np.isnan(losses)][-1]) for losses in descent.loss]
         final_loss["descent"] = dict(zip(labels, last, strict=True))
+    watched = _watched(problem, flows, descent)
     return {
         "scenario": scenario.title,
         "outcome": outcome,
@@ -47,11 +49,21 @@ def of(
         "final_loss": final_loss,
         "error_estimate": {space: t.largest_error for space, t in flows.items()},
         "method": {space: t.method for space, t in flows.items()},
+        "method_choices": {space: _choices(t) for space, t in flows.items()},
         "steps": {
             space: {"accepted": t.statistics.accepted, "rejected": t.statistics.rejected}
             for space, t in flows.items()
         },
-        "notes": [note for t in flows.values() for note in _notes(t, problem)],
+        "invariants": _tree(watched),
+        "notes": [
+            *(note for t in flows.values() for note in _notes(t, problem, scenario.flow.rtol)),
+            *(
+                f"{who}: {_told(each)}"
+                for who, kept in watched.items()
+                for each in kept
+                if each.broken_at is not None
+            ),
+        ],
         "seconds": _seconds(flows, descent),
         "versions": _versions(),
     }
@@ -60,8 +72,7 @@ def of(
 def over_variants(scenario: Scenario, runs: Mapping[str, Run]) -> dict[str, Any]:
     """Return the summary above the variants: each entry holds every variant's own."""
     collected = {
-        key: {name: run.summary[key] for name, run in runs.items()}
-        for key in ("outcome", "verdict", "final_loss", "error_estimate", "method", "steps")
+        key: {name: run.summary[key] for name, run in runs.items()} for key in OVER_VARIANTS
     }
     for name in scenario.expanded().keys() - runs.keys():
         collected["outcome"][name] = "interrupted"
@@ -88,6 +99,51 @@ def _leaves(tree: Mapping[str, Any] | str) -> list[str]:
     return [leaf for branch in tree.values() for leaf in _leaves(branch)]
 
 
+def _watched(
+    problem: Problem, flows: Mapping[str, Trajectory], descent: DescentTrajectory | None
+) -> dict[str, list[Invariant]]:
+    """Return the invariants that were watched, by space or by step size of descent."""
+    watched = {space: invariants.of_flow(t, problem) for space, t in flows.items()}
+    if descent is not None:
+        for eta, each in zip(
+            descent.step_sizes, invariants.of_descent(descent, problem), strict=True
+        ):
+            watched[f"descent, step {float(eta)!r}"] = each
+    return watched
+
+
+def _tree(watched: Mapping[str, list[Invariant]]) -> dict[str, Any]:
+    return {who: {each.name: each.record() for each in kept} for who, kept in watched.items()}
+
+
+BROKEN = {
+    "det_sign": (
+        "det W, as computed, has another sign than at the start, which the exact flow never "
+        "changes: the smallest singular value fell below the rounding of W's entries, and what "
+        "depends on it is not to be trusted after that. The spectral space keeps it."
+    ),
+    "loss": (
+        "the loss rises by more than its estimated error, which the exact flow never does; "
+        "take a smaller flow.rtol."
+    ),
+    "imbalance": (
+        "the imbalance of the layers changes by more than the error estimate explains, which the "
+        "exact flow keeps; take a smaller flow.rtol."
+    ),
+}
+
+
+def _told(broken: Invariant) -> str:
+    return f"from t = {broken.broken_at:.4g} {BROKEN[broken.name]}"
+
+
+def _choices(trajectory: Trajectory) -> list[dict[str, Any]]:
+    return [
+        {"method": choice.method.name, "from": choice.since, "why": choice.why}
+        for choice in trajectory.choices
+    ]
+
+
 def _verdict(trajectory: Trajectory) -> dict[str, Any]:
     return {
         "name": trajectory.verdict.name.lower(),
@@ -96,29 +152,20 @@ def _verdict(trajectory: Trajectory) -> dict[str, Any]:
     }
 
 
-def _notes(trajectory: Trajectory, problem: Problem) -> list[str]:
+def _notes(trajectory: Trajectory, problem: Problem, rtol: float) -> list[str]:
     notes = []
+    if trajectory.rtol < rtol:
+        notes.append(
+            f"{trajectory.space}: rtol was tightened from {rtol:g} to {trajectory.rtol:g}, since "
+            f"the estimated error had been more than {accuracy.WANTED:.0%} of ‖W‖."
+        )
     if trajectory.verdict not in (Verdict.REACHED_HORIZON, Verdict.STOPPED_AT_LOSS):
         notes.append(
             f"{trajectory.space}: at t = {trajectory.stopped_at:.6g}, {trajectory.verdict.value}."
         )
-    size = float(np.linalg.norm(trajectory.end_to_end, axis=(1, 2)).max())
-    if trajectory.largest_error > UNTRUSTED * size:
-        first = trajectory.times[np.argmax(trajectory.error_estimate > UNTRUSTED * size)]
-        notes.append(
-            f"{trajectory.space}: from t = {first:.4g} the estimated error "
-            f"({trajectory.largest_error:.2g}) is more than {UNTRUSTED:.0%} of ‖W‖ ({size:.2g}); "
-            f"take flow.rtol = {_suggested_rtol(trajectory, size):.0e}. If that does not help, "
-            "the flow passes a saddle so closely that rounding decides how it goes on."
-        )
-    lost = _sign_lost_at(trajectory, problem)
-    if lost is not None:
-        notes.append(
-            f"{trajectory.space}: from t = {lost:.4g} det W has another sign than at the start, "
-            "which the exact flow never changes: its smallest singular value fell below what the "
-            "numbers can hold, and what depends on that sign is not to be trusted after it."
-        )
-    if problem.loss.separates(trajectory.end_to_end[-1]):
+    if accuracy.missed(trajectory):
+        notes.append(_inaccurate(trajectory, problem))
+    if problem.loss.separates(trajectory.end_to_end_series[-1]):
         notes.append(
             f"{trajectory.space}: every sample is classified correctly, so the loss has no finite "
             "minimizer: it falls towards 0 while ‖W‖ grows for ever, and only the direction of W "
@@ -127,25 +174,24 @@ def _notes(trajectory: Trajectory, problem: Problem) -> list[str]:
     return notes
 
 
-def _sign_lost_at(trajectory: Trajectory, problem: Problem) -> float | None:
-    """Return when det W changes its sign, an invariant from a balanced start at N ≥ 2, or None.
-
-    A start of lower rank has determinant 0, whose sign says nothing.
-    """
-    rows, columns = problem.start.shape
-    if rows != columns or problem.depth < 2 or not network.is_balanced(problem.layers):
-        return None
-    if network.rank_bound(problem.layers) < rows:
-        return None
-    sign = np.linalg.slogdet(trajectory.end_to_end).sign
-    changed = np.flatnonzero(sign * sign[0] < 0)
-    return float(trajectory.times[trajectory.kept[changed[0]]]) if changed.size else None
-
-
-def _suggested_rtol(trajectory: Trajectory, size: float) -> float:
-    """Return a power of ten: the error falls in proportion to the tolerance."""
-    wanted = trajectory.rtol * UNTRUSTED * size / trajectory.largest_error
-    return float(max(10.0 ** np.floor(np.log10(wanted)), 1e-13))
+def _inaccurate(trajectory: Trajectory, problem: Problem) -> str:
+    """Say from when on the wanted accuracy is missed, and what would reach it."""
+    size, remedy = accuracy.size(trajectory), accuracy.remedy(trajectory, problem)
+    first = trajectory.times[np.argmax(trajectory.error_estimate > accuracy.WANTED * size)]
+    said = (
+        f"{trajectory.space}: from t = {first:.4g} the estimated error "
+        f"({trajectory.largest_error:.2g}) is more than {accuracy.WANTED:.0%} of ‖W‖ ({size:.2g}); "
+    )
+    if remedy.space != trajectory.space:
+        return said + (
+            "small singular values of W may be lost in the rounding of its entries, where no rtol "
+            f'brings them back: go by flow.spaces = ["{remedy.space}"], the same flow, which has '
+            f"them, with flow.rtol = {remedy.rtol:.0e}."
+        )
+    return said + (
+        f"take flow.rtol = {remedy.rtol:.0e}. If that does not help, the flow passes a saddle so "
+        "closely that rounding decides how it goes on."
+    )
 
 
 def _seconds(
