@@ -345,6 +345,64 @@ def test_entries_are_drawn_and_named(run: Run) -> None:
     assert "w₁₁, rises from 0.001 to 3" in headline(figure)
 
 
+def with_saved_descent(run: Run, **changes: Any) -> Run:
+    """Return the run with W of descent, diagonal as its singular values, kept at some samples."""
+    dims = ("step_size", "sample", "output", "input")
+    found = {"end_to_end": (dims, run["descent.singular_values"][..., None] * np.eye(3))}
+    if (kept := changes.get("kept")) is not None:
+        W = found["end_to_end"][1][:, kept]
+        found = {"end_to_end": (("step_size", "saved_sample", "output", "input"), W)}
+        found["saved_sample"] = (("saved_sample",), kept)
+    descent = {**run.groups["descent"], **made.group(**found)}
+    return Run(run.name, run.scenario, {**run.groups, "descent": descent}, run.summary)
+
+
+def test_the_largest_entry_is_drawn_in_every_flow_and_at_every_step_size(run: Run) -> None:
+    groups = {**run.groups, "spectral": made.flow(SHORT[:31], made.TARGET * [1, 1, 4])}
+    run = with_saved_descent(Run(run.name, run.scenario, groups, run.summary))
+    figure = figures.draw(run, "entry_comparison")
+    axes = figure.axes[0]
+    assert axes.get_ylabel() == "w₃₃"
+    for space in ("layers", "end_to_end", "spectral", "exact"):
+        assert line(axes, run[f"{space}.time"], run[f"{space}.end_to_end"][:, 2, 2])
+    for space in ("layers", "end_to_end", "spectral"):
+        assert line(axes, run[f"{space}.time"][-1:], run[f"{space}.end_to_end"][-1:, 2, 2])
+    for k in range(3):
+        assert line(axes, run["descent.time"][k], run["descent.end_to_end"][k, :, 2, 2])
+    assert legend(figure)[:3] == ["layer flow", "end-to-end flow", "spectral flow"]
+    assert "η = 0.8 (diverged)" in legend(figure)
+    low = words.number(run["descent.end_to_end"][:3, -1, 2, 2].min())
+    assert headline(figure) == f"w₃₃ ends at {low} to 4, largest in the spectral flow"
+
+
+def test_the_largest_entry_is_told_for_each_of_a_few_dynamics() -> None:
+    run = made.plain(sizes=[0.1], time=SHORT, apart=0.5)
+    said = headline(figures.draw(run, "entry_comparison"))
+    assert said == "w₁₁ ends at 3 in the layer flow and 4.5 in the end-to-end flow"
+    saved = with_saved_descent(run, kept=np.array([0, 30, 60]))
+    figure = figures.draw(saved, "entry_comparison")
+    W = saved["descent.end_to_end"][0, :, 0, 0]
+    assert line(figure.axes[0], run["descent.time"][0, [0, 30, 60]], W)
+    assert headline(figure).endswith(f"and {words.number(W[-1])} in descent at η = 0.1")
+    several = headline(figures.draw(made.with_variants(a=run, b=saved, c=run), "entry_comparison"))
+    assert (
+        several
+        == "The entry that ends largest ends in a at 3 to 4.5, b at 3 to 4.5 and c at 3 to 4.5"
+    )
+
+
+def test_the_largest_entry_is_compared_only_where_there_is_something_to_compare() -> None:
+    with pytest.raises(ValueError, match="one flow alone, and there is nothing to compare"):
+        figures.draw(only_end_to_end(), "entry_comparison")
+    with pytest.raises(ValueError, match="30 × 30 entries, and at most 9 are drawn"):
+        figures.draw(CASES["many-modes"](), "entry_comparison")
+    one = made.plain(sizes=[0.1], time=SHORT)
+    groups = {key: one.groups[key] for key in ("layers", "descent")}
+    alone = Run(one.name, one.scenario, groups, one.summary)
+    assert "entry_comparison" not in figures.fitting(alone)
+    assert "entry_comparison" in figures.fitting(with_saved_descent(alone))
+
+
 def test_logarithmic_times_leave_out_zero() -> None:
     run = CASES["log-time"]()
     for name in figures.fitting(run):

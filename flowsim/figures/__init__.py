@@ -80,6 +80,9 @@ FIGURES: Mapping[str, Picture] = {
         Picture("plane", "Which path does the end-to-end matrix take over the loss?"),
         Picture("effective_rank", "Does the flow prefer low rank or a small norm?"),
         Picture("end_to_end_entries", "Where does each entry of the end-to-end matrix go?"),
+        Picture(
+            "entry_comparison", "How far does the entry that ends largest go in each dynamics?"
+        ),
     )
 }
 """Every figure by name, in the order in which they lead."""

@@ -173,10 +173,20 @@ def step_scale(runs: Iterable[Run]) -> np.ndarray | None:
     return sizes if len(sizes) > style.FEW else None
 
 
-def draw_descent(panel: Axes, run: Run, values: np.ndarray, sizes: np.ndarray, top: float) -> None:
-    """Draw `values(step_size, sample)` with the pens of `sizes`; mark where one leaves or ends."""
-    pens = style.step_pens(sizes)
-    time, lost = run["descent.time"], reading.diverged(run)
+def draw_descent(
+    panel: Axes,
+    run: Run,
+    values: np.ndarray,
+    sizes: np.ndarray,
+    top: float,
+    time: np.ndarray | None = None,
+) -> None:
+    """Draw `values(step_size, sample)` with the pens of `sizes`; mark where one leaves or ends.
+
+    `time(step_size, sample)` are descent's own times where it is left out.
+    """
+    pens, lost = style.step_pens(sizes), reading.diverged(run)
+    time = run["descent.time"] if time is None else time
     logs = panel.get_yscale() == "log"
     for k, size in enumerate(reading.step_sizes(run)):
         rank = int(np.flatnonzero(sizes == size)[0])

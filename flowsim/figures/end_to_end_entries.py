@@ -18,20 +18,20 @@ def unfit(run: Run) -> str:
     reason = reading.lacking_flow(run, "end_to_end")
     if reason:
         return reason
-    times, *shape = matrices(run)[1].shape
+    W = run.variable(f"{reading.spaces(run, 'end_to_end')[0]}.end_to_end")
+    times, *shape = W.shape
     if shape[0] * shape[1] > MOST_ENTRIES:
         return f"W has {shape[0]} × {shape[1]} entries, and at most {MOST_ENTRIES} are drawn"
-    saved = run.variable(f"{reading.spaces(run, 'end_to_end')[0]}.end_to_end").dims[0]
-    if times == 1 and saved == "saved_time":
+    if times == 1 and W.dims[0] == "saved_time":
         return "the end-to-end matrix was saved at one time only"
     return ""
 
 
-def matrices(run: Run) -> tuple[np.ndarray, np.ndarray]:
-    """Return the times and the matrices `(time, output, input)` that the first flow saved."""
-    space = reading.spaces(run, "end_to_end")[0]
-    variable = run.variable(f"{space}.end_to_end")
-    return run[f"{space}.{variable.dims[0]}"], variable.values
+def matrices(run: Run, group: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the times and the matrices `(time, output, input)` of a group, or the first flow."""
+    group = group or reading.spaces(run, "end_to_end")[0]
+    variable = run.variable(f"{group}.end_to_end")
+    return run[f"{group}.{variable.dims[0]}"], variable.values
 
 
 def names(run: Run) -> list[str]:
@@ -70,8 +70,9 @@ def draw_entries(panel: Axes, run: Run, pens: dict[str, style.Pen]) -> None:
     for k, name in enumerate(names(run)):
         curves.plot(panel, time, flat[:, k], pens[name], shift=k)
     if reading.drawable(run, "exact.end_to_end"):
-        for column in run["exact.end_to_end"].reshape(len(run["exact.time"]), -1).T:
-            curves.plot(panel, run["exact.time"], column, style.EXACT)
+        time, values = matrices(run, "exact")
+        for column in values.reshape(len(time), -1).T:
+            curves.plot(panel, time, column, style.EXACT)
 
 
 def largest(run: Run) -> tuple[str, np.ndarray]:

@@ -8,12 +8,14 @@ flow's last W, where W was saved; otherwise by the sorted singular values.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from flowsim.figures import reading
 from flowsim.figures.words import indexed, listed, number
 from flowsim.results import Run
+from flowsim.series import Series
 
 STILL = 1e-3
 """A mode stands still if it moves less than this share of its size over the tail."""
@@ -44,7 +46,7 @@ class Modes:
     iteration: np.ndarray
     time: np.ndarray
     descent: np.ndarray
-    matrices: np.ndarray | None
+    matrices: np.ndarray | Series | None
 
 
 @dataclass(frozen=True)
@@ -88,23 +90,28 @@ def _sorted(run: Run) -> Modes:
 def _followed(run: Run) -> Modes:
     space = reading.spaces(run, "end_to_end")[0]
     flow, W = run.variable(f"{space}.end_to_end"), run.variable("descent.end_to_end")
-    known = flow.values[np.isfinite(flow.values).all(axis=(1, 2))]
-    U, _, Vt = np.linalg.svd(known[-1], full_matrices=False)
+    U, _, Vt = np.linalg.svd(_last_finite(flow.held), full_matrices=False)
+    project = partial(strengths, U, Vt)
     picked = np.arange(run["descent.time"].shape[1])
     if "saved_sample" in W.dims:
         picked = run["descent.saved_sample"].astype(int)
     return Modes(
         True,
         run[f"{space}.{flow.dims[0]}"],
-        strengths(U, flow.values, Vt),
+        flow.over(project),
         run["descent.iteration"][:, picked],
         run["descent.time"][:, picked],
-        strengths(U, W.values, Vt),
-        W.values,
+        W.over(project),
+        W.held,
     )
 
 
-def strengths(U: np.ndarray, W: np.ndarray, Vt: np.ndarray) -> np.ndarray:
+def _last_finite(matrices: np.ndarray | Series) -> np.ndarray:
+    backwards = (matrices[k] for k in reversed(range(len(matrices))))
+    return next(W for W in backwards if np.isfinite(W).all())
+
+
+def strengths(U: np.ndarray, Vt: np.ndarray, W: np.ndarray) -> np.ndarray:
     """Return u_rᵀ W v_r for matrices W `(…, output, input)`, shape `(…, mode)`."""
     with np.errstate(invalid="ignore", over="ignore"):
         return np.asarray(((W @ Vt.T) * U).sum(axis=-2))
@@ -129,7 +136,7 @@ def fate(found: Modes, k: int, lost: bool) -> Fate:
     moving = _moving(tail)
     if moving.kind != "settles":
         return moving
-    if found.matrices is not None and _moves_elsewhere(found.matrices[k, rows], tail):
+    if found.matrices is not None and _moves_elsewhere(found.matrices, k, rows, tail):
         return Fate("turns")
     stride = int(np.gcd.reduce(np.diff(iteration)))
     return (
@@ -187,9 +194,12 @@ def steadily_less(values: np.ndarray) -> bool:
     return bool((np.diff(ranges) <= NOISE * ranges[0]).all())
 
 
-def _moves_elsewhere(W: np.ndarray, tail: np.ndarray) -> bool:
-    """Say whether W moves although its modes stand still."""
-    return bool(np.ptp(W, axis=0).max() > STILL * np.abs(tail).max())
+def _moves_elsewhere(W: np.ndarray | Series, k: int, rows: np.ndarray, tail: np.ndarray) -> bool:
+    """Say whether W moves over these samples although its modes stand still."""
+    low = high = W[k, rows[0]]
+    for row in rows[1:].tolist():
+        low, high = np.minimum(low, W[k, row]), np.maximum(high, W[k, row])
+    return bool((high - low).max() > STILL * np.abs(tail).max())
 
 
 def _at_rest(flow: np.ndarray, tail: np.ndarray) -> bool:

@@ -30,8 +30,7 @@ SAME_PATH = 1e-3
 def unfit(run: Run) -> str:
     """Say why this cannot be drawn, or nothing."""
     missing = reading.lacking(run, "plane.u", "plane.v", "plane.loss")
-    paths = ("plane.layers", "plane.end_to_end")
-    if missing or any(reading.drawable(run, path) for path in paths):
+    if missing or any(reading.drawable(run, f"plane.{space}") for space in reading.FLOWS):
         return missing
     return "no flow of the run lies in the plane"
 

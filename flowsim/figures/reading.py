@@ -22,7 +22,7 @@ def drawable(run: Run, path: str) -> bool:
     """Say whether the run itself has a variable at `group.variable` with finite numbers in it."""
     group, _, name = path.partition(".")
     variable = run.groups.get(group, {}).get(name)
-    return variable is not None and bool(np.isfinite(variable.values).any())
+    return variable is not None and variable.has_numbers()
 
 
 def spaces(run: Run, variable: str) -> list[str]:
