@@ -7,21 +7,26 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import jax
 import numpy as np
 
 from flowsim import claims, summarizing, tables
 from flowsim.descending import DescentTrajectory, descend, iterations
 from flowsim.results import Group, Run
 from flowsim.scenario import building
-from flowsim.solving import solve
+from flowsim.scenario.errors import ScenarioError
+from flowsim.solving import SPACES, solve
 from flowsim.task import Interrupted, uninterrupted
-from flowsim.theory.modes import exact_modes
+from flowsim.theory.exact import exact_solution
 from flowsim.trajectory import Trajectory
 
 if TYPE_CHECKING:
     from flowsim.losses import Loss
     from flowsim.problem import Problem
     from flowsim.scenario import Scenario
+
+EVERYWHERE = ("layers", "end_to_end")
+"""The spaces in which every problem has a flow."""
 
 ShowProgress: TypeAlias = Callable[[str, float], None]
 """Called with what is being done and the fraction of it that is done."""
@@ -46,14 +51,26 @@ def run(
     """Run a scenario, each of its variants if it has any, and check its claims.
 
     An interrupt or a failed flow ends in a run whose summary says so, with what was reached.
+
+    Raises
+    ------
+    ScenarioError
+        If a flow does not exist in a space that is asked for, saying which condition fails.
+
     """
     started = time.perf_counter()
     variants = scenario.expanded()
+    _refuse_missing_spaces(variants or {"": scenario})
     if not variants:
         plain = _run_plain(scenario, name, progress, interrupted)
         return _concluded(plain, scenario, started)
     runs: dict[str, Run] = {}
+    shapes = None
     for variant, resolved in variants.items():
+        if shapes not in (None, resolved.network.widths):
+            # programs compiled for other shapes only take memory
+            jax.clear_caches()  # type: ignore[no-untyped-call]
+        shapes = resolved.network.widths
         tell = lambda label, fraction, v=variant: progress(f"{v}: {label}", fraction)  # noqa: E731
         begun = time.perf_counter()
         plain = _run_plain(resolved, variant, tell, interrupted)
@@ -62,6 +79,20 @@ def run(
             break
     whole = Run(name, scenario, {}, summarizing.over_variants(scenario, runs), runs)
     return _concluded(whole, scenario, started)
+
+
+def _refuse_missing_spaces(runs: Mapping[str, Scenario]) -> None:
+    """Raise, before anything is simulated, where a flow does not exist in a space asked for."""
+    mistakes = []
+    for variant, scenario in runs.items():
+        where = f"variant {variant}: " if variant else ""
+        for space in set(scenario.flow.spaces) - set(EVERYWHERE):
+            try:
+                SPACES[space](scenario.problem())
+            except ValueError as error:
+                mistakes.append(f"{where}flow.spaces: {error}")
+    if mistakes:
+        raise ScenarioError(mistakes)
 
 
 def _concluded(run: Run, scenario: Scenario, started: float) -> Run:
@@ -164,10 +195,10 @@ def _groups(scenario: Scenario, outcome: Outcome) -> Mapping[str, Group]:
     }
     if outcome.descent is not None:
         groups["descent"] = tables.descent(outcome.descent, problem, test, kept)
-    exact = exact_modes(problem)
+    exact = exact_solution(problem)
     comparison = tables.comparison(flows, outcome.descent, exact)
     if comparison:
         groups["comparison"] = comparison
     if exact is not None:
-        groups["exact"] = tables.exact(exact, problem, tables.reference(flows).times)
+        groups["exact"] = tables.exact(exact, problem, tables.reference(flows).times, kept)
     return groups

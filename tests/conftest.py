@@ -19,6 +19,7 @@ NUMERICAL_ROOMS = (
     "task",
     "integration",
     "error_estimate",
+    "accuracy",
     "solving",
     "descending",
     "measures",

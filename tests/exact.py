@@ -130,6 +130,45 @@ def one_output(
     return solution.y.T[:, None, :]
 
 
+# --- any layers --------------------------------------------------------------------------------
+
+
+def layer_flow(
+    times: np.ndarray,
+    layers: Sequence[np.ndarray],
+    gradient: Callable[[np.ndarray], np.ndarray],
+    weight_decay: float = 0.0,
+) -> np.ndarray:
+    """Return W(t) of Ẇ_j = -(W_N⋯W_{j+1})ᵀ G (W_{j-1}⋯W_1)ᵀ - λW_j, nearly to rounding."""
+    shapes = [np.shape(layer) for layer in layers]
+    cuts = np.cumsum([np.size(layer) for layer in layers])[:-1]
+    inputs = shapes[0][1]
+
+    def unpacked(y: np.ndarray) -> list[np.ndarray]:
+        return [part.reshape(shape) for part, shape in zip(np.split(y, cuts), shapes, strict=True)]
+
+    def product(some: Sequence[np.ndarray], width: int) -> np.ndarray:
+        total = np.eye(width)
+        for layer in some:
+            total = layer @ total
+        return total
+
+    def velocity(_: float, y: np.ndarray) -> np.ndarray:
+        W = unpacked(y)
+        G = gradient(product(W, inputs))
+        moved = [
+            product(W[j + 1 :], len(W[j])).T @ G @ product(W[:j], inputs).T + weight_decay * W[j]
+            for j in range(len(W))
+        ]
+        return -np.concatenate([g.ravel() for g in moved])
+
+    start = np.concatenate([np.ravel(layer) for layer in layers])
+    found = solve_ivp(
+        velocity, (0, times[-1]), start, method="DOP853", t_eval=times, rtol=1e-12, atol=1e-14
+    )
+    return np.array([product(unpacked(y), inputs) for y in found.y.T])
+
+
 # --- the 2×2 completion of Razin & Cohen 2020, in coordinates that keep the sign -----------------
 
 

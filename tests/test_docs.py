@@ -18,7 +18,7 @@ from flowsim.figures import FIGURES
 from flowsim.methods import AUTO, METHODS
 from flowsim.scenario import ScenarioError, read
 from flowsim.scenario.model import ITEMS, SECTIONS, Scenario
-from flowsim.scenario.names import GROUPS
+from flowsim.scenario.names import GROUPS, SPACES
 from flowsim.trajectory import Verdict
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -208,7 +208,7 @@ def list_of(value: object) -> object:
 
 def test_every_variable_is_documented() -> None:
     variables = section("results.md", "Groups and variables")
-    coordinates = {"time", "step_size", "layers_time", "end_to_end_time"}
+    coordinates = {"time", "step_size", *(f"{space}_time" for space in SPACES)}
     for group, names in GROUPS.items():
         heading = rf"^### [^\n]*`/{group}`.*?(?=^### |\Z)"
         told = re.search(heading, variables, re.MULTILINE | re.DOTALL)

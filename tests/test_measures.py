@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from flowsim import losses, measures, plane
+from flowsim.series import Series
 
 RNG = np.random.default_rng(0)
 PATH = RNG.standard_normal((7, 3, 4))
@@ -58,7 +59,7 @@ class TestPlane:
         """Distances between points are kept, and going back gives the matrices."""
         basis = np.linalg.qr(RNG.standard_normal((12, 2)))[0].T.reshape(2, 3, 4)
         path = PATH[0] + np.einsum("ta,aoi->toi", RNG.standard_normal((20, 2)), basis)
-        found = plane.principal_plane(path)
+        found = plane.principal_plane(Series.of(path))
         points = found.coordinates(path)
         back = found.origin + np.einsum("ta,aoi->toi", points, found.directions)
         np.testing.assert_allclose(back, path, atol=1e-13)
@@ -66,7 +67,7 @@ class TestPlane:
         np.testing.assert_allclose(np.linalg.norm(np.diff(points, axis=0), axis=1), gaps)
 
     def test_the_first_principal_direction_holds_most_of_the_path(self) -> None:
-        found = plane.principal_plane(PATH)
+        found = plane.principal_plane(Series.of(PATH))
         spread = found.coordinates(PATH).var(axis=0)
         assert spread[0] >= spread[1]
         assert found.directions.shape == (2, 3, 4)
@@ -75,11 +76,11 @@ class TestPlane:
         assert np.all(ends[1] >= ends[0])  # paths go to the right and up
 
     def test_there_is_none_for_a_number_or_a_point(self) -> None:
-        assert plane.principal_plane(np.ones((5, 1, 1))) is None
-        assert plane.principal_plane(PATH[:1]) is None
+        assert plane.principal_plane(Series.of(np.ones((5, 1, 1)))) is None
+        assert plane.principal_plane(Series.of(PATH[:1])) is None
 
     def test_entries_are_the_coordinates(self) -> None:
-        found = plane.entries_plane(PATH, [(0, 1), (2, 3)])
+        found = plane.entries_plane(Series.of(PATH), [(0, 1), (2, 3)])
         np.testing.assert_allclose(
             found.coordinates(PATH), np.stack([PATH[:, 0, 1], PATH[:, 2, 3]], axis=1)
         )
@@ -87,7 +88,7 @@ class TestPlane:
 
     def test_the_loss_of_the_grid_is_that_of_its_points(self) -> None:
         loss = losses.Squared(PATH[1])
-        found = plane.entries_plane(PATH, [(0, 0), (1, 1)])
+        found = plane.entries_plane(Series.of(PATH), [(0, 0), (1, 1)])
         u, v = np.array([0.0, 1.0, 2.0]), np.array([-1.0, 3.0])
         grid = found.loss(loss, u, v)
         assert grid.shape == (2, 3)

@@ -13,10 +13,11 @@ import flowsim
 HOME = Path(flowsim.__file__).parent
 
 ROOMS = [
-    "cards", "arrays", "network", "losses", "inits", "problem", "dynamics", "methods",
-    "trajectory", "integrator", "recording", "task", "integration", "error_estimate", "solving",
-    "descending", "measures", "plane", "theory", "scenario", "catalog", "results", "claims",
-    "tables", "summarizing", "experiment", "archive", "figures", "cli",
+    "cards", "arrays", "scratch", "series", "network", "losses", "inits", "problem", "dynamics",
+    "methods", "choosing", "trajectory", "integrator", "recording", "task", "integration",
+    "error_estimate", "accuracy", "solving", "descending", "invariants", "measures", "plane",
+    "theory", "verification", "scenario", "catalog", "results", "claims", "tables", "summarizing",
+    "experiment", "archive", "figures", "cli",
 ]  # fmt: skip
 """What a scenario says, does, gives and shows, in this order."""
 

@@ -9,8 +9,8 @@ import time
 import pytest
 from scenario_texts import REGRESSION, SQUARED, spoilt
 
-from flowsim.scenario import Scenario, ScenarioError, footprint, refuse_if_impossible
-from flowsim.scenario.footprint import human, kept_times, machine_memory
+from flowsim.scenario import Scenario, ScenarioError, footprint, memory, refuse_if_impossible
+from flowsim.scenario.footprint import human, machine_memory
 
 
 def scenario(old: str = "seed = 3", new: str = "seed = 3", text: str = SQUARED) -> Scenario:
@@ -20,16 +20,17 @@ def scenario(old: str = "seed = 3", new: str = "seed = 3", text: str = SQUARED) 
 def test_parts_are_what_the_sizes_say() -> None:
     parts = footprint(scenario()).parts
     W, layers, samples = 12 * 8, (24 + 30 + 15) * 8, 200
-    measures = samples * 8 * (3 + 3 + 6)
+    measures = samples * (memory.EACH_TIME + 8 * (memory.SPECTRA * 3 + 3))
     assert parts["data"] == 0
-    assert parts["flow"] == 24 * layers
-    assert parts["saved"] == 2 * (3 * samples * W + measures)
-    assert parts["descent"] == 2 * (6 * layers + 2 * samples * W + measures)
+    assert parts["flow"] == (memory.STAGES + 4 * 256) * layers
+    between, check = 2 * samples * W, samples * W
+    assert parts["saved"] == 2 * (samples * W + measures) + between + check
+    assert parts["descent"] == 2 * (samples * W + measures)
 
 
 def test_kvaerno5_works_with_matrices_of_the_flattened_state() -> None:
     dense = footprint(scenario("horizon = 6.0", 'horizon = 6.0\nmethod = "kvaerno5"'))
-    assert dense.parts["flow"] == 24 * 69 * 8
+    assert dense.parts["flow"] == footprint(scenario()).parts["flow"]
     assert dense.parts["jacobian"] == 3 * 8 * 69**2
 
 
@@ -38,7 +39,7 @@ def test_kvaerno5_works_with_matrices_of_the_flattened_state() -> None:
 )
 def test_saving_less_of_w_takes_less_memory(saved: str, times: int) -> None:
     chosen = scenario("[descent]", f"[output]\nend_to_end = {saved}\n[descent]")
-    assert kept_times(chosen) == times
+    assert memory.kept_times(chosen) == times
     assert footprint(chosen).parts["saved"] <= footprint(scenario()).parts["saved"]
 
 
@@ -111,8 +112,34 @@ def test_descents_of_months_are_refused() -> None:
 
 def test_a_machine_that_does_not_tell_its_memory_refuses_nothing_for_it(monkeypatch) -> None:
     monkeypatch.setattr("os.sysconf", lambda _: (_ for _ in ()).throw(ValueError))
+    monkeypatch.setattr("flowsim.scratch.free", lambda: None)
     no_descent = SQUARED.replace("[descent]\nstep_sizes = [0.4, 0.1]\n", "")
     refuse_if_impossible(scenario("[4, 6, 5, 3]", "[1000000000, 1000000000]", no_descent))
+
+
+def test_many_large_matrices_take_disk_and_not_memory() -> None:
+    few, many = (
+        Scenario.from_toml(
+            SQUARED.replace("[4, 6, 5, 3]", "[100, 100]").replace(
+                "horizon = 6.0", f"horizon = 6.0\nsamples = {samples}"
+            )
+        )
+        for samples in (1000, 2000)
+    )
+    grown = footprint(many).total - footprint(few).total
+    assert footprint(many).disk > 1.9 * footprint(few).disk > 1000 * 100 * 100 * 8
+    assert grown < 0.05 * footprint(many).disk
+    assert "temporary files" in repr(footprint(many))
+
+
+def test_too_many_matrices_for_the_disk_are_refused(monkeypatch) -> None:
+    monkeypatch.setattr("flowsim.scratch.free", lambda: 10**6)
+    refuse_if_impossible(scenario())
+    large = scenario("[4, 6, 5, 3]", "[200, 200, 200, 200]")
+    with pytest.raises(
+        ScenarioError, match=r"of temporary files, and 1.0 MB are free in '.*TMPDIR"
+    ):
+        refuse_if_impossible(large)
 
 
 @pytest.mark.parametrize(

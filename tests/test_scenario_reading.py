@@ -61,8 +61,16 @@ WRONG_LINES = [
     ("[flow]", "weight_decay = -1", "flow.weight_decay: is -1, but must be at least 0"),
     ("[flow]", "spaces = []", "flow.spaces: has 0 entries, but needs 1"),
     ("[flow]", 'spaces = ["layers", "layers"]', "flow.spaces: names layers twice"),
-    ("[flow]", 'spaces = ["modes"]', 'flow.spaces: item 1 is "modes", which is not known; write '),
-    ("[flow]", 'method = "rk4"', 'flow.method: is "rk4", which is not known; write one of auto'),
+    (
+        "[flow]",
+        'spaces = ["weights"]',
+        'flow.spaces: item 1 is "weights", which is not known; write ',
+    ),
+    (
+        "[flow]",
+        'method = "lsoda"',
+        'flow.method: is "lsoda", which is not known; write one of auto',
+    ),
     ("[flow]", 'spacing = "lin"', 'flow.spacing: is "lin", which is not known; did you mean "lin'),
     ("[descent]", "momentum = 1", "descent.momentum: is 1, but must be below 1"),
     ("[descent]", 'precision = "float16"', 'descent.precision: is "float16", which is not known'),

@@ -75,7 +75,7 @@ flows = st.fixed_dictionaries(
         "samples": st.integers(2, 10**4),
         "spacing": st.sampled_from(["linear", "log"]),
         "spaces": st.permutations(["layers", "end_to_end"]),
-        "method": st.sampled_from(["auto", "tsit5", "dopri5", "dopri8", "kvaerno5"]),
+        "method": st.sampled_from(["auto", "tsit5", "rock4", "kvaerno5", "rodas5p"]),
         "rtol": st.floats(1e-13, 0.1),
         "atol": positive,
         "max_steps": st.integers(1, 10**9),
