@@ -212,7 +212,7 @@ def test_a_lost_sign_of_the_determinant_is_said_with_its_time() -> None:
             n for n in found.summary["notes"] if n.startswith(f"{space}: from") and "det W" in n
         ]
         assert len(said) == int((signs < 0).any())
-    assert any("det W has another sign" in note for note in found.summary["notes"])
+    assert any("det W, as computed, has another sign" in note for note in found.summary["notes"])
 
 
 def test_a_kept_sign_of_the_determinant_is_not_remarked_on() -> None:
