@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import diffrax
 import equinox as eqx
@@ -49,6 +49,7 @@ class Tableau(NamedTuple):
     c: tuple[tuple[float, ...], ...]
 
 
+@runtime_checkable
 class System(Protocol):
     """What is to be known of a system ẏ = f(y) to solve (I - τJ) x = b fast."""
 
