@@ -13,14 +13,11 @@ import time
 from dataclasses import replace
 from functools import partial
 
-import equinox as eqx
-import jax
 import numpy as np
 
-from flowsim.arrays import Array
 from flowsim.dynamics import State
 from flowsim.integration import follow
-from flowsim.losses import Loss
+from flowsim.losses import Loss, of_each
 from flowsim.methods import Method
 from flowsim.problem import Problem
 from flowsim.series import Series, by_pieces
@@ -112,14 +109,8 @@ def _rounding(W: Series, steps: int) -> np.ndarray:
 
 def _differences(loss: Loss, W: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Return ‖W - W'‖_F and |ℓ(W) - ℓ(W')| of matrices along the leading axis."""
-    of_loss = np.abs(np.asarray(_losses(loss, W)) - np.asarray(_losses(loss, other)))
+    of_loss = np.abs(np.asarray(of_each(loss, W)) - np.asarray(of_each(loss, other)))
     return np.stack([np.linalg.norm(W - other, axis=(1, 2)), of_loss], axis=1)
-
-
-@eqx.filter_jit
-def _losses(loss: Loss, W: Array) -> Array:
-    values: Array = jax.lax.map(loss.value, W)
-    return values
 
 
 def _matrices(check: Trajectory) -> tuple[np.ndarray, Series]:

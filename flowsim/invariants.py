@@ -41,29 +41,32 @@ def of_flow(trajectory: Trajectory, problem: Problem) -> list[Invariant]:
     there is no estimate they are not watched.
     """
     times = trajectory.times
-    watched = [_det_sign(times, trajectory.det_sign, problem)]
+    watched = []
+    if trajectory.det_sign is not None and _keeps_det_sign(problem):
+        watched.append(_det_sign(times, trajectory.det_sign))
     if np.isfinite(trajectory.loss_error).all():
         watched.append(_objective(trajectory, problem))
     if trajectory.imbalance is not None and np.isfinite(trajectory.error_estimate).all():
         watched.append(_imbalance(trajectory, problem))
-    return [invariant for invariant in watched if invariant is not None]
+    return watched
 
 
 def of_descent(descent: DescentTrajectory, problem: Problem) -> list[list[Invariant]]:
     """Watch gradient descent at each step size: the sign of det W, which large steps may change."""
-    signs = descent.det_sign if descent.det_sign is not None else [None] * len(descent.step_sizes)
-    watched = [
-        _det_sign(times, sign, problem) for times, sign in zip(descent.times, signs, strict=True)
-    ]
-    return [[] if invariant is None else [invariant] for invariant in watched]
+    if descent.det_sign is None or not _keeps_det_sign(problem):
+        return [[] for _ in descent.step_sizes]
+    pairs = zip(descent.times, descent.det_sign, strict=True)
+    return [[_det_sign(times, sign)] for times, sign in pairs]
 
 
-def _det_sign(times: np.ndarray, sign: np.ndarray | None, problem: Problem) -> Invariant | None:
-    """Watch the sign of det W; a start of lower rank has determinant 0, whose sign says nothing."""
-    if sign is None or problem.depth < 2 or not network.is_balanced(problem.layers):
-        return None
-    if network.rank_bound(problem.layers) < problem.start.shape[0]:
-        return None
+def _keeps_det_sign(problem: Problem) -> bool:
+    """Say whether det W keeps its sign; a start of lower rank has determinant 0, without one."""
+    if problem.depth < 2 or not network.is_balanced(problem.layers):
+        return False
+    return network.rank_bound(problem.layers) >= problem.start.shape[0]
+
+
+def _det_sign(times: np.ndarray, sign: np.ndarray) -> Invariant:
     return Invariant("det_sign", _first(times, np.isfinite(sign) & (sign != sign[0])))
 
 

@@ -39,6 +39,13 @@ class Loss(eqx.Module):
         return False
 
 
+@eqx.filter_jit
+def of_each(loss: Loss, matrices: Array) -> Array:
+    """Return ℓ of each of the matrices along the leading axis."""
+    values: Array = jax.lax.map(loss.value, matrices)
+    return values
+
+
 class Differentiable(Loss):
     """Any differentiable `function` of the end-to-end matrix; its gradient comes from JAX."""
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
-import equinox as eqx
-import jax
 import numpy as np
 
 from flowsim import measures
 from flowsim import plane as planes
-from flowsim.arrays import Array
 from flowsim.descending import DescentTrajectory
-from flowsim.losses import CrossEntropy, Logistic, Loss
+from flowsim.losses import CrossEntropy, Logistic, Loss, of_each
 from flowsim.problem import Problem
 from flowsim.results import Group, Variable
 from flowsim.series import Series, Store, by_pieces, rows_at_once
@@ -260,10 +257,4 @@ def _accuracy(loss: CrossEntropy | Logistic, W: np.ndarray) -> np.ndarray:
 
 def _values(loss: Loss, W: np.ndarray) -> np.ndarray:
     """Return ℓ of each matrix along the leading axis."""
-    return np.asarray(_loss_of_each(loss, W))
-
-
-@eqx.filter_jit
-def _loss_of_each(loss: Loss, matrices: Array) -> Array:
-    values: Array = jax.lax.map(loss.value, matrices)
-    return values
+    return np.asarray(of_each(loss, W))
