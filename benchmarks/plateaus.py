@@ -140,8 +140,8 @@ class Layers:
 
     def _velocity(self, _: float, y: np.ndarray) -> np.ndarray:
         layers = self._split(y)
-        G = network.end_to_end(layers) - self.Phi
-        return -np.concatenate([g.ravel() for g in network.layer_gradients(layers, G)])
+        gradients = network.layer_gradients(layers, lambda W: W - self.Phi)
+        return -np.concatenate([g.ravel() for g in gradients])
 
     def _solve(self, end: float, rtol: float = 1e-13, **choices: Any) -> Any:
         atol = 0.01 * rtol * float(np.sqrt(np.mean(self.start**2)))

@@ -6,7 +6,7 @@ only its end-to-end matrix W = W_N ⋯ W_1 ∈ R^{d_N × d_0}.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
 
 import jax.numpy as jnp
@@ -62,14 +62,14 @@ def suffix_products(layers: Layers) -> list[Array]:
     return list(accumulate(reversed(layers), lambda product, layer: product @ layer))[::-1]
 
 
-def layer_gradients(layers: Layers, G: Matrix) -> Layers:
+def layer_gradients(layers: Layers, loss_gradient: Callable[[Matrix], Matrix]) -> Layers:
     """Return ∂φ/∂W_j = (W_N⋯W_{j+1})ᵀ G (W_{j-1}⋯W_1)ᵀ for every layer, G = ∇ℓ(W).
 
-    The chain rule for φ(W_1..W_N) = ℓ(W_N⋯W_1): 3N - 4 matrix products besides the prefixes.
+    The chain rule for φ(W_1..W_N) = ℓ(W_N⋯W_1), given W ↦ ∇ℓ(W): 3(N - 1) matrix products.
     """
-    prefixes = prefix_products(layers[:-1]) if len(layers) > 1 else []
+    prefixes = prefix_products(layers)  # serve W too, or the compiler would form them twice
     gradients = []
-    from_above = G
+    from_above = loss_gradient(prefixes[-1])
     for j in range(len(layers) - 1, -1, -1):
         gradients.append(from_above @ prefixes[j - 1].T if j > 0 else from_above)
         from_above = layers[j].T @ from_above

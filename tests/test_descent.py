@@ -78,7 +78,7 @@ def test_on_a_quadratic_it_is_a_power_of_a_matrix() -> None:
 def test_one_step_changes_the_imbalance_by_a_known_amount() -> None:
     """D ← D + η²(g_{j+1}ᵀg_{j+1} - g_jg_jᵀ), exactly."""
     layers, eta = [np.asarray(W) for W in problem().layers], 0.2
-    g1, g2 = network.layer_gradients(tuple(layers), network.end_to_end(tuple(layers)) - PHI)
+    g1, g2 = network.layer_gradients(tuple(layers), lambda W: W - PHI)
     after = by_hand(eta, 1)
     before = layers[1].T @ layers[1] - layers[0] @ layers[0].T
     expected = before + eta**2 * (g2.T @ g2 - g1 @ g1.T)

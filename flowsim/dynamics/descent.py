@@ -79,7 +79,7 @@ class Descent(eqx.Module):
         return advanced
 
     def _step(self, eta: Array, layers: Layers, velocities: Layers) -> tuple[Layers, Layers, Array]:
-        gradients = network.layer_gradients(layers, self.loss.gradient(network.end_to_end(layers)))
+        gradients = network.layer_gradients(layers, self.loss.gradient)
         velocities = tuple(
             self.momentum * V - eta * (g + self.weight_decay * W)
             for V, g, W in zip(velocities, gradients, layers, strict=True)

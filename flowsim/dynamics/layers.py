@@ -37,7 +37,7 @@ class LayerFlow(Flow):
 
     def velocity(self, state: State, loss: Loss, weight_decay: Array | float) -> State:
         """Return (Ẇ_1, …, Ẇ_N)."""
-        gradients = network.layer_gradients(state, loss.gradient(network.end_to_end(state)))
+        gradients = network.layer_gradients(state, loss.gradient)
         return tuple(-g - weight_decay * W for g, W in zip(gradients, state, strict=True))
 
     def resolvent(
