@@ -1,14 +1,17 @@
 """Adaptive integration in bounded pieces: the compiled part of solving.
 
 The state is held in units of its scale (`Tolerances.scales`), matrix by matrix, so that one
-relative tolerance serves them all. Steps end exactly on every time that must be landed on; other
-wanted times inside a step come from the method's dense output.
+relative tolerance serves them all, and as one row of numbers, so that a step costs few operations.
+Steps end exactly on every time that must be landed on; other wanted times inside a step come from
+the method's dense output.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import accumulate
+from math import prod
 from typing import Any, NamedTuple
 
 import diffrax
@@ -67,6 +70,7 @@ class Integrator(eqx.Module):
     scales: tuple[Array, ...]
     rtol: Array
     stop_at_loss: Array
+    shapes: tuple[tuple[int, ...], ...] = eqx.field(static=True)
     watch_loss: bool = eqx.field(static=True)
     solver: Any
 
@@ -76,6 +80,7 @@ class Integrator(eqx.Module):
         flow: Flow,
         loss: Loss,
         weight_decay: float,
+        shapes: tuple[tuple[int, ...], ...],
         scales: tuple[float, ...],
         rtol: float,
         method: Method,
@@ -86,6 +91,7 @@ class Integrator(eqx.Module):
             flow=flow,
             loss=loss,
             weight_decay=np.asarray(weight_decay),
+            shapes=shapes,
             scales=tuple(np.asarray(s) for s in scales),
             rtol=np.asarray(rtol),
             stop_at_loss=np.asarray(-np.inf if stop_at_loss is None else stop_at_loss),
@@ -99,16 +105,21 @@ class Integrator(eqx.Module):
 
     def velocity(self, t: Any, y: State, args: None) -> State:  # noqa: ARG002
         """Return dy/dt in scaled units."""
-        moved = self.flow.velocity(self.unscaled(y), self.loss, self.weight_decay)
-        return tuple(v / s for v, s in zip(moved, self.scales, strict=True))
+        return self.scaled(self.flow.velocity(self.unscaled(y), self.loss, self.weight_decay))
 
     def scaled(self, state: State) -> State:
-        """Return a state in units of its scales."""
-        return tuple(y / s for y, s in zip(state, self.scales, strict=True))
+        """Return a state in units of its scales, as one row: steps then cost few operations."""
+        parts = (jnp.ravel(y) / s for y, s in zip(state, self.scales, strict=True))
+        return (jnp.concatenate(list(parts)),)
 
     def unscaled(self, y: State) -> State:
-        """Return a scaled state in its own units."""
-        return tuple(y_j * s for y_j, s in zip(y, self.scales, strict=True))
+        """Return a scaled state, or many along leading axes, in its own units."""
+        (row,) = y
+        parts = jnp.split(row, list(accumulate(map(prod, self.shapes)))[:-1], axis=-1)
+        return tuple(
+            (part * s).reshape(*row.shape[:-1], *shape)
+            for part, s, shape in zip(parts, self.scales, self.shapes, strict=True)
+        )
 
     def end_to_end(self, y: State) -> Matrix:
         """Return the end-to-end matrix of a scaled state."""

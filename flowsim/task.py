@@ -105,6 +105,7 @@ class Task:
             self.flow,
             self.problem.loss,
             self.problem.weight_decay,
+            tuple(y.shape for y in self.start),
             self._units(),
             self.tolerances.rtol,
             method,

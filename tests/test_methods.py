@@ -33,7 +33,14 @@ def constant_steps(problem: Problem, method: str, steps: int, rtol: float) -> np
     """Return W at the horizon after that many equal steps of the method in layer space."""
     flow = LayerFlow.of(problem)
     integrator = Integrator.of(
-        flow, problem.loss, 0.0, (1.0,) * problem.depth, rtol, METHODS[method], None
+        flow,
+        problem.loss,
+        0.0,
+        tuple(W.shape for W in problem.layers),
+        (1.0,) * problem.depth,
+        rtol,
+        METHODS[method],
+        None,
     )
     y, h = integrator.scaled(flow.start(problem)), problem.horizon / steps
     for k in range(steps):

@@ -146,7 +146,14 @@ def integrator(problem: Problem, flow, method: str, rtol: float) -> Integrator:
     start = flow.start(problem)
     scales = Tolerances(rtol).scales(start)
     return Integrator.of(
-        flow, problem.loss, problem.weight_decay, scales, rtol, METHODS[method], None
+        flow,
+        problem.loss,
+        problem.weight_decay,
+        tuple(y.shape for y in start),
+        scales,
+        rtol,
+        METHODS[method],
+        None,
     )
 
 

@@ -130,8 +130,11 @@ def quadratic(rates, method: str, rtol: float, horizon: float):
     loss, start = Quadratic(jnp.asarray([rates])), (np.ones((1, len(rates))),)
     problem = Problem(loss, start, horizon)
     flow = LayerFlow.of(problem)
-    integrator = Integrator.of(flow, loss, 0.0, (1.0,), rtol, METHODS[method], None)
-    progress = integrator.begin(np.asarray(0.0), flow.start(problem), np.asarray(horizon))
+    integrator = Integrator.of(
+        flow, loss, 0.0, (start[0].shape,), (1.0,), rtol, METHODS[method], None
+    )
+    y = integrator.scaled(flow.start(problem))
+    progress = integrator.begin(np.asarray(0.0), y, np.asarray(horizon))
     return integrator, progress, Window(*np.full((2, 1), horizon), np.asarray(1))
 
 
