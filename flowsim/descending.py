@@ -16,14 +16,13 @@ from flowsim import network
 from flowsim.arrays import Array, Layers
 from flowsim.dynamics import Descent
 from flowsim.dynamics.descent import DIVERGED_FACTOR, Iterates
-from flowsim.integration import PIECE_SECONDS, finished
+from flowsim.integration import finished
 from flowsim.losses import Loss
+from flowsim.pacing import Pacing
 from flowsim.problem import Problem
 from flowsim.recording import det_sign, distance_to_target
 from flowsim.series import Series, Store
 from flowsim.task import Interrupted, Watcher, uninterrupted, unwatched
-
-FIRST_PIECE, LARGEST_PIECE = 8, 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,18 +124,17 @@ def _march(
     interrupted: Interrupted,
 ) -> bool:
     """Go from sample to sample, in pieces of a fraction of a second; say whether interrupted."""
-    piece, samples = FIRST_PIECE, record.count.shape[1]
+    pacing, samples = Pacing(stepper, iterates), record.count.shape[1]
     for sample in range(1, samples):
         remaining = record.count[:, sample] - record.count[:, sample - 1]
         remaining = np.where(np.asarray(iterates.alive), remaining, 0)
         while remaining.any():
             if interrupted():
                 return True
-            started = time.perf_counter()
+            started, piece = time.perf_counter(), pacing.piece
             iterates = finished(stepper.advance(iterates, remaining, np.asarray(piece)))
-            pace = (time.perf_counter() - started) / min(piece, int(remaining.max()))
+            pacing.learn(min(piece, int(remaining.max())), time.perf_counter() - started)
             remaining = np.where(np.asarray(iterates.alive), np.maximum(remaining - piece, 0), 0)
-            piece = int(np.clip(PIECE_SECONDS / pace, 1, min(LARGEST_PIECE, 8 * piece)))
         record.take(sample, iterates)
         watch(sample / (samples - 1))
     return False

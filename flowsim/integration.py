@@ -19,14 +19,12 @@ from flowsim.choosing import DECISION_STEPS, LIMITED, Choice, Situation
 from flowsim.dynamics import State
 from flowsim.integrator import LOSS_REACHED, RUNNING, STEP_UNDERFLOW, Integrator, Progress
 from flowsim.methods import Method
+from flowsim.pacing import Pacing
 from flowsim.recording import Recorder
 from flowsim.task import Task
 from flowsim.trajectory import Statistics, Trajectory, Verdict
 
 T = TypeVar("T")
-
-PIECE_SECONDS = 0.25
-FIRST_PIECE, LARGEST_PIECE = 4, 1 << 16
 
 POLE = 1e-6
 """A solution that would double within this share of the time so far is at a pole."""
@@ -46,7 +44,10 @@ class Journey:
     integrator: Integrator
     recorder: Recorder
     progress: Progress
+    pacing: Pacing
     done: int = 0
+    t: float = 0.0
+    steps: int = 0
     decided_at: float = 0.0
     seconds: dict[str, float] = field(default_factory=lambda: {"integration": 0.0, "compile": 0.0})
 
@@ -55,22 +56,33 @@ class Journey:
         """Return the method in use."""
         return self.choices[-1].method
 
-    @property
-    def t(self) -> float:
-        """Return the time reached."""
-        return float(self.progress.t)
-
-    @property
-    def steps(self) -> int:
-        """Return how many steps were tried."""
-        return int(self.progress.accepted + self.progress.rejected)
-
 
 def follow(task: Task) -> Trajectory:
     """Integrate and record until the horizon, a stop, an interrupt or a failure."""
+    started = time.perf_counter()
+    choice = choosing.first(
+        task.method, asked_for=not task.adaptive_method, rtol=task.tolerances.rtol
+    )
+    integrator = task.integrator(task.method)
+    progress = integrator.start(task.start, np.asarray(task.wanted.times[-1]))
+    pacing = _compiled(task, task.method, integrator, progress)
+    journey = Journey(task, [choice], integrator, _recorder(task, integrator), progress, pacing)
+    journey.seconds["compile"] += time.perf_counter() - started
+    verdict = _ends_at_once(task)
+    if verdict is not None:
+        _record(journey, 0.0, progress.y)
+        return _trajectory(journey, verdict)
+    verdict = _march(journey)
+    if verdict is Verdict.REACHED_HORIZON and _at_rest(journey, progress.y):
+        verdict = Verdict.AT_REST
+    return _trajectory(journey, verdict)
+
+
+def _recorder(task: Task, integrator: Integrator) -> Recorder:
     wanted = task.wanted
     layers = [y.shape for y in task.start] if wanted.layers and task.flow.space == "layers" else []
-    recorder = Recorder(
+    return Recorder(
+        integrator.without_solver(),
         wanted.saved,
         wanted.keep,
         wanted.times.size - wanted.saved.size,
@@ -78,89 +90,77 @@ def follow(task: Task) -> Trajectory:
         layers,
         measures=wanted.measures,
     )
-    integrator = task.integrator(task.method)
-    y = integrator.scaled(task.start)
-    compiling = time.perf_counter()
-    progress = _begun(task, task.method, integrator, 0.0, y)
-    choice = choosing.first(
-        task.method, asked_for=not task.adaptive_method, rtol=task.tolerances.rtol
-    )
-    journey = Journey(task, [choice], integrator, recorder, progress)
-    journey.seconds["compile"] += time.perf_counter() - compiling
-    _record(journey, 0.0, y)
-    journey.done = 1
-    verdict = Verdict.STOPPED_AT_LOSS if _starts_at_stop(journey) else _march(journey)
-    if verdict is Verdict.REACHED_HORIZON and _at_rest(journey, y):
-        verdict = Verdict.AT_REST
-    return _trajectory(journey, verdict)
 
 
-def _begun(task: Task, method: Method, integrator: Integrator, t: float, y: State) -> Progress:
-    """Return the progress at time t, everything compiled."""
-    progress = integrator.begin(np.asarray(t), y, np.asarray(task.wanted.times[-1]))
+def _compiled(task: Task, method: Method, integrator: Integrator, progress: Progress) -> Pacing:
+    """Return the pacing of an integrator's steps, which are compiled."""
     window = task.wanted.window(0, task.window_size, method)
-    nothing = integrator.advance(progress, window, np.asarray(0))
-    finished(nothing)
-    return progress
+    pacing = Pacing(integrator, progress, window)
+    if not pacing.known:
+        finished(integrator.advance(progress, window, np.asarray(0)))
+    return pacing
 
 
 def _record(journey: Journey, t: float, y: State) -> None:
     """Record one state, in a batch of the size for which measuring is compiled."""
     batch = tuple(np.broadcast_to(y_j, (journey.task.window_size, *y_j.shape)) for y_j in y)
-    journey.recorder.take(journey.integrator, np.array([t]), batch)
+    journey.recorder.take(np.array([t]), batch)
 
 
-def _starts_at_stop(journey: Journey) -> bool:
-    level, loss = journey.task.stop_at_loss, journey.recorder.measures().get("loss")
-    return level is not None and loss is not None and bool(loss[0] <= level)
+def _ends_at_once(task: Task) -> Verdict | None:
+    """Return the verdict if not a step is to be taken."""
+    level, problem = task.stop_at_loss, task.problem
+    if level is not None and problem.loss.value(problem.start) <= level:
+        return Verdict.STOPPED_AT_LOSS
+    return Verdict.INTERRUPTED if task.interrupted() else None
 
 
 def _at_rest(journey: Journey, y: State) -> bool:
     """Say whether nothing has moved although the loss has a gradient at the start."""
-    if any(np.any(np.asarray(a) != b) for a, b in zip(journey.progress.y, y, strict=True)):
+    if not all(map(np.array_equal, journey.progress.y, y)):
         return False
     return bool(np.any(journey.task.problem.loss.gradient(journey.integrator.end_to_end(y))))
 
 
 def _march(journey: Journey) -> Verdict:
     """Go on, piece by piece, until there is a verdict."""
-    task, times = journey.task, journey.task.wanted.times
-    piece = FIRST_PIECE
-    while journey.done < times.size:
-        if task.interrupted():
-            return Verdict.INTERRUPTED
-        if journey.steps >= task.max_steps:
-            return Verdict.STIFF if _limited_by_stability(journey) else Verdict.BUDGET_EXHAUSTED
-        piece = _advance(journey, min(piece, _allowed(journey)))
-        task.watch(journey.t / times[-1] if times[-1] > 0 else 1.0)
-        status = int(journey.progress.status)
+    task, end = journey.task, float(journey.task.wanted.times[-1])
+    while True:
+        status = _advance(journey)
+        task.watch(journey.t / end if end > 0 else 1.0)
         if status == LOSS_REACHED:
             _stop(journey)
             return Verdict.STOPPED_AT_LOSS
         if status == STEP_UNDERFLOW:
             return Verdict.BLOW_UP if _at_pole(journey) else Verdict.TOLERANCE_TOO_TIGHT
+        if journey.done == task.wanted.times.size:
+            return Verdict.REACHED_HORIZON
+        if task.interrupted():
+            return Verdict.INTERRUPTED
+        if journey.steps >= task.max_steps:
+            return Verdict.STIFF if _limited_by_stability(journey) else Verdict.BUDGET_EXHAUSTED
         _reconsider(journey)
-    return Verdict.REACHED_HORIZON
 
 
-def _advance(journey: Journey, piece: int) -> int:
-    """Take up to `piece` steps and record; return how many to take next."""
+def _advance(journey: Journey) -> int:
+    """Take the steps of one piece and record; return the status after them."""
     task, before = journey.task, journey.steps
     window = task.wanted.window(journey.done, task.window_size, journey.method)
+    budget = np.asarray(min(journey.pacing.piece, _allowed(journey)))
     started = time.perf_counter()
-    journey.progress, reached, states = finished(
-        journey.integrator.advance(journey.progress, window, np.asarray(piece))
+    journey.progress, count, states = finished(
+        journey.integrator.advance(journey.progress, window, budget)
     )
     elapsed = time.perf_counter() - started
     journey.seconds["integration"] += elapsed
-    times = task.wanted.times[journey.done : journey.done + int(reached)]
-    journey.recorder.take(journey.integrator, times, states)
-    journey.done += int(reached)
-    taken = journey.steps - before
-    if taken == 0:
-        return piece
-    pace = max(elapsed, 1e-6) / taken
-    return int(np.clip(PIECE_SECONDS / pace, 1, min(LARGEST_PIECE, 8 * piece)))
+    now, reached = journey.progress, int(count)
+    journey.t, journey.steps = float(now.t), int(now.accepted) + int(now.rejected)
+    times = task.wanted.times[journey.done : journey.done + reached]
+    journey.recorder.take(times, states)
+    journey.done += reached
+    if journey.steps > before:
+        journey.pacing.learn(journey.steps - before, elapsed)
+    return int(now.status)
 
 
 def _allowed(journey: Journey) -> int:
@@ -202,9 +202,11 @@ def _limited_by_stability(journey: Journey) -> bool:
 
 def _change_method(journey: Journey, choice: Choice) -> None:
     started, before = time.perf_counter(), journey.progress
+    task, end = journey.task, np.asarray(journey.task.wanted.times[-1])
     journey.choices.append(choice)
-    journey.integrator = journey.task.integrator(choice.method)
-    fresh = _begun(journey.task, choice.method, journey.integrator, journey.t, before.y)
+    journey.integrator = task.integrator(choice.method)
+    fresh = journey.integrator.begin(before.t, before.y, end)
+    journey.pacing = _compiled(task, choice.method, journey.integrator, fresh)
     journey.progress = _changed(fresh, accepted=before.accepted, rejected=before.rejected)
     journey.seconds["compile"] += time.perf_counter() - started
 
@@ -240,6 +242,7 @@ def _stop(journey: Journey) -> None:
     state = integrator.single_step(t, y, np.asarray(h))
     journey.recorder.expect(end)
     _record(journey, end, state)
+    journey.t = end
     journey.progress = _changed(
         journey.progress, t=np.asarray(end), y=state, status=np.asarray(RUNNING)
     )

@@ -159,6 +159,12 @@ class Integrator(eqx.Module):
         return diffrax.ODETerm(self.velocity), solver, controller
 
     @eqx.filter_jit
+    def start(self, state: State, end: Scalar) -> Progress:
+        """Return the progress at time 0 in a state that is not scaled yet."""
+        progress: Progress = self.begin(jnp.zeros(()), self.scaled(state), end)
+        return progress
+
+    @eqx.filter_jit
     def begin(self, t: Scalar, y: State, end: Scalar) -> Progress:
         """Return the progress at time t in scaled state y, with a first step chosen by the method.
 
@@ -188,10 +194,12 @@ class Integrator(eqx.Module):
         """Step until the window is filled, `budget` steps are taken, or the status says stop.
 
         Returns the progress, how many of the window's times were reached, and the scaled states
-        there, with a leading axis of the window's length.
+        there, with a leading axis of the window's length. A first time that is the present one,
+        as at the start, is reached without a step.
         """
         size = window.times.shape[0]
-        saved = jax.tree.map(lambda y: jnp.zeros((size, *y.shape), y.dtype), progress.y)
+        saved = tuple(jnp.zeros((size, *y.shape), y.dtype).at[0].set(y) for y in progress.y)
+        here = jnp.asarray(window.times[0] == progress.t, dtype=int)
         taken_before = progress.accepted + progress.rejected
 
         def wants_more(carry: tuple[Progress, Any, Any]) -> Any:
@@ -205,7 +213,7 @@ class Integrator(eqx.Module):
             reached, saved = _save(window, reached, saved, kept, end, y, dense)
             return after, reached, saved
 
-        return jax.lax.while_loop(wants_more, step, (progress, jnp.asarray(0), saved))
+        return jax.lax.while_loop(wants_more, step, (progress, here, saved))
 
     def _attempt(self, now: Progress, target: Scalar) -> tuple[Progress, Scalar, State, Any, Array]:
         """Try one step that ends at `target` at the latest.

@@ -29,6 +29,7 @@ class Recorder:
 
     def __init__(
         self,
+        measurer: Integrator,
         saved: np.ndarray,
         keep: np.ndarray,
         between: int,
@@ -37,11 +38,12 @@ class Recorder:
         *,
         measures: bool,
     ) -> None:
-        """Take the saved times, which of them keep their W, and how many others there will be.
+        """Take what measures states, the saved times, which keep W, and how many others come.
 
         States at times outside `saved` keep their W alone, of this `shape`. `layers` are the shapes
         of those to keep, none if they are not. Without `measures` only W is taken.
         """
+        self._measurer = measurer
         self._kept_of = dict(zip(saved.tolist(), keep.tolist(), strict=True))
         self._measures = measures
         self._pieces: dict[str, list[np.ndarray]] = {}
@@ -54,19 +56,19 @@ class Recorder:
         self._kept_rows: list[int] = []
         self._between_rows: list[int] = []
 
-    def take(self, integrator: Integrator, times: np.ndarray, states: State) -> None:
+    def take(self, times: np.ndarray, states: State) -> None:
         """Record the scaled states (leading axis: at least as long as `times`) at `times`."""
         if times.size == 0:
             return
         measured = jax.tree.map(
-            lambda a: np.asarray(a)[: times.size], _measured(integrator.without_solver(), states)
+            lambda a: np.asarray(a)[: times.size], _measured(self._measurer, states)
         )
         saved = self._take_matrices(times, measured["W"])
         if self._measures and saved.any():
             for name, values in _measures(measured).items():
                 self._pieces.setdefault(name, []).append(values[saved])
         if self._layers:
-            for store, layer in zip(self._layers, integrator.unscaled(states), strict=True):
+            for store, layer in zip(self._layers, self._measurer.unscaled(states), strict=True):
                 store.append(np.asarray(layer)[: times.size][saved])
 
     def _take_matrices(self, times: np.ndarray, W: np.ndarray) -> np.ndarray:

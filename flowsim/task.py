@@ -58,12 +58,9 @@ class Wanted:
         grid = self.saved if method.interpolates else self.times
         following = np.minimum(np.searchsorted(grid, times), grid.size - 1)
         landings = np.minimum(np.maximum(grid[following], times), times[-1])
-        padding = (0, size - times.size)
-        return Window(
-            times=np.pad(times, padding, constant_values=np.inf),
-            landings=np.pad(landings, padding, constant_values=np.inf),
-            filled=np.asarray(times.size),
-        )
+        padded = np.full((2, size), np.inf)
+        padded[:, : times.size] = times, landings
+        return Window(times=padded[0], landings=padded[1], filled=np.asarray(times.size))
 
 
 def window_size(start: State, count: int) -> int:

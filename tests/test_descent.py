@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flowsim import descending, inits, network
+from flowsim import inits, network, pacing
 from flowsim.descending import DescentTrajectory, descend, iterations
 from flowsim.losses import Differentiable, Squared
 from flowsim.problem import Problem
@@ -173,8 +173,8 @@ def test_a_loss_below_zero_is_no_divergence() -> None:
 
 def test_where_the_pieces_end_changes_no_bit(monkeypatch) -> None:
     whole = descended(0.1, 0.013, momentum=0.6)
-    monkeypatch.setattr(descending, "PIECE_SECONDS", 1e-9)
-    monkeypatch.setattr(descending, "FIRST_PIECE", 1)
+    monkeypatch.setattr(pacing, "PIECE_SECONDS", 1e-9)
+    monkeypatch.setattr(pacing, "FIRST_PIECE", 1)
     pieces = descended(0.1, 0.013, momentum=0.6)
     np.testing.assert_array_equal(pieces.end_to_end, whole.end_to_end)
     np.testing.assert_array_equal(pieces.loss, whole.loss)

@@ -13,11 +13,11 @@ import flowsim
 HOME = Path(flowsim.__file__).parent
 
 ROOMS = [
-    "cards", "arrays", "scratch", "series", "network", "losses", "inits", "problem", "dynamics",
-    "methods", "choosing", "trajectory", "integrator", "recording", "task", "integration",
-    "error_estimate", "accuracy", "solving", "descending", "invariants", "measures", "plane",
-    "theory", "verification", "scenario", "catalog", "results", "claims", "tables", "summarizing",
-    "experiment", "archive", "figures", "cli",
+    "cards", "arrays", "scratch", "series", "pacing", "network", "losses", "inits", "problem",
+    "dynamics", "methods", "choosing", "trajectory", "integrator", "recording", "task",
+    "integration", "error_estimate", "accuracy", "solving", "descending", "invariants",
+    "measures", "plane", "theory", "verification", "scenario", "catalog", "results",
+    "claims", "tables", "summarizing", "experiment", "archive", "figures", "cli",
 ]  # fmt: skip
 """What a scenario says, does, gives and shows, in this order."""
 

@@ -9,7 +9,7 @@ import problems
 import pytest
 from scipy.optimize import brentq
 
-from flowsim import inits, integration, losses
+from flowsim import inits, losses, pacing
 from flowsim.problem import Problem
 from flowsim.solving import solve
 from flowsim.trajectory import Trajectory, Verdict
@@ -194,8 +194,8 @@ class TestVerdicts:
 class TestInterrupts:
     @pytest.fixture
     def tiny_pieces(self, monkeypatch) -> None:
-        monkeypatch.setattr(integration, "PIECE_SECONDS", 1e-9)
-        monkeypatch.setattr(integration, "FIRST_PIECE", 1)
+        monkeypatch.setattr(pacing, "PIECE_SECONDS", 1e-9)
+        monkeypatch.setattr(pacing, "FIRST_PIECE", 1)
 
     @pytest.mark.usefixtures("tiny_pieces")
     def test_what_was_reached_is_kept_bitwise(self, case) -> None:
@@ -245,8 +245,9 @@ class TestInterrupts:
         choices = {"times": times, "between": between, "stop_at_loss": 1e-5}
         runs = []
         for seconds, first in ((10.0, 1 << 16), (1e-9, 1), (1e-9, 7)):
-            monkeypatch.setattr(integration, "PIECE_SECONDS", seconds)
-            monkeypatch.setattr(integration, "FIRST_PIECE", first)
+            monkeypatch.setattr(pacing, "PIECE_SECONDS", seconds)
+            monkeypatch.setattr(pacing, "FIRST_PIECE", first)
+            monkeypatch.setattr(pacing, "_SLOWEST", {})
             runs.append(solve(case.problem, space, **choices, **QUICK))
         for run in runs[1:]:
             np.testing.assert_array_equal(run.times, runs[0].times)
