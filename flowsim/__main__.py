@@ -1,7 +1,5 @@
 """`python -m flowsim`."""
 
-import sys
+from flowsim.cli import entry
 
-from flowsim.cli import main
-
-sys.exit(main())
+entry()

@@ -17,7 +17,7 @@ from flowsim.arrays import Array, Layers
 from flowsim.dynamics import Descent
 from flowsim.dynamics.descent import DIVERGED_FACTOR, Iterates
 from flowsim.integration import finished
-from flowsim.losses import Loss
+from flowsim.losses import Loss, value_and_gradient
 from flowsim.pacing import Pacing
 from flowsim.problem import Problem
 from flowsim.recording import det_sign, distance_to_target
@@ -101,11 +101,9 @@ def _stepper(
     problem: Problem, step_sizes: Sequence[float], momentum: float, precision: str
 ) -> Descent:
     dtype = np.dtype(precision)
-    ceiling = DIVERGED_FACTOR * max(
-        abs(float(problem.loss.value(problem.start))),
-        abs(float(problem.loss.value(np.zeros(problem.start.shape)))),
-        float(np.finfo(dtype).tiny),
-    )
+    start = problem.start
+    usual = [abs(float(value_and_gradient(problem.loss, W)[0])) for W in (start, 0 * start)]
+    ceiling = DIVERGED_FACTOR * max(*usual, float(np.finfo(dtype).tiny))
     loss = jax.tree.map(lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x, problem.loss)
     return Descent(
         loss=loss,

@@ -11,7 +11,6 @@ from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
-from scipy.optimize import brentq
 
 Widths: TypeAlias = Sequence[int]
 NumpyLayers: TypeAlias = tuple[np.ndarray, ...]
@@ -173,6 +172,8 @@ def _random_orthonormal(d: int, columns: int, rng: np.random.Generator) -> np.nd
 
 def _progression(s: float, step: float, depth: int) -> np.ndarray:
     """Return the arithmetic progression x_1, …, x_N of `step`, x ≥ 0, with Π x_j = s²."""
+    from scipy.optimize import brentq
+
     offsets = np.arange(depth) * abs(step)
     if s > 0:
         log_excess = lambda x: np.sum(np.log(x + offsets)) - 2 * np.log(s)  # noqa: E731

@@ -40,6 +40,12 @@ class Loss(eqx.Module):
 
 
 @eqx.filter_jit
+def value_and_gradient(loss: Loss, W: Matrix) -> tuple[Scalar, Matrix]:
+    """Return ℓ(W) and ∇ℓ(W)."""
+    return loss.value(W), loss.gradient(W)
+
+
+@eqx.filter_jit
 def of_each(loss: Loss, matrices: Array) -> Array:
     """Return ℓ of each of the matrices along the leading axis."""
     values: Array = jax.lax.map(loss.value, matrices)

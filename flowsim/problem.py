@@ -9,7 +9,7 @@ import numpy as np
 
 from flowsim import cards, network
 from flowsim.arrays import Array, Layers, Matrix, Scalar
-from flowsim.losses import Differentiable, Loss
+from flowsim.losses import Differentiable, Loss, value_and_gradient
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +67,7 @@ class Problem:
                 f"but its target has shape {target.shape}."
             )
         try:
-            value, gradient = self.loss.value(self.start), self.loss.gradient(self.start)
+            value, gradient = value_and_gradient(self.loss, self.start)
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"The loss must accept an end-to-end matrix of shape {self.start.shape} and be a "

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 import flowsim
-from flowsim.cli import main
+from flowsim.cli import entry
 
 
 def run(scenario: Any, name: str, *, progress: Any, interrupted: Any) -> Any:
@@ -46,4 +46,4 @@ if __name__ == "__main__":
     vars(fake).update(run=run)
     sys.modules[fake.__name__] = fake
     vars(flowsim).update(experiment=fake)
-    sys.exit(main())
+    entry()

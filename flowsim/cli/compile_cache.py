@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 _LIMIT = 256 * 1024**2
-_SECONDS = "0.2"
+_SECONDS = "0.0"
 
 
 def turn_on() -> None:

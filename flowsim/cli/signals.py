@@ -25,6 +25,12 @@ def handled(handler: Callable[[int, FrameType | None], None] | None = None) -> I
             signal.signal(number, previous)
 
 
+def ignore() -> None:
+    """Let no signal change how a process ends, wherever nothing else is done about them."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _end(number: int, _frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 

@@ -42,6 +42,7 @@ class Descent(eqx.Module):
     weight_decay: Array
     ceiling: Array
 
+    @eqx.filter_jit
     def start(self, layers: Layers) -> Iterates:
         """Return every step size at the starting layers, at rest."""
         count = self.step_sizes.shape[0]

@@ -109,7 +109,8 @@ def _curvatures(loss: Loss, B: np.ndarray, U: np.ndarray, Vt: np.ndarray) -> np.
 
 def _action(loss: Loss, W: np.ndarray, B: np.ndarray) -> np.ndarray:
     """Return H[W] = ∇ℓ(W) + B."""
-    return np.asarray(loss.gradient(W) + B)
+    gradient: np.ndarray = np.asarray(loss.gradient(W))
+    return gradient + B
 
 
 def _diagonal(A: np.ndarray, U: np.ndarray, Vt: np.ndarray) -> np.ndarray:
