@@ -109,8 +109,7 @@ def _curvatures(loss: Loss, B: np.ndarray, U: np.ndarray, Vt: np.ndarray) -> np.
 
 def _action(loss: Loss, W: np.ndarray, B: np.ndarray) -> np.ndarray:
     """Return H[W] = ∇ℓ(W) + B."""
-    gradient: np.ndarray = np.asarray(loss.gradient(W))
-    return gradient + B
+    return np.asarray(np.asarray(loss.gradient(W)) + B)
 
 
 def _diagonal(A: np.ndarray, U: np.ndarray, Vt: np.ndarray) -> np.ndarray:
