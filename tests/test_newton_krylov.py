@@ -240,6 +240,21 @@ def test_any_start_and_loss_is_solved_to_tolerance(kind) -> None:
     assert found.statistics.accepted < 400
 
 
+@pytest.mark.parametrize("method", ["rodas4", "rodas5p"])
+def test_errors_stay_near_the_tolerance_over_a_long_horizon(method) -> None:
+    """Razin & Cohen's completion: what the linear systems are off by must not add up.
+
+    The reference solves its systems directly.
+    """
+    Phi, seen = np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([[0.0, 1.0], [1.0, 1.0]])
+    problem = Problem(losses.Completion(Phi, seen), [1e-2 * np.eye(2)] * 3, 10833.8)
+    choices = {"times": [0.0, problem.horizon], "estimate_error": False}
+    wanted = solve(problem, method="kvaerno5", rtol=1e-9, **choices).end_to_end[-1]
+    assert wanted[0, 0] == pytest.approx(70.697, abs=1e-3)
+    found = solve(problem, method=method, rtol=1e-7, **choices).end_to_end[-1]
+    assert np.linalg.norm(found - wanted) < 1e-6 * np.linalg.norm(wanted)
+
+
 def test_depth_one() -> None:
     rng = np.random.default_rng(7)
     X, W_0 = np.diag([10.0, 1.0, 0.1]), rng.standard_normal((2, 3))
