@@ -1,7 +1,7 @@
 """Work against precision: flowsim's methods beside what a user would pick instead.
 
     python benchmarks/work_precision.py [--case NAME]... [--contender TEXT]... [--limit SECONDS]
-                                        [--plots FOLDER] [--table FILE]
+                                        [--rtol NUMBER]... [--plots FOLDER] [--table FILE]
 
 Every integrator follows the layer flow of the same networks at tolerances from 1e-3 to 1e-12, in a
 process of its own with one thread. Its seconds are those of the whole call, warm (compiled before),
@@ -14,7 +14,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -51,17 +51,20 @@ def best(runs: list[Run], target: float) -> float:
     return min((run.seconds for run in runs if run.error <= target), default=np.inf)
 
 
-def measure(case: Case, contender: Contender, limit: float) -> list[Run]:
+def measure(
+    case: Case, contender: Contender, tolerances: Sequence[float], limit: float
+) -> list[Run]:
     """Run a contender on a case at every tolerance, until one takes longer than the limit."""
     ours, theirs = multiprocessing.Pipe(duplex=False)
-    process = multiprocessing.Process(target=_work, args=(case.name, contender.label, theirs))
+    told = (case.name, contender.label, tolerances, theirs)
+    process = multiprocessing.Process(target=_work, args=told)
     process.start()
     theirs.close()
     found = list(_received(ours, limit))
     process.kill()
     process.join()
-    told = ", ".join(f"{run.error:.0e} in {run.seconds:.3g} s" for run in found)
-    click.echo(f"{contender.label}: {told or 'nothing within the limit'}", err=True)
+    runs = ", ".join(f"{run.error:.0e} in {run.seconds:.3g} s" for run in found)
+    click.echo(f"{contender.label}: {runs or 'nothing within the limit'}", err=True)
     return found
 
 
@@ -77,13 +80,13 @@ def _received(pipe: Connection, limit: float) -> Iterator[Run]:
                 return
 
 
-def _work(case_name: str, label: str, pipe: Connection) -> None:
+def _work(case_name: str, label: str, tolerances: Sequence[float], pipe: Connection) -> None:
     """Time every tolerance and send what came out; in a process of its own."""
     case = next(c for c in CASES if c.name == case_name)
     contender = next(c for c in contenders() if c.label == label)
-    contender.solve(case, TOLERANCES[0])
+    contender.solve(case, tolerances[0])
     pipe.send("compiled")
-    for rtol in TOLERANCES:
+    for rtol in tolerances:
         pipe.send(_timed(case, contender, rtol))
     pipe.close()
 
@@ -153,12 +156,14 @@ def plot(case: Case, results: dict[str, list[Run]], folder: Path) -> None:
 @click.command(help=__doc__)
 @click.option("--case", "names", multiple=True, type=click.Choice([c.name for c in CASES]))
 @click.option("--contender", "texts", multiple=True, help="only those whose label holds the text")
+@click.option("--rtol", "tolerances", multiple=True, type=float, default=TOLERANCES)
 @click.option("--limit", default=30.0, help="seconds that one call may take")
 @click.option("--plots", type=click.Path(path_type=Path), help="folder for the figures")
 @click.option("--table", "page", type=click.Path(path_type=Path), help="file for the tables")
 def main(
     names: tuple[str, ...],
     texts: tuple[str, ...],
+    tolerances: tuple[float, ...],
     limit: float,
     plots: Path | None,
     page: Path | None,
@@ -171,7 +176,9 @@ def main(
         if names and case.name not in names:
             continue
         chosen = [c for c in contenders() if c.takes(case) and _is_asked_for(c, texts)]
-        results = {contender.label: measure(case, contender, limit) for contender in chosen}
+        results = {
+            contender.label: measure(case, contender, tolerances, limit) for contender in chosen
+        }
         text = f"\n### {case.title}\n\n{table(results)}"
         click.echo(text)
         if page is not None:

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from flowsim.methods import METHODS, Method
-from flowsim.methods.registry import explicit
+from flowsim.methods import Method
+from flowsim.methods.registry import explicit, implicit, stabilized
 
 DECISION_STEPS = 500
 """Steps after which the choice is reconsidered: counted, not timed, so that the solution does not
 depend on the machine's pace."""
+
+TRIAL_STEPS = 100
+"""Steps after which a choice that was just made is: a stabilized method may find a flow far stiffer
+than an explicit one could see, and then takes hundreds of stages a step."""
 
 MANY_STEPS = 5_000
 """Steps of the present size that have to lie ahead for another method to be worth compiling."""
@@ -26,16 +30,12 @@ NOT_STIFF = 1.0
 """h·ρ below which a stabilized method gives way to an explicit one."""
 
 REACH = 190.0
-"""h·ρ at rtol = 1e-4 above which rock4 may give way: at four times this, falling as rtol^¼, the
-rounding of its last stages is as large as the error that a step may make, and the step grows no
-further."""
+"""h·ρ at rtol = 1e-4 above which a stabilized method gives way: at four times this, falling as
+rtol^¼, the rounding of rock4's last stages is as large as the error that a step may make, and the
+step grows no further; rkc2 takes about as many stages there as an implicit step costs."""
 
 MILDLY = 8.0
 """An implicit method gives way where h·ρ is so much below that."""
-
-
-SMALL_STATE = 100
-"""Entries of the state up to which an implicit method forms the Jacobian."""
 
 
 class Choice(NamedTuple):
@@ -71,12 +71,11 @@ def next_choice(method: Method, now: Situation) -> Choice | None:
     if method.family == "explicit" and method.stability is not None:
         if many and stiffness > LIMITED * method.stability:
             why = f"stability limits the step: {measured}, at most {method.stability:g}"
-            return Choice(METHODS["rock4"], now.t, why)
+            return Choice(stabilized(now.rtol), now.t, why)
     elif method.family == "stabilized" and many and stiffness > reach:
-        implicit = METHODS["kvaerno5" if now.entries <= SMALL_STATE else "rodas5p"]
-        return Choice(implicit, now.t, f"very stiff: {measured}")
+        return Choice(implicit(now.rtol, now.entries), now.t, f"very stiff: {measured}")
     elif method.family == "stabilized" and stiffness < NOT_STIFF:
         return Choice(explicit(now.rtol), now.t, f"no longer stiff: {measured}")
     elif method.family == "implicit" and stiffness < reach / MILDLY:
-        return Choice(METHODS["rock4"], now.t, f"only mildly stiff: {measured}")
+        return Choice(stabilized(now.rtol), now.t, f"only mildly stiff: {measured}")
     return None

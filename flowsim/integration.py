@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from flowsim import choosing
-from flowsim.choosing import DECISION_STEPS, LIMITED, Choice, Situation
+from flowsim.choosing import DECISION_STEPS, LIMITED, TRIAL_STEPS, Choice, Situation
 from flowsim.dynamics import State
 from flowsim.integrator import LOSS_REACHED, RUNNING, STEP_UNDERFLOW, Integrator, Progress
 from flowsim.methods import Method
@@ -48,7 +48,8 @@ class Journey:
     done: int = 0
     t: float = 0.0
     steps: int = 0
-    decided_at: float = 0.0
+    decided: tuple[float, int] = (0.0, 0)
+    next_decision: int = DECISION_STEPS
     seconds: dict[str, float] = field(default_factory=lambda: {"integration": 0.0, "compile": 0.0})
 
     @property
@@ -168,26 +169,29 @@ def _allowed(journey: Journey) -> int:
     left = journey.task.max_steps - journey.steps
     if not journey.task.adaptive_method:
         return left
-    return min(left, DECISION_STEPS - journey.steps % DECISION_STEPS)
+    return min(left, journey.next_decision - journey.steps)
 
 
 def _reconsider(journey: Journey) -> None:
     """Under "auto", go on with another method where that takes less work."""
-    stuck = journey.t == journey.decided_at
-    if not journey.task.adaptive_method or journey.steps % DECISION_STEPS or stuck:
+    if not journey.task.adaptive_method or journey.steps < journey.next_decision:
+        return
+    (t, steps), journey.decided = journey.decided, (journey.t, journey.steps)
+    journey.next_decision = journey.steps + DECISION_STEPS
+    if journey.t == t:
         return
     situation = Situation(
         t=journey.t,
-        step=(journey.t - journey.decided_at) / DECISION_STEPS,
+        step=(journey.t - t) / (journey.steps - steps),
         radius=_spectral_radius(journey),
         ahead=float(journey.task.wanted.times[-1]) - journey.t,
         entries=sum(y.size for y in journey.task.start),
         rtol=journey.task.tolerances.rtol,
     )
-    journey.decided_at = journey.t
     choice = choosing.next_choice(journey.method, situation)
     if choice is not None:
         _change_method(journey, choice)
+        journey.next_decision = journey.steps + TRIAL_STEPS
 
 
 def _spectral_radius(journey: Journey) -> float:

@@ -54,10 +54,20 @@ def test_no_two_methods_hand_over_to_each_other_at_the_same_stiffness() -> None:
                 assert again is None or again.method.family != method.family
 
 
-@pytest.mark.parametrize(("entries", "wanted"), [(12, "kvaerno5"), (1000, "rodas5p")])
-def test_only_small_states_form_a_jacobian(entries, wanted) -> None:
-    choice = next_choice(METHODS["rock4"], situation(1e4, entries=entries))
+@pytest.mark.parametrize(
+    ("entries", "rtol", "wanted"),
+    [(12, 1e-8, "kvaerno5"), (1000, 1e-8, "rodas5p"), (1000, 1e-6, "rodas4")],
+)
+def test_only_small_states_form_a_jacobian(entries, rtol, wanted) -> None:
+    choice = next_choice(METHODS["rock4"], situation(1e4, entries=entries, rtol=rtol))
     assert choice is not None and choice.method.name == wanted
+
+
+@pytest.mark.parametrize(("rtol", "wanted"), [(1e-4, "rkc2"), (1e-8, "rock4")])
+def test_loose_tolerances_take_the_stabilized_method_of_lower_order(rtol, wanted) -> None:
+    for method, stiffness in (("tsit5", 3.0), ("rodas5p", 1.5)):
+        choice = next_choice(METHODS[method], situation(stiffness, rtol=rtol))
+        assert choice is not None and choice.method.name == wanted
 
 
 def test_rock4_reaches_less_far_at_tight_tolerances() -> None:

@@ -30,6 +30,15 @@ METHODS = {
 TIGHT = 1e-9
 """Tolerance at which order 8 begins to pay over order 5."""
 
+LOOSE = 1e-5
+"""Tolerance down to which, among stabilized methods, order 2 takes no longer than order 4."""
+
+MODERATE = 1e-7
+"""Tolerance down to which, among Rosenbrock methods, order 4 takes no longer than order 5."""
+
+SMALL_STATE = 100
+"""Entries of the state up to which an implicit method may form the Jacobian."""
+
 
 def named(name: str) -> Method:
     """Return the method of that name.
@@ -50,6 +59,18 @@ def named(name: str) -> Method:
 def explicit(rtol: float) -> Method:
     """Return the explicit method that suits a tolerance."""
     return METHODS["dopri8"] if rtol < TIGHT else METHODS["tsit5"]
+
+
+def stabilized(rtol: float) -> Method:
+    """Return the stabilized method that suits a tolerance."""
+    return METHODS["rkc2"] if rtol >= LOOSE else METHODS["rock4"]
+
+
+def implicit(rtol: float, entries: int) -> Method:
+    """Return the implicit method that suits a tolerance and a state of so many entries."""
+    if entries <= SMALL_STATE:
+        return METHODS["kvaerno5"]
+    return METHODS["rodas4"] if rtol >= MODERATE else METHODS["rodas5p"]
 
 
 def first_choice(name: str, rtol: float) -> Method:
