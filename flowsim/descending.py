@@ -20,7 +20,7 @@ from flowsim.integration import finished
 from flowsim.losses import Loss, value_and_gradient
 from flowsim.pacing import Pacing
 from flowsim.problem import Problem
-from flowsim.recording import det_sign, distance_to_target
+from flowsim.recording import distance_to_target
 from flowsim.series import Series, Store
 from flowsim.task import Interrupted, Watcher, uninterrupted, unwatched
 
@@ -171,7 +171,7 @@ class _Record:
         """Record every step size at one sample."""
         self.alive = np.asarray(iterates.alive)
         measured = _measured(self.problem.loss, iterates)
-        W, loss, distance, imbalance, squared_norm = (
+        W, loss, distance, imbalance, squared_norm, sign = (
             np.asarray(a, dtype=np.float64) for a in measured
         )
         self.loss[:, sample] = np.where(self.alive, loss, np.inf)
@@ -181,7 +181,7 @@ class _Record:
             self.squared_norm[steps, sample] = squared_norm[steps]
             self.sigma[steps, sample] = np.linalg.svd(W[steps], compute_uv=False)
             if self.det_sign is not None:
-                self.det_sign[steps, sample] = det_sign(W[steps])
+                self.det_sign[steps, sample] = sign[steps]
             flow = self.reference.get(float(self.count[steps, sample] * self.step_sizes[steps]))
             if flow is not None:
                 self.vs_flow[steps, sample] = np.linalg.norm(W[steps] - flow)
@@ -212,12 +212,18 @@ class _Record:
 
 @eqx.filter_jit
 def _measured(loss: Loss, iterates: Iterates) -> Any:
-    """Return W, ℓ(W), ‖W - Φ‖_F, the imbalance and Σ‖W_j‖² of every step size, in float64."""
+    """Return W, ℓ(W), ‖W - Φ‖_F, the imbalance, Σ‖W_j‖² and sign det W of every step size.
+
+    In float64; the sign is nan where W is not square.
+    """
 
     def one(layers: Layers) -> tuple[Array, ...]:
         layers = tuple(W.astype(jnp.float64) for W in layers)
         W = network.end_to_end(layers)
-        distance = distance_to_target(loss, W)
-        return W, loss.value(W), distance, network.imbalance(layers), network.squared_norm(layers)
+        measured = loss.value(W), distance_to_target(loss, W)
+        of_layers = network.imbalance(layers), network.squared_norm(layers)
+        square = W.shape[0] == W.shape[1]
+        sign = network.det_sign(layers) if square else jnp.asarray(jnp.nan)
+        return W, *measured, *of_layers, sign
 
     return jax.vmap(one)(iterates.layers)

@@ -25,7 +25,8 @@ from flowsim.dynamics import Flow, State
 from flowsim.losses import Loss
 from flowsim.methods import Method
 from flowsim.methods.rosenbrock import Rosenbrock
-from flowsim.methods.stabilized import Stabilized
+from flowsim.methods.spectral_radius import SAFETY, chirp, spectral_radius
+from flowsim.methods.stabilized import Field, Stabilized
 
 RUNNING, LOSS_REACHED, STEP_UNDERFLOW = 0, 1, 2
 
@@ -289,18 +290,9 @@ class Integrator(eqx.Module):
 
         The Jacobian of a gradient flow is symmetric; in end-to-end space it is similar to one.
         """
-        velocity = lambda x: self.velocity(t, x, None)  # noqa: E731
-        key = jax.random.key(0)
-        start = tuple(jax.random.normal(key, y_j.shape, y_j.dtype) for y_j in y)
-
-        def improve(_: Array, carry: tuple[State, Array]) -> tuple[State, Array]:
-            v, _norm = carry
-            image = jax.jvp(velocity, (y,), (v,))[1]
-            norm = jnp.sqrt(sum(jnp.sum(w**2) for w in image))
-            return tuple(w / jnp.where(norm > 0, norm, 1.0) for w in image), norm
-
-        radius: Scalar = jax.lax.fori_loop(0, 30, improve, (start, jnp.asarray(0.0)))[1]
-        return radius
+        field: Field = lambda x: self.velocity(t, x, None)  # noqa: E731
+        bound, _ = spectral_radius(field, y, field(y), chirp(y))
+        return bound / SAFETY
 
 
 def _save(

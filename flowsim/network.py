@@ -105,6 +105,17 @@ def squared_norm(layers: Layers) -> Array:
     return jnp.asarray(sum(jnp.sum(jnp.square(layer)) for layer in layers))
 
 
+def det_sign(layers: Layers) -> Array:
+    """Return the sign of det(W_N⋯W_1), -1, 0 or 1, where that is square.
+
+    Where all layers are, it is the product of their signs, since a small singular value σ of W is
+    σ^{1/N} in each layer: it leaves the sign of a layer long after rounding has taken W's.
+    """
+    square = all(layer.shape[0] == layer.shape[1] for layer in layers)
+    factors = layers if square else (end_to_end(layers),)
+    return jnp.prod(jnp.stack([jnp.linalg.slogdet(factor)[0] for factor in factors]))
+
+
 def balance_defect(layers: Layers) -> float:
     """Return the largest imbalance relative to the layers' own ‖W_j‖²_F: 0 when balanced."""
     scale = max(float(np.sum(np.square(layer))) for layer in layers)

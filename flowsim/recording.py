@@ -17,7 +17,7 @@ from flowsim.integrator import Integrator
 from flowsim.losses import Loss
 from flowsim.series import Series, Store
 
-LAYERED = ("imbalance", "squared_norm")
+LAYERED = ("imbalance", "squared_norm", "det_sign")
 
 
 class Recorder:
@@ -112,7 +112,7 @@ class Recorder:
 def _measures(measured: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Return by name what is kept of every saved state, along the leading axis."""
     found = {name: measured[name] for name in ("loss", "distance", *LAYERED) if name in measured}
-    return found | _spectrum(measured["W"], measured["spectrum"])
+    return _spectrum(measured["W"], measured["spectrum"]) | found
 
 
 def _spectrum(W: np.ndarray, exact: tuple[np.ndarray, np.ndarray] | None) -> dict[str, np.ndarray]:
@@ -145,10 +145,12 @@ def _measured(integrator: Integrator, states: State) -> Any:
         }
         if integrator.flow.space != "layers":
             return measured
-        return measured | {
+        measured |= {
             "imbalance": network.imbalance(state),
             "squared_norm": network.squared_norm(state),
         }
+        square = W.shape[0] == W.shape[1]
+        return measured | ({"det_sign": network.det_sign(state)} if square else {})
 
     return jax.lax.map(one, states)
 

@@ -139,3 +139,18 @@ class TestRefusals:
 
     def test_accepts_a_chain(self) -> None:
         network.check_layers(list(random_layers((2, 5, 1, 3), 0)))
+
+
+def test_the_sign_of_the_determinant_outlives_that_of_the_product() -> None:
+    """Singular values (1, 1e-10) a layer; those of the product are below its rounding."""
+    rng = np.random.default_rng(5)
+    Q = [np.linalg.qr(rng.standard_normal((2, 2)))[0] for _ in range(4)]
+    layers = tuple(Q[j + 1] @ np.diag([1.0, 1e-10]) @ Q[j].T for j in range(3))
+    wanted = np.prod([np.linalg.det(U) for U in (Q[0], Q[3])])
+    assert float(network.det_sign(layers)) == pytest.approx(wanted)
+
+
+def test_the_sign_of_the_determinant_of_layers_that_are_not_square() -> None:
+    rng = np.random.default_rng(6)
+    layers = tuple(rng.standard_normal(shape) for shape in ((4, 3), (3, 4)))
+    assert float(network.det_sign(layers)) == np.sign(np.linalg.det(layers[1] @ layers[0]))
