@@ -54,8 +54,10 @@ def drawn(
     space = str(rng.choice(spaces))
     # away from balance the other flows are not that of the layers
     starts = STARTS if space == "layers" else STARTS[:2]
+    # with one layer singular values may pass through 0, where spectral space has no logarithm
+    shapes = SHAPES[1:] if space == "spectral" else SHAPES
     return Case(
-        widths=SHAPES[rng.integers(len(SHAPES))],
+        widths=shapes[rng.integers(len(shapes))],
         start=str(rng.choice(starts)),
         scale=_log_uniform(rng, SMALLEST_START, LARGEST_START),
         space=space,
