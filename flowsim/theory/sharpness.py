@@ -1,0 +1,106 @@
+"""Sharpness: the extreme eigenvalues of the Hessian of φ(W_1..W_N) = ℓ(W_N⋯W_1) over the layers.
+
+Gradient descent with step size η is locally stable at a minimum iff η < 2/λ_max (Cohen et al. 2021,
+arXiv:2103.00065); λ_min < 0 is how fast trajectories of the flow part (Elkabetz & Cohen 2021,
+Theorem 3). At a minimum of ½‖W - Φ‖² with loss 0, reached in balance, λ_max = N σ_1^{2-2/N}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from flowsim import network
+from flowsim.arrays import Array, Layers
+from flowsim.losses import Loss
+
+DENSE = 64
+"""Up to so many weights the Hessian is formed, column by column, and all eigenvalues are taken."""
+
+RESIDUAL = 1e-8
+"""The residual ‖Hv - λv‖ that Lanczos may leave, relative to the largest |λ|."""
+
+
+class Extremes(NamedTuple):
+    """The smallest and the largest eigenvalue of a Hessian, each within `error`."""
+
+    smallest: float
+    largest: float
+    error: float
+
+
+@eqx.filter_jit
+def hessian_product(
+    loss: Loss, layers: Layers, directions: Layers, weight_decay: Array | float = 0.0
+) -> Layers:
+    """Return ∇²(φ + (λ/2) Σ‖W_j‖²) applied to one direction a layer, of the layers' shapes.
+
+    It is the derivative of the layers' gradients along the directions, and forms no matrix that is
+    larger than a layer or W.
+    """
+
+    def gradients(at: Layers) -> Layers:
+        slopes = network.layer_gradients(at, loss.gradient)
+        return tuple(g + weight_decay * W for g, W in zip(slopes, at, strict=True))
+
+    product: Layers = jax.jvp(gradients, (tuple(layers),), (tuple(directions),))[1]
+    return product
+
+
+def extremes(
+    loss: Loss, layers: Sequence[Array], weight_decay: float = 0.0, seed: int = 0
+) -> Extremes:
+    """Return the extreme eigenvalues of the Hessian of φ + (λ/2) Σ‖W_j‖² at `layers`.
+
+    By Lanczos' method (ARPACK's, through SciPy) on Hessian-vector products, which starts from a
+    random direction drawn with `seed`; the error is the residual's norm, which bounds the distance
+    to an eigenvalue of a symmetric matrix.
+
+    Raises
+    ------
+    ArpackNoConvergence
+        If an eigenvalue does not settle, as where the Hessian is not finite.
+
+    """
+    product, size = _flattened(loss, tuple(np.asarray(W) for W in layers), weight_decay)
+    if size <= DENSE:
+        H = np.array([product(e) for e in np.eye(size)])
+        values = np.linalg.eigvalsh((H + H.T) / 2)
+        rounding = size * np.finfo(float).eps * np.abs(values).max()
+        return Extremes(float(values[0]), float(values[-1]), float(rounding))
+    start = np.random.default_rng(seed).standard_normal(size)
+    (low, low_error), (high, high_error) = (
+        _lanczos(product, start, which) for which in ("SA", "LA")
+    )
+    return Extremes(low, high, max(low_error, high_error))
+
+
+def _lanczos(
+    product: Callable[[np.ndarray], np.ndarray], start: np.ndarray, which: str
+) -> tuple[float, float]:
+    """Return the eigenvalue at one end of the spectrum and the norm of its residual."""
+    from scipy.sparse.linalg import LinearOperator, eigsh
+
+    operator = LinearOperator((start.size, start.size), matvec=product, dtype=np.float64)
+    values, vectors = eigsh(operator, k=1, which=which, v0=start, tol=RESIDUAL, ncv=40)
+    v = vectors[:, 0]
+    return float(values[0]), float(np.linalg.norm(product(v) - values[0] * v))
+
+
+def _flattened(
+    loss: Loss, layers: Layers, weight_decay: float
+) -> tuple[Callable[[np.ndarray], np.ndarray], int]:
+    """Return the Hessian-vector product of all layers as one row, and its length."""
+    shapes, cuts = [W.shape for W in layers], np.cumsum([W.size for W in layers])
+
+    def product(x: np.ndarray) -> np.ndarray:
+        parts = np.split(np.asarray(x).ravel(), cuts[:-1])
+        directions = tuple(part.reshape(s) for part, s in zip(parts, shapes, strict=True))
+        found = hessian_product(loss, layers, directions, weight_decay)
+        return np.concatenate([np.ravel(W) for W in found])
+
+    return product, int(cuts[-1])
