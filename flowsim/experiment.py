@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
@@ -118,6 +119,10 @@ def _run_plain(
     if not interrupted():  # compiling the loss over a plane would keep an interrupt waiting
         plane = tables.plane(scenario.output.plane, problem, outcome.flows, outcome.descent)
         groups = {**groups, **({"plane": plane} if plane else {})}
+    if "sharpness" in scenario.output.measures and outcome.flows:
+        watch = partial(progress, "sharpness")
+        found = tables.sharpness(outcome.flows["layers"], problem, watch, interrupted)
+        groups = {**groups, "sharpness": found}
     summary = summarizing.of(scenario, problem, outcome.flows, outcome.descent)
     return Run(name, scenario, groups, summary)
 
@@ -143,7 +148,7 @@ def _flow(
         stop_at_loss=spec.stop_at_loss,
         between=_iterate_times(scenario, space, times),
         keep=None if compared else building.kept_samples(scenario),
-        keep_layers=scenario.output.layers,
+        keep_layers=scenario.output.holds_layers,
         watch=lambda fraction: progress(f"{space} flow", fraction),
         interrupted=interrupted,
     )
@@ -190,8 +195,10 @@ def _groups(scenario: Scenario, outcome: Outcome) -> Mapping[str, Group]:
     problem, flows = outcome.problem, outcome.flows
     test: Loss | None = building.held_out(scenario) if _held_out(scenario) else None
     kept = building.kept_samples(scenario)
+    layers = scenario.output.layers
     groups: dict[str, Any] = {
-        space: tables.flow(trajectory, problem, test, kept) for space, trajectory in flows.items()
+        space: tables.flow(trajectory, problem, test, kept, layers=layers)
+        for space, trajectory in flows.items()
     }
     if outcome.descent is not None:
         groups["descent"] = tables.descent(outcome.descent, problem, test, kept)

@@ -58,7 +58,7 @@ def of(
         "notes": [
             *(note for t in flows.values() for note in _notes(t, problem, scenario.flow.rtol)),
             *(
-                f"{who}: {_told(each)}"
+                f"{who}: {_told(each, who)}"
                 for who, kept in watched.items()
                 for each in kept
                 if each.broken_at is not None
@@ -122,6 +122,11 @@ BROKEN = {
         "changes: the smallest singular value fell below the rounding of W's entries, and what "
         "depends on it is not to be trusted after that. The spectral space keeps it."
     ),
+    "det_sign of descent": (
+        "det W, as computed, has another sign than at the start, which the exact flow never "
+        "changes: a step was too large to stay on one side of 0, or the smallest singular value "
+        "fell below rounding."
+    ),
     "loss": (
         "the loss rises by more than its estimated error, which the exact flow never does; "
         "take a smaller flow.rtol."
@@ -133,8 +138,9 @@ BROKEN = {
 }
 
 
-def _told(broken: Invariant) -> str:
-    return f"from t = {broken.broken_at:.4g} {BROKEN[broken.name]}"
+def _told(broken: Invariant, who: str) -> str:
+    name = f"{broken.name} of descent" if who.startswith("descent") else broken.name
+    return f"from t = {broken.broken_at:.4g} {BROKEN[name]}"
 
 
 def _choices(trajectory: Trajectory) -> list[dict[str, Any]]:

@@ -14,6 +14,8 @@ from flowsim.losses import CrossEntropy, Logistic, Loss, of_each
 from flowsim.problem import Problem
 from flowsim.results import Group, Variable
 from flowsim.series import Series, Store, by_pieces, rows_at_once
+from flowsim.task import Interrupted, Watcher
+from flowsim.theory.sharpness import along
 from flowsim.theory.solution import ExactSolution
 from flowsim.trajectory import Trajectory
 
@@ -42,9 +44,14 @@ def reference(flows: Mapping[str, Trajectory]) -> Trajectory:
 
 
 def flow(
-    trajectory: Trajectory, problem: Problem, held_out: Loss | None, keep: np.ndarray
+    trajectory: Trajectory,
+    problem: Problem,
+    held_out: Loss | None,
+    keep: np.ndarray,
+    *,
+    layers: bool = False,
 ) -> Group:
-    """Return the group of a space: times, loss, W and its measures."""
+    """Return the group of a space: times, loss, W and its measures, with the layers if wanted."""
     at = ("time",)
     group = {
         "time": _named(at, trajectory.times, TIME),
@@ -63,9 +70,27 @@ def flow(
         group |= _optional(at, "squared_norm", trajectory.squared_norm, SQUARED_NORM)
     if held_out is not None:
         group |= _held_out(at, held_out, trajectory.end_to_end_series)
-    for j, history in enumerate(trajectory.layer_series or (), start=1):
+    for j, history in enumerate((trajectory.layer_series or ()) if layers else (), start=1):
         group[f"layer_{j}"] = _named((*at, f"unit_{j}", f"unit_{j - 1}"), history, f"layer W_{j}")
     return group | _matrices(trajectory, keep)
+
+
+def sharpness(
+    trajectory: Trajectory, problem: Problem, watch: Watcher, interrupted: Interrupted
+) -> Group:
+    """Return the extreme eigenvalues of the Hessian along the layer flow."""
+    assert trajectory.layer_series is not None
+    found = along(problem.loss, trajectory.layer_series, problem.weight_decay, watch, interrupted)
+    named = {
+        "smallest": "smallest eigenvalue λ_min of the Hessian over the layers",
+        "largest": "sharpness λ_max: the largest eigenvalue of the Hessian over the layers",
+        "error": "bound on the error of both eigenvalues",
+    }
+    columns = zip(named.items(), found.T, strict=True)
+    return {
+        "time": _named(("time",), trajectory.times, TIME),
+        **{name: _named(("time",), values, told) for (name, told), values in columns},
+    }
 
 
 def _matrices(trajectory: Trajectory, keep: np.ndarray) -> dict[str, Variable]:

@@ -111,6 +111,15 @@ def descent_group(found: dict[str, Any], target: np.ndarray) -> Group:
     )
 
 
+def sharpness(time: np.ndarray, target: np.ndarray) -> Group:
+    """Return `/sharpness`: what the first mode's own two weights have, 3s - φ and φ - s."""
+    s = saxe(time, target)[:, 0]
+    ends = {"largest": 3 * s - target[0], "smallest": s - target[0]}
+    return group(
+        time=(("time",), time), **{name: (("time",), values) for name, values in ends.items()}
+    )
+
+
 def plane(time: np.ndarray, target: np.ndarray, found: dict[str, Any] | None) -> Group:
     """Return the plane of the first two singular values."""
     u, v = np.linspace(-0.3, 1.25 * target[0], 61), np.linspace(-0.3, 1.4 * target[1], 61)
@@ -151,6 +160,7 @@ def plain(
         "layers": flow(time, target, imbalance=(("time", "pair"), pairs)),
         "end_to_end": flow(time, target, apart),
     }
+    groups["sharpness"] = sharpness(time, target)
     gap = np.linalg.norm(
         groups["end_to_end"]["singular_values"].values - groups["layers"]["singular_values"].values,
         axis=1,

@@ -10,6 +10,7 @@ import pytest
 from flowsim.experiment import run
 from flowsim.results import Run
 from flowsim.scenario import Scenario
+from flowsim.theory.sharpness import extremes
 
 BASE = """
 title = "A small run"
@@ -261,3 +262,48 @@ def test_draws_do_not_disturb_each_other() -> None:
     assert not np.array_equal(
         scenario("", "seed = 1" + BASE).problem().loss.Phi, scenario().problem().loss.Phi
     )
+
+
+def test_descent_that_steps_across_a_zero_determinant_is_told_of_its_steps() -> None:
+    text = BASE.replace("[3, 4, 2]", "[2, 2, 2, 2]").replace('"balanced"', '"aligned"')
+    text = text.replace("horizon = 3.0", "horizon = 9.0")
+    found = run(scenario("[descent]\nstep_sizes = [0.5]\n", text), "across")
+    assert np.nanmin(found["descent.det_sign"]) == -1
+    (told,) = (note for note in found.summary["notes"] if "det W" in note)
+    assert told.startswith("descent, step 0.5: from t = ")
+    assert "a step was too large" in told
+
+
+SHARP = '[output]\nmeasures = ["sharpness"]\nlayers = LAYERS\n'
+
+
+def test_sharpness_is_measured_at_every_saved_time() -> None:
+    found = run(scenario(SHARP.replace("LAYERS", "true")), "sharp")
+    layers, loss = found["layers.layer_1"], found.scenario.problem().loss
+    above = found["layers.layer_2"]
+    for i in (0, 7, 20):
+        wanted = extremes(loss, (layers[i], above[i]))
+        assert found["sharpness.largest"][i] == wanted.largest
+        assert found["sharpness.smallest"][i] == wanted.smallest
+    np.testing.assert_array_equal(found["sharpness.time"], found["layers.time"])
+    assert (found["sharpness.error"] < 1e-12).all()
+
+
+def test_layers_that_are_measured_are_not_saved_unasked() -> None:
+    found = run(scenario(SHARP.replace("LAYERS", "false")), "sharp")
+    assert found["sharpness.largest"].shape == (21,)
+    assert "layer_1" not in found.groups["layers"]
+
+
+def test_an_interrupt_leaves_what_was_measured() -> None:
+    told: list[float] = []
+
+    def progress(label: str, fraction: float) -> None:
+        if label == "sharpness":
+            told.append(fraction)
+
+    chosen = scenario(SHARP.replace("LAYERS", "false"))
+    found = run(chosen, "part", progress=progress, interrupted=lambda: len(told) >= 5)
+    largest = found["sharpness.largest"]
+    assert np.isfinite(largest[:5]).all()
+    assert np.isnan(largest[5:]).all()

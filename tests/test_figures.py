@@ -589,3 +589,33 @@ def test_saving_draws_only_what_is_asked_and_replaces_it(run: Run, tmp_path: Pat
     assert figures.save(run, str(tmp_path), names=["gap"]) == [tmp_path / "gap.png"]
     assert (tmp_path / "gap.png").read_bytes().startswith(b"\x89PNG")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["gap.png", "mine.txt"]
+
+
+def test_sharpness_is_drawn_beside_what_step_sizes_bear() -> None:
+    run = made.plain(sizes=[0.1, 0.4, 0.5])
+    figure = figures.draw(run, "sharpness")
+    axes = figure.axes[0]
+    for name in ("largest", "smallest"):
+        assert line(axes, run["sharpness.time"], run[f"sharpness.{name}"])
+    levels = [drawn.get_ydata()[0] for drawn in axes.lines if len(drawn.get_xdata()) == 2]
+    assert sorted(levels) == [pytest.approx(4.0), pytest.approx(5.0)]  # 2/0.1 = 20 is far above
+    assert [text.get_text() for text in axes.texts] == ["η = 0.4", "η = 0.5"]
+    assert "passes 2/η for η = 0.5 at" in headline(figure)
+    assert "and η = 0.4 at" in headline(figure)
+
+
+def test_sharpness_below_every_bound_says_so() -> None:
+    figure = figures.draw(made.plain(sizes=[0.1]), "sharpness")
+    assert headline(figure).endswith("below 2/η of every step size")
+
+
+def test_sharpness_of_variants_has_a_panel_each() -> None:
+    several = made.with_variants(a=made.plain(sizes=[0.4]), b=made.plain(sizes=[0.5]))
+    figure = figures.draw(several, "sharpness")
+    assert len(figure.axes) == 2
+    assert headline(figure) == "Final sharpness: a 6 and b 6"
+
+
+def test_sharpness_that_was_not_measured_is_not_drawn() -> None:
+    with pytest.raises(ValueError, match=r"no numbers in sharpness.largest"):
+        figures.draw(made.replaced(made.plain(), "sharpness.largest", None), "sharpness")

@@ -42,6 +42,10 @@ def test_variables_that_there_will_be_can_be_claimed(quantity: str) -> None:
         ("deep/layers.loss", 'claims[0].quantity: names variant "deep", but there are none'),
         ("layers.layer_1", 'claims[0].quantity: "layers.layer_1" will not exist: layers are not'),
         ("layers.saved_time", 'claims[0].quantity: "layers.saved_time" will not exist: W is saved'),
+        (
+            "sharpness.largest",
+            'claims[0].quantity: "sharpness.largest" will not exist: that is not',
+        ),
         ("layers.held_out_loss", 'claims[0].quantity: "layers.held_out_loss" will not exist: no '),
     ],
 )
@@ -71,6 +75,9 @@ def test_variables_need_the_sections_that_make_them() -> None:
     one_layer = spoilt("[4, 6, 5, 3]", "[4, 3]")
     (mistake,) = claiming('quantity = "layers.imbalance"\nbelow = 1', one_layer)
     assert "has no pair of layers" in mistake
+    measured = f'{SQUARED}\n[output]\nmeasures = ["sharpness"]\n'
+    for name in ("largest", "smallest", "error"):
+        assert claiming(f'quantity = "sharpness.{name}"\nbelow = 1', measured) == []
     layers = f"{SQUARED}\n[output]\nlayers = true\n"
     assert claiming('quantity = "layers.layer_3"\nbelow = 1', layers) == []
     (mistake,) = claiming('quantity = "layers.layer_4"\nbelow = 1', layers)

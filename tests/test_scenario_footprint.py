@@ -48,6 +48,16 @@ def test_saved_layers_take_memory() -> None:
     assert more == footprint(scenario()).parts["saved"] + 200 * 69 * 8
 
 
+def test_layers_that_are_measured_take_the_memory_of_saved_ones() -> None:
+    saved = scenario("[descent]", "[output]\nlayers = true\n[descent]")
+    measured = scenario("[descent]", '[output]\nmeasures = ["sharpness"]\n[descent]')
+    assert footprint(measured).parts["saved"] == footprint(saved).parts["saved"]
+    wide = {"network.widths": [4, 900, 900, 3]}
+    text = spoilt("[descent]", '[output]\nmeasures = ["sharpness"]\n[descent]')
+    parts = footprint(Scenario.from_toml(text, overrides=wide)).parts
+    assert parts["sharpness"] + parts["flow"] == memory.LANCZOS * 8 * (4 * 900 + 900**2 + 3 * 900)
+
+
 def test_data_and_measurements_take_memory() -> None:
     text = Scenario.from_toml(REGRESSION)
     assert footprint(text).parts["data"] == 8 * (2 * 3 * 3 + 2 * 3)

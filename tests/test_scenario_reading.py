@@ -80,6 +80,11 @@ WRONG_LINES = [
 ]
 
 WRONG_ENDS = [
+    ('[output]\nmeasures = ["sharp"] #!', 'output.measures: item 1 is "sharp", which is not'),
+    (
+        '[output]\nmeasures = ["sharpness", "sharpness"] #!',
+        "output.measures: names sharpness twice; write each once",
+    ),
     ("[output]\nlayers = 1 #!", "output.layers: is 1, but true or false is wanted"),
     ("[output]\nend_to_end = 0 #!", 'output.end_to_end: is 0; write "all", "last" or a stride'),
     ("[output]\nend_to_end = true #!", "output.end_to_end: is true; write"),

@@ -105,3 +105,13 @@ def test_a_saddle_curves_down_at_the_rate_of_the_escape() -> None:
     target = np.diag(np.arange(1.0, 7.0))
     found = extremes(losses.Squared(target), layers)
     np.testing.assert_allclose([found.smallest, found.largest], [-6.0, 6.0], rtol=1e-8)
+
+
+def test_a_hessian_that_vanishes_or_is_the_identity_has_no_other_end() -> None:
+    target = np.ones((9, 9))
+    none = extremes(losses.Squared(target), [np.zeros((9, 9))] * 3)
+    assert (none.smallest, none.largest) == (0.0, 0.0)
+    same = extremes(losses.Squared(target), [np.zeros((9, 9))])
+    np.testing.assert_allclose([same.smallest, same.largest], 1.0, rtol=1e-12)
+    decaying = extremes(losses.Squared(target), [np.zeros((9, 9))] * 3, weight_decay=0.5)
+    np.testing.assert_allclose([decaying.smallest, decaying.largest], 0.5, rtol=1e-12)

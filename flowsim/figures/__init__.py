@@ -83,6 +83,7 @@ FIGURES: Mapping[str, Picture] = {
         Picture(
             "entry_comparison", "How far does the entry that ends largest go in each dynamics?"
         ),
+        Picture("sharpness", "How sharp is the loss along the flow, and which step sizes bear it?"),
     )
 }
 """Every figure by name, in the order in which they lead."""

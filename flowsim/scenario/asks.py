@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, Field, PlainValidator, WithJsonSchema
 
 from flowsim.scenario.errors import found
 from flowsim.scenario.forms import STRICT, Listed
-from flowsim.scenario.sections import Positive
+from flowsim.scenario.sections import Positive, unique
 
 Index = Annotated[int, Field(ge=0)]
 
@@ -39,7 +39,11 @@ FigureName = Literal[
     "effective_rank",
     "end_to_end_entries",
     "entry_comparison",
+    "sharpness",
 ]
+
+MeasureName = Literal["sharpness"]
+"""Measures along the layer flow that take work of their own, each a group of the run."""
 
 
 class Output(BaseModel):
@@ -53,6 +57,12 @@ class Output(BaseModel):
         description="At which saved times W is kept: all, last or a stride.",
         examples=["last"],
     )
+    measures: Annotated[tuple[MeasureName, ...], Listed, AfterValidator(unique)] = Field(
+        (),
+        description="What else is measured along the layer flow: the extreme eigenvalues of the "
+        "Hessian over the layers (sharpness).",
+        examples=[["sharpness"]],
+    )
     figure: FigureName | None = Field(
         None,
         description="The figure that leads; the first that fits if left out.",
@@ -64,6 +74,11 @@ class Output(BaseModel):
         "the path's principal directions if left out.",
         examples=[[[0, 0], [1, 1]]],
     )
+
+    @property
+    def holds_layers(self) -> bool:
+        """Whether W_1 … W_N over time are needed, to be saved or to be measured."""
+        return self.layers or bool(self.measures)
 
 
 class Variant(BaseModel):

@@ -34,6 +34,7 @@ REMEDIES = {
     'output.end_to_end = "last"',
     "descent": "reduce network.widths, flow.samples or descent.step_sizes, "
     'or set output.end_to_end = "last"',
+    "sharpness": "reduce network.widths, or leave output.measures out",
 }
 
 

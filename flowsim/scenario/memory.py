@@ -43,6 +43,9 @@ STAGES, MORE_STAGES = 24, 31
 ITERATES = 11
 """Copies of the layers that descent holds at each step size."""
 
+LANCZOS = 28
+"""Copies of the layers that Lanczos' method holds: its twenty vectors, and what it works in."""
+
 EACH_TIME = 800
 """Bytes of times, places and single numbers, a saved time."""
 
@@ -65,6 +68,7 @@ def parts(scenario: Scenario) -> Mapping[str, int]:
         "saved": _saved(scenario),
         # what a flow worked in is free by then
         "descent": _descent(scenario) + max(0, descent - flow - jacobian),
+        "sharpness": max(0, _lanczos(scenario) - flow - jacobian),
     }
 
 
@@ -189,7 +193,7 @@ def _flow_stores(scenario: Scenario) -> list[int]:
     recorded = samples if _held(scenario) else min(samples, kept_times(scenario) + compared)
     between = len(scenario.descent.step_sizes) * samples if scenario.descent else 0
     stores = [recorded * W] * (len(spaces) - 1) + [(recorded + between) * W, compared * W]
-    if scenario.output.layers and "layers" in spaces:
+    if scenario.output.holds_layers and "layers" in spaces:
         stores += [samples * FLOAT * a * b for a, b in pairwise(scenario.network.widths)]
     return stores
 
@@ -220,6 +224,11 @@ def kept_times(scenario: Scenario) -> int:
     if asked == "last":
         return 1
     return samples if asked == "all" else min(samples, samples // int(asked) + 2)
+
+
+def _lanczos(scenario: Scenario) -> int:
+    """Return the bytes that the Hessian's extreme eigenvalues are found in."""
+    return LANCZOS * layers(scenario) if "sharpness" in scenario.output.measures else 0
 
 
 def _iterates(scenario: Scenario) -> int:

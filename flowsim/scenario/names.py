@@ -60,6 +60,7 @@ GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
         "end_to_end": ("time", "output", "input"),
         "saved_time": ("saved_time",),
     },
+    "sharpness": dict.fromkeys(("time", "smallest", "largest", "error"), ("time",)),
     "plane": {
         "u": ("u",),
         "v": ("v",),

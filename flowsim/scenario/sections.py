@@ -20,7 +20,8 @@ Size = Annotated[int, Field(ge=1, le=10**15)]
 Positive = Annotated[float, Field(gt=0)]
 
 
-def _unique(values: tuple[object, ...]) -> tuple[object, ...]:
+def unique(values: tuple[object, ...]) -> tuple[object, ...]:
+    """Return the values if none is named twice."""
     twice = [value for i, value in enumerate(values) if value in values[:i]]
     if twice:
         raise ValueError(f"names {twice[0]} twice; write each once")
@@ -195,7 +196,7 @@ class Flow(BaseModel):
         Listed,
         FailFast(),
         Field(min_length=1, max_length=100),
-        AfterValidator(_unique),
+        AfterValidator(unique),
     ] = Field(
         ("layers", "end_to_end"),
         description="Which flows are solved: of the layers; of the end-to-end matrix, by its "

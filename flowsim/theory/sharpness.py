@@ -8,6 +8,7 @@ Theorem 3). At a minimum of ½‖W - Φ‖² with loss 0, reached in balance, λ
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import equinox as eqx
@@ -17,12 +18,17 @@ import numpy as np
 from flowsim import network
 from flowsim.arrays import Array, Layers
 from flowsim.losses import Loss
+from flowsim.series import Series
 
 DENSE = 64
 """Up to so many weights the Hessian is formed, column by column, and all eigenvalues are taken."""
 
 RESIDUAL = 1e-8
 """The residual ‖Hv - λv‖ that Lanczos may leave, relative to the largest |λ|."""
+
+
+NOTHING = 1e-13
+"""An operator that shrinks a vector by this share of what was subtracted from it is rounding."""
 
 
 class Extremes(NamedTuple):
@@ -73,20 +79,51 @@ def extremes(
         rounding = size * np.finfo(float).eps * np.abs(values).max()
         return Extremes(float(values[0]), float(values[-1]), float(rounding))
     start = np.random.default_rng(seed).standard_normal(size)
-    (low, low_error), (high, high_error) = (
-        _lanczos(product, start, which) for which in ("SA", "LA")
-    )
-    return Extremes(low, high, max(low_error, high_error))
+    one, one_error = _furthest(product, start)
+    # the other end is furthest from the first: so neither is sought near 0, in a large null space
+    gap, gap_error = _furthest(lambda v: product(v) - one * v, start, rounding_of=one)
+    smallest, largest = sorted((one, one + gap))
+    return Extremes(smallest, largest, max(one_error, gap_error))
 
 
-def _lanczos(
-    product: Callable[[np.ndarray], np.ndarray], start: np.ndarray, which: str
+def along(
+    loss: Loss,
+    layers: Sequence[Series],
+    weight_decay: float,
+    watch: Callable[[float], None],
+    interrupted: Callable[[], bool],
+) -> np.ndarray:
+    """Return λ_min, λ_max and their error at every time of a trajectory's layers, shape (time, 3).
+
+    Nan from an interrupt on, and where an eigenvalue does not settle.
+    """
+    from scipy.sparse.linalg import ArpackNoConvergence
+
+    count = len(layers[0])
+    found = np.full((count, 3), np.nan)
+    for i in range(count):
+        if interrupted():
+            break
+        with suppress(ArpackNoConvergence):
+            found[i] = extremes(loss, [history[i] for history in layers], weight_decay)
+        watch((i + 1) / count)
+    return found
+
+
+def _furthest(
+    product: Callable[[np.ndarray], np.ndarray], start: np.ndarray, rounding_of: float = 0.0
 ) -> tuple[float, float]:
-    """Return the eigenvalue at one end of the spectrum and the norm of its residual."""
+    """Return the eigenvalue furthest from 0 and the norm of its residual.
+
+    An operator that is 0, up to the `rounding_of` what was taken from it, has the eigenvalue 0.
+    """
     from scipy.sparse.linalg import LinearOperator, eigsh
 
+    image, rounding = np.linalg.norm(product(start)), NOTHING * abs(rounding_of)
+    if image <= rounding * np.linalg.norm(start):
+        return 0.0, rounding
     operator = LinearOperator((start.size, start.size), matvec=product, dtype=np.float64)
-    values, vectors = eigsh(operator, k=1, which=which, v0=start, tol=RESIDUAL, ncv=40)
+    values, vectors = eigsh(operator, k=1, which="LM", v0=start, tol=RESIDUAL)
     v = vectors[:, 0]
     return float(values[0]), float(np.linalg.norm(product(v) - values[0] * v))
 

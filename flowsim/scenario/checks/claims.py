@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 COMPARISONS = ("below", "above", "equals", "below_quantity", "above_quantity")
 OF_DESCENT = ("descent_vs_flow", "step_size", "descent")
+MEASURES = ("sharpness",)
+"""Groups that exist where `[output] measures` names them."""
+
 QUANTITIES = ("quantity", "below_quantity", "above_quantity")
 
 TIMES = ("time", "saved_time", *(f"{space}_time" for space in SPACES))
@@ -102,6 +105,8 @@ def _absent(group: str, name: str, run: Scenario) -> str | None:
         return f"the flow is not solved there; add {listed(missing)} to flow.spaces"
     if run.descent is None and (group == "descent" or name in OF_DESCENT):
         return "there is no descent; write [descent] with step_sizes"
+    if group in MEASURES and group not in run.output.measures:
+        return f'that is not measured; write output.measures = ["{group}"]'
     if layer_number(name) is not None:
         return _layer_absent(name, run)
     return _measure_absent(name, run)

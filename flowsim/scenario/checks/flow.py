@@ -52,10 +52,13 @@ def descent_ends(scenario: Scenario) -> Iterator[Mistake]:
 
 
 def layers_exist(scenario: Scenario) -> Iterator[Mistake]:
-    """Require the layer flow where layers are to be saved."""
+    """Require the layer flow where layers are to be saved or measured."""
     if scenario.output.layers and "layers" not in scenario.flow.spaces:
         text = 'is not used without "layers" in flow.spaces; remove it, or add "layers" there'
         yield wrong("output.layers", text)
+    if scenario.output.measures and "layers" not in scenario.flow.spaces:
+        text = 'are taken of the layers; leave them out, or add "layers" to flow.spaces'
+        yield wrong("output.measures", text)
 
 
 def plane_fits(scenario: Scenario) -> Iterator[Mistake]:
