@@ -119,7 +119,7 @@ def _run_plain(
     if not interrupted():  # compiling the loss over a plane would keep an interrupt waiting
         plane = tables.plane(scenario.output.plane, problem, outcome.flows, outcome.descent)
         groups = {**groups, **({"plane": plane} if plane else {})}
-    if "sharpness" in scenario.output.measures and outcome.flows:
+    if "sharpness" in scenario.output.measures and "layers" in outcome.flows:
         watch = partial(progress, "sharpness")
         found = tables.sharpness(outcome.flows["layers"], problem, watch, interrupted)
         groups = {**groups, "sharpness": found}

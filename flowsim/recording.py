@@ -17,7 +17,7 @@ from flowsim.integrator import Integrator
 from flowsim.losses import Loss
 from flowsim.series import Series, Store
 
-LAYERED = ("imbalance", "squared_norm", "det_sign")
+LAYERED = ("imbalance", "squared_norm")
 
 
 class Recorder:
@@ -112,23 +112,26 @@ class Recorder:
 def _measures(measured: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Return by name what is kept of every saved state, along the leading axis."""
     found = {name: measured[name] for name in ("loss", "distance", *LAYERED) if name in measured}
-    return _spectrum(measured["W"], measured["spectrum"]) | found
+    return found | _spectrum(measured["W"], measured["spectrum"]) | _det_sign(measured)
 
 
 def _spectrum(W: np.ndarray, exact: tuple[np.ndarray, np.ndarray] | None) -> dict[str, np.ndarray]:
-    """Return σ, for square W the sign of det W, and log σ where the flow holds that itself."""
-    square = W.shape[1] == W.shape[2]
+    """Return σ, and log σ where the flow holds that itself."""
     if exact is None:
-        found = {"singular_values": np.linalg.svd(W, compute_uv=False)}
-        return found | ({"det_sign": det_sign(W)} if square else {})
-    log_sigma, sign = exact
-    found = {"singular_values": np.exp(log_sigma), "log_singular_values": log_sigma}
-    return found | ({"det_sign": sign} if square else {})
+        return {"singular_values": np.linalg.svd(W, compute_uv=False)}
+    log_sigma, _ = exact
+    return {"singular_values": np.exp(log_sigma), "log_singular_values": log_sigma}
 
 
-def det_sign(W: np.ndarray) -> np.ndarray:
-    """Return the sign of det W, -1, 0 or 1, of square matrices along the leading axes."""
-    return np.asarray(np.linalg.slogdet(W).sign)
+def _det_sign(measured: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Return the sign of det W, -1, 0 or 1, of square W: as the flow or the layers tell it."""
+    W = measured["W"]
+    if W.shape[1] != W.shape[2]:
+        return {}
+    if "det_sign" in measured:
+        return {"det_sign": measured["det_sign"]}
+    exact = measured["spectrum"]
+    return {"det_sign": np.linalg.slogdet(W).sign if exact is None else exact[1]}
 
 
 @eqx.filter_jit

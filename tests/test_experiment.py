@@ -307,3 +307,17 @@ def test_an_interrupt_leaves_what_was_measured() -> None:
     largest = found["sharpness.largest"]
     assert np.isfinite(largest[:5]).all()
     assert np.isnan(largest[5:]).all()
+
+
+def test_an_interrupt_before_the_layers_measures_nothing() -> None:
+    asked: list[bool] = []
+
+    def interrupted() -> bool:
+        asked.append(True)
+        return len(asked) > 1
+
+    text = SHARP.replace("LAYERS", "false")
+    base = BASE.replace("samples = 21", 'samples = 21\nspaces = ["end_to_end", "layers"]')
+    found = run(scenario(text, base), "none", interrupted=interrupted)
+    assert "layers" not in found.groups
+    assert "sharpness" not in found.groups

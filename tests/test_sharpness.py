@@ -12,6 +12,7 @@ import pytest
 from flowsim import inits, losses, network
 from flowsim.descending import descend
 from flowsim.problem import Problem
+from flowsim.series import Series
 from flowsim.theory import sharpness
 from flowsim.theory.sharpness import extremes, hessian_product
 
@@ -115,3 +116,12 @@ def test_a_hessian_that_vanishes_or_is_the_identity_has_no_other_end() -> None:
     np.testing.assert_allclose([same.smallest, same.largest], 1.0, rtol=1e-12)
     decaying = extremes(losses.Squared(target), [np.zeros((9, 9))] * 3, weight_decay=0.5)
     np.testing.assert_allclose([decaying.smallest, decaying.largest], 0.5, rtol=1e-12)
+
+
+@pytest.mark.parametrize("size", [3, 9])
+def test_a_hessian_that_is_not_finite_leaves_nan(size) -> None:
+    loss = losses.Differentiable(lambda W: jnp.sum(jnp.sqrt(W)))
+    history = Series.of(np.stack([np.zeros((size, size)), np.ones((size, size))]))
+    found = sharpness.along(loss, [history], 0.0, lambda _: None, lambda: False)
+    assert np.isnan(found[0, :2]).all()
+    np.testing.assert_allclose(found[1, :2], -0.25, rtol=1e-10)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 _LIMIT = 256 * 1024**2
 _SECONDS = "0.0"
+"""Programs that compiled faster are not kept: none, since many quick ones take long together."""
 
 
 def turn_on() -> None:

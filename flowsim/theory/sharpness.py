@@ -68,8 +68,8 @@ def extremes(
 
     Raises
     ------
-    ArpackNoConvergence
-        If an eigenvalue does not settle, as where the Hessian is not finite.
+    ArpackError, LinAlgError
+        If an eigenvalue does not settle, or the Hessian is not finite.
 
     """
     product, size = _flattened(loss, tuple(np.asarray(W) for W in layers), weight_decay)
@@ -97,14 +97,14 @@ def along(
 
     Nan from an interrupt on, and where an eigenvalue does not settle.
     """
-    from scipy.sparse.linalg import ArpackNoConvergence
+    from scipy.sparse.linalg import ArpackError
 
     count = len(layers[0])
     found = np.full((count, 3), np.nan)
     for i in range(count):
         if interrupted():
             break
-        with suppress(ArpackNoConvergence):
+        with suppress(ArpackError, np.linalg.LinAlgError):
             found[i] = extremes(loss, [history[i] for history in layers], weight_decay)
         watch((i + 1) / count)
     return found

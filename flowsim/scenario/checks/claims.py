@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
+from flowsim.scenario.asks import MeasureName
 from flowsim.scenario.checks.loss import WITH_TARGET
 from flowsim.scenario.errors import Mistake, listed, shown, wrong
 from flowsim.scenario.keys import nearest
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 COMPARISONS = ("below", "above", "equals", "below_quantity", "above_quantity")
 OF_DESCENT = ("descent_vs_flow", "step_size", "descent")
-MEASURES = ("sharpness",)
+MEASURES = get_args(MeasureName)
 """Groups that exist where `[output] measures` names them."""
 
 QUANTITIES = ("quantity", "below_quantity", "above_quantity")
