@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import jax
 import numpy as np
 
-from flowsim import claims, summarizing, tables
+from flowsim import claims, measuring, summarizing, tables
 from flowsim.descending import DescentTrajectory, descend, iterations
 from flowsim.results import Group, Run
 from flowsim.scenario import building
@@ -119,12 +119,24 @@ def _run_plain(
     if not interrupted():  # compiling the loss over a plane would keep an interrupt waiting
         plane = tables.plane(scenario.output.plane, problem, outcome.flows, outcome.descent)
         groups = {**groups, **({"plane": plane} if plane else {})}
-    if "sharpness" in scenario.output.measures and "layers" in outcome.flows:
-        watch = partial(progress, "sharpness")
-        found = tables.sharpness(outcome.flows["layers"], problem, watch, interrupted)
-        groups = {**groups, "sharpness": found}
+    groups = {**groups, **_measured(scenario, outcome, progress, interrupted)}
     summary = summarizing.of(scenario, problem, outcome.flows, outcome.descent)
     return Run(name, scenario, groups, summary)
+
+
+def _measured(
+    scenario: Scenario, outcome: Outcome, progress: ShowProgress, interrupted: Interrupted
+) -> dict[str, Group]:
+    """Return the groups of the measures asked for, of the flow as far as it was reached."""
+    found: dict[str, Group] = {}
+    for name in scenario.output.measures:
+        if measuring.possible(name, outcome.flows):
+            watch = partial(progress, name.replace("_", " "))
+            setting = measuring.Setting(
+                scenario, outcome.problem, outcome.flows, outcome.descent, watch, interrupted
+            )
+            found[name] = measuring.measure(name, setting)
+    return found
 
 
 def _flow(
@@ -136,7 +148,7 @@ def _flow(
     interrupted: Interrupted,
 ) -> Trajectory:
     spec = scenario.flow
-    compared = len(spec.spaces) > 1 or _held_out(scenario)
+    all_needed = len(spec.spaces) > 1 or _held_out(scenario) or scenario.output.holds_matrices
     return solve(
         problem,
         space,
@@ -147,7 +159,7 @@ def _flow(
         max_steps=spec.max_steps,
         stop_at_loss=spec.stop_at_loss,
         between=_iterate_times(scenario, space, times),
-        keep=None if compared else building.kept_samples(scenario),
+        keep=None if all_needed else building.kept_samples(scenario),
         keep_layers=scenario.output.holds_layers,
         watch=lambda fraction: progress(f"{space} flow", fraction),
         interrupted=interrupted,

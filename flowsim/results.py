@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +65,12 @@ class Variable:
         return Variable(left, _picked(self.held, index, axis), self.attributes)
 
 
+def named(dims: Sequence[str], values: np.ndarray | Series, long_name: str) -> Variable:
+    """Return a variable that says what it is."""
+    held = values if isinstance(values, Series) else np.asarray(values)
+    return Variable(tuple(dims), held, {"long_name": long_name})
+
+
 def _picked(held: np.ndarray | Series, index: int, axis: int) -> np.ndarray | Series:
     if not isinstance(held, Series):
         return np.asarray(np.take(held, index, axis=axis))
@@ -82,9 +88,10 @@ Group = Mapping[str, Variable]
 class Run:
     """A finished experiment: its scenario, its arrays by group, and its summary.
 
-    `groups` maps `"layers"`, `"end_to_end"`, `"descent"`, `"comparison"`, `"exact"` and `"plane"`
-    (those that exist) to their variables; `variants` maps a variant's name to its own run, and is
-    empty for a plain run. `directory` is where the run lies on disk, if it does.
+    `groups` maps `"layers"`, `"end_to_end"`, `"descent"`, `"comparison"`, `"exact"`, `"plane"` and
+    the measures asked for (those that exist) to their variables; `variants` maps a variant's name
+    to its own run, and is empty for a plain run. `directory` is where the run lies on disk, if it
+    does.
     """
 
     name: str

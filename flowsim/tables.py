@@ -12,10 +12,8 @@ from flowsim import plane as planes
 from flowsim.descending import DescentTrajectory
 from flowsim.losses import CrossEntropy, Logistic, Loss, of_each
 from flowsim.problem import Problem
-from flowsim.results import Group, Variable
+from flowsim.results import Group, Variable, named
 from flowsim.series import Series, Store, by_pieces, rows_at_once
-from flowsim.task import Interrupted, Watcher
-from flowsim.theory.sharpness import along
 from flowsim.theory.solution import ExactSolution
 from flowsim.trajectory import Trajectory
 
@@ -27,15 +25,10 @@ IMBALANCE = "imbalance ‖W_{j+1}ᵀW_{j+1} − W_jW_jᵀ‖_F of neighbouring l
 SQUARED_NORM = "squared norm Σ_j ‖W_j‖²_F of the layers"
 
 
-def _named(dims: Sequence[str], values: np.ndarray | Series, long_name: str) -> Variable:
-    held = values if isinstance(values, Series) else np.asarray(values)
-    return Variable(tuple(dims), held, {"long_name": long_name})
-
-
 def _optional(
     dims: Sequence[str], name: str, values: np.ndarray | None, long_name: str
 ) -> dict[str, Variable]:
-    return {} if values is None else {name: _named(dims, values, long_name)}
+    return {} if values is None else {name: named(dims, values, long_name)}
 
 
 def reference(flows: Mapping[str, Trajectory]) -> Trajectory:
@@ -54,9 +47,9 @@ def flow(
     """Return the group of a space: times, loss, W and its measures, with the layers if wanted."""
     at = ("time",)
     group = {
-        "time": _named(at, trajectory.times, TIME),
-        "loss": _named(at, trajectory.loss, "loss ℓ(W)"),
-        "error_estimate": _named(
+        "time": named(at, trajectory.times, TIME),
+        "loss": named(at, trajectory.loss, "loss ℓ(W)"),
+        "error_estimate": named(
             at, trajectory.error_estimate, "estimated Frobenius error of the end-to-end matrix"
         ),
         **_of_singular_values(at, trajectory.singular_values),
@@ -66,31 +59,13 @@ def flow(
     log_sigma = trajectory.log_singular_values
     group |= _optional((*at, "mode"), "log_singular_values", log_sigma, "log σ of W")
     if trajectory.imbalance is not None:
-        group["imbalance"] = _named((*at, "pair"), trajectory.imbalance, IMBALANCE)
+        group["imbalance"] = named((*at, "pair"), trajectory.imbalance, IMBALANCE)
         group |= _optional(at, "squared_norm", trajectory.squared_norm, SQUARED_NORM)
     if held_out is not None:
         group |= _held_out(at, held_out, trajectory.end_to_end_series)
     for j, history in enumerate((trajectory.layer_series or ()) if layers else (), start=1):
-        group[f"layer_{j}"] = _named((*at, f"unit_{j}", f"unit_{j - 1}"), history, f"layer W_{j}")
+        group[f"layer_{j}"] = named((*at, f"unit_{j}", f"unit_{j - 1}"), history, f"layer W_{j}")
     return group | _matrices(trajectory, keep)
-
-
-def sharpness(
-    trajectory: Trajectory, problem: Problem, watch: Watcher, interrupted: Interrupted
-) -> Group:
-    """Return the extreme eigenvalues of the Hessian along the layer flow."""
-    assert trajectory.layer_series is not None
-    found = along(problem.loss, trajectory.layer_series, problem.weight_decay, watch, interrupted)
-    named = {
-        "smallest": "smallest eigenvalue λ_min of the Hessian over the layers",
-        "largest": "sharpness λ_max: the largest eigenvalue of the Hessian over the layers",
-        "error": "bound on the error of both eigenvalues",
-    }
-    columns = zip(named.items(), found.T, strict=True)
-    return {
-        "time": _named(("time",), trajectory.times, TIME),
-        **{name: _named(("time",), values, told) for (name, told), values in columns},
-    }
 
 
 def _matrices(trajectory: Trajectory, keep: np.ndarray) -> dict[str, Variable]:
@@ -99,11 +74,11 @@ def _matrices(trajectory: Trajectory, keep: np.ndarray) -> dict[str, Variable]:
     wanted = np.array([keep[i] or i == last for i in trajectory.kept], dtype=bool)
     W = trajectory.end_to_end_series.take(wanted)
     if keep.all():
-        return {"end_to_end": _named(("time", "output", "input"), W, END_TO_END)}
+        return {"end_to_end": named(("time", "output", "input"), W, END_TO_END)}
     times = trajectory.times[trajectory.kept[wanted]]
     return {
-        "saved_time": _named(("saved_time",), times, "times at which W is saved"),
-        "end_to_end": _named(("saved_time", "output", "input"), W, END_TO_END),
+        "saved_time": named(("saved_time",), times, "times at which W is saved"),
+        "end_to_end": named(("saved_time", "output", "input"), W, END_TO_END),
     }
 
 
@@ -113,29 +88,29 @@ def descent(
     """Return the group of gradient descent, over step sizes and samples."""
     at, W = ("step_size", "sample"), trajectory.end_to_end_series
     group = {
-        "step_size": _named(("step_size",), trajectory.step_sizes, "step size η"),
-        "iteration": _named(at, trajectory.iteration, "iteration k = round(t/η)"),
-        "time": _named(at, trajectory.times, "time t = kη"),
-        "loss": _named(at, trajectory.loss, "loss ℓ(W)"),
+        "step_size": named(("step_size",), trajectory.step_sizes, "step size η"),
+        "iteration": named(at, trajectory.iteration, "iteration k = round(t/η)"),
+        "time": named(at, trajectory.times, "time t = kη"),
+        "loss": named(at, trajectory.loss, "loss ℓ(W)"),
         **_of_singular_values(at, trajectory.singular_values),
         **_to_target(at, trajectory.distance_to_target, problem),
         **_optional(at, "det_sign", trajectory.det_sign, DET_SIGN),
-        "imbalance": _named((*at, "pair"), trajectory.imbalance, IMBALANCE),
-        "squared_norm": _named(at, trajectory.squared_norm, SQUARED_NORM),
-        "outcome": _named(
+        "imbalance": named((*at, "pair"), trajectory.imbalance, IMBALANCE),
+        "squared_norm": named(at, trajectory.squared_norm, SQUARED_NORM),
+        "outcome": named(
             ("step_size",), np.array(trajectory.outcome, dtype=object), "how descent ended"
         ),
     }
     if held_out is not None:
         group |= _held_out(at, held_out, W)
     if keep.all():
-        return group | {"end_to_end": _named((*at, "output", "input"), W, END_TO_END)}
+        return group | {"end_to_end": named((*at, "output", "input"), W, END_TO_END)}
     kept = keep[trajectory.kept]
     return group | {
-        "saved_sample": _named(
+        "saved_sample": named(
             ("saved_sample",), trajectory.kept[kept], "samples at which W is saved"
         ),
-        "end_to_end": _named(
+        "end_to_end": named(
             ("step_size", "saved_sample", "output", "input"),
             W.take((slice(None), kept)),
             END_TO_END,
@@ -158,13 +133,13 @@ def comparison(
         gap = by_pieces(
             measures.distance, layers.end_to_end_series.take(i), reduced.end_to_end_series.take(k)
         )
-        group["time"] = _named(("time",), times, TIME)
-        group["end_to_end_vs_layers"] = _named(
+        group["time"] = named(("time",), times, TIME)
+        group["end_to_end_vs_layers"] = named(
             ("time",), gap, "‖W_end-to-end − W_layers‖_F between the two flows"
         )
     if descent is not None:
-        group["step_size"] = _named(("step_size",), descent.step_sizes, "step size η")
-        group["descent_vs_flow"] = _named(
+        group["step_size"] = named(("step_size",), descent.step_sizes, "step size η")
+        group["descent_vs_flow"] = named(
             ("step_size", "sample"), descent.vs_flow, "‖W_descent − W_flow‖_F at t = kη"
         )
     if exact is not None:
@@ -179,8 +154,8 @@ def _against_exact(space: str, trajectory: Trajectory, exact: ExactSolution) -> 
         [measures.distance(trajectory.end_to_end_series[at], W) for at, W in _pieces(exact, times)]
     )
     return {
-        axis: _named((axis,), times, TIME),
-        f"{space}_vs_exact": _named((axis,), gap, "‖W − W_exact‖_F, distance to the closed form"),
+        axis: named((axis,), times, TIME),
+        f"{space}_vs_exact": named((axis,), gap, "‖W − W_exact‖_F, distance to the closed form"),
     }
 
 
@@ -194,13 +169,13 @@ def exact(solution: ExactSolution, problem: Problem, times: np.ndarray, keep: np
         W.append(matrices[kept[at]])
     told = {"long_name": SIGMA, "source": solution.source}
     axis = "time" if keep.all() else "saved_time"
-    saved = {} if keep.all() else {axis: _named((axis,), times[kept], "times at which W is saved")}
+    saved = {} if keep.all() else {axis: named((axis,), times[kept], "times at which W is saved")}
     return {
-        "time": _named(("time",), times, TIME),
+        "time": named(("time",), times, TIME),
         "singular_values": Variable(("time", "mode"), np.concatenate(sigma), told),
-        "loss": _named(("time",), np.concatenate(loss), "loss ℓ(W)"),
+        "loss": named(("time",), np.concatenate(loss), "loss ℓ(W)"),
         **saved,
-        "end_to_end": _named((axis, "output", "input"), Series(W, np.arange(W.count)), END_TO_END),
+        "end_to_end": named((axis, "output", "input"), Series(W, np.arange(W.count)), END_TO_END),
     }
 
 
@@ -229,17 +204,17 @@ def plane(
     }
     u, v = planes.grid(list(paths.values()), problem.loss, path.shape[1])
     group = {
-        "u": _named(("u",), u, chosen.labels[0]),
-        "v": _named(("v",), v, chosen.labels[1]),
-        "loss": _named(("v", "u"), chosen.loss(problem.loss, u, v), "loss ℓ over the plane"),
+        "u": named(("u",), u, chosen.labels[0]),
+        "v": named(("v",), v, chosen.labels[1]),
+        "loss": named(("v", "u"), chosen.loss(problem.loss, u, v), "loss ℓ over the plane"),
     }
     for space, coordinates in paths.items():
         axis, trajectory = f"{space}_time", flows[space]
-        group[axis] = _named((axis,), trajectory.times[trajectory.kept], TIME)
-        group[space] = _named((axis, "axis"), coordinates, f"path of the {space} flow")
+        group[axis] = named((axis,), trajectory.times[trajectory.kept], TIME)
+        group[space] = named((axis, "axis"), coordinates, f"path of the {space} flow")
     if descent is not None:
-        group["step_size"] = _named(("step_size",), descent.step_sizes, "step size η")
-        group["descent"] = _named(
+        group["step_size"] = named(("step_size",), descent.step_sizes, "step size η")
+        group["descent"] = named(
             ("step_size", "sample", "axis"),
             by_pieces(chosen.coordinates, descent.end_to_end_series),
             "path of descent",
@@ -249,24 +224,24 @@ def plane(
 
 def _of_singular_values(at: tuple[str, ...], sigma: np.ndarray) -> dict[str, Variable]:
     return {
-        "singular_values": _named((*at, "mode"), sigma, SIGMA),
-        "effective_rank": _named(at, measures.effective_rank(sigma), "effective rank of W"),
-        "nuclear_norm": _named(at, measures.nuclear_norm(sigma), "nuclear norm ‖W‖_*"),
+        "singular_values": named((*at, "mode"), sigma, SIGMA),
+        "effective_rank": named(at, measures.effective_rank(sigma), "effective rank of W"),
+        "nuclear_norm": named(at, measures.nuclear_norm(sigma), "nuclear norm ‖W‖_*"),
     }
 
 
 def _to_target(at: tuple[str, ...], distance: np.ndarray, problem: Problem) -> dict[str, Variable]:
     if problem.loss.target is None:
         return {}
-    return {"distance_to_target": _named(at, distance, "distance to the target ‖W − Φ‖_F")}
+    return {"distance_to_target": named(at, distance, "distance to the target ‖W − Φ‖_F")}
 
 
 def _held_out(at: tuple[str, ...], loss: Loss, W: Series) -> dict[str, Variable]:
     values = by_pieces(partial(_values, loss), W)
-    group = {"held_out_loss": _named(at, values, "loss on held-out samples")}
+    group = {"held_out_loss": named(at, values, "loss on held-out samples")}
     if isinstance(loss, CrossEntropy | Logistic):
         accuracy = by_pieces(partial(_accuracy, loss), W)
-        group["held_out_accuracy"] = _named(at, accuracy, "accuracy on held-out samples")
+        group["held_out_accuracy"] = named(at, accuracy, "accuracy on held-out samples")
     return group
 
 

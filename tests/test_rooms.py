@@ -17,7 +17,7 @@ ROOMS = [
     "dynamics", "methods", "choosing", "trajectory", "integrator", "recording", "task",
     "integration", "error_estimate", "accuracy", "solving", "descending", "invariants",
     "measures", "plane", "theory", "verification", "scenario", "catalog", "results",
-    "claims", "tables", "summarizing", "experiment", "archive", "figures", "cli",
+    "claims", "tables", "measuring", "summarizing", "experiment", "archive", "figures", "cli",
 ]  # fmt: skip
 """What a scenario says, does, gives and shows, in this order."""
 

@@ -46,7 +46,7 @@ SQUARED_CASES = [
     (
         "horizon = 6.0",
         'horizon = 6.0\nspaces = ["end_to_end"]\n[output]\nmeasures = ["sharpness"] #!',
-        "output.measures: are taken of the layers; leave them out, or add",
+        "output.measures: names sharpness, which is taken of the layers; leave it out, or add",
     ),
     ("[descent]", "[output]\nplane = [[0, 0], [3, 0]] #!\n[descent]", "output.plane: names entry"),
     ("[descent]", "[output]\nplane = [[0, 1], [0, 1]] #!\n[descent]", "output.plane: names one en"),

@@ -9,7 +9,14 @@ import time
 import pytest
 from scenario_texts import REGRESSION, SQUARED, spoilt
 
-from flowsim.scenario import Scenario, ScenarioError, footprint, memory, refuse_if_impossible
+from flowsim.scenario import (
+    Scenario,
+    ScenarioError,
+    footprint,
+    measuring,
+    memory,
+    refuse_if_impossible,
+)
 from flowsim.scenario.footprint import human, machine_memory
 
 
@@ -55,7 +62,8 @@ def test_layers_that_are_measured_take_the_memory_of_saved_ones() -> None:
     wide = {"network.widths": [4, 900, 900, 3]}
     text = spoilt("[descent]", '[output]\nmeasures = ["sharpness"]\n[descent]')
     parts = footprint(Scenario.from_toml(text, overrides=wide)).parts
-    assert parts["sharpness"] + parts["flow"] == memory.LANCZOS * 8 * (4 * 900 + 900**2 + 3 * 900)
+    weights = 4 * 900 + 900**2 + 3 * 900
+    assert parts["sharpness"] + parts["flow"] == measuring.LANCZOS * 8 * weights
 
 
 def test_data_and_measurements_take_memory() -> None:

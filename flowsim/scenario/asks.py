@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, Field, PlainValidator, WithJsonS
 
 from flowsim.scenario.errors import found
 from flowsim.scenario.forms import STRICT, Listed
+from flowsim.scenario.measuring import MEASURES, MeasureName
 from flowsim.scenario.sections import Positive, unique
 
 Index = Annotated[int, Field(ge=0)]
@@ -42,9 +43,6 @@ FigureName = Literal[
     "sharpness",
 ]
 
-MeasureName = Literal["sharpness"]
-"""Measures along the layer flow that take work of their own, each a group of the run."""
-
 
 class Output(BaseModel):
     """What is saved and drawn."""
@@ -59,8 +57,9 @@ class Output(BaseModel):
     )
     measures: Annotated[tuple[MeasureName, ...], Listed, AfterValidator(unique)] = Field(
         (),
-        description="What else is measured along the layer flow: the extreme eigenvalues of the "
-        "Hessian over the layers (sharpness).",
+        description="What else is measured: "
+        + "; ".join(f"{measure.says} ({name})" for name, measure in MEASURES.items())
+        + ".",
         examples=[["sharpness"]],
     )
     figure: FigureName | None = Field(
@@ -78,7 +77,15 @@ class Output(BaseModel):
     @property
     def holds_layers(self) -> bool:
         """Whether W_1 … W_N over time are needed, to be saved or to be measured."""
-        return self.layers or bool(self.measures)
+        return self.layers or self._needs("layers")
+
+    @property
+    def holds_matrices(self) -> bool:
+        """Whether W is needed at every saved time, to be measured."""
+        return self._needs("matrices")
+
+    def _needs(self, kept: str) -> bool:
+        return any(MEASURES[name].needs == kept for name in self.measures)
 
 
 class Variant(BaseModel):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from flowsim import cards, scratch
 from flowsim.scenario import memory
 from flowsim.scenario.errors import ScenarioError
+from flowsim.scenario.measuring import MEASURES
 
 if TYPE_CHECKING:
     from flowsim.scenario.model import Scenario
@@ -24,7 +25,7 @@ FASTEST = 1e12
 ITERATION_SECONDS = 1e-6
 """No iteration of descent takes less, however small the network."""
 
-REMEDIES = {
+REMEDIES: dict[str, str] = {
     "programs": "run it on a larger machine",
     "data": "reduce data.samples or network.widths",
     "measurements": "reduce loss.measurements or network.widths",
@@ -34,7 +35,7 @@ REMEDIES = {
     'output.end_to_end = "last"',
     "descent": "reduce network.widths, flow.samples or descent.step_sizes, "
     'or set output.end_to_end = "last"',
-    "sharpness": "reduce network.widths, or leave output.measures out",
+    **dict.fromkeys(map(str, MEASURES), "reduce network.widths, or leave output.measures out"),
 }
 
 

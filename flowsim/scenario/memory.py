@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from flowsim.scenario.measuring import MEASURES
+
 if TYPE_CHECKING:
     from flowsim.scenario.model import Scenario
 
@@ -43,9 +45,6 @@ STAGES, MORE_STAGES = 24, 31
 ITERATES = 11
 """Copies of the layers that descent holds at each step size."""
 
-LANCZOS = 28
-"""Copies of the layers that Lanczos' method holds: its twenty vectors, and what it works in."""
-
 EACH_TIME = 800
 """Bytes of times, places and single numbers, a saved time."""
 
@@ -68,7 +67,7 @@ def parts(scenario: Scenario) -> Mapping[str, int]:
         "saved": _saved(scenario),
         # what a flow worked in is free by then
         "descent": _descent(scenario) + max(0, descent - flow - jacobian),
-        "sharpness": max(0, _lanczos(scenario) - flow - jacobian),
+        **{name: max(0, size - flow - jacobian) for name, size in _measuring(scenario).items()},
     }
 
 
@@ -80,7 +79,7 @@ def end_to_end(scenario: Scenario) -> int:
 
 def layers(scenario: Scenario) -> int:
     """Return the bytes of all layers."""
-    return FLOAT * sum(a * b for a, b in pairwise(scenario.network.widths))
+    return FLOAT * scenario.network.weights
 
 
 def _programs(scenario: Scenario) -> int:
@@ -213,9 +212,9 @@ def _measures(scenario: Scenario) -> int:
 
 
 def _held(scenario: Scenario) -> bool:
-    """Say whether W is recorded at all saved times, to compare flows or to score held-out data."""
+    """Say whether W is recorded at all saved times: to compare, to score or to measure."""
     held_out = scenario.data is not None and scenario.data.held_out > 0
-    return len(scenario.flow.spaces) > 1 or held_out
+    return len(scenario.flow.spaces) > 1 or held_out or scenario.output.holds_matrices
 
 
 def kept_times(scenario: Scenario) -> int:
@@ -226,9 +225,12 @@ def kept_times(scenario: Scenario) -> int:
     return samples if asked == "all" else min(samples, samples // int(asked) + 2)
 
 
-def _lanczos(scenario: Scenario) -> int:
-    """Return the bytes that the Hessian's extreme eigenvalues are found in."""
-    return LANCZOS * layers(scenario) if "sharpness" in scenario.output.measures else 0
+def _measuring(scenario: Scenario) -> dict[str, int]:
+    """Return the bytes that each measure works in, 0 where it is not asked for."""
+    return {
+        name: FLOAT * measure.numbers(scenario) if name in scenario.output.measures else 0
+        for name, measure in MEASURES.items()
+    }
 
 
 def _iterates(scenario: Scenario) -> int:

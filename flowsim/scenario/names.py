@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from flowsim.scenario.measuring import MEASURES
+
 SPACES = ("layers", "end_to_end", "spectral", "modes")
 """The spaces in which a flow can be solved, as in `flowsim.solving`."""
 
@@ -60,7 +62,6 @@ GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
         "end_to_end": ("time", "output", "input"),
         "saved_time": ("saved_time",),
     },
-    "sharpness": dict.fromkeys(("time", "smallest", "largest", "error"), ("time",)),
     "plane": {
         "u": ("u",),
         "v": ("v",),
@@ -70,6 +71,7 @@ GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
         "step_size": ("step_size",),
         "descent": (*_GRID, "axis"),
     },
+    **{name: dict(measure.variables) for name, measure in MEASURES.items()},
 }
 """Every group's variables of numbers, with their dimensions; `layer_1` … stand apart."""
 

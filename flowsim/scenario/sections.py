@@ -6,6 +6,7 @@ table and across tables, is said in `flowsim.scenario.checks`.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, FailFast, Field
@@ -56,6 +57,11 @@ class Network(BaseModel):
     def shape(self) -> tuple[int, int]:
         """The shape d_N × d_0 of the end-to-end matrix."""
         return self.widths[-1], self.widths[0]
+
+    @property
+    def weights(self) -> int:
+        """The number Σ d_j d_{j-1} of entries of all layers."""
+        return sum(a * b for a, b in pairwise(self.widths))
 
     @property
     def modes(self) -> int:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
-from flowsim.scenario.asks import MeasureName
 from flowsim.scenario.checks.loss import WITH_TARGET
 from flowsim.scenario.errors import Mistake, listed, shown, wrong
 from flowsim.scenario.keys import nearest
+from flowsim.scenario.measuring import MEASURES
 from flowsim.scenario.names import GROUPS, HELD_OUT, SPACES, dimensions, layer_number
 from flowsim.scenario.partial import Unknown, known
 
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 COMPARISONS = ("below", "above", "equals", "below_quantity", "above_quantity")
 OF_DESCENT = ("descent_vs_flow", "step_size", "descent")
-MEASURES = get_args(MeasureName)
-"""Groups that exist where `[output] measures` names them."""
-
 QUANTITIES = ("quantity", "below_quantity", "above_quantity")
 
 TIMES = ("time", "saved_time", *(f"{space}_time" for space in SPACES))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from flowsim.scenario.errors import Mistake, wrong
+from flowsim.scenario.measuring import MEASURES
 
 if TYPE_CHECKING:
     from flowsim.scenario.model import Scenario
@@ -52,13 +53,21 @@ def descent_ends(scenario: Scenario) -> Iterator[Mistake]:
 
 
 def layers_exist(scenario: Scenario) -> Iterator[Mistake]:
-    """Require the layer flow where layers are to be saved or measured."""
+    """Require the layer flow where layers are to be saved."""
     if scenario.output.layers and "layers" not in scenario.flow.spaces:
         text = 'is not used without "layers" in flow.spaces; remove it, or add "layers" there'
         yield wrong("output.layers", text)
-    if scenario.output.measures and "layers" not in scenario.flow.spaces:
-        text = 'are taken of the layers; leave them out, or add "layers" to flow.spaces'
-        yield wrong("output.measures", text)
+
+
+def measures_fit(scenario: Scenario) -> Iterator[Mistake]:
+    """Require the layer flow where layers are to be measured, and what each measure needs."""
+    for name in scenario.output.measures:
+        measure = MEASURES[name]
+        if measure.needs == "layers" and "layers" not in scenario.flow.spaces:
+            text = f"names {name}, which is taken of the layers; leave it out, "
+            yield wrong("output.measures", text + 'or add "layers" to flow.spaces')
+        elif reason := measure.unfit(scenario):
+            yield wrong("output.measures", f"names {name}, but {reason}")
 
 
 def plane_fits(scenario: Scenario) -> Iterator[Mistake]:
@@ -116,6 +125,7 @@ RULES = (
     times_differ,
     descent_ends,
     layers_exist,
+    measures_fit,
     plane_fits,
     modes_exist,
     logarithms_exist,

@@ -1,0 +1,53 @@
+"""Measures of a run that take work of their own, a module each: what the theorems speak of.
+
+The module `flowsim.measuring.<name>` holds `measure(setting)`, which returns the group `/<name>`.
+What it leaves and needs is told in `flowsim.scenario.measuring`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
+
+from flowsim.descending import DescentTrajectory
+from flowsim.problem import Problem
+from flowsim.results import Group
+from flowsim.scenario.measuring import MEASURES, MeasureName
+from flowsim.task import Interrupted, Watcher
+from flowsim.trajectory import Trajectory
+
+if TYPE_CHECKING:
+    from flowsim.scenario import Scenario
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a measure is taken of: a scenario, its problem, and what came out so far.
+
+    `watch` wants the fraction that is done; a measure along a trajectory stops where it is
+    `interrupted`, and leaves nan from there on.
+    """
+
+    scenario: Scenario
+    problem: Problem
+    flows: Mapping[str, Trajectory]
+    descent: DescentTrajectory | None
+    watch: Watcher
+    interrupted: Interrupted
+
+    @property
+    def reference(self) -> Trajectory:
+        """The flow that is measured: that of the layers, else the first."""
+        return self.flows.get("layers", next(iter(self.flows.values())))
+
+
+def possible(name: MeasureName, flows: Mapping[str, Trajectory]) -> bool:
+    """Say whether the flow that a measure is taken of was reached before an interrupt."""
+    return "layers" in flows or (MEASURES[name].needs != "layers" and bool(flows))
+
+
+def measure(name: MeasureName, setting: Setting) -> Group:
+    """Return the group of a measure."""
+    return cast("Group", import_module(f"{__name__}.{name}").measure(setting))
