@@ -9,12 +9,11 @@ import numpy as np
 
 from flowsim.results import Run, Variable
 from flowsim.scenario.describe import claim_sentence, picks
+from flowsim.scenario.names import ALONG_TIME
 
 if TYPE_CHECKING:
     from flowsim.scenario import Scenario
     from flowsim.scenario.asks import Claim
-
-ALONG_TIME = ("time", "sample", "saved_time", "saved_sample", "layers_time", "end_to_end_time")
 
 REDUCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "max": np.max,
@@ -29,6 +28,8 @@ def check(scenario: Scenario, run: Run) -> list[dict[str, Any]]:
     `max`, `min` and `mean` go over all entries, nan (no value there) left out; `first` and `last`
     take that time and must then hold for every entry left, the reported value being the worst.
     `below_quantity` and `above_quantity` are picked and reduced like the quantity itself.
+    A trend looks at every pair of neighbouring times, its value being the largest step the other
+    way; an order is the slope of the reduced quantity over the step sizes, both in logarithms.
     A quantity that the run does not have, or not at the time picked, makes its claim fail.
     """
     return [_checked(claim, run) for claim in scenario.claims]
@@ -36,13 +37,43 @@ def check(scenario: Scenario, run: Run) -> list[dict[str, Any]]:
 
 def _checked(claim: Claim, run: Run) -> dict[str, Any]:
     try:
-        values = _reduced(claim, claim.quantity, run)
-        other = claim.below_quantity or claim.above_quantity
-        bound = None if other is None else _reduced(claim, other, run)
+        value, holds = _outcome(claim, run)
     except (KeyError, IndexError):
         return {"claim": claim_sentence(claim), "value": None, "holds": False}
-    value, holds = _judged(claim, values, bound)
     return {"claim": claim_sentence(claim), "value": value, "holds": holds}
+
+
+def _outcome(claim: Claim, run: Run) -> tuple[float, bool]:
+    picked = _picked(claim, claim.quantity, run)
+    if claim.trend is not None:
+        return _against_trend(claim, picked)
+    if claim.order is not None:
+        found = _order(claim, picked, run[f"{claim.quantity.rpartition('.')[0]}.step_size"])
+        return found, bool(abs(found - claim.order) <= (claim.within or 0.0))
+    other = claim.below_quantity or claim.above_quantity
+    bound = None if other is None else _reduced(claim, _picked(claim, other, run))
+    return _judged(claim, _reduced(claim, picked), bound)
+
+
+def _against_trend(claim: Claim, variable: Variable) -> tuple[float, bool]:
+    """Return the largest step against the trend between neighbouring times; nan is no value."""
+    axis = next(i for i, dim in enumerate(variable.dims) if dim in ALONG_TIME)
+    steps = np.diff(variable.values, axis=axis) * (1 if claim.trend == "decreasing" else -1)
+    if np.isnan(steps).any() or not steps.size:
+        return float("nan"), False
+    return float(steps.max()), bool(steps.max() <= (claim.within or 0.0))
+
+
+def _order(claim: Claim, variable: Variable, step_sizes: np.ndarray) -> float:
+    """Return the fitted power of η; nan unless two step sizes or more leave a positive number."""
+    axis = variable.dims.index("step_size")
+    each = [_reduced(claim, variable.picked("step_size", i)) for i in range(variable.shape[axis])]
+    sizes = np.array([np.max(values) if values.size else np.nan for values in each])
+    with np.errstate(invalid="ignore"):
+        fit = np.isfinite(sizes) & (sizes > 0)
+    if fit.sum() < 2:
+        return float("nan")
+    return float(np.polyfit(np.log(step_sizes[fit]), np.log(sizes[fit]), 1)[0])
 
 
 def _judged(claim: Claim, values: np.ndarray, bound: np.ndarray | None) -> tuple[float, bool]:
@@ -59,11 +90,14 @@ def _judged(claim: Claim, values: np.ndarray, bound: np.ndarray | None) -> tuple
     return float(values.min()), bool(values.min() > limit)
 
 
-def _reduced(claim: Claim, path: str, run: Run) -> np.ndarray:
+def _picked(claim: Claim, path: str, run: Run) -> Variable:
     variable = run.variable(path)
-    group = path.rpartition(".")[0]
     for dim, wanted in picks(claim):
-        variable = _picked(variable, dim, wanted, run, group)
+        variable = _at(variable, dim, wanted, run, path.rpartition(".")[0])
+    return variable
+
+
+def _reduced(claim: Claim, variable: Variable) -> np.ndarray:
     if claim.reduce in REDUCTIONS:
         known = variable.values[~np.isnan(variable.values)]
         return np.atleast_1d(REDUCTIONS[claim.reduce](known) if known.size else np.nan)
@@ -73,7 +107,7 @@ def _reduced(claim: Claim, path: str, run: Run) -> np.ndarray:
     return np.atleast_1d(variable.values).ravel()
 
 
-def _picked(variable: Variable, dim: str, wanted: float, run: Run, group: str) -> Variable:
+def _at(variable: Variable, dim: str, wanted: float, run: Run, group: str) -> Variable:
     """Return the variable at one index of a dimension; a time or step size is the nearest one."""
     name = dim if dim != "time" else next(d for d in variable.dims if d in ALONG_TIME)
     if name not in variable.dims:

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from flowsim import archive
-from flowsim.archive import ArchiveError, manifest
-from flowsim.results import Run
+from flowsim.archive import ArchiveError, manifest, netcdf
+from flowsim.results import Run, Variable
 from flowsim.scenario import Scenario
 
 HERE = Path(__file__).parent
@@ -52,6 +52,13 @@ def test_a_run_is_read_as_it_was_written(made, tmp_path: Path) -> None:
     same(run, read)
     assert read.directory == tmp_path / "a" / "b"
     assert leftovers(tmp_path / "a") == []
+
+
+def test_a_single_number_is_kept_as_one(tmp_path: Path) -> None:
+    number = Variable((), np.array(0.25), {"long_name": "margin"})
+    netcdf.write(tmp_path / "one.nc", {"measured": {"margin": number}}, {})
+    found = netcdf.read(tmp_path / "one.nc")["measured"]["margin"]
+    assert (found.dims, found.values.shape, float(found.values)) == ((), (), 0.25)
 
 
 def test_a_summary_is_strict_json_with_null_for_what_is_not_finite(written: Path) -> None:

@@ -109,3 +109,53 @@ def test_variants_are_reached_by_their_name() -> None:
         "value": 0.5,
         "holds": True,
     }
+
+
+def test_a_trend_holds_at_every_step_of_every_entry() -> None:
+    assert judged(quantity="layers.loss", trend="decreasing") == (-0.5, True)
+    assert judged(quantity="layers.loss", trend="increasing") == (2.0, False)
+    assert judged(quantity="layers.loss", trend="increasing", within=2.0) == (2.0, True)
+    sigma = {"quantity": "layers.singular_values", "trend": "increasing"}
+    assert judged(**sigma) == (0.5, False)
+    value, holds = judged(**sigma, at={"mode": 1})
+    assert value == pytest.approx(-0.1) and holds
+
+
+def test_a_trend_of_what_is_not_known_does_not_hold() -> None:
+    value, holds = judged(quantity="descent.gap", trend="increasing")
+    assert math.isnan(value) and not holds
+
+
+@pytest.mark.parametrize("power", [1.0, 2.0, 0.5])
+def test_an_order_is_the_slope_over_step_sizes(power: float) -> None:
+    sizes = np.array([0.4, 0.1, 0.05, 3.0])
+    gap = np.outer(sizes**power, [0.2, 1.0, 0.5])
+    gap[3] = np.nan
+    group = {
+        "step_size": Variable(("step_size",), sizes),
+        "gap": Variable(("step_size", "sample"), gap),
+    }
+    claim = Claim.model_validate({"quantity": "descent.gap", "order": power, "within": 1e-9})
+    (result,) = check(SimpleNamespace(claims=[claim]), made_run(descent=group))
+    assert result["holds"] and result["value"] == pytest.approx(power, abs=1e-12)
+    other = claim.model_copy(update={"order": power + 0.1})
+    (result,) = check(SimpleNamespace(claims=[other]), made_run(descent=group))
+    assert not result["holds"]
+    assert result["claim"] == (
+        f"max of descent.gap is of order {power + 0.1:g} in the step size within 1e-09"
+    )
+
+
+def test_an_order_needs_two_numbers() -> None:
+    value, holds = judged(quantity="descent.loss", reduce="last", order=1.0, within=0.1)
+    assert math.isnan(value) and not holds
+
+
+def test_a_single_number_is_its_own_reduction() -> None:
+    run = made_run(measured={"margin": Variable((), np.array(0.25))})
+    for reduce in ("max", "last", "mean"):
+        claim = Claim.model_validate(
+            {"quantity": "measured.margin", "reduce": reduce, "equals": 0.25, "within": 1e-12}
+        )
+        (result,) = check(SimpleNamespace(claims=[claim]), run)
+        assert result["holds"] and result["value"] == 0.25

@@ -90,7 +90,24 @@ def test_variables_need_the_sections_that_make_them() -> None:
         ("", "claims[0]: compares with nothing; write one of below, above, equals,"),
         ("below = 1\nabove = 2", "claims[0].above: is one comparison too many beside below"),
         ("equals = 1", "claims[0].within: is missing, and equals needs it; write within = 0.001"),
-        ("below = 1\nwithin = 2", "claims[0].within: is not used without equals; remove it"),
+        (
+            "below = 1\nwithin = 2",
+            "claims[0].within: is not used without equals, trend or order; remove it",
+        ),
+        ('trend = "falling"', 'claims[0].trend: is "falling", which is not known'),
+        ('below = 1\ntrend = "decreasing"', "claims[0].trend: is one comparison too many"),
+        (
+            'trend = "decreasing"\nreduce = "last"',
+            "claims[0].reduce: is not used by trend, which looks at every saved time; remove it",
+        ),
+        (
+            'trend = "decreasing"\nat = { time = 1 }',
+            "claims[0].at: picks one time, and a trend needs all; leave the time out",
+        ),
+        (
+            "order = 1\nwithin = 0.1",
+            "claims[0].order: is one in the step size, but layers.loss has time; write another",
+        ),
         ("equals = 1\nwithin = 0", "claims[0].within: is 0, but must be above 0"),
         ("below = nan", "claims[0].below: is nan, but must be finite"),
         ("below = true", "claims[0].below: is true, but a number is wanted"),
@@ -141,6 +158,21 @@ def test_at_picks_an_entry_that_there_is(quantity: str, at: str, reason: str | N
     mistakes = claiming(f'quantity = "{quantity}"\nbelow = 1\nat = {{ {at} }}')
     assert len(mistakes) == (reason is not None)
     assert reason is None or reason in mistakes[0]
+
+
+def test_a_trend_goes_along_time_and_an_order_over_step_sizes() -> None:
+    assert claiming('quantity = "layers.loss"\ntrend = "decreasing"') == []
+    assert claiming('quantity = "descent.loss"\ntrend = "increasing"\nwithin = 0.1') == []
+    gap = 'quantity = "comparison.descent_vs_flow"\norder = 1\nwithin = 0.1'
+    assert claiming(gap) == []
+    (mistake,) = claiming(gap.replace("within = 0.1", ""))
+    assert mistake == "claims[0].within: is missing, and order needs it; write within = 0.001"
+    (mistake,) = claiming('quantity = "descent.step_size"\ntrend = "increasing"')
+    assert "goes along time, but descent.step_size has step_size" in mistake
+    (mistake,) = claiming(f"{gap}\nat = {{ step_size = 0.4 }}")
+    assert "picks one step size, and an order needs all; remove it" in mistake
+    (mistake,) = claiming(gap, SQUARED.replace("[0.4, 0.1]", "[0.4]"))
+    assert "fitted over step sizes, but there is one" in mistake
 
 
 def test_at_must_fit_the_other_quantity_too() -> None:

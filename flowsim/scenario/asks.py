@@ -153,7 +153,20 @@ class Claim(BaseModel):
         None, description="It equals this number, give or take `within`.", examples=[1.0]
     )
     within: Positive | None = Field(
-        None, description="How far `equals` may be missed.", examples=[1e-3]
+        None,
+        description="How far `equals` and `order` may be missed, and by how much one value may go "
+        "against a `trend`.",
+        examples=[1e-3],
+    )
+    trend: Literal["decreasing", "increasing"] | None = Field(
+        None,
+        description="From each saved time to the next, it goes no other way than this one.",
+        examples=["decreasing"],
+    )
+    order: float | None = Field(
+        None,
+        description="Over the step sizes η, it goes as this power of η, give or take `within`.",
+        examples=[1.0],
     )
     below_quantity: str | None = Field(
         None, description="It is below this variable, reduced alike.", examples=["layers.loss"]

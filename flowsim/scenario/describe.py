@@ -39,7 +39,12 @@ def rows(scenario: Scenario) -> dict[str, str]:
 def claim_sentence(claim: Claim) -> str:
     """Return what a claim says, as a sentence without its full stop."""
     where = "".join(f" at {dimension} {value:g}" for dimension, value in picks(claim))
+    if claim.trend is not None:
+        leeway = "" if claim.within is None else f", give or take {claim.within:g}"
+        return f"{claim.quantity}{where} is {claim.trend}{leeway}"
     subject = f"{claim.reduce} of {claim.quantity}{where}"
+    if claim.order is not None:
+        return f"{subject} is of order {claim.order:g} in the step size within {claim.within:g}"
     if claim.equals is not None:
         return f"{subject} equals {claim.equals:g} within {claim.within:g}"
     if claim.below is not None:

@@ -9,6 +9,12 @@ from flowsim.scenario.measuring import MEASURES
 SPACES = ("layers", "end_to_end", "spectral", "modes")
 """The spaces in which a flow can be solved, as in `flowsim.solving`."""
 
+TIMES = ("time", "saved_time", *(f"{space}_time" for space in SPACES))
+"""Dimensions that are times of the flow, …"""
+
+ALONG_TIME = (*TIMES, "sample", "saved_sample")
+"""… and all that go along time, those of descent too."""
+
 HELD_OUT = ("held_out_loss", "held_out_accuracy")
 
 _MEASURES = {

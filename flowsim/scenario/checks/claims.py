@@ -10,18 +10,28 @@ from flowsim.scenario.checks.loss import WITH_TARGET
 from flowsim.scenario.errors import Mistake, listed, shown, wrong
 from flowsim.scenario.keys import nearest
 from flowsim.scenario.measuring import MEASURES
-from flowsim.scenario.names import GROUPS, HELD_OUT, SPACES, dimensions, layer_number
+from flowsim.scenario.names import (
+    ALONG_TIME,
+    GROUPS,
+    HELD_OUT,
+    SPACES,
+    TIMES,
+    dimensions,
+    layer_number,
+)
 from flowsim.scenario.partial import Unknown, known
 
 if TYPE_CHECKING:
     from flowsim.scenario.asks import Claim
     from flowsim.scenario.model import Scenario
 
-COMPARISONS = ("below", "above", "equals", "below_quantity", "above_quantity")
+COMPARISONS = ("below", "above", "equals", "below_quantity", "above_quantity", "trend", "order")
+WITH_LEEWAY = ("equals", "trend", "order")
+"""The comparisons that `within` belongs to; a trend can do without."""
+
 OF_DESCENT = ("descent_vs_flow", "step_size", "descent")
 QUANTITIES = ("quantity", "below_quantity", "above_quantity")
 
-TIMES = ("time", "saved_time", *(f"{space}_time" for space in SPACES))
 
 Runs = Mapping[str, "Scenario"]
 """What will be run: the variants by name, or the scenario itself by the empty name."""
@@ -45,18 +55,21 @@ def broken_claim(claim: Claim, runs: Runs) -> list[Mistake]:
 
 
 def _compares(claim: Claim) -> Iterator[Mistake]:
-    """Require one comparison, and `within` with `equals` alone."""
-    if not all(known(claim, key) for key in (*COMPARISONS, "within")):
+    """Require one comparison, `within` where it belongs, and no `reduce` that is not used."""
+    if not all(known(claim, key) for key in (*COMPARISONS, "within", "reduce")):
         return
     made = [key for key in COMPARISONS if getattr(claim, key) is not None]
     if not made:
         yield Mistake((), f"compares with nothing; write one of {listed(COMPARISONS)}")
     for key in made[1:]:
         yield wrong(key, f"is one comparison too many beside {made[0]}; write a claim for each")
-    if claim.equals is not None and claim.within is None:
-        yield wrong("within", "is missing, and equals needs it; write within = 0.001")
-    if claim.within is not None and claim.equals is None:
-        yield wrong("within", "is not used without equals; remove it")
+    if claim.within is None:
+        for key in set(made) & {"equals", "order"}:
+            yield wrong("within", f"is missing, and {key} needs it; write within = 0.001")
+    elif not set(made) & set(WITH_LEEWAY):
+        yield wrong("within", f"is not used without {listed(WITH_LEEWAY)}; remove it")
+    if claim.trend is not None and claim.reduce != "max":
+        yield wrong("reduce", "is not used by trend, which looks at every saved time; remove it")
 
 
 def _lacks(quantity: str, runs: Runs) -> Iterator[str]:
@@ -149,14 +162,13 @@ def _spaces_of(group: str, name: str) -> tuple[str, ...]:
 
 
 def _picks(claim: Claim, quantity: str, runs: Runs) -> Iterator[Mistake]:
-    """Require of `at` dimensions that a variable has, and entries that there are."""
-    if claim.at is None:
-        return
+    """Require of `at`, `trend` and `order` dimensions that there are, and entries that exist."""
     variant, _, inner = quantity.rpartition("/")
     group, _, name = inner.partition(".")
     run = runs[variant]
     dims = dimensions(group, name, all_saved=run.output.end_to_end == "all")
-    for key, value in claim.at:
+    yield from _goes_along(claim, inner, dims, run)
+    for key, value in claim.at or ():
         if value is None:
             continue
         if key == "time" and any(dim in TIMES for dim in dims):
@@ -168,6 +180,28 @@ def _picks(claim: Claim, quantity: str, runs: Runs) -> Iterator[Mistake]:
             yield wrong(f"at.{key}", text)
         elif reason := _outside(key, value, run):
             yield wrong(f"at.{key}", f"is {value}, but {reason}")
+
+
+def _goes_along(
+    claim: Claim, inner: str, dims: tuple[str, ...], run: Scenario
+) -> Iterator[Mistake]:
+    """Require times for a trend to go along, and step sizes for an order to be fitted over."""
+    at = claim.at
+    if claim.trend is not None:
+        if not set(dims) & set(ALONG_TIME):
+            text = f"goes along time, but {inner} has {listed(dims)}; write another comparison"
+            yield wrong("trend", text)
+        elif at is not None and (at.time is not None or at.sample is not None):
+            yield wrong("at", "picks one time, and a trend needs all; leave the time out")
+    if claim.order is not None:
+        if "step_size" not in dims:
+            text = f"is one in the step size, but {inner} has {listed(dims)}; "
+            yield wrong("order", text + "write another comparison")
+        elif at is not None and at.step_size is not None:
+            yield wrong("at.step_size", "picks one step size, and an order needs all; remove it")
+        elif run.descent is not None and len(run.descent.step_sizes) < 2:
+            text = "is fitted over step sizes, but there is one; write more in descent.step_sizes"
+            yield wrong("order", text)
 
 
 def _outside(key: str, value: float, run: Scenario) -> str | None:
