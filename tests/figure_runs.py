@@ -120,6 +120,27 @@ def sharpness(time: np.ndarray, target: np.ndarray) -> Group:
     )
 
 
+def tangent_kernel(time: np.ndarray) -> Group:
+    """Return `/tangent_kernel`: Θ of a scalar network of depth 2, 2s, which never turns."""
+    s = saxe(time, TARGET)[:, 0]
+    values = {"norm": 2 * s, "distance": s / START - 1, "angle": 0.3 * s / TARGET[0]}
+    return group(
+        time=(("time",), time), **{name: (("time",), each) for name, each in values.items()}
+    )
+
+
+def margin(time: np.ndarray) -> Group:
+    """Return `/margin`: what comes near 0.5 as 1/log t, while the norm grows as log t."""
+    norm = np.log(2 + time)
+    values = {"norm": norm, "margin": 0.5 - 0.2 / norm, "angle": 0.4 / norm}
+    return group(
+        time=(("time",), time),
+        largest_margin=((), 0.5),
+        error=((), 1e-15),
+        **{name: (("time",), each) for name, each in values.items()},
+    )
+
+
 def plane(time: np.ndarray, target: np.ndarray, found: dict[str, Any] | None) -> Group:
     """Return the plane of the first two singular values."""
     u, v = np.linspace(-0.3, 1.25 * target[0], 61), np.linspace(-0.3, 1.4 * target[1], 61)
@@ -161,6 +182,7 @@ def plain(
         "end_to_end": flow(time, target, apart),
     }
     groups["sharpness"] = sharpness(time, target)
+    groups["tangent_kernel"], groups["margin"] = tangent_kernel(time), margin(time)
     gap = np.linalg.norm(
         groups["end_to_end"]["singular_values"].values - groups["layers"]["singular_values"].values,
         axis=1,

@@ -17,6 +17,7 @@ from flowsim import archive, experiment
 from flowsim.figures import FIGURES
 from flowsim.methods import AUTO, METHODS
 from flowsim.scenario import ScenarioError, read
+from flowsim.scenario.measuring import MEASURES
 from flowsim.scenario.model import ITEMS, SECTIONS, Scenario
 from flowsim.scenario.names import GROUPS, SPACES
 from flowsim.trajectory import Verdict
@@ -188,6 +189,10 @@ def test_every_plain_key_and_kind_is_documented() -> None:
         kinds = list(SECTIONS[name].model_fields["kind"].annotation.__args__)
         assert undocumented(kinds, section("scenario-files.md", f"`[{name}]`")) == []
     assert undocumented(list(FIGURES), section("scenario-files.md", "`[output]`")) == []
+
+
+def test_every_measure_is_documented() -> None:
+    assert undocumented(list(MEASURES), section("scenario-files.md", "`[output]`")) == []
 
 
 def test_defaults_are_those_of_the_code() -> None:

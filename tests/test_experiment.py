@@ -10,6 +10,7 @@ import pytest
 from flowsim.experiment import run
 from flowsim.results import Run
 from flowsim.scenario import Scenario
+from flowsim.theory import tangent_kernel
 from flowsim.theory.sharpness import extremes
 
 BASE = """
@@ -321,3 +322,49 @@ def test_an_interrupt_before_the_layers_measures_nothing() -> None:
     found = run(scenario(text, base), "none", interrupted=interrupted)
     assert "layers" not in found.groups
     assert "sharpness" not in found.groups
+
+
+def test_the_tangent_kernel_is_measured_from_the_layers() -> None:
+    text = '[output]\nmeasures = ["tangent_kernel"]\nlayers = true\n'
+    found = run(scenario(text), "turning")
+    ends = [[found[f"layers.layer_{j}"][i] for j in (1, 2)] for i in (-1, 0)]
+    wanted = tangent_kernel.change(*ends)
+    for name in ("norm", "distance", "angle"):
+        assert found[f"tangent_kernel.{name}"][-1] == getattr(wanted, name)
+    assert found["tangent_kernel.distance"][0] == found["tangent_kernel.angle"][0] == 0
+
+
+SEPARABLE = """
+title = "Two classes"
+[network]
+widths = [2, 2, 1]
+[loss]
+kind = "logistic"
+[data]
+inputs = [[3.0, -3.0], [4.0, -4.0]]
+targets = [[1, -1]]
+[init]
+kind = "balanced"
+scale = 0.1
+[flow]
+horizon = 50.0
+samples = 11
+spaces = ["end_to_end"]
+[output]
+measures = ["margin"]
+end_to_end = "last"
+"""
+
+
+def test_margins_are_measured_at_every_time_though_w_is_saved_once() -> None:
+    """Samples ±x: w turns to x/‖x‖, of margin ‖x‖ = 5."""
+    found = run(Scenario.from_toml(SEPARABLE), "classes")
+    assert found["end_to_end.end_to_end"].shape[0] == 1
+    assert found["margin.time"].shape == found["margin.margin"].shape == (11,)
+    assert found["margin.largest_margin"] == pytest.approx(5.0, rel=1e-13)
+    W = found["end_to_end.end_to_end"][-1]
+    assert found["margin.norm"][-1] == np.linalg.norm(W)
+    cosine = float(W[0] @ [0.6, 0.8]) / np.linalg.norm(W)
+    assert found["margin.margin"][-1] == pytest.approx(5 * cosine, rel=1e-12)
+    assert np.cos(found["margin.angle"][-1]) == pytest.approx(cosine, rel=1e-12)
+    assert (np.diff(found["margin.angle"]) < 0).all()

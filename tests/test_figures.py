@@ -616,6 +616,41 @@ def test_sharpness_of_variants_has_a_panel_each() -> None:
     assert headline(figure) == "Final sharpness: a 6 and b 6"
 
 
+def test_the_tangent_kernel_is_drawn_in_degrees_and_by_its_distance() -> None:
+    run = made.plain()
+    figure = figures.draw(run, "tangent_kernel")
+    time = run["tangent_kernel.time"]
+    assert line(figure.axes[0], time, np.degrees(run["tangent_kernel.angle"]))
+    assert line(figure.axes[1], time, run["tangent_kernel.distance"])
+    assert headline(figure).startswith("The neural tangent kernel turns by up to 17° and moves")
+    two = figures.draw(
+        made.with_variants(a=run, b=made.plain(time=np.linspace(0, 1))), "tangent_kernel"
+    )
+    assert len(two.axes) == 2 and "17° (a) and" in headline(two)
+
+
+def test_margins_are_drawn_beside_the_largest_one() -> None:
+    run = made.plain()
+    figure = figures.draw(run, "margin")
+    margins, angles, norms = figure.axes
+    assert line(margins, run["margin.time"], run["margin.margin"])
+    assert line(angles, run["margin.time"], np.degrees(run["margin.angle"]))
+    assert line(norms, run["margin.time"], run["margin.norm"])
+    assert [x.get_ydata()[0] for x in margins.lines if len(x.get_xdata()) == 2] == [0.5]
+    assert headline(figure) == (
+        "The margin ends at 80.76 % of the largest, while the norm rises from 0.693 to 2.08"
+    )
+
+
+def test_margins_of_data_that_cannot_be_separated_have_no_largest() -> None:
+    nothing = np.array(np.nan)
+    run = made.replaced(made.plain(), "margin.largest_margin", nothing)
+    run = made.replaced(run, "margin.angle", np.full(201, np.nan))
+    figure = figures.draw(run, "margin")
+    assert [x for x in figure.axes[0].lines if len(x.get_xdata()) == 2] == []
+    assert headline(figure).startswith("The margin ends at 0.404, while")
+
+
 def test_sharpness_that_was_not_measured_is_not_drawn() -> None:
     with pytest.raises(ValueError, match=r"no numbers in sharpness.largest"):
         figures.draw(made.replaced(made.plain(), "sharpness.largest", None), "sharpness")

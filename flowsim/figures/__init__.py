@@ -84,6 +84,8 @@ FIGURES: Mapping[str, Picture] = {
             "entry_comparison", "How far does the entry that ends largest go in each dynamics?"
         ),
         Picture("sharpness", "How sharp is the loss along the flow, and which step sizes bear it?"),
+        Picture("tangent_kernel", "Does the neural tangent kernel turn (rich) or stay (lazy)?"),
+        Picture("margin", "Does a classifier's direction settle at the largest margin?"),
     )
 }
 """Every figure by name, in the order in which they lead."""

@@ -41,6 +41,8 @@ FigureName = Literal[
     "end_to_end_entries",
     "entry_comparison",
     "sharpness",
+    "tangent_kernel",
+    "margin",
 ]
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from flowsim.scenario.model import Scenario
 
-MeasureName = Literal["sharpness"]
+MeasureName = Literal["sharpness", "tangent_kernel", "margin"]
 """The name of a measure: of its group, of its figure and of its module."""
 
 
@@ -57,12 +57,58 @@ class Measure:
 LANCZOS = 28
 """Copies of the layers that Lanczos' method holds: its twenty vectors, and what it works in."""
 
+
+def _kernel_factors(scenario: Scenario) -> int:
+    """Return the entries of both kernels' factors, as they are and scaled, and differences."""
+    rows, columns = scenario.network.shape
+    return 8 * scenario.network.depth * (rows**2 + columns**2)
+
+
+def _not_a_classifier(scenario: Scenario) -> str:
+    kind = scenario.loss.kind
+    if kind in ("logistic", "cross_entropy"):
+        return ""
+    return (
+        f'a loss of kind "{kind}" has no classes; leave it out, or write loss.kind = '
+        '"logistic" or "cross_entropy"'
+    )
+
+
+def _slacks(scenario: Scenario) -> int:
+    """Return the entries of the matrix of all slacks, and of what non-negative least squares take.
+
+    There is a slack a sample for each other class.
+    """
+    from flowsim.scenario.shapes import used
+
+    rows, columns = scenario.network.shape
+    samples = used(scenario.data) if scenario.data else 0
+    return 3 * samples * max(1, rows - 1) * rows * columns
+
+
 MEASURES: Mapping[MeasureName, Measure] = {
     "sharpness": Measure(
         says="the extreme eigenvalues of the Hessian over the layers",
         variables=dict.fromkeys(("time", "smallest", "largest", "error"), ("time",)),
         needs="layers",
         numbers=lambda scenario: LANCZOS * scenario.network.weights,
+    ),
+    "tangent_kernel": Measure(
+        says="how far the neural tangent kernel moves from its start",
+        variables=dict.fromkeys(("time", "norm", "distance", "angle"), ("time",)),
+        needs="layers",
+        numbers=_kernel_factors,
+    ),
+    "margin": Measure(
+        says="the margin of a classifier, beside the largest there is",
+        variables={
+            **dict.fromkeys(("time", "norm", "margin", "angle"), ("time",)),
+            "largest_margin": (),
+            "error": (),
+        },
+        needs="matrices",
+        unfit=_not_a_classifier,
+        numbers=_slacks,
     ),
 }
 """Every measure by name."""
