@@ -24,8 +24,8 @@ from flowsim.trajectory import Verdict
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-PAGES = [*sorted(DOCS.glob("*.md")), ROOT / "README.md"]
-LINKING = [*PAGES, ROOT / "CHANGELOG.md"]
+PAGES = [*sorted(DOCS.glob("*.md")), *sorted(DOCS.glob("theorems/*.md")), ROOT / "README.md"]
+LINKING = [*PAGES, ROOT / "CHANGELOG.md", ROOT / "plots" / "README.md"]
 SHARED = "two-modes"
 """The example that the pages build upon: its file and its run lie where their code runs."""
 

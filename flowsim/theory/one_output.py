@@ -2,7 +2,9 @@
 
 ẇ = -‖w‖^{2-2/N} (∇ℓ + (N-1) Pr_w ∇ℓ) (Arora, Cohen & Hazan 2018, Claim 2) with ∇ℓ = w - φ. In
 polar coordinates, ρ = ‖w‖, f = ‖φ‖ and ψ the angle between w and φ, it reads
+
     ρ̇ = N ρ^{2-2/N} (f cos ψ - ρ),   ψ̇ = -f ρ^{1-2/N} sin ψ.
+
 With x = -log tan(ψ/2), so that cos ψ = tanh x and ẋ = f ρ^{1-2/N}, the path is linear in 1/ρ:
 d(1/ρ)/dx = N/f - N tanh(x)/ρ, hence cosh^N(x)/ρ = cosh^N(x_0)/ρ_0 + (N/f) ∫ cosh^N. The time along
 it is t = ∫ ρ^{2/N-1} dx / f: at N = 2 simply (x - x_0)/f, else a quadrature. (Derived here; at
