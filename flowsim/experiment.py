@@ -119,9 +119,10 @@ def _run_plain(
     if not interrupted():  # compiling the loss over a plane would keep an interrupt waiting
         plane = tables.plane(scenario.output.plane, problem, outcome.flows, outcome.descent)
         groups = {**groups, **({"plane": plane} if plane else {})}
-    groups = {**groups, **_measured(scenario, outcome, progress, interrupted)}
+    measured = _measured(scenario, outcome, progress, interrupted)
     summary = summarizing.of(scenario, problem, outcome.flows, outcome.descent)
-    return Run(name, scenario, groups, summary)
+    summary["notes"] += measuring.notes(measured)
+    return Run(name, scenario, {**groups, **measured}, summary)
 
 
 def _measured(

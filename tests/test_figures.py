@@ -654,3 +654,54 @@ def test_margins_of_data_that_cannot_be_separated_have_no_largest() -> None:
 def test_sharpness_that_was_not_measured_is_not_drawn() -> None:
     with pytest.raises(ValueError, match=r"no numbers in sharpness.largest"):
         figures.draw(made.replaced(made.plain(), "sharpness.largest", None), "sharpness")
+
+
+def test_convergence_is_drawn_beside_its_bounds() -> None:
+    run = made.plain(sizes=[0.1, 0.5])
+    figure = figures.draw(run, "convergence")
+    axes, time = figure.axes[0], run["convergence.time"]
+    assert line(axes, time, run["convergence.excess_loss"])
+    assert line(axes, time, run["convergence.bound"])
+    assert line(axes, time, run["convergence.running_bound"])
+    assert len(axes.lines) == 3
+    slowest = words.number(run["convergence.rate"].min())
+    assert headline(figure).startswith(f"The loss falls at a rate from {slowest} to ")
+    assert "the theorem promises 0.004" in headline(figure)
+    assert headline(figure).endswith("10 iterations at η = 0.5, its theorem 2×10⁶")
+
+
+def test_the_factor_n_is_drawn_as_no_bound_where_w_is_not_square() -> None:
+    run = made.plain()
+    run.scenario.network.widths = (4, 3, 3)
+    figure = figures.draw(run, "convergence")
+    wrong = run["convergence.excess_loss"][0] * np.exp(-0.008 * run["convergence.time"])
+    assert line(figure.axes[0], run["convergence.time"], wrong)
+
+
+def test_what_is_less_than_its_error_is_not_drawn() -> None:
+    run = made.plain()
+    excess = run["convergence.excess_loss"].copy()
+    excess[150:] = -1e-17
+    run = made.replaced(run, "convergence.excess_loss", excess)
+    run = made.replaced(run, "convergence.error", np.full(len(excess), 1e-16))
+    axes = figures.draw(run, "convergence").axes[0]
+    assert axes.get_yscale() == "log"
+    assert np.isnan(axes.lines[0].get_ydata()[150:]).all()
+
+
+def test_the_hypothesis_that_fails_is_named() -> None:
+    lost = made.plain()
+    for path, values in {
+        "rate_bound": np.array(np.nan),
+        "holds": np.array([1.0, 0.0]),
+        "found": np.array(["h = 1", "-0.25"]),
+        "bound": np.full(len(lost["convergence.time"]), np.nan),
+    }.items():
+        lost = made.replaced(lost, f"convergence.{path}", values)
+    assert "no theorem promises one (deficiency margin −0.25)" in headline(
+        figures.draw(lost, "convergence")
+    )
+    both = figures.draw(made.with_variants(a=made.plain(), b=lost), "convergence")
+    assert len(both.axes) == 2
+    slowest = words.number(lost["convergence.rate"].min())
+    assert headline(both).endswith(f"≥ 0.004 and b {slowest} (none; deficiency margin −0.25)")

@@ -8,7 +8,9 @@ from typing import get_args
 import pytest
 
 from flowsim.figures import FIGURES
-from flowsim.scenario.measuring import MEASURES, MeasureName
+from flowsim.scenario.measuring import MEASURES, PIECE, SOLVED, MeasureName
+from flowsim.series import PIECE_BYTES
+from flowsim.theory.minimum import LARGEST
 
 
 def test_names_are_those_that_scenario_files_accept() -> None:
@@ -19,3 +21,8 @@ def test_names_are_those_that_scenario_files_accept() -> None:
 def test_each_has_a_module_and_a_figure(name: str) -> None:
     assert callable(import_module(f"flowsim.measuring.{name}").measure)
     assert name in FIGURES
+
+
+def test_sizes_that_predictions_go_by_are_those_of_the_code() -> None:
+    assert SOLVED == LARGEST
+    assert 8 * PIECE == PIECE_BYTES

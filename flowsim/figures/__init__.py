@@ -86,6 +86,7 @@ FIGURES: Mapping[str, Picture] = {
         Picture("sharpness", "How sharp is the loss along the flow, and which step sizes bear it?"),
         Picture("tangent_kernel", "Does the neural tangent kernel turn (rich) or stay (lazy)?"),
         Picture("margin", "Does a classifier's direction settle at the largest margin?"),
+        Picture("convergence", "How fast must the loss fall by theory, and how fast does it?"),
     )
 }
 """Every figure by name, in the order in which they lead."""

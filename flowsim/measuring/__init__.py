@@ -51,3 +51,13 @@ def possible(name: MeasureName, flows: Mapping[str, Trajectory]) -> bool:
 def measure(name: MeasureName, setting: Setting) -> Group:
     """Return the group of a measure."""
     return cast("Group", import_module(f"{__name__}.{name}").measure(setting))
+
+
+def notes(groups: Mapping[str, Group]) -> list[str]:
+    """Return what the groups of measures have to say in the summary: their variable `note`."""
+    return [
+        f"{name}: {sentence}"
+        for name, group in groups.items()
+        if "note" in group
+        for sentence in group["note"].values
+    ]

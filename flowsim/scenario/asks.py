@@ -43,6 +43,7 @@ FigureName = Literal[
     "sharpness",
     "tangent_kernel",
     "margin",
+    "convergence",
 ]
 
 

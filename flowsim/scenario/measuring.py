@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from flowsim.scenario.model import Scenario
 
-MeasureName = Literal["sharpness", "tangent_kernel", "margin"]
+MeasureName = Literal["sharpness", "tangent_kernel", "margin", "convergence"]
 """The name of a measure: of its group, of its figure and of its module."""
 
 
@@ -54,6 +55,30 @@ class Measure:
     numbers: Callable[[Scenario], int] = nothing
 
 
+def _decays(scenario: Scenario) -> str:
+    """Refuse weight decay, under which the loss may rise."""
+    if not scenario.flow.weight_decay:
+        return ""
+    return "no bound on it allows for flow.weight_decay; leave one of them out"
+
+
+SOLVED = 1000
+"""Up to so many entries of W a convex solve is made, as in `flowsim.theory.minimum`."""
+
+PIECE = 1 << 19
+"""Numbers of a piece of a series, as in `flowsim.series`."""
+
+
+def _of_convergence(scenario: Scenario) -> int:
+    """Count pieces of the layers and of their products, and a Hessian with its factors."""
+    network, (rows, columns) = scenario.network, scenario.network.shape
+    widest = max(a * b for a, b in pairwise(network.widths))
+    times = min(scenario.flow.samples, max(1, PIECE // widest))
+    entries = rows * columns
+    solve = 4 * entries**2 if entries <= SOLVED and scenario.data else 0
+    return 4 * times * (network.weights + entries) + solve
+
+
 LANCZOS = 28
 """Copies of the layers that Lanczos' method holds: its twenty vectors, and what it works in."""
 
@@ -86,6 +111,17 @@ def _slacks(scenario: Scenario) -> int:
     return 3 * samples * max(1, rows - 1) * rows * columns
 
 
+BOUNDED = (
+    "time", "loss", "excess_loss", "error", "bound", "bound_ratio", "running_bound",
+    "running_ratio", "decrease", "rate", "smallest_eigenvalue", "distance_to_minimum",
+)  # fmt: skip
+CERTIFIED = (
+    "minimum", "minimum_error", "polyak_lojasiewicz", "deficiency_margin", "rate_bound",
+    "largest_imbalance", "admitted_imbalance", "largest_step_size", "fewest_iterations",
+)  # fmt: skip
+COUNTED = ("step_size", "iterations_bound", "iterations_above", "iterations_measured")
+"""What is measured of convergence: over time, as single numbers, and at each step size."""
+
 MEASURES: Mapping[MeasureName, Measure] = {
     "sharpness": Measure(
         says="the extreme eigenvalues of the Hessian over the layers",
@@ -109,6 +145,18 @@ MEASURES: Mapping[MeasureName, Measure] = {
         needs="matrices",
         unfit=_not_a_classifier,
         numbers=_slacks,
+    ),
+    "convergence": Measure(
+        says="loss, rate and distance to the global minimum beside the bounds of theorems",
+        variables={
+            **dict.fromkeys(BOUNDED, ("time",)),
+            **dict.fromkeys(CERTIFIED, ()),
+            **dict.fromkeys(COUNTED, ("step_size",)),
+            "holds": ("hypothesis",),
+        },
+        needs="layers",
+        unfit=_decays,
+        numbers=_of_convergence,
     ),
 }
 """Every measure by name."""

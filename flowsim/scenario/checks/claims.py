@@ -29,9 +29,7 @@ COMPARISONS = ("below", "above", "equals", "below_quantity", "above_quantity", "
 WITH_LEEWAY = ("equals", "trend", "order")
 """The comparisons that `within` belongs to; a trend can do without."""
 
-OF_DESCENT = ("descent_vs_flow", "step_size", "descent")
 QUANTITIES = ("quantity", "below_quantity", "above_quantity")
-
 
 Runs = Mapping[str, "Scenario"]
 """What will be run: the variants by name, or the scenario itself by the empty name."""
@@ -114,7 +112,7 @@ def _absent(group: str, name: str, run: Scenario) -> str | None:
     missing = [space for space in _spaces_of(group, name) if space not in run.flow.spaces]
     if missing:
         return f"the flow is not solved there; add {listed(missing)} to flow.spaces"
-    if run.descent is None and (group == "descent" or name in OF_DESCENT):
+    if run.descent is None and (group == "descent" or "step_size" in GROUPS[group].get(name, ())):
         return "there is no descent; write [descent] with step_sizes"
     if group in MEASURES and group not in run.output.measures:
         return f'that is not measured; write output.measures = ["{group}"]'
@@ -176,7 +174,7 @@ def _picks(claim: Claim, quantity: str, runs: Runs) -> Iterator[Mistake]:
                 text = f"is {value}, but the flow ends at {run.flow.horizon}; write no more"
                 yield wrong("at.time", text)
         elif key not in dims:
-            text = f"is no dimension of {inner}, which has {listed(dims)}; remove it"
+            text = f"is no dimension of {inner}, which {_shape(dims)}; remove it"
             yield wrong(f"at.{key}", text)
         elif reason := _outside(key, value, run):
             yield wrong(f"at.{key}", f"is {value}, but {reason}")
@@ -189,19 +187,23 @@ def _goes_along(
     at = claim.at
     if claim.trend is not None:
         if not set(dims) & set(ALONG_TIME):
-            text = f"goes along time, but {inner} has {listed(dims)}; write another comparison"
+            text = f"goes along time, but {inner} {_shape(dims)}; write another comparison"
             yield wrong("trend", text)
         elif at is not None and (at.time is not None or at.sample is not None):
             yield wrong("at", "picks one time, and a trend needs all; leave the time out")
     if claim.order is not None:
         if "step_size" not in dims:
-            text = f"is one in the step size, but {inner} has {listed(dims)}; "
+            text = f"is one in the step size, but {inner} {_shape(dims)}; "
             yield wrong("order", text + "write another comparison")
         elif at is not None and at.step_size is not None:
             yield wrong("at.step_size", "picks one step size, and an order needs all; remove it")
         elif run.descent is not None and len(run.descent.step_sizes) < 2:
             text = "is fitted over step sizes, but there is one; write more in descent.step_sizes"
             yield wrong("order", text)
+
+
+def _shape(dims: tuple[str, ...]) -> str:
+    return f"has {listed(dims)}" if dims else "is a single number"
 
 
 def _outside(key: str, value: float, run: Scenario) -> str | None:
