@@ -87,6 +87,8 @@ FIGURES: Mapping[str, Picture] = {
         Picture("tangent_kernel", "Does the neural tangent kernel turn (rich) or stay (lazy)?"),
         Picture("margin", "Does a classifier's direction settle at the largest margin?"),
         Picture("convergence", "How fast must the loss fall by theory, and how fast does it?"),
+        Picture("preconditioner", "Which directions does depth speed up, and by how much?"),
+        Picture("singular_value_law", "Do singular values move as the law for balance says?"),
     )
 }
 """Every figure by name, in the order in which they lead."""

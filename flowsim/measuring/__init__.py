@@ -6,10 +6,12 @@ What it leaves and needs is told in `flowsim.scenario.measuring`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
+
+import numpy as np
 
 from flowsim.descending import DescentTrajectory
 from flowsim.problem import Problem
@@ -61,3 +63,21 @@ def notes(groups: Mapping[str, Group]) -> list[str]:
         if "note" in group
         for sentence in group["note"].values
     ]
+
+
+def along(
+    setting: Setting, count: int, at: Callable[[int], Sequence[np.ndarray]]
+) -> list[np.ndarray]:
+    """Return the arrays of `at(i)` at every time i < count, each with a leading axis of times.
+
+    They are nan from an interrupt on, the first time apart, which gives their shapes.
+    """
+    first = [np.asarray(values, dtype=float) for values in at(0)]
+    found = [np.full((count, *values.shape), np.nan) for values in first]
+    for i in range(count):
+        if i and setting.interrupted():
+            break
+        for column, values in zip(found, at(i) if i else first, strict=True):
+            column[i] = values
+        setting.watch((i + 1) / count)
+    return found

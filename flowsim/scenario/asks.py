@@ -44,6 +44,8 @@ FigureName = Literal[
     "tangent_kernel",
     "margin",
     "convergence",
+    "preconditioner",
+    "singular_value_law",
 ]
 
 
@@ -128,6 +130,12 @@ class At(BaseModel):
     )
     output: Index | None = Field(None, description="The row of W, from 0.", examples=[0])
     input: Index | None = Field(None, description="The column of W, from 0.", examples=[0])
+    left: Index | None = Field(
+        None, description="The left singular vector of W, from 0.", examples=[0]
+    )
+    right: Index | None = Field(
+        None, description="The right singular vector of W, from 0.", examples=[0]
+    )
     pair: Index | None = Field(
         None, description="The pair of neighbouring layers, from 0.", examples=[0]
     )

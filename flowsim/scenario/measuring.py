@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from flowsim.scenario.model import Scenario
 
-MeasureName = Literal["sharpness", "tangent_kernel", "margin", "convergence"]
+MeasureName = Literal[
+    "sharpness", "tangent_kernel", "margin", "convergence", "preconditioner", "singular_value_law"
+]
 """The name of a measure: of its group, of its figure and of its module."""
 
 
@@ -81,6 +83,24 @@ def _of_convergence(scenario: Scenario) -> int:
 
 LANCZOS = 28
 """Copies of the layers that Lanczos' method holds: its twenty vectors, and what it works in."""
+
+
+EIGENVALUES = 32
+"""Eigenvalues K_rc of the preconditioner are kept for so many indices r and c at most."""
+
+
+def _preconditioner(scenario: Scenario) -> int:
+    """Return what is kept of the eigenvalues, and the matrices in W's singular basis."""
+    rows, columns = scenario.network.shape
+    kept = min(rows, EIGENVALUES) * min(columns, EIGENVALUES)
+    return scenario.flow.samples * kept + 12 * rows * columns
+
+
+def _law(scenario: Scenario) -> int:
+    """Return the products of layers above and below each layer, and W's basis carried there."""
+    rows, columns = scenario.network.shape
+    products = sum(d * (rows + columns) for d in scenario.network.widths)
+    return 3 * scenario.network.weights + products + 12 * rows * columns
 
 
 def _kernel_factors(scenario: Scenario) -> int:
@@ -157,6 +177,28 @@ MEASURES: Mapping[MeasureName, Measure] = {
         needs="layers",
         unfit=_decays,
         numbers=_of_convergence,
+    ),
+    "preconditioner": Measure(
+        says="the preconditioner of the end-to-end flow, and where it turns the gradient",
+        variables={
+            "time": ("time",),
+            "eigenvalues": ("time", "left", "right"),
+            **dict.fromkeys(("condition_number", "alignment", "error"), ("time",)),
+            **dict.fromkeys(
+                ("effective_step", "gradient_share", "movement_share"), ("time", "mode")
+            ),
+        },
+        needs="matrices",
+        numbers=_preconditioner,
+    ),
+    "singular_value_law": Measure(
+        says="how the layers move the singular values, beside the law that says so",
+        variables={
+            "time": ("time",),
+            **dict.fromkeys(("velocity", "law", "difference", "error"), ("time", "mode")),
+        },
+        needs="layers",
+        numbers=_law,
     ),
 }
 """Every measure by name."""

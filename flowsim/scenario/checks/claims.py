@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from flowsim.scenario.checks.loss import WITH_TARGET
 from flowsim.scenario.errors import Mistake, listed, shown, wrong
 from flowsim.scenario.keys import nearest
-from flowsim.scenario.measuring import MEASURES
+from flowsim.scenario.measuring import EIGENVALUES, MEASURES
 from flowsim.scenario.names import (
     ALONG_TIME,
     GROUPS,
@@ -215,6 +215,8 @@ def _outside(key: str, value: float, run: Scenario) -> str | None:
     length = {
         "output": rows,
         "input": columns,
+        "left": min(rows, EIGENVALUES),
+        "right": min(columns, EIGENVALUES),
         "mode": run.network.modes,
         "pair": run.network.depth - 1,
         "sample": run.flow.samples,
