@@ -41,11 +41,12 @@ NO_BREAK = "\u00a0"
 
 @dataclass(frozen=True)
 class Page:
-    """A figure and its panels, row by row from the upper left."""
+    """A figure and its panels, row by row from the upper left; `strip` is the legend's height."""
 
     figure: Figure
     panels: tuple[Axes, ...]
     columns: int
+    strip: float
 
     def lowest(self) -> list[Axes]:
         """Return the panels with none below them."""
@@ -61,9 +62,16 @@ class Page:
             else:
                 panel.set_ylabel(y)
 
-    def beside(self) -> Axes:
-        """Return narrow axes at the right of the last panel, for a colour scale."""
-        box, width = self.panels[-1].get_position(), self.figure.get_figwidth()
+    def row(self, count: int, tall: float, wide: float, gap: float) -> tuple[Axes, ...]:
+        """Return small axes side by side below all panels, of these inches, above their labels."""
+        width, height = self.figure.get_size_inches()
+        y = (self.strip + AXIS_LINE) / height
+        lefts = [(LEFT + k * (wide + gap)) / width for k in range(count)]
+        return tuple(self.figure.add_axes((x, y, wide / width, tall / height)) for x in lefts)
+
+    def beside(self, panel: Axes | None = None) -> Axes:
+        """Return narrow axes at the right of a panel, the last if none, for a colour scale."""
+        box, width = (panel or self.panels[-1]).get_position(), self.figure.get_figwidth()
         return self.figure.add_axes((box.x1 + 0.07 / width, box.y0, 0.09 / width, box.height))
 
 
@@ -136,13 +144,15 @@ def open_page(
     drawn: Collection[str] = (),
     right: float = RIGHT,
     gap: float = SHARED_AXIS,
+    under: float = 0.0,
 ) -> Page:
     """Lay out a page.
 
     `run` gives the line above the headline: the scenario's title, and flows that fell short.
     `headline` says what is seen, `names` stand above the panels, `keys` is the legend (a pen by
     label), `steps` are step sizes told apart by a colour scale; `drawn` are the variants that
-    are shown; `right` and `gap` are the inches kept free at the right of panels and between them.
+    are shown; `right` and `gap` are the inches kept free at the right of panels and between them,
+    `under` those below all panels, for `Page.row`.
     """
     width, keys = page_width(panels), keys or {}
     lines = wrapped(headline, width)
@@ -151,7 +161,7 @@ def open_page(
     name_line = NAME_LINE if names else 0.0
     above = TOP + CONTEXT_LINE + HEADLINE_LINE * len(lines) + 0.05 + name_line
     between = TICK_LINE + name_line + 0.03
-    places = Measures(panels, above, AXIS_LINE + strip, between, right, gap)
+    places = Measures(panels, above, AXIS_LINE + under + strip, between, right, gap)
 
     figure = Figure(figsize=(width, places.height), dpi=DPI, facecolor="white")
     axes = tuple(figure.add_axes(places.rectangle(k)) for k in range(panels))
@@ -161,7 +171,7 @@ def open_page(
         write_legend(figure, keys, columns, strip)
     if steps is not None:
         write_scale(figure, steps)
-    return Page(figure, axes, places.columns)
+    return Page(figure, axes, places.columns, strip)
 
 
 def name_panels(panels: Sequence[Axes], names: Sequence[str], characters: int) -> None:

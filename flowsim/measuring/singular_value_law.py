@@ -12,13 +12,13 @@ from flowsim.theory.singular_value_law import rates
 TOLD = {
     "velocity": "u_rᵀẆv_r of the layers' own velocities: σ̇_r where σ_r is apart from the others",
     "law": "the law -N σ_r^{2-2/N} ⟨∇ℓ, u_r v_rᵀ⟩ - λNσ_r",
-    "difference": "velocity less law",
+    "difference": "|velocity - law|",
     "error": "bound on the difference: defects of balance, and rounding",
 }
 
 
 def measure(setting: Setting) -> Group:
-    """Return velocity, law, their difference and its bound, of every mode at every time."""
+    """Return velocity, law, their difference in size and its bound, of every mode at every time."""
     problem, trajectory = setting.problem, setting.flows["layers"]
     rank, series = network.rank_bound(problem.layers), trajectory.layer_series
     assert series is not None
@@ -27,7 +27,7 @@ def measure(setting: Setting) -> Group:
         layers = tuple(history[i] for history in series)
         found = rates(problem.loss, layers, rank, problem.weight_decay)
         velocity, law, error = (np.asarray(values) for values in found)
-        return [velocity, law, velocity - law, error]
+        return [velocity, law, np.abs(velocity - law), error]
 
     columns = zip(TOLD.items(), along(setting, trajectory.times.size, at), strict=True)
     return {
