@@ -129,6 +129,40 @@ def tangent_kernel(time: np.ndarray) -> Group:
     )
 
 
+def preconditioner(time: np.ndarray, target: np.ndarray) -> Group:
+    """Return `/preconditioner` of depth 2: K_rc = s_r + s_c, and the shares of diag(s - φ)."""
+    s = saxe(time, target)
+    gap, step = s - target, 2 * s
+    shares = {}
+    for name, moved in (("gradient_share", gap), ("movement_share", step * gap)):
+        squares = np.cumsum(moved**2, axis=1)
+        with np.errstate(invalid="ignore"):
+            shares[name] = (("time", "mode"), squares / squares[:, -1:])
+    norms = np.linalg.norm(step * gap, axis=1) * np.linalg.norm(gap, axis=1)
+    with np.errstate(invalid="ignore"):
+        cosine = np.sum(step * gap**2, axis=1) / norms
+    return group(
+        time=(("time",), time),
+        eigenvalues=(("time", "left", "right"), s[:, :, None] + s[:, None, :]),
+        effective_step=(("time", "mode"), step),
+        condition_number=(("time",), s.max(axis=1) / s.min(axis=1)),
+        alignment=(("time",), cosine),
+        error=(("time",), np.full(len(time), 1e-9)),
+        **shares,
+    )
+
+
+def singular_value_law(time: np.ndarray, target: np.ndarray) -> Group:
+    """Return `/singular_value_law` of depth 2, ṡ = 2s(φ - s), with rounding that oscillates."""
+    s = saxe(time, target)
+    law, rounding = 2 * s * (target - s), 1e-14 * np.cos(7 * time)[:, None]
+    values = {"velocity": law + rounding, "law": law}
+    values |= {"difference": np.abs(rounding) + 0 * s, "error": 3e-14 + 0 * s}
+    return group(
+        time=(("time",), time), **{name: (("time", "mode"), each) for name, each in values.items()}
+    )
+
+
 def margin(time: np.ndarray) -> Group:
     """Return `/margin`: what comes near 0.5 as 1/log t, while the norm grows as log t."""
     norm = np.log(2 + time)
@@ -218,6 +252,8 @@ def plain(
     groups["sharpness"] = sharpness(time, target)
     groups["tangent_kernel"], groups["margin"] = tangent_kernel(time), margin(time)
     groups["convergence"] = convergence(time, target, sizes)
+    groups["preconditioner"] = preconditioner(time, target)
+    groups["singular_value_law"] = singular_value_law(time, target)
     gap = np.linalg.norm(
         groups["end_to_end"]["singular_values"].values - groups["layers"]["singular_values"].values,
         axis=1,

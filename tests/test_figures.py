@@ -705,3 +705,101 @@ def test_the_hypothesis_that_fails_is_named() -> None:
     assert len(both.axes) == 2
     slowest = words.number(lost["convergence.rate"].min())
     assert headline(both).endswith(f"≥ 0.004 and b {slowest} (none; deficiency margin −0.25)")
+
+
+def test_the_preconditioner_is_drawn_as_curves_and_as_maps() -> None:
+    run = made.plain(exact=False)
+    figure = figures.draw(run, "preconditioner")
+    spectrum, eigenvalues, *maps, scale = figure.axes
+    time, K = run["preconditioner.time"], run["preconditioner.eigenvalues"]
+    for r in range(3):
+        assert line(spectrum, run["layers.time"], run["layers.singular_values"][:, r])
+        for c in range(3):
+            assert line(eigenvalues, time, K[:, r, c])
+    assert eigenvalues.get_yscale() == "log"
+    assert len(maps) == 4
+    shown = [int(np.flatnonzero(time == moment)[0]) for moment in marked(eigenvalues)]
+    for panel, i in zip(maps, shown, strict=True):
+        np.testing.assert_array_equal(np.ravel(panel.collections[0].get_array()), K[i].ravel())
+        assert panel.get_title(loc="left") == f"K at t = {words.number(time[i])}"
+        assert panel.get_ylim()[0] > panel.get_ylim()[1], "row 1 is the uppermost"
+    assert shown[0] == 0
+    assert shown[-1] == len(time) - 1
+    assert scale.get_yscale() == "log"
+
+
+def marked(axes: Axes) -> list[float]:
+    """Return the times that vertical lines mark."""
+    return [float(drawn.get_xdata()[0]) for drawn in axes.lines if len(drawn.get_xdata()) == 2]
+
+
+def test_the_headline_says_where_the_movement_crowds() -> None:
+    run = made.plain()
+    moved, slope = (run[f"preconditioner.{n}_share"] for n in ("movement", "gradient"))
+    i, k = np.unravel_index(np.argmax(moved - slope), moved.shape)
+    said = headline(figures.draw(run, "preconditioner"))
+    assert said.startswith(f"At t = {words.number(run['preconditioner.time'][i])} the first ")
+    assert f"{words.number(100 * moved[i, k], 2)} % of the movement" in said
+    assert f"{words.number(100 * slope[i, k], 2)} % of the gradient" in said
+
+
+def test_zero_eigenvalues_are_left_grey() -> None:
+    run = made.plain(time=SHORT)
+    K = run["preconditioner.eigenvalues"].copy()
+    K[:, 2, 2] = 0
+    figure = figures.draw(made.replaced(run, "preconditioner.eigenvalues", K), "preconditioner")
+    assert figure.axes[2].collections[0].get_array().mask.ravel().tolist() == [False] * 8 + [True]
+
+
+def test_a_preconditioner_that_is_the_identity_speeds_nothing_up() -> None:
+    run = made.plain(time=SHORT)
+    ones = {
+        name: np.ones_like(run[f"preconditioner.{name}"])
+        for name in ("eigenvalues", "effective_step", "condition_number")
+    }
+    ones["movement_share"] = run["preconditioner.gradient_share"]
+    for name, values in ones.items():
+        run = made.replaced(run, f"preconditioner.{name}", values)
+    said = headline(figures.draw(run, "preconditioner"))
+    assert said.startswith("Movement and gradient lie in the same directions")
+    assert said.endswith("stays at 1")
+
+
+def test_shares_of_variants_have_a_panel_each() -> None:
+    several = made.with_variants(a=made.plain(), b=made.plain(time=SHORT))
+    figure = figures.draw(several, "preconditioner")
+    for axes, part in zip(figure.axes, several.variants.values(), strict=True):
+        for name in ("movement_share", "gradient_share"):
+            for share in part[f"preconditioner.{name}"].T:
+                assert line(axes, part["preconditioner.time"], share)
+
+
+def test_the_law_is_drawn_over_the_velocities_and_their_distance_beside_it() -> None:
+    run = made.plain()
+    figure = figures.draw(run, "singular_value_law")
+    upper, lower = figure.axes
+    time = run["singular_value_law.time"]
+    largest = np.abs(run["singular_value_law.velocity"]).max()
+    for r in range(3):
+        for name, panel, scale in (
+            ("velocity", upper, 1), ("law", upper, 1),
+            ("difference", lower, largest), ("error", lower, largest),
+        ):  # fmt: skip
+            assert line(panel, time, run[f"singular_value_law.{name}"][:, r] / scale)
+    assert headline(figure).endswith("of their largest velocity, within the bound")
+
+
+def test_a_distance_beyond_its_bound_is_said() -> None:
+    run = made.plain(time=SHORT)
+    law = made.replaced(run, "singular_value_law.error", 0 * run["singular_value_law.error"])
+    assert "NOT within the bound" in headline(figures.draw(law, "singular_value_law"))
+    several = made.with_variants(a=run, b=law)
+    figure = figures.draw(several, "singular_value_law")
+    assert len(figure.axes) == 4
+    assert headline(figure).endswith("in a and 2.2×10⁻¹⁵, more than its bound in b")
+
+
+def test_of_many_variants_the_law_is_drawn_of_four() -> None:
+    figure = figures.draw(variants(6, time=SHORT), "singular_value_law")
+    assert len(figure.axes) == 8
+    assert "not drawn: depth-4, depth-5" in " ".join(text.get_text() for text in figure.texts)

@@ -102,8 +102,9 @@ def test_the_velocity_is_the_derivative_of_the_singular_values(widths, start, de
 @pytest.mark.parametrize("s", [1e-3, 0.5, 1.9])
 def test_saxes_modes_move_at_twice_s_times_what_is_missing(s):
     """N = 2: s(t) = φ/(1 + (φ/s_0 - 1) e^{-2φt}) has ṡ = 2s(φ - s), with both taken here."""
-    phi, U, V = np.array([4.0, 3.0, 2.0]), *(
-        np.linalg.qr(np.random.default_rng(k).standard_normal((3, 3)))[0] for k in (0, 1)
+    phi, U, V = (
+        np.array([4.0, 3.0, 2.0]),
+        *(np.linalg.qr(np.random.default_rng(k).standard_normal((3, 3)))[0] for k in (0, 1)),
     )
     t, h = np.linspace(0.2, 1.0, 5), 1e-4
     modes = np.stack([exact.mode(t, 0.1 * s, p, 2) for p in phi], axis=-1)

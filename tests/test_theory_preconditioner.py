@@ -107,7 +107,7 @@ def test_shares_grow_to_one_and_the_first_mode_gains(shape, depth, seed):
     told = found(*drawn(shape, min(shape), seed), depth)
     for shares in (np.asarray(told.gradient_share), np.asarray(told.movement_share)):
         assert (np.diff(shares) >= -4 * EPS).all()
-        assert 0 <= shares[0]
+        assert shares[0] >= 0
         assert shares[-1] <= 1 + 4 * EPS
         if shape[0] == shape[1]:
             assert shares[-1] == pytest.approx(1, abs=4 * EPS)

@@ -105,8 +105,15 @@ def draw_maps(sheet: page.Page, run: Run, indices: list[int]) -> None:
         panel.set_facecolor(NOTHING)
         edges = [np.arange(size + 1) + 0.5 for size in values.shape]
         shown = np.ma.masked_less_equal(np.maximum(values, np.where(values > 0, low, 0)), 0)
-        panel.pcolormesh(edges[1], edges[0], shown, cmap=palette, norm=norm, edgecolors="white",
-                         linewidth=0.5 if max(values.shape) <= TOP_MODES else 0)
+        panel.pcolormesh(
+            edges[1],
+            edges[0],
+            shown,
+            cmap=palette,
+            norm=norm,
+            edgecolors="white",
+            linewidth=0.5 if max(values.shape) <= TOP_MODES else 0,
+        )
         panel.set(ylim=edges[0][[-1, 0]], xlabel=r"right vector $v_c$")
         panel.set_title(f"K at t = {number(time[i])}", loc="left")
         for axis in (panel.xaxis, panel.yaxis):
@@ -162,7 +169,9 @@ def share(value: float) -> str:
 def headline(run: Run) -> str:
     """Say where the movement crowds, and how the condition number goes."""
     time, moved, slope, k = lead(run)
-    condition = f"the condition number of P {reading.course(run['preconditioner.condition_number'])}"
+    condition = (
+        f"the condition number of P {reading.course(run['preconditioner.condition_number'])}"
+    )
     if not k:
         return condition[0].upper() + condition[1:]
     if moved - slope < 0.005:
