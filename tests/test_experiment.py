@@ -368,3 +368,59 @@ def test_margins_are_measured_at_every_time_though_w_is_saved_once() -> None:
     assert found["margin.margin"][-1] == pytest.approx(5 * cosine, rel=1e-12)
     assert np.cos(found["margin.angle"][-1]) == pytest.approx(cosine, rel=1e-12)
     assert (np.diff(found["margin.angle"]) < 0).all()
+
+
+def test_the_preconditioner_is_measured_along_the_first_flow_there_is() -> None:
+    """Of the end-to-end flow alone, whose W is not all saved; K is the kernel of its σ."""
+    extra = (
+        'spaces = ["end_to_end"]\n[output]\nend_to_end = "last"\nmeasures = ["preconditioner"]\n'
+    )
+    found = run(scenario(extra), "taken")
+    sigma, K = found["end_to_end.singular_values"], found["preconditioner.eigenvalues"]
+    np.testing.assert_array_equal(found["preconditioner.time"], found["end_to_end.time"])
+    assert K.shape == (21, 2, 3)
+    padded = np.pad(sigma, ((0, 0), (0, 1)))
+    np.testing.assert_allclose(K, sigma[:, :, None] + padded[:, None, :], rtol=1e-13)  # N = 2
+    np.testing.assert_allclose(found["preconditioner.effective_step"], 2 * sigma, rtol=1e-13)
+    wanted = 2 * sigma[:, 0] / sigma[:, 1]
+    np.testing.assert_allclose(found["preconditioner.condition_number"], wanted, rtol=1e-12)
+
+
+def test_shares_are_not_told_where_the_gradient_is_lost_in_the_error_of_W() -> None:
+    text = BASE.replace("horizon = 3.0", "horizon = 40.0")
+    found = run(scenario('[output]\nmeasures = ["preconditioner"]\n', text), "settled")
+    lost = found["preconditioner.error"] >= 1
+    assert lost[-1]
+    assert not lost[0]
+    for name in ("movement_share", "gradient_share", "alignment"):
+        values = found[f"preconditioner.{name}"].reshape(21, -1)
+        np.testing.assert_array_equal(np.isnan(values).any(axis=1), lost)
+    assert np.isfinite(found["preconditioner.eigenvalues"]).all()
+
+
+def test_the_law_of_singular_values_is_measured_within_its_bound() -> None:
+    extra = 'weight_decay = 0.1\n[output]\nmeasures = ["singular_value_law"]\n'
+    found = run(scenario(extra), "law")
+    velocity, law = found["singular_value_law.velocity"], found["singular_value_law.law"]
+    off = found["singular_value_law.difference"]
+    np.testing.assert_array_equal(off, np.abs(velocity - law))
+    assert (off <= found["singular_value_law.error"]).all()
+    assert (found["singular_value_law.error"] < 1e-8).all()
+    # over a step of 0.15 the trapezoid of σ̇ is off by its second derivative: some percent
+    moved = np.diff(found["layers.singular_values"], axis=0)
+    trapezoid = 0.075 * (velocity[1:] + velocity[:-1])
+    np.testing.assert_allclose(trapezoid.sum(axis=0), moved.sum(axis=0), rtol=0.02)
+
+
+def test_an_interrupt_leaves_what_the_law_was_measured_at() -> None:
+    told: list[float] = []
+
+    def progress(label: str, fraction: float) -> None:
+        if label == "singular value law":
+            told.append(fraction)
+
+    chosen = scenario('[output]\nmeasures = ["singular_value_law"]\n')
+    found = run(chosen, "part", progress=progress, interrupted=lambda: len(told) >= 5)
+    velocity = found["singular_value_law.velocity"]
+    assert np.isfinite(velocity[:5]).all()
+    assert np.isnan(velocity[5:]).all()

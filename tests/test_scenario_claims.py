@@ -78,6 +78,12 @@ def test_variables_need_the_sections_that_make_them() -> None:
     measured = f'{SQUARED}\n[output]\nmeasures = ["sharpness"]\n'
     for name in ("largest", "smallest", "error"):
         assert claiming(f'quantity = "sharpness.{name}"\nbelow = 1', measured) == []
+    wide = spoilt("[4, 6, 5, 3]", "[40, 6, 5, 3]") + '\n[output]\nmeasures = ["preconditioner"]\n'
+    for at, end in (("left = 2, right = 31", ""), ("left = 3", "are 3"), ("right = 32", "are 32")):
+        claim = f'quantity = "preconditioner.eigenvalues"\nbelow = 1\nat = {{ {at} }}'
+        mistakes = claiming(claim, wide)
+        assert len(mistakes) == bool(end)
+        assert not end or f"there {end}, counted from 0" in mistakes[0]
     layers = f"{SQUARED}\n[output]\nlayers = true\n"
     assert claiming('quantity = "layers.layer_3"\nbelow = 1', layers) == []
     (mistake,) = claiming('quantity = "layers.layer_4"\nbelow = 1', layers)
