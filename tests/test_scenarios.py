@@ -24,6 +24,7 @@ BY_NUMBERS = {
     "balanced-equals-end-to-end",
     "imbalance-gap",
     "razin-cohen-depth-2",
+    "singular-value-law",
 }
 
 
