@@ -71,15 +71,18 @@ def rates(loss: Loss, layers: Layers, rank: int, weight_decay: Array | float = 0
 def rounding(layers: Layers, slope: Array, weight_decay: Array | float) -> Array:
     """Return a bound on what rounding puts between velocity and law, ‖∇ℓ‖_F being `slope`.
 
-    A product of matrices with n terms in all of its sums is off by γ_n = nε/(1 - nε) of the
-    product of their Frobenius norms (Higham 2002, §3.5). Each j makes a product of every layer but
-    the j-th twice, and of the gradient; velocity, law and bound are three of them, and decay one.
+    Each W_i in a product is off by γ_d ‖W_i‖_F, d its longer side, γ_n = nε/(1 - nε) (Higham 2002,
+    §3.5), and the others pass that on by ‖W‖_2 at most. The term of j takes every layer but the
+    j-th twice, and the gradient, u and v; velocity, law and bound are three of them, and decay one.
     """
-    N, squares = len(layers), jnp.stack([jnp.sum(jnp.square(W)) for W in layers])
-    others = sum(jnp.prod(jnp.delete(squares, j)) for j in range(N))
-    terms = 2 * sum(network.widths(layers)) * np.finfo(np.float64).eps
-    decay = weight_decay * N * jnp.sqrt(jnp.prod(squares))
-    return 3 * terms / (1 - terms) * (others * slope + decay)
+    N, ends = len(layers), layers[-1].shape[0] + layers[0].shape[1]
+    sizes = jnp.stack([jnp.linalg.norm(W, 2) for W in layers])
+    safe = jnp.where(sizes > 0, sizes, 1.0)  # a layer of zeros is without error
+    spread = jnp.stack([max(W.shape) * jnp.linalg.norm(W) for W in layers]) / safe
+    others = jnp.stack([jnp.prod(jnp.delete(sizes, j) ** 2) for j in range(N)]).sum()
+    decay = weight_decay * N * jnp.prod(sizes)
+    off = 2.0 * (ends + jnp.sum(spread)) * float(np.finfo(np.float64).eps)
+    return jnp.asarray(3 * off / (1 - off) * (others * slope + decay))
 
 
 def _applied(layers: Layers, X: Array) -> Array:
@@ -97,7 +100,7 @@ def _applied_transposed(layers: Layers, X: Array) -> Array:
 
 
 def _lengths(columns: Matrix) -> Modes:
-    return jnp.linalg.norm(columns, axis=0)
+    return jnp.asarray(jnp.linalg.norm(columns, axis=0))
 
 
 def _power(sigma: Modes, exponent: float) -> Modes:
