@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +12,10 @@ import pytest
 
 from flowsim import inits, losses, network
 from flowsim.descending import descend
+from flowsim.measuring import Setting, measure
 from flowsim.problem import Problem
 from flowsim.series import Series
+from flowsim.task import uninterrupted, unwatched
 from flowsim.theory import sharpness
 from flowsim.theory.sharpness import extremes, hessian_product
 
@@ -122,6 +125,10 @@ def test_a_hessian_that_vanishes_or_is_the_identity_has_no_other_end() -> None:
 def test_a_hessian_that_is_not_finite_leaves_nan(size) -> None:
     loss = losses.Differentiable(lambda W: jnp.sum(jnp.sqrt(W)))
     history = Series.of(np.stack([np.zeros((size, size)), np.ones((size, size))]))
-    found = sharpness.along(loss, [history], 0.0, lambda _: None, lambda: False)
-    assert np.isnan(found[0, :2]).all()
-    np.testing.assert_allclose(found[1, :2], -0.25, rtol=1e-10)
+    flow = SimpleNamespace(times=np.array([0.0, 1.0]), layer_series=(history,))
+    problem = SimpleNamespace(loss=loss, weight_decay=0.0)
+    setting = Setting(None, problem, {"layers": flow}, None, unwatched, uninterrupted)
+    found = measure("sharpness", setting)
+    for end in ("smallest", "largest"):
+        assert np.isnan(found[end].values[0])
+        assert found[end].values[1] == pytest.approx(-0.25, rel=1e-10)

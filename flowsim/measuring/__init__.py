@@ -15,7 +15,7 @@ import numpy as np
 
 from flowsim.descending import DescentTrajectory
 from flowsim.problem import Problem
-from flowsim.results import Group
+from flowsim.results import Group, named
 from flowsim.scenario.measuring import MEASURES, MeasureName
 from flowsim.task import Interrupted, Watcher
 from flowsim.trajectory import Trajectory
@@ -66,12 +66,17 @@ def notes(groups: Mapping[str, Group]) -> list[str]:
 
 
 def along(
-    setting: Setting, count: int, at: Callable[[int], Sequence[np.ndarray]]
-) -> list[np.ndarray]:
-    """Return the arrays of `at(i)` at every time i < count, each with a leading axis of times.
+    name: MeasureName,
+    setting: Setting,
+    trajectory: Trajectory,
+    told: Mapping[str, str],
+    at: Callable[[int], Sequence[np.ndarray | float]],
+) -> Group:
+    """Return a measure's variables over time: those `told` of, as `at(i)` gives them in order.
 
     They are nan from an interrupt on, the first time apart, which gives their shapes.
     """
+    count, dims = trajectory.times.size, MEASURES[name].variables
     first = [np.asarray(values, dtype=float) for values in at(0)]
     found = [np.full((count, *values.shape), np.nan) for values in first]
     for i in range(count):
@@ -80,4 +85,8 @@ def along(
         for column, values in zip(found, at(i) if i else first, strict=True):
             column[i] = values
         setting.watch((i + 1) / count)
-    return found
+    columns = zip(told.items(), found, strict=True)
+    return {
+        "time": named(("time",), trajectory.times, "time t of the flow"),
+        **{key: named(dims[key], values, says) for (key, says), values in columns},
+    }

@@ -6,8 +6,8 @@ import numpy as np
 
 from flowsim import network
 from flowsim.measuring import Setting, along
-from flowsim.results import Group, named
-from flowsim.scenario.measuring import EIGENVALUES, MEASURES
+from flowsim.results import Group
+from flowsim.scenario.measuring import EIGENVALUES
 from flowsim.theory.preconditioner import gradient, preconditioning
 
 TOLD = {
@@ -43,9 +43,4 @@ def measure(setting: Setting) -> Group:
             values |= {name: np.full_like(values[name], np.nan) for name in OF_THE_GRADIENT}
         return [*(values[name] for name in TOLD if name != "error"), np.asarray(error)]
 
-    columns = zip(TOLD.items(), along(setting, trajectory.times.size, at), strict=True)
-    dims = MEASURES["preconditioner"].variables
-    return {
-        "time": named(("time",), trajectory.times, "time t of the flow"),
-        **{name: named(dims[name], values, told) for (name, told), values in columns},
-    }
+    return along("preconditioner", setting, trajectory, TOLD, at)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from flowsim.measuring import Setting
-from flowsim.results import Group, named
-from flowsim.theory.sharpness import along
+import numpy as np
 
-VARIABLES = {
+from flowsim.measuring import Setting, along
+from flowsim.results import Group
+from flowsim.theory.sharpness import Extremes, extremes
+
+TOLD = {
     "smallest": "smallest eigenvalue λ_min of the Hessian over the layers",
     "largest": "sharpness λ_max: the largest eigenvalue of the Hessian over the layers",
     "error": "bound on the error of both eigenvalues",
@@ -14,18 +16,20 @@ VARIABLES = {
 
 
 def measure(setting: Setting) -> Group:
-    """Return the extreme eigenvalues of the Hessian, and a bound on their error, at every time."""
+    """Return the extreme eigenvalues of the Hessian, and a bound on their error, at every time.
+
+    Nan where an eigenvalue does not settle, or the Hessian is not finite.
+    """
+    from scipy.sparse.linalg import ArpackError
+
     problem, trajectory = setting.problem, setting.flows["layers"]
-    assert trajectory.layer_series is not None
-    found = along(
-        problem.loss,
-        trajectory.layer_series,
-        problem.weight_decay,
-        setting.watch,
-        setting.interrupted,
-    )
-    columns = zip(VARIABLES.items(), found.T, strict=True)
-    return {
-        "time": named(("time",), trajectory.times, "time t of the flow"),
-        **{name: named(("time",), values, told) for (name, told), values in columns},
-    }
+    series = trajectory.layer_series
+    assert series is not None
+
+    def at(i: int) -> Extremes:
+        try:
+            return extremes(problem.loss, [history[i] for history in series], problem.weight_decay)
+        except (ArpackError, np.linalg.LinAlgError):
+            return Extremes(np.nan, np.nan, np.nan)
+
+    return along("sharpness", setting, trajectory, TOLD, at)

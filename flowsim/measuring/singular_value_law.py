@@ -6,7 +6,7 @@ import numpy as np
 
 from flowsim import network
 from flowsim.measuring import Setting, along
-from flowsim.results import Group, named
+from flowsim.results import Group
 from flowsim.theory.singular_value_law import rates
 
 TOLD = {
@@ -29,8 +29,4 @@ def measure(setting: Setting) -> Group:
         velocity, law, error = (np.asarray(values) for values in found)
         return [velocity, law, np.abs(velocity - law), error]
 
-    columns = zip(TOLD.items(), along(setting, trajectory.times.size, at), strict=True)
-    return {
-        "time": named(("time",), trajectory.times, "time t of the flow"),
-        **{name: named(("time", "mode"), values, told) for (name, told), values in columns},
-    }
+    return along("singular_value_law", setting, trajectory, TOLD, at)

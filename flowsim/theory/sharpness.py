@@ -8,7 +8,6 @@ Theorem 3). At a minimum of ½‖W - Φ‖² with loss 0, reached in balance, λ
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import NamedTuple
 
 import equinox as eqx
@@ -18,7 +17,6 @@ import numpy as np
 from flowsim import network
 from flowsim.arrays import Array, Layers
 from flowsim.losses import Loss
-from flowsim.series import Series
 
 DENSE = 64
 """Up to so many weights the Hessian is formed, column by column, and all eigenvalues are taken."""
@@ -84,30 +82,6 @@ def extremes(
     gap, gap_error = _furthest(lambda v: product(v) - one * v, start, rounding_of=one)
     smallest, largest = sorted((one, one + gap))
     return Extremes(smallest, largest, max(one_error, gap_error))
-
-
-def along(
-    loss: Loss,
-    layers: Sequence[Series],
-    weight_decay: float,
-    watch: Callable[[float], None],
-    interrupted: Callable[[], bool],
-) -> np.ndarray:
-    """Return λ_min, λ_max and their error at every time of a trajectory's layers, shape (time, 3).
-
-    Nan from an interrupt on, and where an eigenvalue does not settle.
-    """
-    from scipy.sparse.linalg import ArpackError
-
-    count = len(layers[0])
-    found = np.full((count, 3), np.nan)
-    for i in range(count):
-        if interrupted():
-            break
-        with suppress(ArpackError, np.linalg.LinAlgError):
-            found[i] = extremes(loss, [history[i] for history in layers], weight_decay)
-        watch((i + 1) / count)
-    return found
 
 
 def _furthest(

@@ -13,14 +13,13 @@ it is the preconditioner P_W. Where it stays at its start the network learns as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from flowsim import network
 from flowsim.arrays import Array
-from flowsim.series import Series
 
 Factors = list[tuple[np.ndarray, np.ndarray]]
 """The pairs (L_j, R_j) of a kernel Σ_j L_j ⊗ R_j."""
@@ -72,24 +71,6 @@ def change(layers: Sequence[Array], start: Sequence[Array]) -> Change:
     chord = _apart(_scaled(Theta, 1 / norm), _scaled(Theta_0, 1 / norm_0))
     angle = 2 * np.arcsin(min(1.0, chord / 2))
     return Change(float(norm), _apart(Theta, Theta_0) / float(norm_0), float(angle))
-
-
-def along(
-    layers: Sequence[Series], watch: Callable[[float], None], interrupted: Callable[[], bool]
-) -> np.ndarray:
-    """Return norm, distance and angle at every time of a trajectory's layers, shape (time, 3).
-
-    Nan from an interrupt on.
-    """
-    count = len(layers[0])
-    found = np.full((count, 3), np.nan)
-    start = [history[0] for history in layers]
-    for i in range(count):
-        if interrupted():
-            break
-        found[i] = change([history[i] for history in layers], start)
-        watch((i + 1) / count)
-    return found
 
 
 def _scaled(Theta: Factors, by: float) -> Factors:
