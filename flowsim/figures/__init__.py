@@ -87,6 +87,7 @@ FIGURES: Mapping[str, Picture] = {
         Picture("tangent_kernel", "Does the neural tangent kernel turn (rich) or stay (lazy)?"),
         Picture("margin", "Does a classifier's direction settle at the largest margin?"),
         Picture("convergence", "How fast must the loss fall by theory, and how fast does it?"),
+        Picture("explicit_loss", "Does the end-to-end flow descend an explicit loss?"),
     )
 }
 """Every figure by name, in the order in which they lead."""

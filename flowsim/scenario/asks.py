@@ -44,6 +44,7 @@ FigureName = Literal[
     "tangent_kernel",
     "margin",
     "convergence",
+    "explicit_loss",
 ]
 
 
@@ -130,6 +131,12 @@ class At(BaseModel):
     input: Index | None = Field(None, description="The column of W, from 0.", examples=[0])
     pair: Index | None = Field(
         None, description="The pair of neighbouring layers, from 0.", examples=[0]
+    )
+    point: Index | None = Field(
+        None, description="The matrix that explicit_loss is measured at, from 0.", examples=[0]
+    )
+    loop: Index | None = Field(
+        None, description="The closed loop of explicit_loss, from 0.", examples=[0]
     )
 
 
