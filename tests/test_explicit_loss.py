@@ -9,13 +9,6 @@ import numpy as np
 import pytest
 
 from flowsim import losses
-from flowsim.theory.closed_loops import (
-    arora_cohen_hazan,
-    circle,
-    loop_integral,
-    random_circle,
-    straight,
-)
 from flowsim.theory.explicit_loss import (
     Within,
     asymmetry,
@@ -24,6 +17,8 @@ from flowsim.theory.explicit_loss import (
     jacobian,
     preconditioned,
 )
+from flowsim.theory.line_integrals import line_integral
+from flowsim.theory.loops import arora_cohen_hazan, circle, random_circle, straight
 from flowsim.theory.potential import closed_form, reconstruct
 
 SHAPES = [(1, 3), (3, 1), (2, 3), (3, 3), (3, 2)]
@@ -68,8 +63,8 @@ def test_what_is_known_is_found(name: str, shape: tuple[int, int]) -> None:
     for depth in DEPTHS:
         points = rng.standard_normal((4, *shape))
         found = [asymmetry_at(loss, W, depth) for W in points]
-        found += [loop_integral(loss, depth, random_circle(W, rng)).circulation for W in points]
-        found.append(loop_integral(loss, depth, arora_cohen_hazan(E, 0.5, 1.0)).circulation)
+        found += [line_integral(loss, depth, random_circle(W, rng)).circulation for W in points]
+        found.append(line_integral(loss, depth, arora_cohen_hazan(E, 0.5, 1.0)).circulation)
         assert conservative(found) is has_one(name, depth, shape)
         assert all(0 <= number.error < 1e-8 for number in found)
         if not has_one(name, depth, shape):
@@ -85,7 +80,7 @@ def test_bounds_hold_however_badly_conditioned_a_symmetric_field_is(depth: int) 
         W = (U * np.array([1.0, np.sqrt(smallest), smallest])) @ V
         found = asymmetry_at(loss, W, depth)
         assert found.value <= found.error
-        around = loop_integral(loss, depth, random_circle(W, rng))
+        around = line_integral(loss, depth, random_circle(W, rng))
         assert abs(around.value) <= around.error
 
 
@@ -162,11 +157,11 @@ class TestLoops:
         """2c (N²/(3N-2) - 1)(R^p - r^p) for a constant gradient of norm c along e."""
         C = draw(1, entries, seed=12)
         loop, p = arora_cohen_hazan(C, 0.3, 1.7), 3 - 2 / depth
-        found = loop_integral(losses.Linear(-C), depth, loop)
+        found = line_integral(losses.Linear(-C), depth, loop)
         c = np.linalg.norm(C)
         wanted = 2 * c * (depth**2 / (3 * depth - 2) - 1) * (1.7**p - 0.3**p)
         assert abs(found.value - wanted) <= found.error < 1e-10
-        other = loop_integral(losses.Linear(C), depth, loop)
+        other = line_integral(losses.Linear(C), depth, loop)
         assert other.value == pytest.approx(-found.value, abs=1e-13)
 
     @pytest.mark.parametrize("shape", [*SHAPES, (1, 2), (2, 2), (4, 4), (2, 5)])
@@ -198,9 +193,9 @@ class TestLoops:
     def test_that_the_loop_of_the_proof_misses_are_found_by_circles(self) -> None:
         """N = 2, one output: what is odd under w ↦ -w cancels along it, anisotropic or not."""
         loss, rng = anisotropic((1, 3)), np.random.default_rng(14)
-        main = loop_integral(loss, 2, arora_cohen_hazan(loss.gradient(np.zeros((1, 3))), 0.5, 1.0))
+        main = line_integral(loss, 2, arora_cohen_hazan(loss.gradient(np.zeros((1, 3))), 0.5, 1.0))
         assert main.circulation.vanishes
-        assert loop_integral(loss, 2, random_circle(draw(1, 3), rng)).circulation.differs
+        assert line_integral(loss, 2, random_circle(draw(1, 3), rng)).circulation.differs
 
     def test_follow_stokes_where_they_are_small(self) -> None:
         """∮ = π ρ² ⟨A, (Jᵀ - J) B⟩ up to ρ⁴ for a circle from A towards B."""
@@ -209,7 +204,7 @@ class TestLoops:
         J = jacobian(loss, W, 3)
         curl = A.ravel() @ (J.T - J) @ B.ravel()
         for radius in (1e-1, 1e-2):
-            found = loop_integral(loss, 3, circle(W, A, B, radius)).value
+            found = line_integral(loss, 3, circle(W, A, B, radius)).value
             assert found == pytest.approx(np.pi * radius**2 * curl, rel=3 * radius**2)
 
     def test_say_their_error_where_the_field_is_not_smooth(self) -> None:
@@ -217,7 +212,7 @@ class TestLoops:
         loss, W, V = losses.Squared(np.zeros((2, 2))), np.eye(2), np.diag([1.0, -0.5])
         F = closed_form(loss, 3, (2, 2))
         assert F is not None
-        found = loop_integral(loss, 3, [straight(W, V)])
+        found = line_integral(loss, 3, [straight(W, V)])
         assert abs(found.value - (F(V) - F(W))) <= found.error < 1e-4
 
     @pytest.mark.parametrize(

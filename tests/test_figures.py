@@ -761,7 +761,11 @@ def test_variants_that_would_share_a_cell_have_a_row_each() -> None:
     ("answer", "value", "said"),
     [
         (0.0, 0.25, "is the gradient of no loss: asymmetry 0.25 and circulation 0.025 at most"),
-        (1.0, 1e-14, "of an explicit loss F: asymmetry 0 ± 10⁻¹³ and circulation 0 ± 10⁻¹³; integr"),
+        (
+            1.0,
+            1e-14,
+            "of an explicit loss F: asymmetry 0 ± 10⁻¹³ and circulation 0 ± 10⁻¹³; int",
+        ),
         (np.nan, 5e-13, "Undecided whether there is an explicit loss: asymmetry 5×10⁻¹³ and circ"),
     ],
 )

@@ -13,8 +13,9 @@ from flowsim.problem import Problem
 from flowsim.results import Group, named
 from flowsim.scenario.measuring import ON_TRAJECTORY
 from flowsim.scenario.randomness import generator
-from flowsim.theory.closed_loops import Piece, arora_cohen_hazan, loop_integral, random_circle
 from flowsim.theory.explicit_loss import Within, asymmetry_at, conservative, has_full_rank
+from flowsim.theory.line_integrals import line_integral
+from flowsim.theory.loops import Piece, arora_cohen_hazan, random_circle
 from flowsim.theory.potential import closed_form, reconstruct
 
 INNER = 0.5
@@ -56,7 +57,7 @@ def measure(setting: Setting) -> Group:
             found = []
             break
         if loop:
-            integral = loop_integral(problem.loss, problem.depth, loop)
+            integral = line_integral(problem.loss, problem.depth, loop)
             around[k] = integral.value, integral.error, *integral.circulation
             found.append(integral.circulation)
         if loop and k:
@@ -86,9 +87,7 @@ def sampled(setting: Setting, rng: np.random.Generator) -> tuple[np.ndarray, np.
     return times, np.concatenate([on_it, drawn])
 
 
-def main_loop(
-    problem: Problem, points: np.ndarray, rng: np.random.Generator
-) -> tuple[Piece, ...]:
+def main_loop(problem: Problem, points: np.ndarray, rng: np.random.Generator) -> tuple[Piece, ...]:
     """Return the loop of Arora, Cohen & Hazan along ∇ℓ(0), a random matrix where that is 0."""
     E = np.asarray(problem.loss.gradient(np.zeros(points.shape[1:])))
     if not (np.isfinite(E).all() and E.any()):

@@ -1,8 +1,8 @@
-"""Is the end-to-end field W ↦ P_W[∇ℓ(W)] the gradient of an explicit loss F(W)?
+"""Whether the end-to-end field W ↦ P_W[∇ℓ(W)] is the gradient of an explicit loss F(W).
 
 It is one only if its Jacobian is symmetric wherever it has one, and if its line integral around
-every closed curve is 0 (`flowsim.theory.closed_loops`). Arora, Cohen & Hazan (2018), Theorem 2 show
-that there is no F in general. Weight decay adds N λ W, a gradient, and changes nothing here.
+every closed curve is 0 (`flowsim.theory.line_integrals`). In general there is no F (Arora, Cohen &
+Hazan 2018, Theorem 2). Weight decay adds N λ W, a gradient, and changes nothing here.
 
 What is computed is exact but for rounding, and its bound is part of every answer: with L(W) the
 Lipschitz constant of W ↦ P_W, the singular values, which are those of a matrix ε‖W‖ away, move P_W
@@ -66,26 +66,30 @@ def conservative(found: Iterable[Within]) -> bool | None:
 @eqx.filter_jit
 def gradients(loss: Loss, matrices: Array) -> Array:
     """Return ∇ℓ of each of the matrices along the leading axis."""
-    return jax.vmap(loss.gradient)(matrices)
+    G: Array = jax.vmap(loss.gradient)(matrices)
+    return G
 
 
 @partial(jax.jit, static_argnames=("depth", "rank"))
 def preconditioned(matrices: Array, gradients: Array, depth: int, rank: int) -> Array:
     """Return P_W[G] for each W and G along the leading axis; W has no more than that rank."""
-    return jax.vmap(lambda W, G: precondition(W, G, depth, rank))(matrices, gradients)
+    moved: Array = jax.vmap(lambda W, G: precondition(W, G, depth, rank))(matrices, gradients)
+    return moved
 
 
 @eqx.filter_jit
 def hessian(loss: Loss, W: Matrix) -> Array:
     """Return ∇²ℓ(W), shape (entry, output, input): its product with every unit matrix."""
-    return jax.vmap(lambda E: jax.jvp(loss.gradient, (W,), (E,))[1])(_units(W.shape))
+    bent: Array = jax.vmap(lambda E: jax.jvp(loss.gradient, (W,), (E,))[1])(_units(W.shape))
+    return bent
 
 
 @partial(jax.jit, static_argnames="depth")
 def _columns(W: Matrix, G: Matrix, bent: Array, depth: int) -> Array:
     """Return d(P_W[G]) for dW = every unit matrix E and dG = ∇²ℓ(W)[E]."""
     flow = partial(precondition, depth=depth, rank=min(W.shape))
-    return jax.vmap(lambda E, HE: jax.jvp(flow, (W, G), (E, HE))[1])(_units(W.shape), bent)
+    moved: Array = jax.vmap(lambda E, HE: jax.jvp(flow, (W, G), (E, HE))[1])(_units(W.shape), bent)
+    return moved
 
 
 def _units(shape: tuple[int, ...]) -> Array:

@@ -12,7 +12,8 @@ import numpy as np
 
 from flowsim.arrays import Matrix
 from flowsim.losses import Linear, Loss
-from flowsim.theory.closed_loops import Piece, Points, loop_integral, straight
+from flowsim.theory.line_integrals import line_integral
+from flowsim.theory.loops import from_zero, straight
 from flowsim.theory.whitened import whitened
 
 
@@ -38,21 +39,10 @@ def reconstruct(loss: Loss, depth: int, W: Matrix, base: Matrix | None = None) -
     off = np.random.default_rng(0).standard_normal(W.shape)
     distance = 0.5 * float(np.linalg.svd(W, compute_uv=False)[-1])
     V = W + distance * off / np.linalg.norm(off)
-    to = (lambda X: from_zero(X, depth)) if base is None else (lambda X: straight(base, X))
-    one = loop_integral(loss, depth, [to(W)])
-    other = loop_integral(loss, depth, [to(V), straight(V, W)])
+    to_W, to_V = (from_zero(X, depth) if base is None else straight(base, X) for X in (W, V))
+    one = line_integral(loss, depth, [to_W])
+    other = line_integral(loss, depth, [to_V, straight(V, W)])
     return Difference(one.value, one.error + other.error, abs(one.value - other.value))
-
-
-def from_zero(W: Matrix, depth: int) -> Piece:
-    """Return the straight line s^N W, along which the powers of P_W are powers of s that end."""
-    W = np.asarray(W)
-
-    def at(s: np.ndarray) -> Points:
-        s = s[:, None, None]
-        return s**depth * W, depth * s ** (depth - 1) * W
-
-    return Piece(at, min(W.shape))
 
 
 def closed_form(loss: Loss, depth: int, shape: tuple[int, ...]) -> Callable[[Matrix], float] | None:

@@ -44,7 +44,7 @@ class LinearFlow(ExactSolution):
 
     @classmethod
     def of(cls, problem: Problem) -> LinearFlow | str:
-        """Return the solution for one layer and a linear or quadratic loss, with any weight decay."""
+        """Return the solution for one layer, a linear or quadratic loss and any weight decay."""
         basis = eigenbasis(problem)
         return basis if isinstance(basis, str) else cls(basis)
 

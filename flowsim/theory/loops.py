@@ -1,32 +1,16 @@
-"""Line integrals ∮ ⟨P_W[∇ℓ(W)], dW⟩ around closed loops: 0 if the field is a gradient.
+"""Curves in the space of matrices, along which the end-to-end field is integrated.
 
-Every piece of a loop keeps the rank of W, so that the field is smooth along it, and is integrated
-by Gauss & Legendre's rule with twice and twice as many nodes, until rounding is all that is left.
+Each piece keeps the rank of W, so that the field is smooth along it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
 from flowsim.arrays import Matrix
-from flowsim.losses import Loss
-from flowsim.theory.explicit_loss import (
-    Within,
-    field_rounding,
-    gradients,
-    preconditioned,
-    unit_roundoff,
-)
-
-NODES = (16, 32, 64, 128, 256)
-BATCH = 32
-"""Matrices that one compiled program takes at a time, the last batch filled up."""
 
 Points = tuple[np.ndarray, np.ndarray]
 """Matrices W(s) and dW/ds, shapes (node, output, input), along a piece of a curve."""
@@ -40,85 +24,6 @@ class Piece:
     rank: int
 
 
-class Integral(NamedTuple):
-    """∫ ⟨P_W[∇ℓ], dW⟩ give or take `error`, and ∫ ‖P_W[∇ℓ]‖ ‖dW‖, which it cannot exceed."""
-
-    value: float
-    error: float
-    size: float
-
-    @property
-    def circulation(self) -> Within:
-        """The integral as a share of the field times the length: between -1 and 1."""
-        share = 1 / self.size if self.size else 0.0
-        return Within(self.value * share, self.error * share)
-
-
-def loop_integral(loss: Loss, depth: int, loop: Sequence[Piece]) -> Integral:
-    """Return ∫ ⟨P_W[∇ℓ(W)], dW⟩ along pieces of a curve, one after the other.
-
-    The error is the difference between the last two rules of each piece, and its rounding.
-    """
-    origin = float(np.linalg.norm(loss.gradient(jnp.zeros(_shape(loop[0])))))
-    pieces = np.array([_along(loss, depth, piece, origin) for piece in loop])
-    return Integral(*map(float, pieces.sum(axis=0)))
-
-
-def _along(loss: Loss, depth: int, piece: Piece, origin: float) -> Integral:
-    """Return the integral along one piece, by ever more nodes."""
-    last = _by_rule(loss, depth, piece, origin, NODES[0])
-    for count in NODES[1:]:
-        found = _by_rule(loss, depth, piece, origin, count)
-        apart = abs(found.value - last.value)
-        last = found
-        if apart <= found.error:
-            break
-    return Integral(last.value, apart + last.error, last.size)
-
-
-def _by_rule(loss: Loss, depth: int, piece: Piece, origin: float, count: int) -> Integral:
-    """Return the integral by one rule, its error being the rounding alone."""
-    nodes, weights = _rule(count)
-    W, dW = piece.at(nodes)
-    G, field = _fields(loss, W, depth, piece.rank)
-    # a gradient is a difference of terms as large as these two, and rounded as they are
-    slopes = np.linalg.norm(G, axis=(1, 2)) + origin
-    sigma = np.linalg.svd(W, compute_uv=False)[:, : piece.rank]
-    rounded = unit_roundoff(W.shape[1:]) * field_rounding(sigma, slopes, depth)
-    length = weights * np.linalg.norm(dW, axis=(1, 2))
-    value = float(weights @ np.sum(field * dW, axis=(1, 2)))
-    return Integral(
-        value, float(length @ rounded), float(length @ np.linalg.norm(field, axis=(1, 2)))
-    )
-
-
-def _fields(loss: Loss, W: np.ndarray, depth: int, rank: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return ∇ℓ(W) and P_W[∇ℓ(W)] at every node, by batches of one shape."""
-    found = []
-    for k in range(0, len(W), BATCH):
-        batch = W[k : k + BATCH]
-        filled = jnp.asarray(np.concatenate([batch, batch[:1].repeat(BATCH - len(batch), axis=0)]))
-        G = gradients(loss, filled)
-        pair = (G, preconditioned(filled, G, depth, rank))
-        found.append([np.asarray(values)[: len(batch)] for values in pair])
-    G, field = (np.concatenate(values) for values in zip(*found, strict=True))
-    return G, field
-
-
-@cache
-def _rule(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the nodes and weights of Gauss & Legendre's rule on 0 ≤ s ≤ 1."""
-    x, weights = np.polynomial.legendre.leggauss(count)
-    return (x + 1) / 2, weights / 2
-
-
-def _shape(piece: Piece) -> tuple[int, ...]:
-    return piece.at(np.zeros(1))[0].shape[1:]
-
-
-# --- pieces and loops ------------------------------------------------------------------------
-
-
 def straight(A: Matrix, B: Matrix) -> Piece:
     """Return the straight line from A to B, of full rank where it does not meet a lower one."""
     start, step = np.asarray(A), np.asarray(B) - np.asarray(A)
@@ -129,17 +34,29 @@ def straight(A: Matrix, B: Matrix) -> Piece:
     return Piece(at, min(start.shape))
 
 
+def from_zero(W: Matrix, depth: int) -> Piece:
+    """Return the straight line s^N W, along which the powers of P_W are powers of s that end."""
+    W = np.asarray(W)
+
+    def at(s: np.ndarray) -> Points:
+        s = s[:, None, None]
+        return s**depth * W, depth * s ** (depth - 1) * W
+
+    return Piece(at, min(W.shape))
+
+
 def circle(W: Matrix, A: Matrix, B: Matrix, radius: float) -> tuple[Piece, ...]:
     """Return W + radius (cos θ A + sin θ B), once around, for orthonormal A and B.
 
     It has full rank all along if the radius is below the smallest singular value of W.
     """
+    centre, A, B = (np.asarray(matrix) for matrix in (W, A, B))
 
     def at(s: np.ndarray) -> Points:
         c, d = (radius * f(2 * np.pi * s)[:, None, None] for f in (np.cos, np.sin))
-        return W + c * A + d * B, 2 * np.pi * (c * B - d * A)
+        return centre + c * A + d * B, 2 * np.pi * (c * B - d * A)
 
-    return (Piece(at, min(np.shape(W))),)
+    return (Piece(at, min(centre.shape)),)
 
 
 def random_circle(W: Matrix, rng: np.random.Generator) -> tuple[Piece, ...]:
