@@ -67,6 +67,20 @@ class Differentiable(Loss):
         return gradient
 
 
+class Linear(Loss):
+    """ℓ(W) = -⟨Φ, W⟩ = -tr(ΦᵀW), whose gradient is the same everywhere; it has no minimum."""
+
+    Phi: Matrix
+
+    def value(self, W: Matrix) -> Scalar:
+        """Return -⟨Φ, W⟩."""
+        return -jnp.sum(self.Phi * W)
+
+    def gradient(self, W: Matrix) -> Matrix:
+        """Return -Φ, of W's shape."""
+        return -self.Phi + jnp.zeros_like(W)
+
+
 class Squared(Loss):
     """ℓ(W) = ½‖W - Φ‖²_F."""
 
@@ -227,4 +241,7 @@ class CrossEntropy(Loss):
 
 
 QUADRATIC = (Squared, Completion, Sensing, LeastSquares)
-"""The losses whose gradient is linear in W: ∇ℓ(W) = H[W] - B with a symmetric H ≥ 0."""
+"""The losses with a minimum whose gradient is linear in W.
+
+∇ℓ(W) = H[W] - B with a symmetric H ≥ 0, and B in the range of H: it is not so of `Linear`, H = 0.
+"""

@@ -24,7 +24,9 @@ def scenario(title: str = "Three modes are learned", **changes: Any) -> Scenario
     """Return what figures read of a scenario."""
     made = SimpleNamespace(
         title=title,
-        network=SimpleNamespace(widths=(3, 3, 3)),
+        network=SimpleNamespace(widths=changes.get("widths", (3, 3, 3))),
+        loss=SimpleNamespace(kind=changes.get("loss", "squared"), power=changes.get("power", 2.0)),
+        data=changes.get("data"),
         flow=SimpleNamespace(spacing=changes.get("spacing", "linear")),
         output=SimpleNamespace(figure=changes.get("figure"), plane=None),
     )
@@ -209,6 +211,26 @@ def convergence(time: np.ndarray, target: np.ndarray, sizes: list[float] | None)
     return made
 
 
+def explicit_loss(value: float = 0.2, answer: float = 0.0, bound: float = 1e-13) -> Group:
+    """Return `/explicit_loss` of asymmetries from `value` down, and circulations a tenth of it."""
+    share = np.linspace(1.0, 0.1, 12)
+    around = np.array([0.1 * value, *(-0.1 * value * share)])
+    known = share if answer == 1 else np.full(12, np.nan)
+    points = {
+        "time": np.array([*np.arange(6), *6 * [np.nan]]),
+        "asymmetry": value * share,
+        "asymmetry_bound": np.full(12, bound),
+        "potential": known,
+        "closed_form_apart": known * 1e-15,
+    }
+    loops = {"circulation": around, "circulation_error": np.full(13, bound)}
+    return group(
+        conservative=((), answer),
+        **{name: (("point",), values) for name, values in points.items()},
+        **{name: (("loop",), values) for name, values in loops.items()},
+    )
+
+
 def plane(time: np.ndarray, target: np.ndarray, found: dict[str, Any] | None) -> Group:
     """Return the plane of the first two singular values."""
     u, v = np.linspace(-0.3, 1.25 * target[0], 61), np.linspace(-0.3, 1.4 * target[1], 61)
@@ -254,6 +276,7 @@ def plain(
     groups["convergence"] = convergence(time, target, sizes)
     groups["preconditioner"] = preconditioner(time, target)
     groups["singular_value_law"] = singular_value_law(time, target)
+    groups["explicit_loss"] = explicit_loss()
     gap = np.linalg.norm(
         groups["end_to_end"]["singular_values"].values - groups["layers"]["singular_values"].values,
         axis=1,

@@ -304,6 +304,7 @@ def test_what_is_not_computed_says_why() -> None:
         (losses.Completion(full, np.eye(3)), (3, 3), 1, "a bound on the rank"),
         (losses.PowerRegression(X, Y, 1.0), (2, 3), 2, "p = 1"),
         (losses.Differentiable(lambda W: jnp.sum(W**2)), (2, 3), 2, "known to be convex"),
+        (losses.Linear(full), (3, 3), 3, "a linear loss, which has none"),
         (losses.CrossEntropy(np.ones((400, 3)), np.arange(3)), (3, 400), 3, "1000 entries"),
         (losses.CrossEntropy(X, CLASSES), (3, 3), 1, "a bound on the rank"),
     ):

@@ -10,7 +10,7 @@ import pytest
 from flowsim.experiment import run
 from flowsim.results import Run
 from flowsim.scenario import Scenario
-from flowsim.theory import tangent_kernel
+from flowsim.theory import explicit_loss, line_integrals, loops, tangent_kernel
 from flowsim.theory.sharpness import extremes
 
 BASE = """
@@ -424,3 +424,101 @@ def test_an_interrupt_leaves_what_the_law_was_measured_at() -> None:
     velocity = found["singular_value_law.velocity"]
     assert np.isfinite(velocity[:5]).all()
     assert np.isnan(velocity[5:]).all()
+
+
+ASKED = """
+title = "Is there an explicit loss?"
+[network]
+widths = [3, 3, 2]
+[loss]
+kind = "squared"
+target = { spectrum = [2.0, 1.0] }
+[init]
+kind = "balanced"
+scale = 0.5
+[flow]
+horizon = 0.5
+samples = 11
+spaces = ["layers"]
+[output]
+measures = ["explicit_loss"]
+end_to_end = "last"
+"""
+
+
+def test_an_explicit_loss_is_asked_for_on_the_trajectory_and_beside_it() -> None:
+    chosen = Scenario.from_toml(ASKED)
+    found, loss = run(chosen, "asked"), chosen.problem().loss
+    points, times = found["explicit_loss.points"], found["explicit_loss.time"]
+    np.testing.assert_array_equal(times[:6], found["layers.time"][::2])
+    assert np.isnan(times[6:]).all()
+    np.testing.assert_array_equal(points[5], found["layers.end_to_end"][-1])
+    norms = np.linalg.norm(points, axis=(1, 2))
+    np.testing.assert_allclose(norms[6:], norms[:6], rtol=1e-14)
+    for k in (0, 5, 11):
+        wanted = explicit_loss.asymmetry_at(loss, points[k], 2)
+        assert found["explicit_loss.asymmetry"][k] == wanted.value
+        assert found["explicit_loss.asymmetry_bound"][k] == wanted.error
+    outer = norms.max()
+    loop = loops.arora_cohen_hazan(loss.gradient(np.zeros((2, 3))), 0.5 * outer, outer)
+    around = line_integrals.line_integral(loss, 2, loop)
+    assert found["explicit_loss.loop_integral"][0] == around.value
+    assert found["explicit_loss.circulation"][0] == around.circulation.value
+    assert found["explicit_loss.conservative"] == 0
+    assert np.isnan(found["explicit_loss.potential"]).all()
+    again = run(chosen, "again")
+    np.testing.assert_array_equal(again["explicit_loss.points"], points)
+
+
+def test_an_explicit_loss_that_exists_is_integrated() -> None:
+    one = Scenario.from_toml(
+        ASKED, overrides={"network.widths": [3, 3, 1], "loss.target": [[1.0, -2.0, 0.5]]}
+    )
+    found = run(one, "one")
+    assert found["explicit_loss.conservative"] == 1
+    phi = np.array([1.0, -2.0, 0.5])
+    w = found["explicit_loss.points"][:, 0]
+    norm = np.linalg.norm(w, axis=1)
+    wanted = 2 / 3 * norm**3 - norm * (w @ phi)
+    np.testing.assert_allclose(found["explicit_loss.closed_form"], wanted, rtol=1e-13)
+    error = found["explicit_loss.potential_error"]
+    assert (np.abs(found["explicit_loss.potential"] - wanted) <= error).all()
+    assert (found["explicit_loss.potential_apart"] <= error).all()
+    assert (error < 1e-10).all()
+
+
+def test_an_explicit_loss_is_not_asked_for_where_the_field_has_no_derivative() -> None:
+    low = [[[1.0, 0.0, 1.0], [2.0, 0.0, 2.0], [0.0, 0.0, 0.0]], [[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]]
+    chosen = Scenario.from_toml(ASKED, overrides={"init": {"kind": "explicit", "layers": low}})
+    found = run(chosen, "low")
+    assert np.linalg.matrix_rank(found["explicit_loss.points"][0]) == 1
+    assert np.isnan(found["explicit_loss.asymmetry"][0])
+    assert np.isnan(found["explicit_loss.circulation"][1])
+    assert np.isfinite(found["explicit_loss.asymmetry"][6:]).all()
+    assert found["explicit_loss.conservative"] == 0
+
+
+def test_an_interrupt_leaves_open_whether_there_is_an_explicit_loss() -> None:
+    told: list[float] = []
+
+    def progress(label: str, fraction: float) -> None:
+        if label == "explicit loss":
+            told.append(fraction)
+
+    found = run(
+        Scenario.from_toml(ASKED), "part", progress=progress, interrupted=lambda: len(told) >= 3
+    )
+    assert np.isnan(found["explicit_loss.conservative"])
+    assert np.isfinite(found["explicit_loss.circulation"][:3]).all()
+    assert np.isnan(found["explicit_loss.circulation"][3:]).all()
+
+
+def test_a_linear_loss_is_descended_in_a_straight_line_by_one_layer() -> None:
+    text = BASE.replace('"squared"', '"linear"').replace("[3, 4, 2]", "[3, 2]")
+    found = run(scenario(DESCENT, text), "line")
+    W, time = found["layers.end_to_end"], found["layers.time"]
+    speed = -found.scenario.problem().loss.gradient(np.zeros((2, 3)))
+    np.testing.assert_allclose(W - W[0], time[:, None, None] * np.asarray(speed), atol=1e-7)
+    assert found["comparison.layers_vs_exact"].max() < 1e-7
+    assert "distance_to_target" not in found.groups["layers"]
+    assert found["descent.loss"][0, -1] == pytest.approx(found["layers.loss"][-1], rel=1e-6)

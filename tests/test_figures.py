@@ -6,6 +6,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import figure_runs as made
@@ -407,7 +408,7 @@ def test_logarithmic_times_leave_out_zero() -> None:
     run = CASES["log-time"]()
     for name in figures.fitting(run):
         axes = figures.draw(run, name).axes[0]
-        if name == "plane":
+        if name in ("plane", "explicit_loss"):
             continue
         assert axes.get_xscale() == "log", name
         assert axes.get_xlim()[0] == pytest.approx(LOG_TIME[1])
@@ -803,3 +804,83 @@ def test_of_many_variants_the_law_is_drawn_of_four() -> None:
     figure = figures.draw(variants(6, time=SHORT), "singular_value_law")
     assert len(figure.axes) == 8
     assert "not drawn: depth-4, depth-5" in " ".join(text.get_text() for text in figure.texts)
+
+
+def cells(figure: Figure) -> list[tuple[str, ...]]:
+    """Return the panel, the row, the column and the lines of each cell of a table."""
+    found = []
+    rows = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    for axes in figure.axes:
+        columns = [label.get_text().strip() for label in axes.get_xticklabels()]
+        for text in axes.texts:
+            x, y = (int(value) for value in text.get_position())
+            place = (axes.get_title(loc="left"), rows[y], columns[x])
+            found.append((*place, *text.get_text().split("\n")))
+    return found
+
+
+def asked(answer: float, value: float, **changes: Any) -> Run:
+    """Return a run that was asked for an explicit loss, with that answer."""
+    run = made.plain(**changes)
+    groups = {**run.groups, "explicit_loss": made.explicit_loss(value, answer)}
+    return Run(run.name, run.scenario, groups, run.summary)
+
+
+def test_explicit_losses_are_a_table_of_losses_outputs_and_depths() -> None:
+    white = SimpleNamespace(whiten=True)
+    several = made.with_variants(
+        a=asked(0.0, 0.25, widths=(3, 3, 3, 2), loss="linear"),
+        b=asked(1.0, 1e-14, widths=(3, 1), loss="regression", data=white),
+        c=asked(np.nan, 2e-13, widths=(3, 3, 1), loss="linear"),
+    )
+    figure = figures.draw(several, "explicit_loss")
+    assert sorted(cells(figure)) == [
+        ("1 output", "linear", "2", "?", "J  2×10⁻¹³", "∮  0 ± 10⁻¹³"),
+        ("1 output", "regression,\nwhitened", "1", "✓", "J  0 ± 10⁻¹³", "∮  0 ± 10⁻¹³"),
+        ("2 outputs", "linear", "3", "✗", "J  0.25", "∮  0.025"),
+    ]
+    assert headline(figure) == (
+        "Fields that are the gradient of an explicit loss: 1 of 1 at depth 1, none at depth 2 and "
+        "none at depth 3"
+    )
+    assert legend(figure)[:3] == ["✓ gradient", "✗ no gradient", "? undecided"]
+
+
+def test_variants_that_would_share_a_cell_have_a_row_each() -> None:
+    several = made.with_variants(wide=asked(0.0, 0.5), narrow=asked(1.0, 0.0))
+    figure = figures.draw(several, "explicit_loss")
+    assert [(row, mark) for _, row, _, mark, *_ in cells(figure)] == [
+        ("wide", "✗"),
+        ("narrow", "✓"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "value", "said"),
+    [
+        (0.0, 0.25, "is the gradient of no loss: asymmetry 0.25 and circulation 0.025 at most"),
+        (
+            1.0,
+            1e-14,
+            "of an explicit loss F: asymmetry 0 ± 10⁻¹³ and circulation 0 ± 10⁻¹³; int",
+        ),
+        (np.nan, 5e-13, "Undecided whether there is an explicit loss: asymmetry 5×10⁻¹³ and circ"),
+    ],
+)
+def test_asymmetries_and_circulations_are_drawn_over_their_bounds(
+    answer: float, value: float, said: str
+) -> None:
+    run = asked(answer, value)
+    figure = figures.draw(run, "explicit_loss")
+    assert said in headline(figure)
+    for axes, name in zip(figure.axes, ("asymmetry", "circulation"), strict=True):
+        drawn = [float(dot.get_ydata()[0]) for dot in axes.lines]
+        np.testing.assert_array_equal(drawn, np.abs(run[f"explicit_loss.{name}"]))
+        tops = [bar.get_y() + bar.get_height() for bar in axes.patches]
+        np.testing.assert_allclose(tops, 1e-13)
+
+
+def test_what_is_exactly_zero_is_drawn_at_the_floor() -> None:
+    figure = figures.draw(asked(1.0, 0.0), "explicit_loss")
+    assert {float(dot.get_ydata()[0]) for dot in figure.axes[0].lines} == {1e-17}
+    assert {dot.get_marker() for dot in figure.axes[0].lines} == {"v"}

@@ -26,6 +26,7 @@ CLASSES = np.array([0, 2, 1, 1, 0, 2, 2])
 OBSERVED = (draw(OUTPUTS, INPUTS, seed=3) > 0).astype(float)
 
 ALL = {
+    "linear": losses.Linear(Phi),
     "squared": losses.Squared(Phi),
     "completion": losses.Completion(Phi, OBSERVED),
     "sensing": losses.Sensing(Phi, draw(9, OUTPUTS, INPUTS)),
@@ -72,6 +73,15 @@ def test_a_loss_with_a_target_vanishes_there(name) -> None:
 @pytest.mark.parametrize("name", ["least squares", "logistic", "cross-entropy", "differentiable"])
 def test_a_loss_of_data_has_no_target(name) -> None:
     assert ALL[name].target is None
+
+
+def test_a_linear_loss_falls_for_ever_along_its_matrix() -> None:
+    loss = ALL["linear"]
+    assert loss.target is None
+    assert not isinstance(loss, losses.QUADRATIC)
+    rise = np.sum(Phi**2)
+    assert float(loss.value(W + 3 * Phi) - loss.value(W)) == pytest.approx(-3 * rise, rel=1e-13)
+    np.testing.assert_array_equal(loss.gradient(W), -Phi)
 
 
 def same(one: losses.Loss, other: losses.Loss, W: np.ndarray = W) -> None:

@@ -109,7 +109,7 @@ class TestIsRefused:
         for problem, reason in (
             (problems.balanced((3, 3, 3)), "must be aligned"),
             (Problem(losses.Squared(Phi), (layers[0], 2 * layers[1]), 1.0), "must be balanced"),
-            (Problem(lambda W: (W**4).sum(), layers, 1.0), "linear in W"),
+            (Problem(lambda W: (W**4).sum(), layers, 1.0), "must be quadratic"),
         ):
             with pytest.raises(ValueError, match=f"modes: .*{reason}.*take another"):
                 flowsim.solve(problem, "modes")

@@ -48,6 +48,18 @@ SQUARED_CASES = [
         'horizon = 6.0\nspaces = ["end_to_end"]\n[output]\nmeasures = ["sharpness"] #!',
         "output.measures: names sharpness, which is taken of the layers; leave it out, or add",
     ),
+    ('"squared"', '"linear"\np = 2 #!', 'loss.p: is not used by kind = "linear"'),
+    (
+        "[4, 6, 5, 3]",
+        '[4, 2, 3]\n[output]\nmeasures = ["explicit_loss"] #!',
+        "output.measures: names explicit_loss, but it is asked where W has full rank, 3, which a "
+        "layer of width 2 prevents",
+    ),
+    (
+        "[4, 6, 5, 3]",
+        '[13, 6, 5]\n[output]\nmeasures = ["explicit_loss"] #!',
+        "output.measures: names explicit_loss, but the Jacobian of its end-to-end field has 65²",
+    ),
     ("[descent]", "[output]\nplane = [[0, 0], [3, 0]] #!\n[descent]", "output.plane: names entry"),
     ("[descent]", "[output]\nplane = [[0, 1], [0, 1]] #!\n[descent]", "output.plane: names one en"),
 ]  # fmt: skip
@@ -291,6 +303,27 @@ def test_lambda_balanced_starts_need_widths_that_allow_them(
 def test_identity_starts_need_hidden_widths_no_narrower_than_w(widths: str, fits: bool) -> None:
     mistakes = told(starting(widths, 'kind = "identity"\nscale = 1'))
     assert (mistakes == ()) == fits
+
+
+def test_a_linear_loss_has_no_modes_and_nothing_that_minimizes_it() -> None:
+    linear = spoilt('"squared"', '"linear"')
+    assert told(linear) == ()
+    text = spoilt("horizon = 6.0", 'horizon = 6.0\nspaces = ["modes"] #!', linear)
+    assert the_mistake(text).startswith(
+        'flow.spaces: names "modes", which are those of a quadratic'
+    )
+    text = f'{linear}[[claims]]\nquantity = "descent.distance_to_target"\nbelow = 1\n'
+    (mistake,) = told(text)
+    assert 'a loss of kind "linear" has no target' in mistake
+    assert told(spoilt('"balanced"', '"aligned"', linear)) == ()
+
+
+def test_on_a_line_no_explicit_loss_is_asked_for() -> None:
+    text = REGRESSION.replace("[2, 3, 1]", "[1, 3, 1]").replace(
+        "[[1, 2, 3], [0, 1, 0]]", "[[1, 2, 3]]"
+    )
+    (mistake,) = told(text + '[output]\nmeasures = ["explicit_loss"]\n')
+    assert "W is a single number, and on a line every field is a gradient" in mistake
 
 
 def test_aligned_starts_need_singular_vectors() -> None:

@@ -84,6 +84,20 @@ def test_variables_need_the_sections_that_make_them() -> None:
         mistakes = claiming(claim, wide)
         assert len(mistakes) == bool(end)
         assert not end or f"there {end}, counted from 0" in mistakes[0]
+    asked = f'{SQUARED}\n[output]\nmeasures = ["explicit_loss"]\n'
+    for name, at in (
+        ("conservative", ""),
+        ("asymmetry", "point = 11"),
+        ("circulation", "loop = 12"),
+    ):
+        text = f'quantity = "explicit_loss.{name}"\nbelow = 1\nat = {{ {at} }}'
+        assert claiming(text, asked) == []
+    text = 'quantity = "explicit_loss.asymmetry"\nbelow = 1\nat = { point = 12 }'
+    (mistake,) = claiming(text, asked)
+    assert "is 12, but there are 12, counted from 0" in mistake
+    text = 'quantity = "explicit_loss.circulation"\nbelow = 1\nat = { point = 0 }'
+    (mistake,) = claiming(text, asked)
+    assert "is no dimension of explicit_loss.circulation" in mistake
     layers = f"{SQUARED}\n[output]\nlayers = true\n"
     assert claiming('quantity = "layers.layer_3"\nbelow = 1', layers) == []
     (mistake,) = claiming('quantity = "layers.layer_4"\nbelow = 1', layers)

@@ -29,7 +29,7 @@ def losses(draw, widths: list[int]) -> dict:
     """Draw `[loss]`, and `[data]` where it needs that."""
     rows, columns = widths[-1], widths[0]
     modes = min(rows, columns)
-    kind = draw(st.sampled_from(["squared", "completion", "sensing", "regression"]))
+    kind = draw(st.sampled_from(["linear", "squared", "completion", "sensing", "regression"]))
     if kind == "regression":
         samples = draw(st.integers(1, 4))
         data = {

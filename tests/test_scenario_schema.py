@@ -110,6 +110,7 @@ GOOD = {
     "array": spoilt(TARGET, "[[1, 2, 3, 4.5], [0, 0, 0, 0], [0, 0, 0, 0]]"),
     "rank": spoilt(TARGET, "{ rank = 2, norm = 5 }"),
     "identity": spoilt(TARGET, "{ identity = -1 }"),
+    "linear": spoilt('"squared"', '"linear"'),
     "completion": spoilt('"squared"', '"completion"\nobserved = { count = 3 }'),
 }
 

@@ -169,6 +169,7 @@ class TestLinearFlow:
         X, Y, Phi = rng.standard_normal((4, 9)), rng.standard_normal((3, 9)), np.ones((3, 4))
         flat = np.vstack([X[:3], X[:1]])
         return {
+            "linear": losses.Linear(Phi),
             "squared": losses.Squared(Phi),
             "completion": losses.Completion(Phi, (rng.random((3, 4)) < 0.5) * 1.0),
             "few measurements": losses.Sensing(Phi, rng.standard_normal((5, 3, 4))),
@@ -179,7 +180,7 @@ class TestLinearFlow:
         }[kind]
 
     KINDS = (
-        "squared", "completion", "few measurements", "many measurements", "data",
+        "linear", "squared", "completion", "few measurements", "many measurements", "data",
         "dependent inputs", "few samples",
     )  # fmt: skip
 

@@ -65,8 +65,8 @@ def aligned_basis(problem: Problem) -> FixedBasis | str:
     loss = problem.loss
     if not isinstance(loss, QUADRATIC):
         return (
-            "the gradient must be linear in W, as that of a squared, completion or sensing loss "
-            f"or of regression with p = 2, but the loss is {type(loss).__name__}"
+            "the loss must be quadratic, as a squared, completion or sensing loss is, "
+            f"or regression with p = 2, but the loss is {type(loss).__name__}"
         )
     W, B = np.asarray(problem.start), -np.asarray(loss.gradient(np.zeros(problem.start.shape)))
     U, Vt = _common_basis(W, B, loss)

@@ -89,6 +89,7 @@ FIGURES: Mapping[str, Picture] = {
         Picture("convergence", "How fast must the loss fall by theory, and how fast does it?"),
         Picture("preconditioner", "Which directions does depth speed up, and by how much?"),
         Picture("singular_value_law", "Do singular values move as the law for balance says?"),
+        Picture("explicit_loss", "Does the end-to-end flow descend an explicit loss?"),
     )
 }
 """Every figure by name, in the order in which they lead."""

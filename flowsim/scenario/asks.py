@@ -46,6 +46,7 @@ FigureName = Literal[
     "convergence",
     "preconditioner",
     "singular_value_law",
+    "explicit_loss",
 ]
 
 
@@ -138,6 +139,12 @@ class At(BaseModel):
     )
     pair: Index | None = Field(
         None, description="The pair of neighbouring layers, from 0.", examples=[0]
+    )
+    point: Index | None = Field(
+        None, description="The matrix that explicit_loss is measured at, from 0.", examples=[0]
+    )
+    loop: Index | None = Field(
+        None, description="The closed loop of explicit_loss, from 0.", examples=[0]
     )
 
 

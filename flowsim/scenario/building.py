@@ -78,6 +78,8 @@ def _loss(scenario: Scenario, data: Samples | None) -> losses.Loss:
     if data is not None:
         return _loss_on_data(scenario, data)
     Phi = jnp.asarray(_target(scenario))
+    if spec.kind == "linear":
+        return losses.Linear(Phi)
     if spec.kind == "squared":
         return losses.Squared(Phi)
     if spec.kind == "completion":
@@ -161,6 +163,8 @@ def _directions(loss: losses.Loss) -> np.ndarray:
     """Return the matrix whose singular vectors an aligned start takes: Φ, or YXᵀ/m."""
     if isinstance(loss, losses.LeastSquares):
         return np.asarray(loss.T @ loss.R.T)
+    if isinstance(loss, losses.Linear):
+        return np.asarray(loss.Phi)
     return np.asarray(loss.target)
 
 

@@ -69,7 +69,9 @@ class Network(BaseModel):
         return min(self.shape)
 
 
-LossKind = Literal["squared", "completion", "sensing", "regression", "logistic", "cross_entropy"]
+LossKind = Literal[
+    "linear", "squared", "completion", "sensing", "regression", "logistic", "cross_entropy"
+]
 
 
 class Loss(BaseModel):
@@ -78,7 +80,7 @@ class Loss(BaseModel):
     model_config = STRICT
 
     kind: LossKind = Field(
-        description="squared ½‖W − Φ‖²; completion ½ Σ_observed (W_ij − Φ_ij)²; "
+        description="linear −⟨Φ, W⟩; squared ½‖W − Φ‖²; completion ½ Σ_observed (W_ij − Φ_ij)²; "
         "sensing ½ Σ (⟨A_i, W⟩ − b_i)²; regression 1/(p·m) Σ |W X − Y|^p; "
         "logistic 1/m Σ log(1 + e^(−y w x)); cross_entropy 1/m Σ softmax cross-entropy.",
         examples=["squared"],
@@ -88,7 +90,7 @@ class Loss(BaseModel):
     )
     target: Target | None = Field(
         None,
-        description="The target Φ, d_N × d_0, of squared, completion and sensing.",
+        description="The target Φ, d_N × d_0, of linear, squared, completion and sensing.",
         examples=[[[1.0, 0.0], [0.0, 1.0]]],
     )
     observed: Observed | None = Field(

@@ -17,6 +17,7 @@ from flowsim.losses import (
     Completion,
     CrossEntropy,
     LeastSquares,
+    Linear,
     Logistic,
     Loss,
     PowerRegression,
@@ -78,6 +79,8 @@ def global_minimum(loss: Loss, shape: tuple[int, int], rank: int) -> Minimum:
         if isinstance(loss, PowerRegression) and loss.p == 1:
             return _unknown("the minimum of a loss that is not differentiable, p = 1,")
         return _solved(loss, shape, rank)
+    if isinstance(loss, Linear):
+        return _unknown("the minimum of a linear loss, which has none,")
     return _unknown("the minimum of a loss that is not known to be convex")
 
 

@@ -1,4 +1,4 @@
-"""Depth 1 on a quadratic loss: linear equations, solved in the eigenbasis of the loss.
+"""Depth 1 on a linear or quadratic loss: linear equations, solved in the eigenbasis of the loss.
 
 ∇ℓ(W) = H[W] - B with a symmetric H ≥ 0. In H's eigenbasis, with κ = h + λ for weight decay λ:
 flow      ẇ = b - κ w,              w(t) = e^{-κt} w(0) + b (1 - e^{-κt})/κ;
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flowsim.losses import QUADRATIC, Completion, LeastSquares, Loss, Sensing, Squared
+from flowsim.losses import QUADRATIC, Completion, LeastSquares, Linear, Loss, Sensing, Squared
 from flowsim.problem import Problem
 from flowsim.theory.solution import ExactSolution
 
@@ -44,7 +44,7 @@ class LinearFlow(ExactSolution):
 
     @classmethod
     def of(cls, problem: Problem) -> LinearFlow | str:
-        """Return the solution for one layer and a quadratic loss, with any weight decay."""
+        """Return the solution for one layer, a linear or quadratic loss and any weight decay."""
         basis = eigenbasis(problem)
         return basis if isinstance(basis, str) else cls(basis)
 
@@ -69,7 +69,7 @@ class QuadraticDescent:
 
     @classmethod
     def of(cls, problem: Problem) -> QuadraticDescent | str:
-        """Return the iterates for one layer, a quadratic loss and no momentum."""
+        """Return the iterates for one layer, a linear or quadratic loss and no momentum."""
         basis = eigenbasis(problem)
         return basis if isinstance(basis, str) else cls(basis)
 
@@ -86,14 +86,14 @@ class QuadraticDescent:
 
 
 def eigenbasis(problem: Problem) -> Eigenbasis | str:
-    """Return the eigenbasis of a quadratic loss at depth 1, or say why there is none."""
+    """Return the eigenbasis of a linear or quadratic loss at depth 1, or say why there is none."""
     if problem.depth != 1:
         return f"the network must have 1 layer, but has {problem.depth}"
     loss, W, decay = problem.loss, np.asarray(problem.start), problem.weight_decay
-    if not isinstance(loss, QUADRATIC):
+    if not isinstance(loss, (*QUADRATIC, Linear)):
         return (
-            "the gradient must be linear in W, as that of a squared, completion or sensing loss "
-            f"or of regression with p = 2, but the loss is {type(loss).__name__}"
+            "the gradient must be linear in W, as that of a linear, squared, completion or sensing "
+            f"loss or of regression with p = 2, but the loss is {type(loss).__name__}"
         )
     h, b, start, assembled = _coordinates(loss, W)
     return Eigenbasis(h, b, start, W - assembled(start), decay, assembled)
@@ -108,6 +108,8 @@ def _coordinates(
         V, r, Zt = np.linalg.svd(np.asarray(loss.R), full_matrices=False)
         b = np.asarray(loss.T) @ Zt.T * r
         return np.broadcast_to(r**2, b.shape), b, W @ V, lambda w: w @ V.T
+    if isinstance(loss, Linear):
+        return np.zeros(W.shape), np.asarray(loss.Phi), W, np.asarray
     if isinstance(loss, Sensing):
         # H = Σ_i A_i ⟨A_i, ·⟩, B = H[Φ]; the rows of A = Y diag(r) E
         A = np.asarray(loss.A).reshape(len(loss.A), -1)

@@ -31,6 +31,7 @@ def every_loss() -> list[Loss]:
     rng = np.random.default_rng(1)
     Phi, X, Y = (rng.standard_normal(shape) for shape in ((3, 4), (4, 9), (3, 9)))
     return [
+        losses.Linear(Phi),
         losses.Squared(Phi),
         losses.Completion(Phi, np.eye(3, 4)),
         losses.Sensing(Phi, rng.standard_normal((5, 3, 4))),

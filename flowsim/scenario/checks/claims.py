@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from flowsim.scenario.checks.loss import WITH_TARGET
 from flowsim.scenario.errors import Mistake, listed, shown, wrong
 from flowsim.scenario.keys import nearest
-from flowsim.scenario.measuring import EIGENVALUES, MEASURES
+from flowsim.scenario.measuring import EIGENVALUES, LOOPS, MEASURES, POINTS
 from flowsim.scenario.names import (
     ALONG_TIME,
     GROUPS,
@@ -220,5 +220,7 @@ def _outside(key: str, value: float, run: Scenario) -> str | None:
         "mode": run.network.modes,
         "pair": run.network.depth - 1,
         "sample": run.flow.samples,
+        "point": POINTS,
+        "loop": LOOPS,
     }[key]
     return None if value < length else f"there are {length}, counted from 0; write a lower number"

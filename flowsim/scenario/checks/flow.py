@@ -95,7 +95,13 @@ def modes_exist(scenario: Scenario) -> Iterator[Mistake]:
     if "modes" not in scenario.flow.spaces:
         return
     loss, init = scenario.loss, scenario.init
-    if loss.kind in ("logistic", "cross_entropy") or loss.power != 2:
+    if loss.kind == "linear":
+        yield wrong(
+            "flow.spaces",
+            'names "modes", which are those of a quadratic loss, and kind = "linear" is none; '
+            'write "layers" and "end_to_end", or another loss',
+        )
+    elif loss.kind in ("logistic", "cross_entropy") or loss.power != 2:
         kind = f"p = {loss.p}" if loss.kind == "regression" else f'kind "{loss.kind}"'
         yield wrong(
             "flow.spaces",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from math import log10
 from typing import TYPE_CHECKING
 
-from flowsim.scenario.checks.loss import WITH_TARGET
+from flowsim.scenario.checks.loss import TAKING_TARGET
 from flowsim.scenario.checks.options import Option, fitting
 from flowsim.scenario.errors import Mistake, wrong
 from flowsim.scenario.files import UnusableFileError
@@ -85,13 +85,14 @@ def _underflows(layers: tuple[Rows, ...]) -> bool:
 def aligned_has_target(scenario: Scenario) -> Iterator[Mistake]:
     """Require singular vectors for an aligned start to align with."""
     loss = scenario.loss
-    if scenario.init.kind != "aligned" or loss.kind in WITH_TARGET:
+    if scenario.init.kind != "aligned" or loss.kind in TAKING_TARGET:
         return
     if loss.kind != "regression" or loss.power != 2:
         yield wrong(
             "init.kind",
             '"aligned" takes the singular vectors of a target, which this loss has not; write '
-            '"balanced", or a loss of kind squared, completion, sensing or regression with p = 2',
+            '"balanced", or a loss of kind linear, squared, completion, sensing or regression with '
+            "p = 2",
         )
 
 

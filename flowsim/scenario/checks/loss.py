@@ -15,9 +15,13 @@ if TYPE_CHECKING:
     from flowsim.scenario.model import Scenario
 
 WITH_TARGET = ("squared", "completion", "sensing")
+"""Kinds that a matrix Φ minimizes."""
+
+TAKING_TARGET = ("linear", *WITH_TARGET)
+"""Kinds that are given by a matrix Φ."""
 
 OPTIONS = (
-    Option("target", WITH_TARGET),
+    Option("target", TAKING_TARGET),
     Option("observed", ("completion",)),
     Option("measurements", ("sensing",)),
     Option("p", ("regression",), needed=False),
@@ -45,7 +49,7 @@ def takes_data_or_not(scenario: Scenario) -> Iterator[Mistake]:
 def target_fits(scenario: Scenario) -> Iterator[Mistake]:
     """Require a target of d_N × d_0, with no more singular values than that allows."""
     target, network = scenario.loss.target, scenario.network
-    if target is None or scenario.loss.kind not in WITH_TARGET:
+    if target is None or scenario.loss.kind not in TAKING_TARGET:
         return
     most = f"a {times(network.shape)} matrix has {network.modes} singular values"
     if isinstance(target, Spectrum) and len(target.spectrum) > network.modes:
