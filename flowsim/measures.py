@@ -29,6 +29,22 @@ def nuclear_norm(sigma: np.ndarray) -> np.ndarray:
     return np.asarray(sigma.sum(axis=-1))
 
 
+def schatten(log_sigma: np.ndarray, p: float) -> np.ndarray:
+    """Return ‖W‖_{S_p} = (Σ_r σ_r^p)^{1/p} of log σ; the largest σ for p = ∞.
+
+    A norm for p ≥ 1 (1: nuclear, 2: Frobenius, ∞: spectral), a quasi-norm below. Logarithms let
+    every σ count, however small, and nothing overflow before the norm itself does.
+    """
+    largest = log_sigma.max(axis=-1)
+    if np.isinf(p):
+        return np.asarray(np.exp(largest))
+    with np.errstate(invalid="ignore"):  # of the zero matrix every log σ is -∞
+        terms = np.exp(p * (log_sigma - largest[..., None]))
+    of_zero = np.isneginf(largest)
+    total = np.where(of_zero, 1.0, np.where(of_zero[..., None], 0.0, terms).sum(axis=-1))
+    return np.asarray(np.exp(largest + np.log(total) / p))
+
+
 def distance(W: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Return ‖W - other‖_F along the leading axes."""
     return np.asarray(np.linalg.norm(W - other, axis=(-2, -1)))

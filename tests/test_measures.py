@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from flowsim import losses, measures, plane
+from flowsim import inits, losses, measures, plane
 from flowsim.series import Series
 
 RNG = np.random.default_rng(0)
@@ -52,6 +52,38 @@ class TestMeasures:
         assert measures.nuclear_norm(np.array([3.0, 2.0, 0.5])) == 5.5
         wanted = [np.sqrt(np.sum((W - PATH[0]) ** 2)) for W in PATH]
         np.testing.assert_allclose(measures.distance(PATH, PATH[0]), wanted)
+
+    @pytest.mark.parametrize("p", [0.1, 1 / 2, 2 / 3, 1, 2, 5])
+    def test_schatten_norms_are_sums_of_powers(self, p) -> None:
+        sigma = measures.singular_values(PATH)
+        wanted = (sigma**p).sum(axis=-1) ** (1 / p)
+        np.testing.assert_allclose(measures.schatten(np.log(sigma), p), wanted, rtol=1e-13)
+
+    def test_known_schatten_norms(self) -> None:
+        log_sigma = np.log(measures.singular_values(PATH))
+        for p, kind in ((1, "nuc"), (2, "fro"), (np.inf, 2)):
+            wanted = [np.linalg.norm(W, kind) for W in PATH]
+            np.testing.assert_allclose(measures.schatten(log_sigma, p), wanted, rtol=1e-13)
+
+    def test_schatten_norms_of_zero_of_nothing_finite_and_of_what_underflows(self) -> None:
+        assert measures.schatten(np.full(3, -np.inf), 0.5) == 0
+        assert measures.schatten(np.array([np.log(2), -np.inf]), 0.5) == pytest.approx(2)
+        assert np.isnan(measures.schatten(np.full(3, np.nan), 0.5))
+        assert measures.schatten(np.array([1.0, -2543.0]), 1) == pytest.approx(np.e)
+        tiny = measures.schatten(np.array([-600.0, -600.0]), 0.5)
+        assert tiny == pytest.approx(4 * np.exp(-600), rel=1e-12)  # (2 e^{-300})²
+
+    @pytest.mark.parametrize("depth", [1, 2, 3, 4, 7])
+    def test_balanced_layers_have_the_quasi_norm_of_their_depth(self, depth) -> None:
+        """Σ_j ‖W_j‖²_F = N ‖W‖_{S_{2/N}}^{2/N}, and no other layers of the product have less."""
+        p, sigma = 2 / depth, np.array([5.0, 1.0, 0.01])
+        U, V = (np.linalg.qr(RNG.standard_normal((n, n)))[0][:, :3] for n in (4, 3))
+        layers = inits.from_svd([3, *[3] * (depth - 1), 4], U, sigma, V.T)
+        squared = sum(np.sum(np.square(W)) for W in layers)
+        wanted = depth * measures.schatten(np.log(sigma), p) ** p
+        assert squared == pytest.approx(wanted, rel=1e-13)
+        unbalanced = [2 * layers[0], *layers[1:-1], layers[-1] / 2] if depth > 1 else layers
+        assert sum(np.sum(np.square(W)) for W in unbalanced) >= wanted * (1 - 1e-13)
 
 
 class TestPlane:

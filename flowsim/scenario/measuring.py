@@ -6,6 +6,7 @@ in the module of its name in `flowsim.measuring`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,6 +23,8 @@ MeasureName = Literal[
     "preconditioner",
     "singular_value_law",
     "explicit_loss",
+    "norms",
+    "minimum_nuclear_norm",
 ]
 """The name of a measure: of its group, of its figure and of its module."""
 
@@ -195,6 +198,43 @@ _POTENTIAL = (
 )  # fmt: skip
 _OF_LOOPS = ("loop_integral", "loop_error", "circulation", "circulation_error")
 
+CONIC, SENSED = 80, 8
+"""Copies of the cone's triangle, and of the measurements, that the convex solver holds."""
+
+SCHATTEN: Mapping[str, float] = {
+    "schatten_half": 1 / 2,
+    "schatten_two_thirds": 2 / 3,
+    "nuclear_norm": 1.0,
+    "frobenius": 2.0,
+    "spectral": math.inf,
+}
+"""The p of each Schatten norm and quasi-norm that is measured; that of `schatten_depth` is 2/N."""
+
+NORMS = (*SCHATTEN, "schatten_depth", "effective_rank")
+"""What is measured of singular values, along a flow and of the least nuclear norm's."""
+
+PARTIAL = ("completion", "sensing")
+"""Kinds of losses that see a part of a target, or combinations of its entries."""
+
+
+def needs_measurements(scenario: Scenario) -> str:
+    """Refuse losses that do not measure a target."""
+    if scenario.loss.kind in PARTIAL:
+        return ""
+    return (
+        f'a loss of kind "{scenario.loss.kind}" does not measure a target in part; leave it out, '
+        'or write loss.kind = "completion" or "sensing"'
+    )
+
+
+def conic(scenario: Scenario) -> int:
+    """Return how many numbers the semidefinite program of the minimum nuclear norm works in."""
+    rows, columns = scenario.network.shape
+    order = rows + columns
+    measured = (scenario.loss.measurements or 0) * rows * columns
+    return CONIC * order * (order + 1) // 2 + SENSED * measured
+
+
 MEASURES: Mapping[MeasureName, Measure] = {
     "sharpness": Measure(
         says="the extreme eigenvalues of the Hessian over the layers",
@@ -264,6 +304,21 @@ MEASURES: Mapping[MeasureName, Measure] = {
         needs="matrices",
         unfit=_no_explicit_loss,
         numbers=_derivatives,
+    ),
+    "norms": Measure(
+        says="Schatten norms, quasi-norms and the effective rank of W",
+        variables=dict.fromkeys(("time", *NORMS), ("time",)),
+        numbers=lambda scenario: 3 * scenario.flow.samples * scenario.network.modes,
+    ),
+    "minimum_nuclear_norm": Measure(
+        says="the matrix of least nuclear norm that meets the measurements",
+        variables={
+            **dict.fromkeys((*NORMS, "lower_bound", "residual", "distance_to_target"), ()),
+            "singular_values": ("mode",),
+            "end_to_end": ("output", "input"),
+        },
+        unfit=needs_measurements,
+        numbers=conic,
     ),
 }
 """Every measure by name."""
