@@ -57,6 +57,7 @@ def measures(singular: np.ndarray, target: np.ndarray) -> dict[str, np.ndarray]:
             "loss": 0.5 * ((singular - target) ** 2).sum(axis=-1),
             "effective_rank": np.where(np.isfinite(total), np.exp(entropy), np.nan),
             "nuclear_norm": total,
+            "distance_to_target": np.linalg.norm(singular - target, axis=-1),
         }
 
 
@@ -231,6 +232,27 @@ def explicit_loss(value: float = 0.2, answer: float = 0.0, bound: float = 1e-13)
     )
 
 
+def norms(time: np.ndarray, target: np.ndarray) -> Group:
+    """Return `/norms` of the modes."""
+    singular = saxe(time, target)
+    powers = {"schatten_half": 0.5, "schatten_two_thirds": 2 / 3, "nuclear_norm": 1, "frobenius": 2}
+    found = {name: (singular**p).sum(axis=-1) ** (1 / p) for name, p in powers.items()}
+    found |= {"spectral": singular.max(axis=-1), "schatten_depth": found["nuclear_norm"]}
+    found["effective_rank"] = measures(singular, target)["effective_rank"]
+    return group(
+        time=(("time",), time), **{name: (("time",), values) for name, values in found.items()}
+    )
+
+
+def least(target: np.ndarray) -> Group:
+    """Return `/minimum_nuclear_norm`: a matrix with the target's singular values, halved."""
+    at_end = norms(np.array([1e3]), target / 2)
+    known = {name: ((), v.values[0]) for name, v in at_end.items() if name != "time"}
+    bounds = {"lower_bound": ((), target.sum() / 2), "residual": ((), 0.0)}
+    away = {"distance_to_target": ((), np.linalg.norm(target / 2))}
+    return group(**known, **bounds, **away, singular_values=(("mode",), target / 2))
+
+
 def plane(time: np.ndarray, target: np.ndarray, found: dict[str, Any] | None) -> Group:
     """Return the plane of the first two singular values."""
     u, v = np.linspace(-0.3, 1.25 * target[0], 61), np.linspace(-0.3, 1.4 * target[1], 61)
@@ -277,6 +299,7 @@ def plain(
     groups["preconditioner"] = preconditioner(time, target)
     groups["singular_value_law"] = singular_value_law(time, target)
     groups["explicit_loss"] = explicit_loss()
+    groups["norms"], groups["minimum_nuclear_norm"] = norms(time, target), least(target)
     gap = np.linalg.norm(
         groups["end_to_end"]["singular_values"].values - groups["layers"]["singular_values"].values,
         axis=1,

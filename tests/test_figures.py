@@ -18,7 +18,17 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from flowsim import figures
-from flowsim.figures import curves, descent_distance, gap, plane, reading, singular_values, words
+from flowsim.figures import (
+    curves,
+    descent_distance,
+    gap,
+    minimum_nuclear_norm,
+    norms,
+    plane,
+    reading,
+    singular_values,
+    words,
+)
 from flowsim.results import Run
 
 SIZES = [0.01, 0.03, 0.1, 0.8]
@@ -409,6 +419,7 @@ def test_logarithmic_times_leave_out_zero() -> None:
     for name in figures.fitting(run):
         axes = figures.draw(run, name).axes[0]
         if name in ("plane", "explicit_loss"):
+        if name in ("plane", "minimum_nuclear_norm"):  # their axes are none of time
             continue
         assert axes.get_xscale() == "log", name
         assert axes.get_xlim()[0] == pytest.approx(LOG_TIME[1])
@@ -520,7 +531,8 @@ def assert_readable(figure: Figure) -> None:
         assert not any(box.overlaps(inside) for inside in insides)
         assert not any(box.overlaps(other) for other in outside[k + 1 :])
     assert any(axes.get_xlabel() for axes in figure.axes)
-    assert any(axes.get_ylabel() for axes in figure.axes)
+    rows = [label.get_text() for axes in figure.axes for label in axes.get_yticklabels()]
+    assert any(axes.get_ylabel() for axes in figure.axes) or any(map(str.isalpha, "".join(rows)))
 
 
 def test_cases_cover_every_figure() -> None:
@@ -884,3 +896,86 @@ def test_what_is_exactly_zero_is_drawn_at_the_floor() -> None:
     figure = figures.draw(asked(1.0, 0.0), "explicit_loss")
     assert {float(dot.get_ydata()[0]) for dot in figure.axes[0].lines} == {1e-17}
     assert {dot.get_marker() for dot in figure.axes[0].lines} == {"v"}
+def levels(axes: Axes) -> list[float]:
+    """Return the heights of the lines that are drawn across the panel."""
+    return [drawn.get_ydata()[0] for drawn in axes.lines if list(drawn.get_xdata()) == [0, 1]]
+
+
+def test_norms_are_drawn_a_panel_each_beside_those_of_least_nuclear_norm(run: Run) -> None:
+    figure = figures.draw(run, "norms")
+    for axes, name in zip(figure.axes, norms.PANELS, strict=True):
+        assert line(axes, run["norms.time"], run[f"norms.{name}"])
+        assert levels(axes) == [pytest.approx(float(run[f"minimum_nuclear_norm.{name}"]))]
+    assert [axes.get_yscale() for axes in figure.axes] == ["log"] * 5 + ["linear"]
+    assert legend(figure) == ["flow", "of least nuclear norm"]
+    said = headline(figure)
+    assert "the nuclear norm rises from 0.003 to 5.99, and every other norm rises too" in said
+    assert said.endswith("p = 1 ends at 2 and p = 1/2 at 2")
+
+
+def test_norms_that_fall_are_not_said_to_rise() -> None:
+    run = without_least(made.plain(time=SHORT))
+    falling = made.replaced(run, "norms.spectral", run["norms.spectral"][::-1])
+    assert "every other norm" not in headline(figures.draw(falling, "norms"))
+    assert legend(figures.draw(falling, "norms")) == ["flow"]
+
+
+def test_norms_of_variants_are_compared_in_norm_and_rank() -> None:
+    several = variants(2, time=SHORT)
+    figure = figures.draw(several, "norms")
+    for name in several.variants:
+        for axes, norm in zip(figure.axes, norms.PANELS, strict=True):
+            assert line(axes, several[f"{name}/norms.time"], several[f"{name}/norms.{norm}"])
+    assert "times the least; the effective rank at" in headline(figure)
+    bare = {name: without_least(part) for name, part in several.variants.items()}
+    said = headline(figures.draw(made.with_variants(**bare), "norms"))
+    assert said.startswith("Final nuclear norm and effective rank: ")
+
+
+def without_least(run: Run) -> Run:
+    groups = {name: group for name, group in run.groups.items() if name != "minimum_nuclear_norm"}
+    return Run(run.name, run.scenario, groups, run.summary)
+
+
+def test_the_least_nuclear_norm_stands_beside_the_end_of_every_flow() -> None:
+    several = variants(3, time=SHORT)
+    figure = figures.draw(several, "minimum_nuclear_norm")
+    rows = np.arange(3)
+    for axes, name in zip(figure.axes, minimum_nuclear_norm.PANELS, strict=True):
+        parts = several.variants.values()
+        ends = np.array([part[f"layers.{name}"][-1] for part in parts])
+        assert line(axes, ends, rows)
+        least = np.array([float(part[f"minimum_nuclear_norm.{name}"]) for part in parts])
+        assert line(axes, least, rows)
+        assert axes.get_ylim() == (2.5, -0.5)
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == list(several.variants)
+    assert "ends nearest, at" in headline(figure)
+
+
+def test_the_end_of_one_flow_is_told_beside_the_least_nuclear_norm(run: Run) -> None:
+    said = headline(figures.draw(run, "minimum_nuclear_norm"))
+    away = words.number(run["layers.distance_to_target"][-1])
+    other = words.number(float(np.linalg.norm(made.TARGET / 2)))
+    assert f"ends at {away} from the target (of least nuclear norm: {other})" in said
+    assert said.endswith("with 1.998 times the least nuclear norm")
+
+
+def test_what_was_not_sought_is_not_drawn() -> None:
+    bare = without_least(made.plain())
+    with pytest.raises(ValueError, match=r"no numbers in minimum_nuclear_norm"):
+        figures.draw(bare, "minimum_nuclear_norm")
+    figure = figures.draw(bare, "effective_rank")
+    assert levels(figure.axes[0]) == levels(figure.axes[1]) == []
+    assert "of least nuclear norm" not in legend(figure)
+
+
+def test_effective_rank_is_drawn_beside_that_of_least_nuclear_norm(run: Run) -> None:
+    figure = figures.draw(run, "effective_rank")
+    for axes, name in zip(figure.axes, ("effective_rank", "nuclear_norm"), strict=True):
+        assert levels(axes) == [pytest.approx(float(run[f"minimum_nuclear_norm.{name}"]))]
+    assert "of least nuclear norm" in legend(figure)
+    assert "of least nuclear norm the rank is" in headline(figure)
+    several = made.with_variants(a=made.plain(time=SHORT), b=made.plain(time=SHORT))
+    figure = figures.draw(several, "effective_rank")
+    assert len(levels(figure.axes[0])) == 1
+    assert headline(figure).endswith("of least nuclear norm")

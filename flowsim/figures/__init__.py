@@ -79,6 +79,10 @@ FIGURES: Mapping[str, Picture] = {
         Picture("imbalance", "What is conserved by the flow, and how does descent break it?"),
         Picture("plane", "Which path does the end-to-end matrix take over the loss?"),
         Picture("effective_rank", "Does the flow prefer low rank or a small norm?"),
+        Picture("norms", "Which norms does the flow keep small, if any?"),
+        Picture(
+            "minimum_nuclear_norm", "How does the flow's end compare with the least nuclear norm?"
+        ),
         Picture("end_to_end_entries", "Where does each entry of the end-to-end matrix go?"),
         Picture(
             "entry_comparison", "How far does the entry that ends largest go in each dynamics?"

@@ -129,6 +129,22 @@ def plot(panel: Axes, time: np.ndarray, values: np.ndarray, pen: Pen, shift: int
     panel.plot(time, values, **style.dotted(pen, len(time), shift))
 
 
+LEAST_KEY = "of least nuclear norm"
+
+
+def least_levels(runs: Iterable[Run], measure: str) -> np.ndarray:
+    """Return a measure of each run's solution of least nuclear norm, equal ones once."""
+    known = np.sort(finite([np.array([reading.least(run, measure)]) for run in runs]))
+    apart = np.diff(known, prepend=-np.inf) > 1e-3 * np.abs(known)
+    return np.asarray(known[apart])
+
+
+def draw_levels(panel: Axes, levels: np.ndarray) -> None:
+    """Draw a dotted line across the panel at each level."""
+    for level in levels:
+        panel.axhline(level, **style.LEVEL)
+
+
 def flow_pens(run: Run, variable: str) -> dict[str, Pen]:
     """Return the pen of each flow that has this variable: the reference broad, others as marks."""
     found = reading.spaces(run, variable)

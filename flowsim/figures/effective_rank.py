@@ -23,11 +23,13 @@ def draw(run: Run) -> Figure:
     parts = reading.fitted(run, unfit)
     pens = dict(zip(parts, style.curve_pens(len(parts)), strict=True))
     own_keys = curves.flow_keys(run, "effective_rank") | curves.step_keys([run])
+    levels = {measure: curves.least_levels(parts.values(), measure) for measure in LABELS}
+    least = {curves.LEAST_KEY: style.LEVEL} if levels["effective_rank"].size else {}
     sheet = page.open_page(
         run,
         over_variants(parts) if run.variants else headline(run),
         panels=2,
-        keys=pens if run.variants else own_keys,
+        keys=(pens if run.variants else own_keys) | least,
         steps=None if run.variants else curves.step_scale([run]),
         drawn=parts if run.variants else (),
         gap=page.OWN_AXIS,
@@ -37,17 +39,18 @@ def draw(run: Run) -> Figure:
     for panel, measure in zip(sheet.panels, LABELS, strict=True):
         panel.set(xlabel="time t", ylabel=LABELS[measure])
         if run.variants:
-            draw_variants(panel, parts, measure, pens)
+            draw_variants(panel, parts, measure, pens, levels[measure])
         else:
-            draw_plain(panel, run, measure)
+            draw_plain(panel, run, measure, levels[measure])
+        curves.draw_levels(panel, levels[measure])
     return sheet.figure
 
 
-def draw_plain(panel: Axes, run: Run, measure: str) -> None:
+def draw_plain(panel: Axes, run: Run, measure: str, levels: np.ndarray) -> None:
     """Draw one measure of every flow and every step size."""
     flows = [run[f"{space}.{measure}"] for space in reading.spaces(run, measure)]
     descends = reading.drawable(run, f"descent.{measure}")
-    shown = list(flows)
+    shown = [*flows, levels]
     if descends:
         most = 1.5 * max(float(np.nanmax(values)) for values in flows)
         shown += curves.settled(run, run[f"descent.{measure}"], most, slack=1)
@@ -59,12 +62,16 @@ def draw_plain(panel: Axes, run: Run, measure: str) -> None:
 
 
 def draw_variants(
-    panel: Axes, parts: dict[str, Run], measure: str, pens: dict[str, style.Pen]
+    panel: Axes,
+    parts: dict[str, Run],
+    measure: str,
+    pens: dict[str, style.Pen],
+    levels: np.ndarray,
 ) -> None:
     """Draw one measure of each variant's first flow."""
     firsts = {name: reading.spaces(part, measure)[0] for name, part in parts.items()}
     values = {name: part[f"{firsts[name]}.{measure}"] for name, part in parts.items()}
-    curves.plain_axis([panel], values.values())
+    curves.plain_axis([panel], [*values.values(), levels])
     for k, (name, part) in enumerate(parts.items()):
         curves.plot(panel, part[f"{firsts[name]}.time"], values[name], pens[name], shift=k)
 
@@ -79,7 +86,9 @@ def headline(run: Run) -> str:
     rank, norm = (
         reading.course(run[f"{reading.spaces(run, measure)[0]}.{measure}"]) for measure in LABELS
     )
-    return f"Along the flow the effective rank {rank} and the nuclear norm {norm}"
+    least = reading.least(run, "effective_rank")
+    other = f"; of least nuclear norm the rank is {number(least)}" if np.isfinite(least) else ""
+    return f"Along the flow the effective rank {rank} and the nuclear norm {norm}{other}"
 
 
 def over_variants(parts: dict[str, Run]) -> str:
@@ -91,4 +100,6 @@ def over_variants(parts: dict[str, Run]) -> str:
             f"The final effective rank is lowest for {low} ({number(ranks[low])}) "
             f"and highest for {high} ({number(ranks[high])})"
         )
-    return f"Final effective rank: {listed(f'{n} {number(rank)}' for n, rank in ranks.items())}"
+    said = f"Final effective rank: {listed(f'{n} {number(rank)}' for n, rank in ranks.items())}"
+    levels = curves.least_levels(parts.values(), "effective_rank")
+    return f"{said}; {number(levels[0])} of least nuclear norm" if levels.size == 1 else said

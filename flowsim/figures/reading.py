@@ -37,6 +37,18 @@ def first_and_others(found: Sequence[Sequence[str]]) -> tuple[str, list[str]]:
     return " / ".join(firsts), list(others)
 
 
+def least(run: Run, measure: str) -> float:
+    """Return a measure of the solution of least nuclear norm; nan where there is none."""
+    path = f"minimum_nuclear_norm.{measure}"
+    return float(run[path]) if drawable(run, path) else float("nan")
+
+
+def over_least(run: Run, value: float, measure: str) -> float:
+    """Return a value over that of the solution of least nuclear norm; nan where that has none."""
+    of_least = least(run, measure)
+    return value / of_least if of_least > 0 else float("nan")
+
+
 def lacking(run: Run, *paths: str) -> str:
     """Say which of the paths has no numbers in it, or nothing."""
     missing = [path for path in paths if not drawable(run, path)]

@@ -15,7 +15,6 @@ PENS: dict[str, style.Pen] = {
     "smallest": {"color": "#D55E00", "linewidth": 1.2, "linestyle": (0, (3, 1))},
 }
 KEYS = {"largest": "sharpness, the largest", "smallest": "the smallest"}
-BOUND: style.Pen = {"color": style.INK, "linewidth": 0.7, "linestyle": (0, (1, 2))}
 BOUND_KEY = "2/η of each step size"
 LABEL_HEIGHT = 0.1
 ROOM = 1.5
@@ -39,14 +38,14 @@ def draw(run: Run) -> Figure:
         names=list(parts) if run.variants else (),
         drawn=parts if run.variants else (),
         right=page.RIGHT if run.variants else page.LABELLED,
-        keys=keys | ({BOUND_KEY: BOUND} if any(b.size for b in shown.values()) else {}),
+        keys=keys | ({BOUND_KEY: style.LEVEL} if any(b.size for b in shown.values()) else {}),
     )
     times = [[part["sharpness.time"]] for part in parts.values()]
     curves.time_axes(sheet.panels, times, reading.logarithmic(parts.values()))
     values = [part[f"sharpness.{name}"] for part in parts.values() for name in PENS]
     curves.plain_axis(sheet.panels, [*values, *shown.values()])
     for panel, (name, part) in zip(sheet.panels, parts.items(), strict=True):
-        draw_bounds(panel, shown[name])
+        curves.draw_levels(panel, shown[name])
         for end, pen in PENS.items():
             curves.plot(panel, part["sharpness.time"], part[f"sharpness.{end}"], pen)
     if not run.variants:
@@ -59,12 +58,6 @@ def bounds(run: Run) -> np.ndarray:
     """Return 2/η of the step sizes for which it is not far above the sharpness."""
     above = 2 / reading.step_sizes(run)
     return np.asarray(above[above <= ROOM * np.nanmax(run["sharpness.largest"])])
-
-
-def draw_bounds(panel: Axes, levels: np.ndarray) -> None:
-    """Draw a level line at each 2/η."""
-    for level in levels:
-        panel.axhline(level, **BOUND)
 
 
 def name_bounds(panel: Axes, levels: np.ndarray) -> None:

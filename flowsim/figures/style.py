@@ -28,6 +28,7 @@ INK = "#222222"
 EXACT: Pen = {"color": "black", "linewidth": 0.7, "linestyle": (0, (4, 4)), "zorder": 4}
 FLOW: Pen = {"color": "#9a9a9a", "linewidth": 2.8, "solid_capstyle": "butt", "zorder": 1.9}
 FAINT: Pen = {"color": "#b5b5b5", "linewidth": 0.4, "zorder": 1.5}
+LEVEL: Pen = {"color": INK, "linewidth": 0.7, "linestyle": (0, (1, 2))}
 BAND: Pen = {"facecolor": "#56B4E9", "alpha": 0.35, "linewidth": 0}
 
 SETTINGS: dict[str, Any] = {

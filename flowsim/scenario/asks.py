@@ -38,6 +38,8 @@ FigureName = Literal[
     "imbalance",
     "plane",
     "effective_rank",
+    "norms",
+    "minimum_nuclear_norm",
     "end_to_end_entries",
     "entry_comparison",
     "sharpness",

@@ -198,7 +198,7 @@ _POTENTIAL = (
 )  # fmt: skip
 _OF_LOOPS = ("loop_integral", "loop_error", "circulation", "circulation_error")
 
-CONIC, SENSED = 80, 8
+CONIC, SENSED = 230, 14
 """Copies of the cone's triangle, and of the measurements, that the convex solver holds."""
 
 SCHATTEN: Mapping[str, float] = {
