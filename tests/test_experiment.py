@@ -522,3 +522,64 @@ def test_a_linear_loss_is_descended_in_a_straight_line_by_one_layer() -> None:
     assert found["comparison.layers_vs_exact"].max() < 1e-7
     assert "distance_to_target" not in found.groups["layers"]
     assert found["descent.loss"][0, -1] == pytest.approx(found["layers.loss"][-1], rel=1e-6)
+
+
+PARTLY_SEEN = """
+title = "Entries and their convex completion"
+seed = 2
+[network]
+widths = [5, 5, 5]
+[loss]
+kind = "completion"
+target = { rank = 1, norm = 3.0 }
+observed = { count = 15 }
+[init]
+kind = "balanced"
+scale = 0.1
+[flow]
+horizon = 3.0
+samples = 11
+spaces = ["spectral", "layers"]
+[output]
+measures = ["norms", "minimum_nuclear_norm"]
+"""
+
+
+def test_norms_are_of_the_layer_flow_and_of_the_other_solution() -> None:
+    found = run(Scenario.from_toml(PARTLY_SEEN), "seen")
+    sigma = found["layers.singular_values"]
+    for name, p in (("schatten_half", 0.5), ("schatten_two_thirds", 2 / 3), ("frobenius", 2)):
+        wanted = (sigma**p).sum(axis=1) ** (1 / p)
+        np.testing.assert_allclose(found[f"norms.{name}"], wanted, rtol=1e-12)
+    np.testing.assert_allclose(found["norms.spectral"], sigma[:, 0], rtol=1e-13)
+    for name in ("nuclear_norm", "effective_rank"):
+        np.testing.assert_allclose(found[f"norms.{name}"], found[f"layers.{name}"], rtol=1e-12)
+    halved = found["layers.squared_norm"] / 2  # balanced, depth 2: ‖W‖_* = ½ Σ‖W_j‖²
+    drift = found["layers.imbalance"].max() * 5  # an imbalance D moves it by at most tr|D|
+    np.testing.assert_allclose(found["norms.schatten_depth"], halved, rtol=1e-12, atol=drift)
+    np.testing.assert_array_equal(found["norms.time"], found["layers.time"])
+
+
+def test_the_least_nuclear_norm_is_below_that_of_all_that_fits() -> None:
+    found = run(Scenario.from_toml(PARTLY_SEEN), "seen")
+    loss = found.scenario.problem().loss
+    W = found["minimum_nuclear_norm.end_to_end"]
+    assert float(loss.value(W)) == 0
+    assert found["minimum_nuclear_norm.nuclear_norm"].shape == ()
+    least = float(found["minimum_nuclear_norm.nuclear_norm"])
+    assert least == pytest.approx(np.linalg.norm(W, "nuc"), rel=1e-13)
+    assert least - 1e-5 <= found["minimum_nuclear_norm.lower_bound"] <= least * (1 + 1e-13)
+    assert least <= np.linalg.norm(loss.target, "nuc") + 1e-5
+    away = np.linalg.norm(W - np.asarray(loss.target))
+    assert found["minimum_nuclear_norm.distance_to_target"] == pytest.approx(away)
+    for path in found.paths():
+        assert found.variable(path).attributes["long_name"]
+
+
+def test_norms_of_what_no_matrix_holds_come_from_logarithms() -> None:
+    """At depth 2 the second singular value falls under all numbers, and its logarithm is kept."""
+    text = PARTLY_SEEN.replace('["spectral", "layers"]', '["spectral"]')
+    found = run(Scenario.from_toml(text), "seen")
+    logs = found["spectral.log_singular_values"]
+    wanted = np.exp(2 * np.logaddexp.reduce(logs / 2, axis=1))
+    np.testing.assert_allclose(found["norms.schatten_half"], wanted, rtol=1e-12)

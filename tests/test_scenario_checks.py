@@ -60,6 +60,11 @@ SQUARED_CASES = [
         '[13, 6, 5]\n[output]\nmeasures = ["explicit_loss"] #!',
         "output.measures: names explicit_loss, but the Jacobian of its end-to-end field has 65²",
     ),
+    (
+        "[descent]",
+        '[output]\nmeasures = ["minimum_nuclear_norm"] #!\n[descent]',
+        'output.measures: names minimum_nuclear_norm, but a loss of kind "squared" does not',
+    ),
     ("[descent]", "[output]\nplane = [[0, 0], [3, 0]] #!\n[descent]", "output.plane: names entry"),
     ("[descent]", "[output]\nplane = [[0, 1], [0, 1]] #!\n[descent]", "output.plane: names one en"),
 ]  # fmt: skip

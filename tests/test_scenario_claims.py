@@ -98,6 +98,10 @@ def test_variables_need_the_sections_that_make_them() -> None:
     text = 'quantity = "explicit_loss.circulation"\nbelow = 1\nat = { point = 0 }'
     (mistake,) = claiming(text, asked)
     assert "is no dimension of explicit_loss.circulation" in mistake
+    seen = spoilt('"squared"', '"completion"\nobserved = { count = 5 }')
+    seen += '\n[output]\nmeasures = ["minimum_nuclear_norm", "norms"]\n'
+    for quantity in ("norms.schatten_half", "minimum_nuclear_norm.lower_bound"):
+        assert claiming(f'quantity = "{quantity}"\nbelow = 1', seen) == []
     layers = f"{SQUARED}\n[output]\nlayers = true\n"
     assert claiming('quantity = "layers.layer_3"\nbelow = 1', layers) == []
     (mistake,) = claiming('quantity = "layers.layer_4"\nbelow = 1', layers)

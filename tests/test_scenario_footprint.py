@@ -73,6 +73,16 @@ def test_data_and_measurements_take_memory() -> None:
     assert footprint(Scenario.from_toml(sensing)).parts["measurements"] == 602 * 12 * 8
 
 
+def test_the_convex_solver_takes_memory() -> None:
+    """A triangle of 7 × 7 for W of 3 × 4, and the measurements."""
+    sensing = spoilt('"squared"', '"sensing"\nmeasurements = 6000')
+    asked = sensing.replace("[descent]", '[output]\nmeasures = ["minimum_nuclear_norm"]\n[descent]')
+    parts = footprint(Scenario.from_toml(asked)).parts
+    wanted = 8 * (measuring.CONIC * 28 + measuring.SENSED * 6000 * 12)
+    assert parts["minimum_nuclear_norm"] + parts["flow"] == wanted
+    assert footprint(Scenario.from_toml(sensing)).parts["minimum_nuclear_norm"] == 0
+
+
 def test_iterations_are_those_to_the_horizon() -> None:
     predicted = footprint(scenario())
     assert (predicted.iterations, predicted.all_iterations) == (60, 75)
