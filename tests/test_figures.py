@@ -418,8 +418,7 @@ def test_logarithmic_times_leave_out_zero() -> None:
     run = CASES["log-time"]()
     for name in figures.fitting(run):
         axes = figures.draw(run, name).axes[0]
-        if name in ("plane", "explicit_loss"):
-        if name in ("plane", "minimum_nuclear_norm"):  # their axes are none of time
+        if name in ("plane", "explicit_loss", "minimum_nuclear_norm"):  # no axis of time
             continue
         assert axes.get_xscale() == "log", name
         assert axes.get_xlim()[0] == pytest.approx(LOG_TIME[1])
@@ -896,6 +895,8 @@ def test_what_is_exactly_zero_is_drawn_at_the_floor() -> None:
     figure = figures.draw(asked(1.0, 0.0), "explicit_loss")
     assert {float(dot.get_ydata()[0]) for dot in figure.axes[0].lines} == {1e-17}
     assert {dot.get_marker() for dot in figure.axes[0].lines} == {"v"}
+
+
 def levels(axes: Axes) -> list[float]:
     """Return the heights of the lines that are drawn across the panel."""
     return [drawn.get_ydata()[0] for drawn in axes.lines if list(drawn.get_xdata()) == [0, 1]]
