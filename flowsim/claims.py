@@ -113,7 +113,7 @@ def _at(variable: Variable, dim: str, wanted: float, run: Run, group: str) -> Va
     if name not in variable.dims:
         raise KeyError(dim)
     index = int(wanted)
-    if dim in ("time", "step_size"):
+    if dim in ("time", "step_size", "level"):
         known = run[f"{group}.{name}"]
         if wanted > known.max() * (1 + 1e-9):
             raise IndexError(f"{dim} {wanted} was not reached")

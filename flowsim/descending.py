@@ -1,4 +1,4 @@
-"""Running gradient descent at many step sizes and recording it at the flow's saved times."""
+"""Running descent at many step sizes: recorded at the saved times, or watched for wanted losses."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from flowsim import network
 from flowsim.arrays import Array, Layers
 from flowsim.dynamics import Descent
 from flowsim.dynamics.descent import DIVERGED_FACTOR, Iterates
+from flowsim.dynamics.rules import AlgorithmName, rule
 from flowsim.integration import finished
 from flowsim.losses import Loss, value_and_gradient
 from flowsim.pacing import Pacing
@@ -27,7 +28,7 @@ from flowsim.task import Interrupted, Watcher, uninterrupted, unwatched
 
 @dataclass(frozen=True, eq=False)
 class DescentTrajectory:
-    """Gradient descent at the iterations nearest to the saved times of a flow.
+    """Descent at the iterations nearest to the saved times of a flow.
 
     Arrays have leading axes (step_size, sample). At and after divergence the loss is inf and all
     else nan; after an interrupt all is nan. `outcome` holds "completed", "diverged" or
@@ -49,6 +50,12 @@ class DescentTrajectory:
     outcome: tuple[str, ...]
     seconds: float
     compile: float
+    algorithm: AlgorithmName = "gradient"
+
+    @property
+    def follows_flow(self) -> bool:
+        """Say whether iterate k belongs to the time kη of the flow, as gradient descent's does."""
+        return self.algorithm == "gradient"
 
     @property
     def end_to_end(self) -> np.ndarray:
@@ -71,6 +78,7 @@ def descend(
     step_sizes: Sequence[float],
     times: np.ndarray,
     *,
+    algorithm: AlgorithmName = "gradient",
     momentum: float = 0.0,
     precision: str = "float64",
     reference: Mapping[float, np.ndarray] | None = None,
@@ -80,25 +88,79 @@ def descend(
 ) -> DescentTrajectory:
     """Run W_j ← W_j - η ∂φ/∂W_j for every step size, exactly round(T/η) iterations of exactly η.
 
-    `reference` maps times kη to the flow's W there, for the distance between the two; `keep` says
-    at which samples W is kept (default: all). Precision "float32" runs descent, not its measures,
-    in single precision.
+    Another `algorithm` takes as many steps of its own. `reference` maps times kη to the flow's W
+    there, for the distance between the two; `keep` says at which samples W is kept (default: all).
+    Precision "float32" runs descent, not its measures, in single precision.
+
+    Raises
+    ------
+    ValueError
+        If momentum is given to another algorithm than gradient descent.
+    ModuleNotFoundError
+        If the algorithm needs optax and that is not installed.
+
     """
     count = iterations(times, step_sizes)
     keep = np.ones(times.size, dtype=bool) if keep is None else keep
     started = time.perf_counter()
-    stepper = _stepper(problem, step_sizes, momentum, precision)
+    stepper = _stepper(problem, step_sizes, algorithm, momentum, precision)
     iterates = stepper.start(problem.layers)
     finished(stepper.advance(iterates, np.zeros(len(step_sizes), int), np.asarray(0)))
-    record = _Record(problem, step_sizes, count, reference or {}, keep)
+    record = _Record(problem, step_sizes, algorithm, count, reference or {}, keep)
     record.take(0, iterates)
     compiled = time.perf_counter()
     stopped = _march(stepper, iterates, record, watch, interrupted)
     return record.finished(stopped, time.perf_counter() - compiled, compiled - started)
 
 
+@dataclass(frozen=True, eq=False)
+class Reached:
+    """When descent's loss came to be at most each of some losses, shape (step_size, level).
+
+    `first` is the first iteration at which it was; `lasting` the one from which on it stayed there,
+    for large steps may pass through a loss and swing above it again. Both are inf for never (and
+    `lasting` where descent diverges), nan where an interrupt came before it was known.
+    """
+
+    first: np.ndarray
+    lasting: np.ndarray
+
+
+def iterations_to(
+    losses: Sequence[float],
+    problem: Problem,
+    step_sizes: Sequence[float],
+    most: int,
+    *,
+    algorithm: AlgorithmName = "gradient",
+    momentum: float = 0.0,
+    precision: str = "float64",
+    watch: Watcher = unwatched,
+    interrupted: Interrupted = uninterrupted,
+) -> Reached:
+    """Watch the first `most` iterates for losses ℓ ≤ each of `losses`, in descent's precision."""
+    stepper = _stepper(problem, step_sizes, algorithm, momentum, precision)
+    wanted = np.asarray(losses, dtype=stepper.step_sizes.dtype)
+    below = stepper.start_below(problem.layers, wanted)
+    pacing, taken = Pacing(stepper, below), 0
+    while taken < most and np.asarray(below.iterates.alive).any() and not interrupted():
+        started, piece = time.perf_counter(), min(pacing.piece, most - taken)
+        below = finished(stepper.watch_below(below, wanted, np.asarray(piece)))
+        pacing.learn(piece, time.perf_counter() - started)
+        taken += piece
+        watch(taken / most)
+    alive, since, first = map(np.asarray, (below.iterates.alive, below.since, below.first))
+    open_end = np.where(alive & (taken < most), np.nan, np.inf)[:, None]
+    stays = alive[:, None] & (since <= taken) & (taken == most)
+    return Reached(np.where(first >= 0, first, open_end), np.where(stays, since, open_end))
+
+
 def _stepper(
-    problem: Problem, step_sizes: Sequence[float], momentum: float, precision: str
+    problem: Problem,
+    step_sizes: Sequence[float],
+    algorithm: AlgorithmName,
+    momentum: float,
+    precision: str,
 ) -> Descent:
     dtype = np.dtype(precision)
     start = problem.start
@@ -108,7 +170,7 @@ def _stepper(
     return Descent(
         loss=loss,
         step_sizes=np.asarray(step_sizes, dtype=dtype),
-        momentum=np.asarray(momentum, dtype=dtype),
+        rule=rule(algorithm, np.asarray(momentum, dtype=dtype)),
         weight_decay=np.asarray(problem.weight_decay, dtype=dtype),
         ceiling=np.asarray(min(ceiling, float(np.finfo(dtype).max)), dtype=dtype),
     )
@@ -145,11 +207,13 @@ class _Record:
         self,
         problem: Problem,
         step_sizes: Sequence[float],
+        algorithm: AlgorithmName,
         count: np.ndarray,
         reference: Mapping[float, np.ndarray],
         keep: np.ndarray,
     ) -> None:
         self.problem, self.count, self.keep = problem, count, keep
+        self.algorithm = algorithm
         self.step_sizes, self.reference = np.asarray(step_sizes, dtype=float), reference
         steps, samples = count.shape
         output, inputs = problem.start.shape
@@ -207,6 +271,7 @@ class _Record:
             outcome=tuple(survived if alive else "diverged" for alive in self.alive),
             seconds=seconds,
             compile=compiling,
+            algorithm=self.algorithm,
         )
 
 

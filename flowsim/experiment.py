@@ -13,6 +13,7 @@ import numpy as np
 
 from flowsim import claims, measuring, summarizing, tables
 from flowsim.descending import DescentTrajectory, descend, iterations
+from flowsim.dynamics.rules import missing
 from flowsim.results import Group, Run
 from flowsim.scenario import building
 from flowsim.scenario.errors import ScenarioError
@@ -56,12 +57,13 @@ def run(
     Raises
     ------
     ScenarioError
-        If a flow does not exist in a space that is asked for, saying which condition fails.
+        If a flow does not exist in a space that is asked for, saying which condition fails; or if
+        an algorithm's library is not installed.
 
     """
     started = time.perf_counter()
     variants = scenario.expanded()
-    _refuse_missing_spaces(variants or {"": scenario})
+    _refuse_impossible(variants or {"": scenario})
     if not variants:
         plain = _run_plain(scenario, name, progress, interrupted)
         return _concluded(plain, scenario, started)
@@ -82,11 +84,13 @@ def run(
     return _concluded(whole, scenario, started)
 
 
-def _refuse_missing_spaces(runs: Mapping[str, Scenario]) -> None:
-    """Raise, before anything is simulated, where a flow does not exist in a space asked for."""
+def _refuse_impossible(runs: Mapping[str, Scenario]) -> None:
+    """Raise, before anything is simulated, where a flow does not exist, or a library is missing."""
     mistakes = []
     for variant, scenario in runs.items():
         where = f"variant {variant}: " if variant else ""
+        if scenario.descent is not None and (reason := missing(scenario.descent.algorithm)):
+            mistakes.append(f"{where}descent.algorithm: {reason}")
         for space in set(scenario.flow.spaces) - set(EVERYWHERE):
             try:
                 SPACES[space](scenario.problem())
@@ -174,9 +178,10 @@ def _held_out(scenario: Scenario) -> bool:
 def _iterate_times(scenario: Scenario, space: str, times: np.ndarray) -> np.ndarray:
     """Return the times kη of the recorded iterates, for the flow that descent is compared with."""
     reference = "layers" if "layers" in scenario.flow.spaces else scenario.flow.spaces[0]
-    if scenario.descent is None or space != reference:
+    descent = scenario.descent
+    if descent is None or not descent.follows_flow or space != reference:
         return np.zeros(0)
-    step_sizes = scenario.descent.step_sizes
+    step_sizes = descent.step_sizes
     iterates = iterations(times, step_sizes) * np.asarray(step_sizes)[:, None]
     return np.setdiff1d(iterates, times)
 
@@ -195,9 +200,10 @@ def _descent(
         outcome.problem,
         spec.step_sizes,
         times,
+        algorithm=spec.algorithm,
         momentum=spec.momentum,
         precision=spec.precision,
-        reference=tables.reference(outcome.flows).matrices(),
+        reference=tables.reference(outcome.flows).matrices() if spec.follows_flow else None,
         keep=keep,
         watch=lambda fraction: progress("descent", fraction),
         interrupted=interrupted,

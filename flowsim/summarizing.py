@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +65,7 @@ def of(
             ),
         ],
         "seconds": _seconds(flows, descent),
-        "versions": _versions(),
+        "versions": _versions([scenario]),
     }
 
 
@@ -81,7 +81,7 @@ def over_variants(scenario: Scenario, runs: Mapping[str, Run]) -> dict[str, Any]
         **collected,
         "notes": [f"{name}: {note}" for name, run in runs.items() for note in run.summary["notes"]],
         "seconds": {name: run.summary["seconds"] for name, run in runs.items()},
-        "versions": _versions(),
+        "versions": _versions([run.scenario for run in runs.values()]),
     }
 
 
@@ -212,5 +212,8 @@ def _seconds(
     return {**seconds, "compile": compiling, "error_estimate": estimating}
 
 
-def _versions() -> dict[str, str]:
-    return {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
+def _versions(scenarios: Iterable[Scenario]) -> dict[str, str]:
+    """Return the versions of the libraries that had a part in it."""
+    adaptive = any(s.descent is not None and not s.descent.follows_flow for s in scenarios)
+    libraries = (*LIBRARIES, *(["optax"] if adaptive else []))
+    return {"python": platform.python_version(), **{name: version(name) for name in libraries}}

@@ -90,7 +90,7 @@ def descent(
     group = {
         "step_size": named(("step_size",), trajectory.step_sizes, "step size η"),
         "iteration": named(at, trajectory.iteration, "iteration k = round(t/η)"),
-        "time": named(at, trajectory.times, "time t = kη"),
+        **({"time": named(at, trajectory.times, "time t = kη")} if trajectory.follows_flow else {}),
         "loss": named(at, trajectory.loss, "loss ℓ(W)"),
         **_of_singular_values(at, trajectory.singular_values),
         **_to_target(at, trajectory.distance_to_target, problem),
@@ -137,7 +137,7 @@ def comparison(
         group["end_to_end_vs_layers"] = named(
             ("time",), gap, "‖W_end-to-end − W_layers‖_F between the two flows"
         )
-    if descent is not None:
+    if descent is not None and descent.follows_flow:
         group["step_size"] = named(("step_size",), descent.step_sizes, "step size η")
         group["descent_vs_flow"] = named(
             ("step_size", "sample"), descent.vs_flow, "‖W_descent − W_flow‖_F at t = kη"

@@ -24,9 +24,12 @@ def scenario(title: str = "Three modes are learned", **changes: Any) -> Scenario
     """Return what figures read of a scenario."""
     made = SimpleNamespace(
         title=title,
-        network=SimpleNamespace(widths=changes.get("widths", (3, 3, 3))),
         loss=SimpleNamespace(kind=changes.get("loss", "squared"), power=changes.get("power", 2.0)),
         data=changes.get("data"),
+        network=SimpleNamespace(
+            widths=changes.get("widths", (3, 3, 3)), depth=changes.get("depth", 2)
+        ),
+        descent=SimpleNamespace(algorithm=changes.get("algorithm", "gradient")),
         flow=SimpleNamespace(spacing=changes.get("spacing", "linear")),
         output=SimpleNamespace(figure=changes.get("figure"), plane=None),
     )
@@ -253,6 +256,21 @@ def least(target: np.ndarray) -> Group:
     return group(**known, **bounds, **away, singular_values=(("mode",), target / 2))
 
 
+def speed(sizes: np.ndarray, target: np.ndarray) -> Group:
+    """Return `/speed` as near the minimum: an error that shrinks by 1 - 2ηφ an iteration."""
+    levels = 10.0 ** -np.arange(1, 5)
+    rate = -2 * np.log(np.abs(1 - 2 * np.outer(sizes, target).min(axis=1)))
+    count = np.ceil(-np.log(levels) / rate[:, None])
+    by = ("level",)
+    return group(
+        level=(by, levels),
+        step_size=(("step_size",), sizes),
+        iterations=(("step_size", "level"), count),
+        best_iterations=(by, count.min(axis=0)),
+        best_step_size=(by, sizes[count.argmin(axis=0)]),
+    )
+
+
 def plane(time: np.ndarray, target: np.ndarray, found: dict[str, Any] | None) -> Group:
     """Return the plane of the first two singular values."""
     u, v = np.linspace(-0.3, 1.25 * target[0], 61), np.linspace(-0.3, 1.4 * target[1], 61)
@@ -308,6 +326,7 @@ def plain(
     found = descent(time, target, sizes) if sizes else None
     if found is not None:
         groups["descent"] = descent_group(found, target)
+        groups["speed"] = speed(np.array(sizes), target)
         truth = saxe(groups["descent"]["time"].values.ravel(), target)
         off = np.linalg.norm(found["singular"] - truth.reshape(found["singular"].shape), axis=2)
         compared |= group(descent_vs_flow=(("step_size", "sample"), off))

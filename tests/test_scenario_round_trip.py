@@ -86,6 +86,11 @@ flows = st.fixed_dictionaries(
 descents = st.fixed_dictionaries(
     {"step_sizes": st.lists(positive, min_size=1, max_size=4, unique=True)},
     optional={"momentum": st.floats(0, 0.99), "precision": st.sampled_from(["float64", "float32"])},
+) | st.fixed_dictionaries(
+    {
+        "step_sizes": st.lists(positive, min_size=1, max_size=4, unique=True),
+        "algorithm": st.sampled_from(["gradient", "adagrad", "adadelta"]),
+    }
 )
 
 

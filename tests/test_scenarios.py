@@ -58,6 +58,16 @@ def test_estimates_its_error_everywhere(name: str) -> None:
             assert math.isfinite(plain.summary["error_estimate"][space])
 
 
+@pytest.mark.parametrize(
+    "name", [n for n in catalog.names() if "speed" in read(catalog.resolve(n)).output.measures]
+)
+def test_finds_the_best_step_sizes_inside_their_sweep(name: str) -> None:
+    run = finished(name)
+    for plain in run.variants.values() or [run]:
+        sizes, best = plain["speed.step_size"], plain["speed.best_step_size"]
+        assert ((best > sizes.min()) & (best < sizes.max())).all(), plain.name
+
+
 @pytest.mark.parametrize("name", catalog.names())
 def test_draws_the_gallery(name: str, tmp_path: Path) -> None:
     result = finished(name)

@@ -94,6 +94,7 @@ FIGURES: Mapping[str, Picture] = {
         Picture("preconditioner", "Which directions does depth speed up, and by how much?"),
         Picture("singular_value_law", "Do singular values move as the law for balance says?"),
         Picture("explicit_loss", "Does the end-to-end flow descend an explicit loss?"),
+        Picture("speed", "How many iterations does each loss take, at the best step size?"),
     )
 }
 """Every figure by name, in the order in which they lead."""

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from flowsim.figures import reading, style
 from flowsim.figures.style import Pen
-from flowsim.figures.words import number
+from flowsim.figures.words import distinct, number
 from flowsim.results import Run
 
 MOST_DECADES = 20
@@ -165,6 +165,27 @@ def draw_flows(panel: Axes, run: Run, variable: str) -> None:
         plot(panel, run[f"{space}.time"], run[f"{space}.{variable}"], pen)
     if reading.drawable(run, f"exact.{variable}"):
         plot(panel, run["exact.time"], run[f"exact.{variable}"], style.EXACT)
+
+
+def step_axis(panel: Axes, sizes: np.ndarray) -> None:
+    """Fit a logarithmic axis of step sizes, with some of them as ticks."""
+    span = float(sizes.max() / sizes.min()) ** 0.08 * 1.05
+    panel.set_xscale("log")
+    panel.set_xlim(float(sizes.min()) / span, float(sizes.max()) * span)
+    ticks = spread(np.sort(sizes))
+    panel.set_xticks(ticks, labels=distinct(ticks))
+    panel.xaxis.set_minor_locator(NullLocator())
+    panel.set_xlabel("step size η")
+
+
+def spread(sizes: np.ndarray) -> list[float]:
+    """Choose step sizes to write on the axis so that their numbers do not touch."""
+    apart = np.log(sizes[-1] / sizes[0]) / 5
+    chosen = [float(sizes[0])]
+    for size in sizes[1:]:
+        if np.log(size / chosen[-1]) >= apart:
+            chosen.append(float(size))
+    return chosen
 
 
 def step_keys(runs: Iterable[Run]) -> dict[str, Pen]:

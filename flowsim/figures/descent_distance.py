@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
 
 from flowsim.figures import curves, page, reading, style
-from flowsim.figures.words import distinct, listed, number
+from flowsim.figures.words import listed, number
 from flowsim.results import Run
 
 LABEL = r"$\|W_\mathrm{descent}-W_\mathrm{flow}\|_F$"
@@ -134,9 +133,7 @@ def right_name(law: Order | None) -> str:
 def draw_against_step(panel: Axes, run: Run) -> None:
     """Draw the largest distance against η with the fitted power law; diverged ones on the edge."""
     sizes, largest, lost = reading.step_sizes(run), worst(run), reading.diverged(run)
-    span = float(sizes.max() / sizes.min()) ** 0.08 * 1.05
-    panel.set_xscale("log")
-    panel.set_xlim(float(sizes.min()) / span, float(sizes.max()) * span)
+    curves.step_axis(panel, sizes)
     with np.errstate(invalid="ignore"):
         beyond = lost | (largest > ceiling(run))
     top = curves.log_axis([panel], [largest[~beyond]])
@@ -150,20 +147,7 @@ def draw_against_step(panel: Axes, run: Run) -> None:
         if beyond[k]:
             pen |= curves.EDGE_MARK | {"marker": "^"}
         panel.plot([size], [top if beyond[k] else largest[k]], **pen)
-    ticks = spread(np.sort(sizes))
-    panel.set_xticks(ticks, labels=distinct(ticks))
-    panel.xaxis.set_minor_locator(NullLocator())
-    panel.set(xlabel="step size η", ylabel=WORST)
-
-
-def spread(sizes: np.ndarray) -> list[float]:
-    """Choose step sizes to write on the axis so that their numbers do not touch."""
-    apart = np.log(sizes[-1] / sizes[0]) / 5
-    chosen = [float(sizes[0])]
-    for size in sizes[1:]:
-        if np.log(size / chosen[-1]) >= apart:
-            chosen.append(float(size))
-    return chosen
+    panel.set_ylabel(WORST)
 
 
 def headline(run: Run) -> str:

@@ -51,7 +51,7 @@ class Descent:
 
 def unfit(run: Run) -> str:
     """Say why this cannot be drawn, or nothing."""
-    return reading.lacking(run, "descent.singular_values")
+    return reading.lacking(run, "descent.singular_values", "descent.time")
 
 
 def draw(run: Run) -> Figure:

@@ -49,7 +49,7 @@ def draw(run: Run) -> Figure:
 def draw_plain(panel: Axes, run: Run, measure: str, levels: np.ndarray) -> None:
     """Draw one measure of every flow and every step size."""
     flows = [run[f"{space}.{measure}"] for space in reading.spaces(run, measure)]
-    descends = reading.drawable(run, f"descent.{measure}")
+    descends = reading.descends(run, measure)
     shown = [*flows, levels]
     if descends:
         most = 1.5 * max(float(np.nanmax(values)) for values in flows)

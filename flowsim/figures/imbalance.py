@@ -30,7 +30,7 @@ def draw(run: Run) -> Figure:
 
 def draw_plain(run: Run) -> Figure:
     """Draw one run: a panel for the flow and, where there is descent, one for it."""
-    descends = reading.drawable(run, "descent.imbalance")
+    descends = reading.descends(run, "imbalance")
     flow = run["layers.imbalance"]
     pens = style.grey_pens(flow.shape[1])
     pairs = {pair_name(j): pen for j, pen in enumerate(pens)}
@@ -55,7 +55,7 @@ def draw_plain(run: Run) -> Figure:
 def draw_variants(run: Run) -> Figure:
     """Draw one panel a variant: the flow's pairs in grey, descent's largest by step size."""
     parts = reading.fitted(run, unfit)
-    descending = [p for p in parts.values() if reading.drawable(p, "descent.imbalance")]
+    descending = [p for p in parts.values() if reading.descends(p, "imbalance")]
     sheet = page.open_page(
         run,
         over_variants(parts),
@@ -71,7 +71,7 @@ def draw_variants(run: Run) -> Figure:
     for panel, part in zip(sheet.panels, parts.values(), strict=True):
         for pair in part["layers.imbalance"].T:
             curves.plot(panel, part["layers.time"], pair, style.FLOW)
-        if reading.drawable(part, "descent.imbalance"):
+        if reading.descends(part, "imbalance"):
             draw_descent(panel, part, reading.all_step_sizes(descending), top)
     sheet.label("time t", LABEL)
     return sheet.figure
@@ -82,7 +82,7 @@ def fit_values(panels: tuple[Axes, ...], parts: dict[str, Run]) -> float:
     shown = [part["layers.imbalance"] for part in parts.values()]
     ceiling = max([10 * float(np.nanmax(values, initial=0.0)) for values in shown])
     for part in parts.values():
-        if reading.drawable(part, "descent.imbalance"):
+        if reading.descends(part, "imbalance"):
             largest = worst_pair(part)
             done = np.nanmax(largest[~reading.diverged(part)], initial=0.0)
             shown += curves.settled(part, largest, max(ceiling, float(done)))
@@ -113,7 +113,7 @@ def change(values: np.ndarray) -> float:
 def headline(run: Run) -> str:
     """Say by how much the imbalance changes along the flow and under descent."""
     flow = f"Along the flow the imbalance changes by {number(change(run['layers.imbalance']))}"
-    if not reading.drawable(run, "descent.imbalance"):
+    if not reading.descends(run, "imbalance"):
         return f"{flow} at most"
     done = np.flatnonzero(~reading.diverged(run))
     moved = [change(run["descent.imbalance"][k]) for k in done]

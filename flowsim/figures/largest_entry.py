@@ -14,7 +14,7 @@ Curve = tuple[np.ndarray, np.ndarray]
 
 def descends(run: Run) -> bool:
     """Say whether descent saved W."""
-    return reading.drawable(run, "descent.end_to_end")
+    return reading.descends(run, "end_to_end")
 
 
 def entry(run: Run) -> tuple[int, int]:

@@ -25,7 +25,7 @@ def draw(run: Run) -> Figure:
 def draw_plain(run: Run) -> Figure:
     """Draw every flow and every step size; where descent diverges, a mark on the upper edge."""
     sizes = reading.all_step_sizes([run])
-    descends = reading.drawable(run, "descent.loss")
+    descends = reading.descends(run, "loss")
     keys = curves.flow_keys(run, "loss") | (curves.step_keys([run]) if descends else {})
     scale = curves.step_scale([run]) if descends else None
     sheet = page.open_page(run, headline(run), keys=keys, steps=scale)

@@ -76,6 +76,14 @@ def logarithmic(runs: Iterable[Run]) -> bool:
     return all(run.scenario.flow.spacing == "log" for run in runs)
 
 
+def descends(run: Run, variable: str) -> bool:
+    """Say whether this variable of descent can be drawn over the time of the flow.
+
+    The steps of another algorithm than gradient descent have no such time.
+    """
+    return drawable(run, f"descent.{variable}") and drawable(run, "descent.time")
+
+
 def flow_times(run: Run) -> list[np.ndarray]:
     """Return the saved times of every flow of the run; of descent where it has none."""
     flows = [run[f"{space}.time"] for space in FLOWS if drawable(run, f"{space}.time")]

@@ -49,6 +49,7 @@ FigureName = Literal[
     "preconditioner",
     "singular_value_law",
     "explicit_loss",
+    "speed",
 ]
 
 
@@ -121,6 +122,9 @@ class At(BaseModel):
 
     step_size: Positive | None = Field(
         None, description="One of descent.step_sizes.", examples=[0.1]
+    )
+    level: Positive | None = Field(
+        None, description="One of the levels of excess loss of speed.", examples=[1e-3]
     )
     time: Annotated[float, Field(ge=0)] | None = Field(
         None, description="The saved time nearest to this one.", examples=[5.0]

@@ -137,4 +137,5 @@ def _descent(descent: Descent) -> str:
     sizes = [f"{size:g}" for size in descent.step_sizes]
     listing = ", ".join(sizes[:8]) + (f", … ({len(sizes)})" if len(sizes) > 8 else "")
     momentum = f", momentum {descent.momentum:g}" if descent.momentum else ""
-    return f"step sizes {listing}{momentum}, {descent.precision}"
+    other = f"{descent.algorithm}, " if descent.algorithm != "gradient" else ""
+    return f"{other}step sizes {listing}{momentum}, {descent.precision}"

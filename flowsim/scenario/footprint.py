@@ -101,6 +101,8 @@ def footprint(scenario: Scenario) -> Footprint:
 def _single(scenario: Scenario) -> Footprint:
     sizes = scenario.descent.step_sizes if scenario.descent else ()
     counts = [round(scenario.flow.horizon / size) for size in sizes]
+    if scenario.descent and "speed" in scenario.output.measures:
+        counts += len(sizes) * [scenario.descent.most_iterations(scenario.flow.horizon)]
     parts, disk = memory.parts(scenario), memory.disk(scenario)
     return Footprint(parts, disk, max(counts, default=0), sum(counts), operations(scenario))
 

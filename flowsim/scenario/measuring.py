@@ -25,6 +25,7 @@ MeasureName = Literal[
     "explicit_loss",
     "norms",
     "minimum_nuclear_norm",
+    "speed",
 ]
 """The name of a measure: of its group, of its figure and of its module."""
 
@@ -85,10 +86,46 @@ def _of_convergence(scenario: Scenario) -> int:
     network, (rows, columns) = scenario.network, scenario.network.shape
     widest = max(a * b for a, b in pairwise(network.widths))
     times = min(scenario.flow.samples, max(1, PIECE // widest))
-    entries = rows * columns
-    solve = 4 * entries**2 if entries <= SOLVED and scenario.data else 0
-    return 4 * times * (network.weights + entries) + solve
+    return 4 * times * (network.weights + rows * columns) + _of_minimum(scenario)
 
+
+def _of_minimum(scenario: Scenario) -> int:
+    """Count a Hessian with its factors where the global minimum takes a convex solve."""
+    rows, columns = scenario.network.shape
+    entries = rows * columns
+    return 4 * entries**2 if entries <= SOLVED and scenario.data else 0
+
+
+def _without_speed(scenario: Scenario) -> str:
+    """Say why iterations to a share of the excess loss cannot be counted, or nothing."""
+    if scenario.descent is None:
+        return "there is no descent; write [descent] with step_sizes"
+    if scenario.loss.kind == "linear":
+        return "a linear loss has no minimum to count from; leave speed out"
+    if scenario.loss.power == 1:
+        return "the minimum at p = 1 is not computed; leave speed out, or write a larger loss.p"
+    if scenario.flow.weight_decay:
+        return "with weight decay the loss does not fall to its minimum; leave speed out"
+    return ""
+
+
+def _descending(scenario: Scenario) -> int:
+    """Count what descent at all step sizes works in."""
+    sizes = scenario.descent.step_sizes if scenario.descent else ()
+    return len(sizes) * iterates(scenario) * scenario.network.weights + _of_minimum(scenario)
+
+
+def iterates(scenario: Scenario) -> int:
+    """Return the copies of the layers that descent holds at each step size."""
+    adadelta = scenario.descent is not None and scenario.descent.algorithm == "adadelta"
+    return ITERATES + (MORE_ITERATES if adadelta else 0)
+
+
+ITERATES, MORE_ITERATES = 11, 9
+"""What descent holds with one copy remembered, as velocities are; and more with a second one."""
+
+LEVELS = (1e-1, 1e-2, 1e-3, 1e-4)
+"""Shares of the excess loss at the start, to which `speed` counts iterations."""
 
 LANCZOS = 28
 """Copies of the layers that Lanczos' method holds: its twenty vectors, and what it works in."""
@@ -319,6 +356,23 @@ MEASURES: Mapping[MeasureName, Measure] = {
         },
         unfit=needs_measurements,
         numbers=conic,
+    ),
+    "speed": Measure(
+        says="the iterations that descent takes to shares of the excess loss",
+        variables={
+            "level": ("level",),
+            "loss": ("level",),
+            "step_size": ("step_size",),
+            "first": ("step_size", "level"),
+            "iterations": ("step_size", "level"),
+            "best_iterations": ("level",),
+            "best_step_size": ("level",),
+            "flow_time": ("level",),
+            "minimum": (),
+            "minimum_error": (),
+        },
+        unfit=_without_speed,
+        numbers=_descending,
     ),
 }
 """Every measure by name."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from flowsim.scenario.measuring import MEASURES
+from flowsim.scenario.measuring import MEASURES, iterates
 
 if TYPE_CHECKING:
     from flowsim.scenario.model import Scenario
@@ -41,9 +41,6 @@ LARGEST_COMPARISON = 1 << 28
 
 STAGES, MORE_STAGES = 24, 31
 """States that a method of order 5 or 8 holds: its stages, steps before, copies of the start."""
-
-ITERATES = 11
-"""Copies of the layers that descent holds at each step size."""
 
 EACH_TIME = 800
 """Bytes of times, places and single numbers, a saved time."""
@@ -190,7 +187,8 @@ def _flow_stores(scenario: Scenario) -> list[int]:
     W, samples, spaces = end_to_end(scenario), scenario.flow.samples, scenario.flow.spaces
     compared = min(samples, max(2, LARGEST_COMPARISON // W))
     recorded = samples if _held(scenario) else min(samples, kept_times(scenario) + compared)
-    between = len(scenario.descent.step_sizes) * samples if scenario.descent else 0
+    descent = scenario.descent
+    between = len(descent.step_sizes) * samples if descent and descent.follows_flow else 0
     stores = [recorded * W] * (len(spaces) - 1) + [(recorded + between) * W, compared * W]
     if scenario.output.holds_layers and "layers" in spaces:
         stores += [samples * FLOAT * a * b for a, b in pairwise(scenario.network.widths)]
@@ -236,7 +234,7 @@ def _measuring(scenario: Scenario) -> dict[str, int]:
 def _iterates(scenario: Scenario) -> int:
     """Return the bytes that descent at all step sizes works in."""
     steps = len(scenario.descent.step_sizes) if scenario.descent else 0
-    return steps * ITERATES * layers(scenario)
+    return steps * iterates(scenario) * layers(scenario)
 
 
 def _descent(scenario: Scenario) -> int:

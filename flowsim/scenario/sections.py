@@ -243,8 +243,12 @@ class Flow(BaseModel):
         return self.horizon * 1e-6 if self.first_time is None else self.first_time
 
 
+AlgorithmName = Literal["gradient", "adagrad", "adadelta"]
+"""As in `flowsim.dynamics.rules`."""
+
+
 class Descent(BaseModel):
-    """Gradient descent from the same start, at each step size."""
+    """Descent from the same start, at each step size."""
 
     model_config = STRICT
 
@@ -252,7 +256,27 @@ class Descent(BaseModel):
         description="Step sizes η; iterate k is compared with the flow at time kη.",
         examples=[[0.4, 0.1]],
     )
-    momentum: float = Field(0.0, ge=0, lt=1, description="Heavy-ball momentum.", examples=[0.9])
+    algorithm: AlgorithmName = Field(
+        "gradient",
+        description="gradient descent, or AdaGrad or AdaDelta, which optax brings.",
+        examples=["adagrad"],
+    )
+    momentum: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Heavy-ball momentum, of gradient descent alone.",
+        examples=[0.9],
+    )
     precision: Literal["float64", "float32"] = Field(
         "float64", description="float32 exposes rounding.", examples=["float32"]
     )
+
+    @property
+    def follows_flow(self) -> bool:
+        """Whether iterate k belongs to the time kη of the flow, as gradient descent's does."""
+        return self.algorithm == "gradient"
+
+    def most_iterations(self, horizon: float) -> int:
+        """Return how many iterations the smallest step size takes to the horizon."""
+        return round(horizon / min(self.step_sizes))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from flowsim.scenario.checks.loss import WITH_TARGET
 from flowsim.scenario.errors import Mistake, listed, shown, wrong
 from flowsim.scenario.keys import nearest
-from flowsim.scenario.measuring import EIGENVALUES, LOOPS, MEASURES, POINTS
+from flowsim.scenario.measuring import EIGENVALUES, LEVELS, LOOPS, MEASURES, POINTS
 from flowsim.scenario.names import (
     ALONG_TIME,
     GROUPS,
@@ -114,11 +114,23 @@ def _absent(group: str, name: str, run: Scenario) -> str | None:
         return f"the flow is not solved there; add {listed(missing)} to flow.spaces"
     if run.descent is None and (group == "descent" or "step_size" in GROUPS[group].get(name, ())):
         return "there is no descent; write [descent] with step_sizes"
+    if run.descent is not None and not run.descent.follows_flow and _in_flow_time(group, name):
+        return (
+            f'steps of "{run.descent.algorithm}" are no times of the flow; write another variable, '
+            'or algorithm = "gradient"'
+        )
     if group in MEASURES and group not in run.output.measures:
         return f'that is not measured; write output.measures = ["{group}"]'
     if layer_number(name) is not None:
         return _layer_absent(name, run)
     return _measure_absent(name, run)
+
+
+def _in_flow_time(group: str, name: str) -> bool:
+    """Say whether a variable sets descent beside the times of the flow."""
+    return (group, name) == ("descent", "time") or (
+        group == "comparison" and name in ("descent_vs_flow", "step_size")
+    )
 
 
 def _layer_absent(name: str, run: Scenario) -> str | None:
@@ -211,6 +223,8 @@ def _outside(key: str, value: float, run: Scenario) -> str | None:
     if key == "step_size":
         sizes = run.descent.step_sizes if run.descent else ()
         return None if value in sizes else f"the step sizes are {listed(map(str, sizes))}"
+    if key == "level":
+        return None if value in LEVELS else f"the levels are {listed(map(str, LEVELS))}"
     rows, columns = run.network.shape
     length = {
         "output": rows,

@@ -52,6 +52,14 @@ def descent_ends(scenario: Scenario) -> Iterator[Mistake]:
         yield wrong("descent.step_sizes", text)
 
 
+def momentum_fits(scenario: Scenario) -> Iterator[Mistake]:
+    """Require that momentum is asked of gradient descent alone."""
+    descent = scenario.descent
+    if descent is not None and descent.momentum and descent.algorithm != "gradient":
+        text = f'is not used by algorithm = "{descent.algorithm}", only by "gradient"; remove it'
+        yield wrong("descent.momentum", text)
+
+
 def layers_exist(scenario: Scenario) -> Iterator[Mistake]:
     """Require the layer flow where layers are to be saved."""
     if scenario.output.layers and "layers" not in scenario.flow.spaces:
@@ -130,6 +138,7 @@ RULES = (
     first_time_fits,
     times_differ,
     descent_ends,
+    momentum_fits,
     layers_exist,
     measures_fit,
     plane_fits,
