@@ -96,8 +96,6 @@ def descend(
     ------
     ValueError
         If momentum is given to another algorithm than gradient descent.
-    ModuleNotFoundError
-        If the algorithm needs optax and that is not installed.
 
     """
     count = iterations(times, step_sizes)

@@ -13,7 +13,6 @@ import numpy as np
 
 from flowsim import claims, measuring, summarizing, tables
 from flowsim.descending import DescentTrajectory, descend, iterations
-from flowsim.dynamics.rules import missing
 from flowsim.results import Group, Run
 from flowsim.scenario import building
 from flowsim.scenario.errors import ScenarioError
@@ -63,7 +62,7 @@ def run(
     """
     started = time.perf_counter()
     variants = scenario.expanded()
-    _refuse_impossible(variants or {"": scenario})
+    _refuse_missing_spaces(variants or {"": scenario})
     if not variants:
         plain = _run_plain(scenario, name, progress, interrupted)
         return _concluded(plain, scenario, started)
@@ -84,13 +83,11 @@ def run(
     return _concluded(whole, scenario, started)
 
 
-def _refuse_impossible(runs: Mapping[str, Scenario]) -> None:
-    """Raise, before anything is simulated, where a flow does not exist, or a library is missing."""
+def _refuse_missing_spaces(runs: Mapping[str, Scenario]) -> None:
+    """Raise, before anything is simulated, where a flow does not exist in a space asked for."""
     mistakes = []
     for variant, scenario in runs.items():
         where = f"variant {variant}: " if variant else ""
-        if scenario.descent is not None and (reason := missing(scenario.descent.algorithm)):
-            mistakes.append(f"{where}descent.algorithm: {reason}")
         for space in set(scenario.flow.spaces) - set(EVERYWHERE):
             try:
                 SPACES[space](scenario.problem())

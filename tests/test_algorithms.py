@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 import jax
 import numpy as np
 import optax
@@ -11,14 +9,13 @@ import pytest
 from scenario_texts import SQUARED, spoilt, the_mistake
 
 from flowsim import descending, inits
-from flowsim.cli import main
 from flowsim.descending import DescentTrajectory, descend
 from flowsim.dynamics import rules
 from flowsim.experiment import run
 from flowsim.invariants import of_descent
 from flowsim.losses import Squared
 from flowsim.problem import Problem
-from flowsim.scenario import Scenario, ScenarioError
+from flowsim.scenario import Scenario
 
 PHI = np.array([[2.0, 0.3, -0.4], [0.1, 1.0, 0.5]])
 STEPS = 40
@@ -165,26 +162,6 @@ def test_claims_of_those_times_are_refused() -> None:
         claim = f'\n[[claims]]\nquantity = "{quantity}" #!\nbelow = 1\n'
         mistake = the_mistake(SQUARED + 'algorithm = "adadelta"\n' + claim)
         assert 'steps of "adadelta" are no times of the flow' in mistake
-
-
-def test_without_optax_it_is_refused_before_anything_is_simulated(
-    monkeypatch, tmp_path, capsys
-) -> None:
-    known = importlib.util.find_spec
-    monkeypatch.setattr(rules, "find_spec", lambda name: None if name == "optax" else known(name))
-    with pytest.raises(ScenarioError, match="pip install optax"):
-        run(adaptive(), "adaptive", progress=lambda *_: pytest.fail("it was simulated"))
-    with pytest.raises(ModuleNotFoundError, match="pip install optax"):
-        each_step(0.1, algorithm="adagrad")
-    path = tmp_path / "adaptive.toml"
-    path.write_text(SQUARED + 'algorithm = "adagrad"\n', encoding="utf-8")
-    assert main(["run", str(path), "-o", str(tmp_path / "out")]) == 2
-    said = capsys.readouterr().err
-    assert "descent.algorithm" in said and "pip install optax" in said
-    assert not (tmp_path / "out").exists()
-    assert main(["show", str(path)]) == 0
-    assert "adagrad" in capsys.readouterr().out
-    assert run(adaptive("gradient"), "plain").summary["exit_code"] == 0
 
 
 def test_one_compilation_serves_all_step_sizes() -> None:

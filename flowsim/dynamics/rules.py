@@ -1,7 +1,7 @@
 """Update rules: how descent turns the gradients of the layers, and what it remembers, into a step.
 
 Gradient descent is ours; AdaGrad (Duchi, Hazan & Singer 2011) and AdaDelta (Zeiler 2012) are those
-of optax, an optional library, with its defaults.
+of optax, with its defaults.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, Literal, TypeAlias
 
 import equinox as eqx
@@ -84,21 +83,10 @@ def rule(algorithm: AlgorithmName, momentum: Array) -> Rule:
     ------
     ValueError
         If another algorithm is asked for with momentum.
-    ModuleNotFoundError
-        If the algorithm is optax's and that is not installed, with what to install.
 
     """
     if algorithm == "gradient":
         return HeavyBall(momentum)
     if momentum != 0:
         raise ValueError(f"Momentum is not used by {algorithm!r}, but is {float(momentum)}.")
-    if reason := missing(algorithm):
-        raise ModuleNotFoundError(reason)
     return Adaptive(getattr(import_module("optax"), algorithm))
-
-
-def missing(algorithm: AlgorithmName) -> str:
-    """Say what has to be installed for an algorithm, or nothing."""
-    if algorithm == "gradient" or find_spec("optax") is not None:
-        return ""
-    return f'"{algorithm}" needs optax, which is not installed; install it: pip install optax'
