@@ -44,6 +44,7 @@ autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 napoleon_google_docstring = False
 napoleon_use_param = False  # one entry where parameters share one
+napoleon_use_ivar = True  # attributes are told once, by their class
 
 sphinx_gallery_conf = {
     "examples_dirs": "examples",
