@@ -289,4 +289,5 @@ def _measured(loss: Loss, iterates: Iterates) -> Any:
         sign = network.det_sign(layers) if square else jnp.asarray(jnp.nan)
         return W, *measured, *of_layers, sign
 
-    return jax.vmap(one)(iterates.layers)
+    # one after the other: batched LU and QR of large matrices can deadlock on few cores
+    return jax.lax.map(one, iterates.layers)

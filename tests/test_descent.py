@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -178,3 +181,17 @@ def test_where_the_pieces_end_changes_no_bit(monkeypatch) -> None:
     pieces = descended(0.1, 0.013, momentum=0.6)
     np.testing.assert_array_equal(pieces.end_to_end, whole.end_to_end)
     np.testing.assert_array_equal(pieces.loss, whole.loss)
+
+
+def test_large_square_networks_do_not_deadlock() -> None:
+    """LU of a batch of 100 × 100 matrices in one compiled program hangs on few cores."""
+    code = (
+        "import numpy as np\n"
+        "from flowsim import Problem, inits, losses\n"
+        "from flowsim.descending import descend\n"
+        "rng = np.random.default_rng(0)\n"
+        "problem = Problem(losses.Squared(np.eye(100)), inits.balanced([100] * 5, 1.0, rng), 1.0)\n"
+        "found = descend(problem, [0.01, 0.02, 0.03], np.array([0.0, 0.1]))\n"
+        "assert found.outcome == ('completed',) * 3\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
