@@ -23,8 +23,9 @@ def with_target(file: str, key: str = "") -> str:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Return a folder with a sound 3 × 4 matrix in each kind of file."""
+def folder(tmp_path_factory) -> Path:
+    """Return a folder with a sound 3 × 4 matrix in each kind of file; a long path would be cut."""
+    tmp_path = tmp_path_factory.mktemp("x")
     matrix = np.arange(12.0).reshape(3, 4)
     np.save(tmp_path / "phi.npy", matrix)
     np.savez(tmp_path / "phi.npz", Phi=matrix, other=matrix.T)
