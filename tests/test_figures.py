@@ -628,6 +628,33 @@ def test_sharpness_of_variants_has_a_panel_each() -> None:
     assert headline(figure) == "Final sharpness: a 6 and b 6"
 
 
+def test_the_drift_budget_is_drawn_by_its_sums_and_by_what_it_costs() -> None:
+    run = made.plain(sizes=SIZES[:3], time=SHORT)
+    figure = figures.draw(run, "drift_budget")
+    over_time, against = figure.axes
+    time = run["drift_budget.time"]
+    for k in range(3):
+        for name in ("accumulated", "measured", "difference", "error"):
+            assert line(over_time, time[k], run[f"drift_budget.{name}"][k].max(axis=-1))
+    for path in ("drift_budget.cost", "drift_budget.rebalanced", "comparison.descent_vs_flow"):
+        assert line(against, np.array(SIZES[:3]), np.nanmax(run[path], axis=1))
+    worst = np.nanmax(run["drift_budget.accumulated"][2])
+    assert f"At η = 0.1 balance drifts by {words.number(worst)}" in headline(figure)
+    assert "from the flow" in headline(figure)
+
+
+def test_a_drift_budget_of_diverged_descent_alone_has_no_costs_to_draw() -> None:
+    figure = figures.draw(CASES["all-diverge"](), "drift_budget")
+    assert len(figure.axes) == 1
+    assert headline(figure) == "Every step size of descent diverges"
+
+
+def test_drift_budgets_of_variants_have_a_panel_each() -> None:
+    figure = figures.draw(CASES["two-variants"](), "drift_budget")
+    assert len(figure.axes) == 2
+    assert headline(figure).startswith("Balance drifts by up to ")
+
+
 def test_the_tangent_kernel_is_drawn_in_degrees_and_by_its_distance() -> None:
     run = made.plain()
     figure = figures.draw(run, "tangent_kernel")

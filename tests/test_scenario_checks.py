@@ -323,6 +323,26 @@ def test_a_linear_loss_has_no_modes_and_nothing_that_minimizes_it() -> None:
     assert told(spoilt('"balanced"', '"aligned"', linear)) == ()
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("0.1]", "0.1]\nmomentum = 0.9", "its formula knows no momentum; remove descent.momentum"),
+        ("0.1]", '0.1]\nprecision = "float32"', "it is computed in float64; write descent.precis"),
+        ("6.0", "6.0\nweight_decay = 0.1", "its formula knows no weight decay; remove flow.weight"),
+        ("[4, 6, 5, 3]", "[4, 3]", "one layer has no balance to leave; write more network.widths"),
+        (
+            "[descent]\nstep_sizes = [0.4, 0.1]",
+            "",
+            "there is no descent; write [descent] with step",
+        ),
+    ],
+)
+def test_a_drift_budget_is_that_of_plain_descent_on_two_layers_or_more(old, new, reason) -> None:
+    text = spoilt(old, new) + '[output]\nmeasures = ["drift_budget"]\n'
+    (mistake,) = told(text)
+    assert f"output.measures: names drift_budget, but {reason}" in mistake
+
+
 def test_on_a_line_no_explicit_loss_is_asked_for() -> None:
     text = REGRESSION.replace("[2, 3, 1]", "[1, 3, 1]").replace(
         "[[1, 2, 3], [0, 1, 0]]", "[[1, 2, 3]]"

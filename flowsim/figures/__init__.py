@@ -95,6 +95,7 @@ FIGURES: Mapping[str, Picture] = {
         Picture("singular_value_law", "Do singular values move as the law for balance says?"),
         Picture("explicit_loss", "Does the end-to-end flow descend an explicit loss?"),
         Picture("speed", "How many iterations does each loss take, at the best step size?"),
+        Picture("drift_budget", "How does descent leave balance, and what does that cost?"),
     )
 }
 """Every figure by name, in the order in which they lead."""

@@ -50,6 +50,7 @@ FigureName = Literal[
     "singular_value_law",
     "explicit_loss",
     "speed",
+    "drift_budget",
 ]
 
 

@@ -26,6 +26,7 @@ MeasureName = Literal[
     "norms",
     "minimum_nuclear_norm",
     "speed",
+    "drift_budget",
 ]
 """The name of a measure: of its group, of its figure and of its module."""
 
@@ -229,6 +230,38 @@ def _derivatives(scenario: Scenario) -> int:
     return DERIVATIVES * entries * (entries + rows**2 + columns**2)
 
 
+def _not_plain_descent(scenario: Scenario) -> str:
+    """Say why iterates cannot be computed again as plain gradient descent, or nothing."""
+    descent = scenario.descent
+    if descent is None:
+        return "there is no descent; write [descent] with step_sizes, or leave it out"
+    if descent.algorithm != "gradient":
+        return 'it is of gradient descent; write descent.algorithm = "gradient", or leave it out'
+    if descent.momentum:
+        return "its formula knows no momentum; remove descent.momentum, or leave it out"
+    if descent.precision != "float64":
+        return 'it is computed in float64; write descent.precision = "float64", or leave it out'
+    return ""
+
+
+def _no_drift(scenario: Scenario) -> str:
+    """Say why the drift of balance cannot be added up step by step, or nothing."""
+    if scenario.network.depth == 1:
+        return "one layer has no balance to leave; write more network.widths, or leave it out"
+    if scenario.flow.weight_decay:
+        return "its formula knows no weight decay; remove flow.weight_decay, or leave it out"
+    return _not_plain_descent(scenario)
+
+
+def _drifting(scenario: Scenario) -> int:
+    """Return layers, gradients, products and imbalances, at every step size, as they are moved."""
+    network, (rows, columns) = scenario.network, scenario.network.shape
+    products = sum(d * (rows + columns) for d in network.widths)
+    squares = sum(d**2 for d in network.widths[1:-1])
+    steps = len(scenario.descent.step_sizes) if scenario.descent else 0
+    return steps * (8 * network.weights + 2 * products + 4 * squares)
+
+
 _OF_POINTS = ("time", "asymmetry", "asymmetry_bound")
 _POTENTIAL = (
     "potential", "potential_error", "potential_apart", "closed_form", "closed_form_apart",
@@ -373,6 +406,18 @@ MEASURES: Mapping[MeasureName, Measure] = {
         },
         unfit=_without_speed,
         numbers=_descending,
+    ),
+    "drift_budget": Measure(
+        says="how descent leaves balance, step by step, and what that costs",
+        variables={
+            "step_size": ("step_size",),
+            **dict.fromkeys(("time", "cost", "rebalanced"), ("step_size", "sample")),
+            **dict.fromkeys(
+                ("accumulated", "measured", "difference", "error"), ("step_size", "sample", "pair")
+            ),
+        },
+        unfit=_no_drift,
+        numbers=_drifting,
     ),
 }
 """Every measure by name."""
