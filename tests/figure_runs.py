@@ -290,6 +290,25 @@ def drift_budget(found: dict[str, Any], apart: Group) -> Group:
     )
 
 
+def tracking_bound(time: np.ndarray, found: dict[str, Any], apart: Group) -> Group:
+    """Return `/tracking_bound`: local errors that die away, and a bound of twice the distance."""
+    sample, distance = ("step_size", "sample"), apart["descent_vs_flow"].values
+    end = max(float(time[-1]), 1.0)
+    over_time = {
+        "density": 3 * np.exp(-4 * time / end),
+        "smallest": -0.5 * np.exp(-time / end),
+        "amplification": np.exp(0.5 * end * -np.expm1(-time / end)),
+    }
+    over_steps = {"distance": distance, "bound": 2 * np.maximum.accumulate(distance, axis=1)}
+    return group(
+        time=(("time",), time),
+        **{name: (("time",), values) for name, values in over_time.items()},
+        step_size=(("step_size",), found["step_size"].values),
+        iterate_time=(sample, found["time"].values),
+        **{name: (sample, values) for name, values in over_steps.items()},
+    )
+
+
 def plane(time: np.ndarray, target: np.ndarray, found: dict[str, Any] | None) -> Group:
     """Return the plane of the first two singular values."""
     u, v = np.linspace(-0.3, 1.25 * target[0], 61), np.linspace(-0.3, 1.4 * target[1], 61)
@@ -350,6 +369,7 @@ def plain(
         off = np.linalg.norm(found["singular"] - truth.reshape(found["singular"].shape), axis=2)
         compared |= group(descent_vs_flow=(("step_size", "sample"), off))
         groups["drift_budget"] = drift_budget(groups["descent"], compared)
+        groups["tracking_bound"] = tracking_bound(time, groups["descent"], compared)
     groups["comparison"] = compared
     if exact:
         keys = ("time", "singular_values", "loss", "end_to_end")

@@ -27,6 +27,7 @@ from flowsim.figures import (
     plane,
     reading,
     singular_values,
+    tracking_bound,
     words,
 )
 from flowsim.results import Run
@@ -653,6 +654,40 @@ def test_drift_budgets_of_variants_have_a_panel_each() -> None:
     figure = figures.draw(CASES["two-variants"](), "drift_budget")
     assert len(figure.axes) == 2
     assert headline(figure).startswith("Balance drifts by up to ")
+
+
+def test_descent_is_drawn_under_its_bound_and_where_that_is_made() -> None:
+    run = made.plain(sizes=SIZES, time=SHORT)
+    figure = figures.draw(run, "tracking_bound")
+    over_time, where = figure.axes
+    for k in range(4):
+        time = run["tracking_bound.iterate_time"][k]
+        distance = np.where(time > 0, run["tracking_bound.distance"][k], np.nan)
+        assert line(over_time, time, distance)
+        assert line(over_time, time, run["tracking_bound.bound"][k])
+    density, grown = run["tracking_bound.density"], run["tracking_bound.amplification"]
+    assert line(where, SHORT, density)
+    assert line(where, SHORT, density * (grown[-1] / grown))
+    worst = np.nanmax(run["tracking_bound.distance"][2])
+    said = headline(figure)
+    assert f"At η = 0.1 descent stays within {words.number(worst)} of the flow" in said
+    assert f"the bound says {words.number(2 * worst)}" in said
+
+
+def test_half_of_the_bound_is_made_where_its_density_says() -> None:
+    """Without amplification: ∫ e^{-4s/T} is at half of its whole at -T/4 log((1 + e^{-4})/2)."""
+    run = made.plain(sizes=[0.1], time=np.linspace(0, 6, 2001))
+    run = made.replaced(run, "tracking_bound.amplification", np.ones(2001))
+    wanted = -6 / 4 * np.log((1 + np.exp(-4)) / 2)
+    assert tracking_bound.half_way(run) == pytest.approx(wanted, abs=1e-5)
+
+
+def test_bounds_of_variants_have_a_panel_each() -> None:
+    figure = figures.draw(CASES["two-variants"](), "tracking_bound")
+    assert len(figure.axes) == 2
+    assert headline(figure).startswith("Descent comes from the flow by up to ")
+    figure = figures.draw(CASES["all-diverge"](), "tracking_bound")
+    assert headline(figure) == "Every step size of descent diverges"
 
 
 def test_the_tangent_kernel_is_drawn_in_degrees_and_by_its_distance() -> None:

@@ -327,6 +327,7 @@ def test_a_linear_loss_has_no_modes_and_nothing_that_minimizes_it() -> None:
     ("old", "new", "reason"),
     [
         ("0.1]", "0.1]\nmomentum = 0.9", "its formula knows no momentum; remove descent.momentum"),
+        ("0.1]", '0.1]\nalgorithm = "adagrad"', "it is of gradient descent; write descent.algor"),
         ("0.1]", '0.1]\nprecision = "float32"', "it is computed in float64; write descent.precis"),
         ("6.0", "6.0\nweight_decay = 0.1", "its formula knows no weight decay; remove flow.weight"),
         ("[4, 6, 5, 3]", "[4, 3]", "one layer has no balance to leave; write more network.widths"),
@@ -341,6 +342,21 @@ def test_a_drift_budget_is_that_of_plain_descent_on_two_layers_or_more(old, new,
     text = spoilt(old, new) + '[output]\nmeasures = ["drift_budget"]\n'
     (mistake,) = told(text)
     assert f"output.measures: names drift_budget, but {reason}" in mistake
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("0.1]", "0.1]\nmomentum = 0.9", "its formula knows no momentum; remove descent.momentum"),
+        ("[descent]\nstep_sizes = [0.4, 0.1]", "", "there is no descent; write [descent] with"),
+    ],
+)
+def test_descent_is_tracked_only_where_it_is_plain(old, new, reason) -> None:
+    measured = '[output]\nmeasures = ["tracking_bound"]\n'
+    (mistake,) = told(spoilt(old, new) + measured)
+    assert f"output.measures: names tracking_bound, but {reason}" in mistake
+    decaying = spoilt("6.0", "6.0\nweight_decay = 0.1", spoilt("[4, 6, 5, 3]", "[4, 3]"))
+    assert told(decaying + measured) == ()
 
 
 def test_on_a_line_no_explicit_loss_is_asked_for() -> None:

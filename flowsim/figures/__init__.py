@@ -96,6 +96,9 @@ FIGURES: Mapping[str, Picture] = {
         Picture("explicit_loss", "Does the end-to-end flow descend an explicit loss?"),
         Picture("speed", "How many iterations does each loss take, at the best step size?"),
         Picture("drift_budget", "How does descent leave balance, and what does that cost?"),
+        Picture(
+            "tracking_bound", "Where does descent come away from the flow, and how far can it?"
+        ),
     )
 }
 """Every figure by name, in the order in which they lead."""

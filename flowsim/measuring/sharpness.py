@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from flowsim.arrays import Array
 from flowsim.measuring import Setting, along
+from flowsim.problem import Problem
 from flowsim.results import Group
 from flowsim.theory.sharpness import Extremes, extremes
 
@@ -16,20 +20,24 @@ TOLD = {
 
 
 def measure(setting: Setting) -> Group:
-    """Return the extreme eigenvalues of the Hessian, and a bound on their error, at every time.
-
-    Nan where an eigenvalue does not settle, or the Hessian is not finite.
-    """
-    from scipy.sparse.linalg import ArpackError
-
-    problem, trajectory = setting.problem, setting.flows["layers"]
+    """Return the extreme eigenvalues of the Hessian, and a bound on their error, at every time."""
+    trajectory = setting.flows["layers"]
     series = trajectory.layer_series
     assert series is not None
+    return along(
+        "sharpness",
+        setting,
+        trajectory,
+        TOLD,
+        lambda i: settled(setting.problem, [history[i] for history in series]),
+    )
 
-    def at(i: int) -> Extremes:
-        try:
-            return extremes(problem.loss, [history[i] for history in series], problem.weight_decay)
-        except (ArpackError, np.linalg.LinAlgError):
-            return Extremes(np.nan, np.nan, np.nan)
 
-    return along("sharpness", setting, trajectory, TOLD, at)
+def settled(problem: Problem, layers: Sequence[Array]) -> Extremes:
+    """Return the extremes, nan where an eigenvalue does not settle or the Hessian is not finite."""
+    from scipy.sparse.linalg import ArpackError
+
+    try:
+        return extremes(problem.loss, layers, problem.weight_decay)
+    except (ArpackError, np.linalg.LinAlgError):
+        return Extremes(np.nan, np.nan, np.nan)

@@ -51,6 +51,7 @@ FigureName = Literal[
     "explicit_loss",
     "speed",
     "drift_budget",
+    "tracking_bound",
 ]
 
 

@@ -27,6 +27,7 @@ MeasureName = Literal[
     "minimum_nuclear_norm",
     "speed",
     "drift_budget",
+    "tracking_bound",
 ]
 """The name of a measure: of its group, of its figure and of its module."""
 
@@ -262,6 +263,12 @@ def _drifting(scenario: Scenario) -> int:
     return steps * (8 * network.weights + 2 * products + 4 * squares)
 
 
+def _tracking(scenario: Scenario) -> int:
+    """Return what Lanczos' method holds, three derivatives, and the layers at every step size."""
+    steps = len(scenario.descent.step_sizes) if scenario.descent else 0
+    return (LANCZOS + 8 + 6 * steps) * scenario.network.weights
+
+
 _OF_POINTS = ("time", "asymmetry", "asymmetry_bound")
 _POTENTIAL = (
     "potential", "potential_error", "potential_apart", "closed_form", "closed_form_apart",
@@ -304,6 +311,8 @@ def conic(scenario: Scenario) -> int:
     measured = (scenario.loss.measurements or 0) * rows * columns
     return CONIC * order * (order + 1) // 2 + SENSED * measured
 
+
+TRACKED = ("iterate_time", "distance", "distance_error", "bound", "bound_error", "ratio")
 
 MEASURES: Mapping[MeasureName, Measure] = {
     "sharpness": Measure(
@@ -418,6 +427,17 @@ MEASURES: Mapping[MeasureName, Measure] = {
         },
         unfit=_no_drift,
         numbers=_drifting,
+    ),
+    "tracking_bound": Measure(
+        says="where descent comes away from the layer flow, and a bound on how far",
+        variables={
+            **dict.fromkeys(("time", "density", "smallest", "error", "amplification"), ("time",)),
+            "step_size": ("step_size",),
+            **dict.fromkeys(TRACKED, ("step_size", "sample")),
+        },
+        needs="layers",
+        unfit=_not_plain_descent,
+        numbers=_tracking,
     ),
 }
 """Every measure by name."""
