@@ -7,11 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
 
 from flowsim.figures import curves, page, reading, style
-from flowsim.figures.descent_distance import spread
-from flowsim.figures.words import distinct, listed, number
+from flowsim.figures.words import listed, number
 from flowsim.results import Run
 
 MEASURED: style.Pen = {**style.EXACT, "linewidth": 0.9}
@@ -124,16 +122,11 @@ def draw_costs(panel: Axes, run: Run, costs: list[str]) -> None:
     """Draw the largest distances against η."""
     sizes = reading.step_sizes(run)
     rank = np.argsort(sizes)
-    span = float(sizes.max() / sizes.min()) ** 0.08 * 1.05
-    panel.set_xscale("log")
-    panel.set_xlim(float(sizes.min()) / span, float(sizes.max()) * span)
+    curves.step_axis(panel, sizes)
     curves.log_axis([panel], [largest(run, run[path]) for path in costs])
     for path in costs:
         panel.plot(sizes[rank], largest(run, run[path])[rank], **COSTS[path][1])
-    ticks = spread(sizes[rank])
-    panel.set_xticks(ticks, labels=distinct(ticks))
-    panel.xaxis.set_minor_locator(NullLocator())
-    panel.set(xlabel="step size η", ylabel="largest distance of W")
+    panel.set(ylabel="largest distance of W")
 
 
 def headline(run: Run) -> str:

@@ -97,7 +97,8 @@ class Steps(eqx.Module):
 
         def body(k: Array, current: Iterates) -> Iterates:
             state = current.layers, current.sums
-            *moved, good = jax.vmap(self._step)(self.step_sizes, *state)
+            # one after the other: batched decompositions in a tally can deadlock on few cores
+            *moved, good = jax.lax.map(lambda of: self._step(*of), (self.step_sizes, *state))
             wanted = current.alive & (k < remaining)
             layers, sums = jax.tree.map(
                 lambda new, old: jnp.where(_along(wanted & good, new), new, old),
