@@ -259,7 +259,8 @@ def least(target: np.ndarray) -> Group:
 def speed(sizes: np.ndarray, target: np.ndarray) -> Group:
     """Return `/speed` as near the minimum: an error that shrinks by 1 - 2ηφ an iteration."""
     levels = 10.0 ** -np.arange(1, 5)
-    rate = -2 * np.log(np.abs(1 - 2 * np.outer(sizes, target).min(axis=1)))
+    with np.errstate(divide="ignore"):  # a step that goes all the way
+        rate = -2 * np.log(np.abs(1 - 2 * np.outer(sizes, target).min(axis=1)))
     count = np.ceil(-np.log(levels) / rate[:, None])
     by = ("level",)
     return group(
