@@ -117,6 +117,7 @@ def step_rounding(eta: Scalar, layers: Layers, G: Matrix, g: Layers) -> Array:
     """Bound how far rounding takes one step's change of each D_j from the formula, in ‖·‖_F.
 
     With γ = ε times the inner dimension for each matrix product, ‖fl(AB) - AB‖ ≤ γ‖A‖‖B‖:
+
     - the terms in η cancel up to the products that g_j and g_{j+1} are made of, from the common
       A = L_{j+1}ᵀG and R_j: 2ηε(2d_0 + d_{j-1} + d_{j+1}) ‖W_{j+1}‖‖A‖‖R_j‖‖W_j‖;
     - layers are rounded to W_j - ηg_j + δ, ‖δ‖ ≤ ε(‖W_j‖ + 2η‖g_j‖), which changes their squares
