@@ -52,6 +52,7 @@ FigureName = Literal[
     "speed",
     "drift_budget",
     "tracking_bound",
+    "descriptions",
 ]
 
 

@@ -28,6 +28,7 @@ MeasureName = Literal[
     "speed",
     "drift_budget",
     "tracking_bound",
+    "descriptions",
 ]
 """The name of a measure: of its group, of its figure and of its module."""
 
@@ -313,6 +314,41 @@ def conic(scenario: Scenario) -> int:
 
 
 TRACKED = ("iterate_time", "distance", "distance_error", "bound", "bound_error", "ratio")
+MOST_WEIGHTS = 256
+"""The Hessian over the layers is formed, and has the square of so many entries at most."""
+
+
+def _not_described(scenario: Scenario) -> str:
+    """Say why no flow that describes descent is compared with it, or nothing."""
+    descent, weights = scenario.descent, scenario.network.weights
+    if descent is None:
+        return "there is no descent to describe; write [descent] with step_sizes, or leave it out"
+    if descent.momentum:
+        return "it describes descent without descent.momentum; leave one of them out"
+    if descent.precision != "float64":
+        return 'it describes descent in float64; write descent.precision = "float64"'
+    if scenario.flow.weight_decay:
+        return "it describes descent without flow.weight_decay; leave one of them out"
+    if weights > MOST_WEIGHTS:
+        return (
+            f"the Hessian over the layers has {weights}² entries; write network.widths with at "
+            f"most {MOST_WEIGHTS} weights, or leave it out"
+        )
+    return ""
+
+
+def _descriptions(scenario: Scenario) -> int:
+    """Return the iterates and four descriptions of them, and a Hessian with its derivatives."""
+    weights = scenario.network.weights
+    return 16 * scenario.flow.samples * weights + 24 * weights**2
+
+
+DESCRIPTIONS = ("flow", "modified", "principal", "central")
+_AT_ITERATES = (
+    *DESCRIPTIONS, *(f"{name}_error" for name in DESCRIPTIONS), "time",
+    "sharpness_over_limit", "central_sharpness_over_limit",
+    "variance_predicted", "variance_measured", "variance_ratio",
+)  # fmt: skip
 
 MEASURES: Mapping[MeasureName, Measure] = {
     "sharpness": Measure(
@@ -438,6 +474,15 @@ MEASURES: Mapping[MeasureName, Measure] = {
         needs="layers",
         unfit=_not_plain_descent,
         numbers=_tracking,
+    "descriptions": Measure(
+        says="how far flows that describe descent are from its iterates",
+        variables={
+            "step_size": ("step_size",),
+            **dict.fromkeys(_AT_ITERATES, ("step_size", "sample")),
+            **dict.fromkeys((f"{name}_broken_at" for name in DESCRIPTIONS), ("step_size",)),
+        },
+        unfit=_not_described,
+        numbers=_descriptions,
     ),
 }
 """Every measure by name."""
