@@ -24,7 +24,7 @@ KEYS = {
 }
 CROSS: style.Pen = {"linestyle": "none", "marker": "X", "markersize": 6.0, "zorder": 5}
 CROSS_KEY: style.Pen = {**CROSS, "color": style.INK, "markerfacecolor": "white"}
-BROKEN = "breaks here"
+BROKEN = "breaks here, faint beyond"
 MOST = 6
 """Step sizes that are drawn."""
 

@@ -99,7 +99,7 @@ def _held(objective: Objective, at: Walk, moved: Walk, eta: Array) -> Walk:
         coarse=coarse,
         swings=at.swings + jnp.where(counted, swing @ swing, 0.0),
         variances=at.variances + variance,
-        count=at.count + counted,
+        count=at.count + jnp.where(counted, 1, 0),
     )
     stuck = moved._replace(failure=failure)
     found: Walk = jax.tree.map(lambda new, old: jnp.where(failure == 0, new, old), going, stuck)

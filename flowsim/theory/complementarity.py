@@ -22,7 +22,7 @@ SHRINK = 1e-3
 """μ falls by this factor from 1 to the smallest, whenever the equation is met to √μ."""
 
 MOST_ITERATIONS = 60
-HALVINGS = 4
+LENGTHS = 0.5 ** np.arange(4)
 TINY = float(np.finfo(float).tiny)
 
 
@@ -60,13 +60,14 @@ def solve(C: Array, Q: Array) -> Solution:
         """Return F(z), P(Z)'s coordinates, V, v and (v² + 4μ)^{1/2} of Z = V diag(v) Vᵀ."""
         v, V = jnp.linalg.eigh(jnp.einsum("i,iab->ab", z, E))
         s = jnp.sqrt(v**2 + 4 * mu)
-        positive = (V * jnp.where(v > 0, (v + s) / 2, 2 * mu / (s - v + TINY))) @ V.T
+        smoothed = jnp.where(v > 0, (v + s) / 2, 2 * mu / (s - v + TINY))
+        positive = (V * smoothed[None, :]) @ V.T
         x = jnp.einsum("iab,ab->i", E, positive)
         return q @ x - x + z + c, x, V, v, s
 
     def newton(z: Array, mu: Array) -> Array:
         F, _, V, v, s = parts(z, mu)
-        share = (1 + (v[:, None] + v) / (s[:, None] + s + TINY)) / 2
+        share = (1 + (v[:, None] + v[None, :]) / (s[:, None] + s[None, :] + TINY)) / 2
         turned = jnp.einsum("ca,icd,db->iab", V, E, V)
         slope = jnp.einsum("iab,ab,jab->ij", turned, share, turned)
         return jnp.linalg.solve(q @ slope - slope + jnp.eye(z.size), F)
@@ -76,7 +77,7 @@ def solve(C: Array, Q: Array) -> Solution:
 
     def body(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         z, mu, count = state
-        tried = z - newton(z, mu) * 0.5 ** jnp.arange(HALVINGS)[:, None]
+        tried = z[None, :] - LENGTHS[:, None] * newton(z, mu)[None, :]
         found = jax.vmap(left, (0, None))(tried, mu)
         best = jnp.nanargmin(found)
         near = found[best] <= jnp.sqrt(mu)

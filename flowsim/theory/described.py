@@ -58,7 +58,7 @@ def _solved(
     most = ceiling(objective, start)
 
     def blown(t: Any, y: Weights, args: Any, **_: Any) -> Array:  # noqa: ARG001
-        return ~(objective.value(y) <= most)
+        return ~(jnp.abs(objective.value(y)) <= most)
 
     found = diffrax.diffeqsolve(
         diffrax.ODETerm(lambda t, y, args: field(objective, y, eta)),  # noqa: ARG005
@@ -77,7 +77,10 @@ def _solved(
     )
     stopped = found.result == diffrax.RESULTS.event_occurred
     failed = (found.result != diffrax.RESULTS.successful) & ~stopped
-    return found.ys[:-1], found.ts[-1], stopped, failed
+    # the last state stands right behind the saved ones, wherever those end
+    reached = jnp.where(jnp.isfinite(found.ts), found.ts, times[0])
+    saved = (found.ts[:-1] == times)[:, None]
+    return jnp.where(saved, found.ys[:-1], jnp.nan), reached.max(), stopped, failed
 
 
 def ceiling(objective: Objective, start: Weights) -> Array:
