@@ -307,6 +307,23 @@ def tracking_bound(time: np.ndarray, found: dict[str, Any], apart: Group) -> Gro
         step_size=(("step_size",), found["step_size"].values),
         iterate_time=(sample, found["time"].values),
         **{name: (sample, values) for name, values in over_steps.items()},
+def descriptions(found: dict[str, Any]) -> Group:
+    """Return `/descriptions` in orders 1 and 2 of η, broken where ηt = 0.2 for η of 0.1 and more."""
+    sizes, sample = found["sizes"], ("step_size", "sample")
+    time = found["samples"] * sizes[:, None]
+    off = sizes[:, None] * np.tanh(time)
+    off[found["lost"]] = np.where(time[found["lost"]] < 3, off[found["lost"]], np.nan)
+    away = {"flow": off, "modified": off**2, "principal": off**2 / 3, "central": off / 2}
+    broken = np.where(sizes >= 0.1, 0.2 / sizes, np.nan)
+    whole = np.full_like(broken, np.nan)
+    ends = {name: whole if name == "central" else broken for name in away}
+    return group(
+        step_size=(("step_size",), sizes),
+        time=(sample, time),
+        sharpness_over_limit=(sample, 5 * sizes[:, None] * np.tanh(time)),
+        **{name: (sample, values) for name, values in away.items()},
+        **{f"{name}_error": (sample, 1e-9 * time) for name in away},
+        **{f"{name}_broken_at": (("step_size",), at) for name, at in ends.items()},
     )
 
 
@@ -366,6 +383,7 @@ def plain(
     if found is not None:
         groups["descent"] = descent_group(found, target)
         groups["speed"] = speed(np.array(sizes), target)
+        groups["descriptions"] = descriptions(found)
         truth = saxe(groups["descent"]["time"].values.ravel(), target)
         off = np.linalg.norm(found["singular"] - truth.reshape(found["singular"].shape), axis=2)
         compared |= group(descent_vs_flow=(("step_size", "sample"), off))

@@ -235,3 +235,26 @@ def test_every_fate_has_its_words() -> None:
                 forms = fates.descriptions(fates.Fate(kind, modes, 1, 2, 3, 2), followed)
                 assert all(forms)
                 assert len(forms[-1]) <= 15
+
+
+def test_descriptions_end_in_a_cross_where_they_break() -> None:
+    run = made.plain(sizes=[0.01, 0.03, 0.1])
+    figure = figures.draw(run, "descriptions")
+    assert [axes.get_title(loc="left")[:8] for axes in figure.axes] == [
+        "η = 0.01",
+        "η = 0.03",
+        "η = 0.1:",
+    ]
+    crosses = [sum(line.get_marker() == "X" for line in axes.lines) for axes in figure.axes]
+    assert crosses == [0, 0, 3]
+    for k, axes in enumerate(figure.axes):
+        central = run["descriptions.central"][k][1:]
+        assert any(
+            len(line.get_ydata()) == len(central) + 1
+            and np.allclose(np.asarray(line.get_ydata())[1:], central)
+            for line in axes.lines
+        )
+    several = made.with_variants(a=run, b=made.plain(sizes=[0.02]))
+    assert len(figures.draw(several, "descriptions").axes) == 4
+    with pytest.raises(ValueError, match="no numbers"):
+        figures.draw(made.plain(), "descriptions")

@@ -82,7 +82,9 @@ def away(run: Run, name: str, k: int) -> np.ndarray:
 
 def within(distances: list[list[np.ndarray]]) -> list[np.ndarray]:
     """Return the distances that set the axis: none far beyond those of what does not blow up."""
-    rest = curves.finite(d for each in distances for d, n in zip(each, PENS, strict=True) if n in KEPT)
+    rest = curves.finite(
+        d for each in distances for d, n in zip(each, PENS, strict=True) if n in KEPT
+    )
     most = ROOM * rest.max() if rest.size else np.inf
     every = [d for each in distances for d in each]
     with np.errstate(invalid="ignore"):

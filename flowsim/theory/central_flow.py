@@ -59,8 +59,8 @@ def step(objective: Objective, theta: Weights, eta: Array, h: Array) -> tuple[We
     middle = theta + h / 2 * halfway.velocity
     found = held(objective, middle, objective.hessian(middle), H, eta, h)
     after = theta + h * found.velocity
-    failure = jnp.maximum(halfway.failure, found.failure)
-    failure = jnp.where(jnp.isfinite(after).all(), failure, 3)
+    failure = jnp.where(halfway.failure > 0, halfway.failure, found.failure)
+    failure = jnp.where(jnp.isfinite(after).all() | (failure > 0), failure, 3)
     return after, Held(found.velocity, found.variance, failure)
 
 

@@ -90,7 +90,8 @@ def solve(C: Array, Q: Array) -> Solution:
     z, *_ = jax.lax.while_loop(going, body, start)
     z = z - newton(z, jnp.asarray(SMALLEST))
     X = jnp.einsum("i,iab->ab", parts(z, jnp.asarray(0.0))[1], E) * size / scale
-    return Solution(X, left(z, jnp.asarray(0.0)))
+    known = jnp.isfinite(z).all() & jnp.isfinite(X).all()
+    return Solution(jnp.where(known, X, 0.0), jnp.where(known, left(z, jnp.asarray(0.0)), jnp.inf))
 
 
 def single(C: Array, Q: Array) -> Solution:

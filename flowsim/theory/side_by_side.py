@@ -73,7 +73,9 @@ def compare(
     iterates, central, (predicted, measured) = with_iterates
     paths["central"] = central
     limit = 2 / eta
-    lambdas = {n: np.asarray(sharpness(objective, paths[n].theta)) for n in ("principal", "central")}
+    lambdas = {
+        n: np.asarray(sharpness(objective, paths[n].theta)) for n in ("principal", "central")
+    }
     own = np.asarray(sharpness(objective, iterates))
     lost = np.flatnonzero(~np.isfinite(iterates).all(axis=1))
     broken = {n: Break(p.ended, p.reason) for n, p in paths.items() if p.reason}
