@@ -308,7 +308,7 @@ def tracking_bound(time: np.ndarray, found: dict[str, Any], apart: Group) -> Gro
         iterate_time=(sample, found["time"].values),
         **{name: (sample, values) for name, values in over_steps.items()},
 def descriptions(found: dict[str, Any]) -> Group:
-    """Return `/descriptions` in orders 1 and 2 of η, broken where ηt = 0.2 for η of 0.1 and more."""
+    """Return `/descriptions` in orders 1 and 2 of η, broken from η = 0.1 on."""
     sizes, sample = found["sizes"], ("step_size", "sample")
     time = found["samples"] * sizes[:, None]
     off = sizes[:, None] * np.tanh(time)

@@ -69,7 +69,7 @@ def test_it_leaves_the_edge_where_the_flow_turns_away():
 
 
 def test_several_critical_directions_share_a_covariance():
-    """½xᵀ(10 I + Y)x - ⟨B, Y⟩: Y = Bt until an eigenvalue of 10 I + Y is 2/η; it stays, Σ = 2B there."""
+    """½xᵀ(10 I + Y)x - ⟨B, Y⟩: Y = Bt up to where 10 I + Y meets 2/η; Σ = 2B there."""
     B = np.array([[0.3, 0.1], [0.1, 0.2]])
 
     def function(x):
@@ -110,16 +110,16 @@ def test_on_a_curved_edge_it_is_the_projected_flow_in_order_2():
 def test_the_covariance_predicts_the_oscillation_of_descent():
     """In the valley the mean of x² is 0.6 up to what y moves: Δy = Σ η(0.3 - x²/2) exactly.
 
-    So |mean x² - 0.6| = 2|Δy|/t, with y within 3 of the edge all along.
+    So |mean x² - 0.6| = 2|Δy|/t, with y within ½ of the edge all along.
     """
-    samples = np.arange(0, 4001, 40)
+    samples = np.arange(0, 401, 4)
     found = compare(objective_of(valley, 2), np.array([0.7, 9.9]), ETA, samples)
     assert found is not None
     assert "central" not in found.broken
     since = found.times[-1] - (LIMIT - 10 - 9.9) / 0.3
-    assert found.variance_predicted[-1] == pytest.approx(0.6, rel=1e-3)
+    assert found.variance_predicted[-1] == pytest.approx(0.6, rel=1e-2)
     # measured is ((2 + ηλ - 2)/4 · 2)² x² with ηλ within 5 % of 2, besides the bound above
-    assert found.variance_measured[-1] == pytest.approx(0.6, abs=2 * 3 / since + 0.1 * 0.6)
+    assert found.variance_measured[-1] == pytest.approx(0.6, abs=2 / since + 0.1 * 0.6)
     np.testing.assert_allclose(found.central_sharpness[-50:], 1, rtol=1e-9)
 
 
@@ -161,8 +161,12 @@ def test_complementarity_is_solved(k):
         X = np.asarray(found.X)
         Y = C + np.einsum("ij,j,iab->ab", Q, np.einsum("iab,ab->i", E, X), E)
         assert found.residual < 1e-9
-        for least in (np.linalg.eigvalsh(X)[0], np.linalg.eigvalsh(Y)[0], -abs(np.sum(X * Y))):
-            assert least > -1e-8 * max(1, np.linalg.norm(C), np.linalg.norm(X))
+        size = np.linalg.norm(X)
+        # Q is solved with `LEAST` of its mean eigenvalue added, which Y here lacks
+        off = complementarity.LEAST * np.trace(Q) / len(E) * size + 1e-9 * np.linalg.norm(C)
+        assert np.linalg.eigvalsh(X)[0] >= -1e-9 * size
+        assert np.linalg.eigvalsh(Y)[0] >= -off
+        assert abs(np.sum(X * Y)) <= 2 * off * size
         if k == 1:
             assert X[0, 0] == pytest.approx(max(0, -C[0, 0] / Q[0, 0]), abs=1e-9)
             assert complementarity.single(C, Q).X[0, 0] == pytest.approx(X[0, 0], abs=1e-9)

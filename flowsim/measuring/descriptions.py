@@ -25,7 +25,7 @@ IN_WORDS = {
 OF_EACH = {
     "sharpness_over_limit": "sharpness of the iterates over 2/η",
     "central_sharpness_over_limit": "sharpness of the central flow over 2/η",
-    "variance_predicted": "tr Σ of the central flow, averaged over the time since it first was not 0",
+    "variance_predicted": "tr Σ of the central flow, averaged since it first was not 0",
     "variance_measured": "‖(2θ_k − θ_{k−1} − θ_{k+1})/4‖² of the iterates, averaged over that time",
     "variance_ratio": "predicted over measured variance",
 }
@@ -50,9 +50,9 @@ def measure(setting: Setting) -> Group:
         times = [c.broken[name].time if c and name in c.broken else np.nan for c in found]
         return np.array(times)
 
-    distances = {n: over([c and c.distance[n] for c in found]) for n in NAMES}
-    errors = {n: over([c and c.error[n] for c in found]) for n in NAMES}
-    columns = {n: over([c and _of(c, n) for c in found]) for n in OF_EACH}
+    distances = {n: over([c.distance[n] if c else None for c in found]) for n in NAMES}
+    errors = {n: over([c.error[n] if c else None for c in found]) for n in NAMES}
+    columns = {n: over([_of(c, n) if c else None for c in found]) for n in OF_EACH}
     return {
         "step_size": named(("step_size",), descent.step_sizes, "step size η"),
         "time": named(GRID, descent.times, "time t = kη of an iterate θ_k"),

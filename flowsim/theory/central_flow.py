@@ -87,7 +87,7 @@ def held(
             return by(1)
         several = largest[1] > NEAR * limit
         most = min(CRITICAL, theta.size)
-        found = jax.lax.cond(several, lambda: by(most), lambda: by(1))
+        found: Held = jax.lax.cond(several, lambda: by(most), lambda: by(1))
         if theta.size <= CRITICAL:
             return found
         too_many = values[-CRITICAL - 1] > limit
@@ -115,8 +115,9 @@ def _held_by(
     k = U.shape[1]
     E = complementarity.basis(k)
     rows, columns = zip(*[(a, b) for a in range(k) for b in range(a, k)], strict=True)
-    pairs = jax.vmap(lambda u, v: objective.turned(theta, u, v), (1, 1))
-    T = pairs(U[:, list(rows)], U[:, list(columns)])
+    T = jax.vmap(lambda a, b: objective.turned(theta, U[:, a], U[:, b]))(
+        jnp.asarray(rows), jnp.asarray(columns)
+    )
     T = T * jnp.where(jnp.asarray(rows) == jnp.asarray(columns), 1.0, 2**0.5)[:, None]
     slack = limit * jnp.eye(k) - U.T @ before @ U + h * jnp.einsum("i,iab->ab", T @ g, E)
     if k == 1:

@@ -17,7 +17,7 @@ STEPS = 4
 
 
 class Walk(NamedTuple):
-    """Where descent and the central flow are after `count` iterations together.
+    """Where descent and the central flow are after `counted` iterations together.
 
     `before` is the iterate before `iterate`. `swings` and `variances` are sums over the iterations
     at which the central flow had a Σ: of ‖(2θ_k - θ_{k-1} - θ_{k+1})/4‖², which is ‖δ‖² where
@@ -32,7 +32,7 @@ class Walk(NamedTuple):
     swings: Array
     variances: Array
     failure: Array
-    count: Array
+    counted: Array
 
     @classmethod
     def start(cls, iterate: Weights, central: Weights) -> Walk:
@@ -93,13 +93,13 @@ def _held(objective: Objective, at: Walk, moved: Walk, eta: Array) -> Walk:
     steps = STEPS + STEPS // 2
     fine, coarse, variance, failure = jax.lax.fori_loop(0, steps, substep, begun)
     swing = (2 * at.iterate - at.before - moved.iterate) / 4
-    counted = (variance > 0) | (at.count > 0)
+    counted = (variance > 0) | (at.counted > 0)
     going = moved._replace(
         fine=fine,
         coarse=coarse,
         swings=at.swings + jnp.where(counted, swing @ swing, 0.0),
         variances=at.variances + variance,
-        count=at.count + jnp.where(counted, 1, 0),
+        counted=at.counted + jnp.where(counted, 1, 0),
     )
     stuck = moved._replace(failure=failure)
     found: Walk = jax.tree.map(lambda new, old: jnp.where(failure == 0, new, old), going, stuck)

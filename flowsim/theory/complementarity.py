@@ -9,7 +9,7 @@ which means XY = μI, while μ falls to 0 (Chen & Tseng 2003, SIAM J. Optim. 13)
 from __future__ import annotations
 
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,13 @@ SHRINK = 1e-3
 
 MOST_ITERATIONS = 60
 LENGTHS = 0.5 ** np.arange(4)
+LEAST = 1e-11
+"""This much of the identity in Q, relative to its trace, takes the least X where many solve it."""
+
 TINY = float(np.finfo(float).tiny)
+
+
+State: TypeAlias = tuple[jax.Array, jax.Array, jax.Array]
 
 
 class Solution(NamedTuple):
@@ -54,7 +60,7 @@ def solve(C: Array, Q: Array) -> Solution:
     E = basis(k)
     size = jnp.linalg.norm(C) + TINY
     scale = jnp.trace(Q) / E.shape[0] + TINY
-    c, q = jnp.einsum("iab,ab->i", E, C / size), Q / scale
+    c, q = jnp.einsum("iab,ab->i", E, C / size), Q / scale + LEAST * jnp.eye(E.shape[0])
 
     def parts(z: Array, mu: Array) -> tuple[Array, Array, Array, Array, Array]:
         """Return F(z), P(Z)'s coordinates, V, v and (v² + 4μ)^{1/2} of Z = V diag(v) Vᵀ."""
@@ -63,19 +69,19 @@ def solve(C: Array, Q: Array) -> Solution:
         smoothed = jnp.where(v > 0, (v + s) / 2, 2 * mu / (s - v + TINY))
         positive = (V * smoothed[None, :]) @ V.T
         x = jnp.einsum("iab,ab->i", E, positive)
-        return q @ x - x + z + c, x, V, v, s
+        return jnp.asarray(q @ x - x + z + c), x, V, v, s
 
     def newton(z: Array, mu: Array) -> Array:
         F, _, V, v, s = parts(z, mu)
         share = (1 + (v[:, None] + v[None, :]) / (s[:, None] + s[None, :] + TINY)) / 2
         turned = jnp.einsum("ca,icd,db->iab", V, E, V)
         slope = jnp.einsum("iab,ab,jab->ij", turned, share, turned)
-        return jnp.linalg.solve(q @ slope - slope + jnp.eye(z.size), F)
+        return jnp.asarray(jnp.linalg.solve(q @ slope - slope + jnp.eye(z.size), F))
 
     def left(z: Array, mu: Array) -> Array:
-        return jnp.linalg.norm(parts(z, mu)[0])
+        return jnp.asarray(jnp.linalg.norm(parts(z, mu)[0]))
 
-    def body(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+    def body(state: State) -> State:
         z, mu, count = state
         tried = z[None, :] - LENGTHS[:, None] * newton(z, mu)[None, :]
         found = jax.vmap(left, (0, None))(tried, mu)
@@ -83,10 +89,10 @@ def solve(C: Array, Q: Array) -> Solution:
         near = found[best] <= jnp.sqrt(mu)
         return tried[best], jnp.where(near, SHRINK * mu, mu), count + 1
 
-    def going(state: tuple[Array, Array, Array]) -> Array:
+    def going(state: State) -> Array:
         return (state[1] > SMALLEST) & (state[2] < MOST_ITERATIONS) & jnp.isfinite(state[0]).all()
 
-    start = (-c, jnp.asarray(1.0), jnp.asarray(0))
+    start = (jnp.asarray(-c), jnp.asarray(1.0), jnp.asarray(0))
     z, *_ = jax.lax.while_loop(going, body, start)
     z = z - newton(z, jnp.asarray(SMALLEST))
     X = jnp.einsum("i,iab->ab", parts(z, jnp.asarray(0.0))[1], E) * size / scale

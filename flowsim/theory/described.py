@@ -67,7 +67,7 @@ def _solved(
         t1=times[-1],
         dt0=None,
         y0=start,
-        saveat=diffrax.SaveAt(ts=times, t1=True),
+        saveat=diffrax.SaveAt(ts=jnp.asarray(times), t1=True),
         stepsize_controller=diffrax.ClipStepSizeController(
             diffrax.PIDController(rtol=rtol, atol=rtol * scale), step_ts=times
         ),

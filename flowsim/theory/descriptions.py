@@ -94,7 +94,7 @@ def modified(objective: Objective, theta: Weights, eta: Array) -> Weights:
 def principal(objective: Objective, theta: Weights, eta: Array) -> Weights:
     """Return Σ_i [log|1 - ηλ_i|/(ηλ_i)] (gᵀu_i) u_i, over all eigenvectors of the Hessian."""
     lambdas, U = jnp.linalg.eigh(objective.hessian(theta))
-    return U @ (shrinkage(eta * lambdas) * (U.T @ objective.gradient(theta)))
+    return jnp.asarray(U @ (shrinkage(eta * lambdas) * (U.T @ objective.gradient(theta))))
 
 
 def shrinkage(x: Array) -> Array:

@@ -145,7 +145,7 @@ def _descended(
         else:
             at = walk(objective, at, step, count)
             theta[i], error[i] = at.fine, np.linalg.norm(at.fine - at.coarse) + error[first]
-            variances[:, i] = np.array([at.variances, at.swings]) / max(int(at.count), 1)
+            variances[:, i] = np.array([at.variances, at.swings]) / max(int(at.counted), 1)
             if at.failure:
                 theta[i], error[i], variances[:, i] = np.nan, np.nan, np.nan
                 if not reason:
