@@ -307,6 +307,9 @@ def tracking_bound(time: np.ndarray, found: dict[str, Any], apart: Group) -> Gro
         step_size=(("step_size",), found["step_size"].values),
         iterate_time=(sample, found["time"].values),
         **{name: (sample, values) for name, values in over_steps.items()},
+    )
+
+
 def descriptions(found: dict[str, Any]) -> Group:
     """Return `/descriptions` in orders 1 and 2 of η, broken from η = 0.1 on."""
     sizes, sample = found["sizes"], ("step_size", "sample")

@@ -165,7 +165,7 @@ def headline(run: Run) -> str:
 
 
 def over_variants(parts: dict[str, Run]) -> str:
-    """Say for each variant how far its largest step size ends from the gradient and central flow."""
+    """Say how far the largest step size of each variant ends from gradient and central flow."""
     said = []
     for name, part in parts.items():
         k = picked(part)[-1]

@@ -1,4 +1,4 @@
-"""How far flows that describe gradient descent are from its iterates, through the edge of stability.
+"""How far flows that describe descent are from its iterates, through the edge of stability.
 
 Everything is measured in layer space, at each step size and the recorded iterates.
 """

@@ -314,27 +314,22 @@ def conic(scenario: Scenario) -> int:
 
 
 TRACKED = ("iterate_time", "distance", "distance_error", "bound", "bound_error", "ratio")
+
 MOST_WEIGHTS = 256
 """The Hessian over the layers is formed, and has the square of so many entries at most."""
 
 
 def _not_described(scenario: Scenario) -> str:
     """Say why no flow that describes descent is compared with it, or nothing."""
-    descent, weights = scenario.descent, scenario.network.weights
-    if descent is None:
-        return "there is no descent to describe; write [descent] with step_sizes, or leave it out"
-    if descent.momentum:
-        return "it describes descent without descent.momentum; leave one of them out"
-    if descent.precision != "float64":
-        return 'it describes descent in float64; write descent.precision = "float64"'
+    weights = scenario.network.weights
     if scenario.flow.weight_decay:
-        return "it describes descent without flow.weight_decay; leave one of them out"
+        return "it knows no weight decay; remove flow.weight_decay, or leave it out"
     if weights > MOST_WEIGHTS:
         return (
             f"the Hessian over the layers has {weights}² entries; write network.widths with at "
             f"most {MOST_WEIGHTS} weights, or leave it out"
         )
-    return ""
+    return _not_plain_descent(scenario)
 
 
 def _descriptions(scenario: Scenario) -> int:
@@ -474,6 +469,7 @@ MEASURES: Mapping[MeasureName, Measure] = {
         needs="layers",
         unfit=_not_plain_descent,
         numbers=_tracking,
+    ),
     "descriptions": Measure(
         says="how far flows that describe descent are from its iterates",
         variables={
