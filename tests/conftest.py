@@ -38,15 +38,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give a file, or a named scenario, to one process, which compiles and runs it once."""
-    for item in items:
-        names = getattr(getattr(item, "callspec", None), "params", {})
-        scenario = names.get("name") if item.path.stem == "test_scenarios" else None
-        item.add_marker(pytest.mark.xdist_group(scenario or item.path.stem))
-
-
 def pytest_configure(config: pytest.Config) -> None:
     mpl.use("Agg")
     if config.getoption("--typecheck") == "on":
