@@ -583,3 +583,33 @@ def test_norms_of_what_no_matrix_holds_come_from_logarithms() -> None:
     logs = found["spectral.log_singular_values"]
     wanted = np.exp(2 * np.logaddexp.reduce(logs / 2, axis=1))
     np.testing.assert_allclose(found["norms.schatten_half"], wanted, rtol=1e-12)
+
+
+DESCRIBED = '[descent]\nstep_sizes = [0.02, 0.01]\n[output]\nmeasures = ["descriptions"]\n'
+
+
+def test_descriptions_are_measured_beside_the_iterates_of_descent() -> None:
+    found = run(scenario(DESCRIBED), "described")
+    np.testing.assert_array_equal(found["descriptions.time"], found["descent.time"])
+    for name, order in (("flow", 1), ("modified", 2), ("principal", 2)):
+        coarse, fine = found[f"descriptions.{name}"].max(axis=1)
+        assert np.log2(coarse / fine) == pytest.approx(order, abs=0.1)
+        assert np.isnan(found[f"descriptions.{name}_broken_at"]).all()
+    assert (found["descriptions.sharpness_over_limit"] < 1).all()
+
+
+def test_an_interrupt_leaves_the_descriptions_of_step_sizes_that_are_done() -> None:
+    told: list[float] = []
+
+    def progress(label: str, fraction: float) -> None:
+        if label == "descriptions":
+            told.append(fraction)
+
+    found = run(
+        scenario(DESCRIBED),
+        "part",
+        progress=progress,
+        interrupted=lambda: max(told, default=0) > 0.5,
+    )
+    assert np.isfinite(found["descriptions.flow"][0]).all()
+    assert np.isnan(found["descriptions.flow"][1]).any()

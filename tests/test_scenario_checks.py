@@ -414,3 +414,17 @@ def test_a_mistake_in_one_section_does_not_hide_those_between_the_others() -> No
     assert keys == [
         "loss.target", "loss.foreign", "init.scale", "init.imbalance", "flow.horizon", "flow.xyzzy",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("6.0", "6.0\nweight_decay = 0.1", "it knows no weight decay; remove flow.weight_decay"),
+        ("0.1]", "0.1]\nmomentum = 0.9", "its formula knows no momentum; remove descent.momentum"),
+        ("[4, 6, 5, 3]", "[4, 40, 3]", "the Hessian over the layers has 280² entries; write netw"),
+        ("[descent]\nstep_sizes = [0.4, 0.1]", "", "there is no descent; write [descent] with"),
+    ],
+)
+def test_flows_that_describe_descent_are_of_small_plain_ones(old, new, reason) -> None:
+    (mistake,) = told(spoilt(old, new) + '[output]\nmeasures = ["descriptions"]\n')
+    assert f"output.measures: names descriptions, but {reason}" in mistake

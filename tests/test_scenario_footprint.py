@@ -13,11 +13,11 @@ from flowsim.scenario import (
     Scenario,
     ScenarioError,
     footprint,
-    measuring,
     memory,
     refuse_if_impossible,
 )
 from flowsim.scenario.footprint import human, machine_memory
+from flowsim.scenario.measuring import landscape, singular_values
 
 
 def scenario(old: str = "seed = 3", new: str = "seed = 3", text: str = SQUARED) -> Scenario:
@@ -63,7 +63,7 @@ def test_layers_that_are_measured_take_the_memory_of_saved_ones() -> None:
     text = spoilt("[descent]", '[output]\nmeasures = ["sharpness"]\n[descent]')
     parts = footprint(Scenario.from_toml(text, overrides=wide)).parts
     weights = 4 * 900 + 900**2 + 3 * 900
-    assert parts["sharpness"] + parts["flow"] == measuring.LANCZOS * 8 * weights
+    assert parts["sharpness"] + parts["flow"] == landscape.LANCZOS * 8 * weights
 
 
 def test_data_and_measurements_take_memory() -> None:
@@ -78,7 +78,7 @@ def test_the_convex_solver_takes_memory() -> None:
     sensing = spoilt('"squared"', '"sensing"\nmeasurements = 6000')
     asked = sensing.replace("[descent]", '[output]\nmeasures = ["minimum_nuclear_norm"]\n[descent]')
     parts = footprint(Scenario.from_toml(asked)).parts
-    wanted = 8 * (measuring.CONIC * 28 + measuring.SENSED * 6000 * 12)
+    wanted = 8 * (singular_values.CONIC * 28 + singular_values.SENSED * 6000 * 12)
     assert parts["minimum_nuclear_norm"] + parts["flow"] == wanted
     assert footprint(Scenario.from_toml(sensing)).parts["minimum_nuclear_norm"] == 0
 

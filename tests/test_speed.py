@@ -15,9 +15,10 @@ from flowsim.losses import Differentiable, Squared
 from flowsim.measuring.speed import best_of
 from flowsim.problem import Problem
 from flowsim.results import Run
-from flowsim.scenario import Scenario, measuring
+from flowsim.scenario import Scenario
 from flowsim.scenario.footprint import footprint
-from flowsim.scenario.measuring import LEVELS
+from flowsim.scenario.measuring import convergence
+from flowsim.scenario.measuring.convergence import LEVELS
 from flowsim.theory.minimum import global_minimum
 
 SCALAR = Problem(Squared(np.zeros((1, 1))), [[[1.0]]], 10.0)
@@ -238,7 +239,7 @@ def test_it_is_counted_in_the_footprint() -> None:
         footprint(Scenario.from_toml(text, overrides=wide | {"descent.step_sizes": STEPS})).total
         for text in texts
     )
-    assert two - one == len(STEPS) * measuring.MORE_ITERATES * copy
+    assert two - one == len(STEPS) * convergence.MORE_ITERATES * copy
 
 
 STEPS = [0.1 * k for k in range(1, 11)]

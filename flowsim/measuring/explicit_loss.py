@@ -11,7 +11,7 @@ import numpy as np
 from flowsim.measuring import Setting
 from flowsim.problem import Problem
 from flowsim.results import Group, named
-from flowsim.scenario.measuring import ON_TRAJECTORY
+from flowsim.scenario.measuring.explicit_loss import ON_TRAJECTORY
 from flowsim.scenario.randomness import generator
 from flowsim.theory.explicit_loss import Within, asymmetry_at, conservative, has_full_rank
 from flowsim.theory.line_integrals import line_integral

@@ -9,7 +9,7 @@ import numpy as np
 from flowsim.measures import effective_rank, schatten
 from flowsim.measuring import Setting
 from flowsim.results import Group, named
-from flowsim.scenario.measuring import SCHATTEN
+from flowsim.scenario.measuring.singular_values import SCHATTEN
 
 KNOWN = {
     "nuclear_norm": "nuclear norm ‖W‖_*",

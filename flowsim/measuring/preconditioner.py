@@ -7,7 +7,7 @@ import numpy as np
 from flowsim import network
 from flowsim.measuring import Setting, along
 from flowsim.results import Group
-from flowsim.scenario.measuring import EIGENVALUES
+from flowsim.scenario.measuring.singular_values import EIGENVALUES
 from flowsim.theory.preconditioner import gradient, preconditioning
 
 TOLD = {

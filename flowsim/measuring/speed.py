@@ -13,7 +13,7 @@ import numpy as np
 from flowsim.descending import iterations_to
 from flowsim.measuring import Setting
 from flowsim.results import Group, named
-from flowsim.scenario.measuring import LEVELS
+from flowsim.scenario.measuring.convergence import LEVELS
 from flowsim.theory.minimum import global_minimum
 from flowsim.trajectory import Trajectory
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from flowsim.scenario.measuring import MEASURES, iterates
+from flowsim.scenario.measuring import MEASURES
+from flowsim.scenario.measuring.convergence import iterates
 
 if TYPE_CHECKING:
     from flowsim.scenario.model import Scenario

@@ -2,10 +2,10 @@
 
 In layer space, φ(W_1..W_N) = ℓ(W_N⋯W_1), g = ∇φ, H = ∇²φ with eigenvalues λ_i and eigenvectors u_i:
 
-    flow        θ̇ = -g, off the iterates θ_k at t = kη in order 1;
-    modified    θ̇ = -∇(φ + (η/4)‖g‖²) = -g - (η/2) H g, in order 2 (Barrett & Dherin 2021);
-    principal   θ̇ = Σ_i [log(1 - ηλ_i)/(ηλ_i)] (gᵀu_i) u_i (Rosca, Wu, Qin & Dherin 2023): exact on
-                quadratics, where θ_k = (I - ηH)^k θ_0 about the minimum.
+- flow: θ̇ = -g, off the iterates θ_k at t = kη in order 1;
+- modified: θ̇ = -∇(φ + (η/4)‖g‖²) = -g - (η/2) H g, in order 2 (Barrett & Dherin 2021);
+- principal: θ̇ = Σ_i [log(1 - ηλ_i)/(ηλ_i)] (gᵀu_i) u_i (Rosca, Wu, Qin & Dherin 2023), exact on
+  quadratics, where θ_k = (I - ηH)^k θ_0 about the minimum.
 
 The central flow is in `flowsim.theory.central_flow`. Where ηλ_i > 1 the logarithm is complex: its
 imaginary part π is the sign (-1)^k at t = kη. The real part log|1 - ηλ_i|, which is taken here, is

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 from flowsim.scenario.checks.loss import WITH_TARGET
 from flowsim.scenario.errors import Mistake, listed, shown, wrong
 from flowsim.scenario.keys import nearest
-from flowsim.scenario.measuring import EIGENVALUES, LEVELS, LOOPS, MEASURES, POINTS
+from flowsim.scenario.measuring import MEASURES
+from flowsim.scenario.measuring.convergence import LEVELS
+from flowsim.scenario.measuring.explicit_loss import LOOPS, POINTS
+from flowsim.scenario.measuring.singular_values import EIGENVALUES
 from flowsim.scenario.names import (
     ALONG_TIME,
     GROUPS,

@@ -1,0 +1,118 @@
+"""Descent against the flow: the drift of balance, the distance's bound, better descriptions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flowsim.scenario.measuring.landscape import LANCZOS
+from flowsim.scenario.measuring.measure import Measure
+
+if TYPE_CHECKING:
+    from flowsim.scenario.model import Scenario
+
+MOST_WEIGHTS = 256
+"""The Hessian over the layers is formed, and has the square of so many entries at most."""
+
+TRACKED = ("iterate_time", "distance", "distance_error", "bound", "bound_error", "ratio")
+
+DESCRIBING = ("flow", "modified", "principal", "central")
+
+_AT_ITERATES = (
+    *DESCRIBING, *(f"{name}_error" for name in DESCRIBING), "time",
+    "sharpness_over_limit", "central_sharpness_over_limit",
+    "variance_predicted", "variance_measured", "variance_ratio",
+)  # fmt: skip
+
+
+def _not_plain_descent(scenario: Scenario) -> str:
+    """Say why iterates cannot be computed again as plain gradient descent, or nothing."""
+    descent = scenario.descent
+    if descent is None:
+        return "there is no descent; write [descent] with step_sizes, or leave it out"
+    if descent.algorithm != "gradient":
+        return 'it is of gradient descent; write descent.algorithm = "gradient", or leave it out'
+    if descent.momentum:
+        return "its formula knows no momentum; remove descent.momentum, or leave it out"
+    if descent.precision != "float64":
+        return 'it is computed in float64; write descent.precision = "float64", or leave it out'
+    return ""
+
+
+def _no_drift(scenario: Scenario) -> str:
+    """Say why the drift of balance cannot be added up step by step, or nothing."""
+    if scenario.network.depth == 1:
+        return "one layer has no balance to leave; write more network.widths, or leave it out"
+    if scenario.flow.weight_decay:
+        return "its formula knows no weight decay; remove flow.weight_decay, or leave it out"
+    return _not_plain_descent(scenario)
+
+
+def _drifting(scenario: Scenario) -> int:
+    """Return layers, gradients, products and imbalances, at every step size, as they are moved."""
+    network, (rows, columns) = scenario.network, scenario.network.shape
+    products = sum(d * (rows + columns) for d in network.widths)
+    squares = sum(d**2 for d in network.widths[1:-1])
+    steps = len(scenario.descent.step_sizes) if scenario.descent else 0
+    return steps * (8 * network.weights + 2 * products + 4 * squares)
+
+
+def _tracking(scenario: Scenario) -> int:
+    """Return what Lanczos' method holds, three derivatives, and the layers at every step size."""
+    steps = len(scenario.descent.step_sizes) if scenario.descent else 0
+    return (LANCZOS + 8 + 6 * steps) * scenario.network.weights
+
+
+def _not_described(scenario: Scenario) -> str:
+    """Say why no flow that describes descent is compared with it, or nothing."""
+    weights = scenario.network.weights
+    if scenario.flow.weight_decay:
+        return "it knows no weight decay; remove flow.weight_decay, or leave it out"
+    if weights > MOST_WEIGHTS:
+        return (
+            f"the Hessian over the layers has {weights}² entries; write network.widths with at "
+            f"most {MOST_WEIGHTS} weights, or leave it out"
+        )
+    return _not_plain_descent(scenario)
+
+
+def _descriptions(scenario: Scenario) -> int:
+    """Return the iterates and four descriptions of them, and a Hessian with its derivatives."""
+    weights = scenario.network.weights
+    return 16 * scenario.flow.samples * weights + 24 * weights**2
+
+
+DRIFT_BUDGET = Measure(
+    says="how descent leaves balance, step by step, and what that costs",
+    variables={
+        "step_size": ("step_size",),
+        **dict.fromkeys(("time", "cost", "rebalanced"), ("step_size", "sample")),
+        **dict.fromkeys(
+            ("accumulated", "measured", "difference", "error"), ("step_size", "sample", "pair")
+        ),
+    },
+    unfit=_no_drift,
+    numbers=_drifting,
+)
+
+TRACKING_BOUND = Measure(
+    says="where descent comes away from the layer flow, and a bound on how far",
+    variables={
+        **dict.fromkeys(("time", "density", "smallest", "error", "amplification"), ("time",)),
+        "step_size": ("step_size",),
+        **dict.fromkeys(TRACKED, ("step_size", "sample")),
+    },
+    needs="layers",
+    unfit=_not_plain_descent,
+    numbers=_tracking,
+)
+
+DESCRIPTIONS = Measure(
+    says="how far flows that describe descent are from its iterates",
+    variables={
+        "step_size": ("step_size",),
+        **dict.fromkeys(_AT_ITERATES, ("step_size", "sample")),
+        **dict.fromkeys((f"{name}_broken_at" for name in DESCRIBING), ("step_size",)),
+    },
+    unfit=_not_described,
+    numbers=_descriptions,
+)
