@@ -159,3 +159,9 @@ def test_a_single_number_is_its_own_reduction() -> None:
         )
         (result,) = check(SimpleNamespace(claims=[claim]), run)
         assert result["holds"] and result["value"] == 0.25
+
+
+def test_a_number_close_to_another_is_told_apart() -> None:
+    claim = Claim.model_validate({"quantity": "layers.loss", "below": 1.0000001})
+    (result,) = check(SimpleNamespace(claims=[claim]), made_run(layers=one_space()))
+    assert result["claim"] == "max of layers.loss is below 1.0000001"

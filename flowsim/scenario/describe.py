@@ -27,6 +27,8 @@ def rows(scenario: Scenario) -> dict[str, str]:
     table |= {"init": _init(scenario.init), "flow": _flow(scenario.flow)}
     if scenario.descent is not None:
         table["descent"] = _descent(scenario.descent)
+    if scenario.output.measures:
+        table["measures"] = ", ".join(scenario.output.measures)
     if scenario.variant:
         names = [variant.name for variant in scenario.variant]
         more = [f"and {len(names) - 8} more"] if len(names) > 8 else []
@@ -38,19 +40,20 @@ def rows(scenario: Scenario) -> dict[str, str]:
 
 def claim_sentence(claim: Claim) -> str:
     """Return what a claim says, as a sentence without its full stop."""
-    where = "".join(f" at {dimension} {value:g}" for dimension, value in picks(claim))
+    where = "".join(f" at {dimension} {value:.12g}" for dimension, value in picks(claim))
     if claim.trend is not None:
-        leeway = "" if claim.within is None else f", give or take {claim.within:g}"
+        leeway = "" if claim.within is None else f", give or take {claim.within:.12g}"
         return f"{claim.quantity}{where} is {claim.trend}{leeway}"
     subject = f"{claim.reduce} of {claim.quantity}{where}"
     if claim.order is not None:
-        return f"{subject} is of order {claim.order:g} in the step size within {claim.within:g}"
+        order = f"{claim.order:.12g} in the step size within {claim.within:.12g}"
+        return f"{subject} is of order {order}"
     if claim.equals is not None:
-        return f"{subject} equals {claim.equals:g} within {claim.within:g}"
+        return f"{subject} equals {claim.equals:.12g} within {claim.within:.12g}"
     if claim.below is not None:
-        return f"{subject} is below {claim.below:g}"
+        return f"{subject} is below {claim.below:.12g}"
     if claim.above is not None:
-        return f"{subject} is above {claim.above:g}"
+        return f"{subject} is above {claim.above:.12g}"
     if claim.below_quantity is not None:
         return f"{subject} is below that of {claim.below_quantity}"
     return f"{subject} is above that of {claim.above_quantity}"
