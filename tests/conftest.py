@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import matplotlib as mpl
 import pytest
 
@@ -50,3 +52,12 @@ def pytest_configure(config: pytest.Config) -> None:
     # diffrax passes under both, so what raises is ours
     jax.config.update("jax_numpy_rank_promotion", "raise")
     jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def programs_freed() -> Iterator[None]:
+    """Free what a file has compiled: a process may hold some 65 000 pieces of memory, not more."""
+    yield
+    import jax
+
+    jax.clear_caches()
