@@ -6,10 +6,10 @@ from importlib import import_module
 from typing import get_args
 
 import pytest
-from flowsim.scenario.measuring.convergence import PIECE, SOLVED
 
 from flowsim.figures import FIGURES
 from flowsim.scenario.measuring import MEASURES, MeasureName
+from flowsim.scenario.measuring.convergence import PIECE, SOLVED
 from flowsim.series import PIECE_BYTES
 from flowsim.theory.minimum import LARGEST
 
