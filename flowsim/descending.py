@@ -161,17 +161,22 @@ def _stepper(
     precision: str,
 ) -> Descent:
     dtype = np.dtype(precision)
-    start = problem.start
-    usual = [abs(float(value_and_gradient(problem.loss, W)[0])) for W in (start, 0 * start)]
-    ceiling = DIVERGED_FACTOR * max(*usual, float(np.finfo(dtype).tiny))
     loss = jax.tree.map(lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x, problem.loss)
     return Descent(
         loss=loss,
         step_sizes=np.asarray(step_sizes, dtype=dtype),
         rule=rule(algorithm, np.asarray(momentum, dtype=dtype)),
         weight_decay=np.asarray(problem.weight_decay, dtype=dtype),
-        ceiling=np.asarray(min(ceiling, float(np.finfo(dtype).max)), dtype=dtype),
+        ceiling=ceiling(problem, dtype),
     )
+
+
+def ceiling(problem: Problem, dtype: np.dtype) -> np.ndarray:
+    """Return the loss above which descent has diverged, as `DIVERGED_FACTOR` says."""
+    start, limits = problem.start, np.finfo(dtype)
+    usual = [abs(float(value_and_gradient(problem.loss, W)[0])) for W in (start, 0 * start)]
+    highest = DIVERGED_FACTOR * max(*usual, float(limits.tiny))
+    return np.asarray(min(highest, float(limits.max)), dtype=dtype)
 
 
 def _march(

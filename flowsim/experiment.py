@@ -56,8 +56,7 @@ def run(
     Raises
     ------
     ScenarioError
-        If a flow does not exist in a space that is asked for, saying which condition fails; or if
-        an algorithm's library is not installed.
+        If a flow does not exist in a space that is asked for, saying which condition fails.
 
     """
     started = time.perf_counter()

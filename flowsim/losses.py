@@ -52,6 +52,13 @@ def of_each(loss: Loss, matrices: Array) -> Array:
     return values
 
 
+@eqx.filter_jit
+def gradient_of_each(loss: Loss, matrices: Array) -> Array:
+    """Return ∇ℓ of each of the matrices along the leading axis."""
+    gradients: Array = jax.lax.map(loss.gradient, matrices)
+    return gradients
+
+
 class Differentiable(Loss):
     """Any differentiable `function` of the end-to-end matrix; its gradient comes from JAX."""
 

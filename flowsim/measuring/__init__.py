@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from flowsim import tables
 from flowsim.descending import DescentTrajectory
 from flowsim.problem import Problem
 from flowsim.results import Group, named
@@ -42,7 +43,7 @@ class Setting:
     @property
     def reference(self) -> Trajectory:
         """The flow that is measured: that of the layers, else the first."""
-        return self.flows.get("layers", next(iter(self.flows.values())))
+        return tables.reference(self.flows)
 
 
 def possible(name: MeasureName, flows: Mapping[str, Trajectory]) -> bool:
@@ -87,6 +88,6 @@ def along(
         setting.watch((i + 1) / count)
     columns = zip(told.items(), found, strict=True)
     return {
-        "time": named(("time",), trajectory.times, "time t of the flow"),
+        "time": named(("time",), trajectory.times, tables.TIME),
         **{key: named(dims[key], values, says) for (key, says), values in columns},
     }

@@ -10,6 +10,7 @@ from flowsim.descending import DescentTrajectory
 from flowsim.losses import QUADRATIC, Loss
 from flowsim.measuring import Setting
 from flowsim.results import Group, named
+from flowsim.tables import TIME
 from flowsim.theory import convergence
 from flowsim.theory.certificate import OF_DESCENT, OF_FLOW, Certificate, certificate
 from flowsim.theory.minimum import Minimum, global_minimum
@@ -46,7 +47,7 @@ def measure(setting: Setting) -> Group:
     minimum = global_minimum(problem.loss, (rows, columns), min(problem.widths))
     found = _over_time(setting, trajectory, promised, minimum)
     return {
-        "time": named(("time",), trajectory.times, "time t of the flow"),
+        "time": named(("time",), trajectory.times, TIME),
         **{name: named(("time",), found[name], told) for name, told in OVER_TIME.items()},
         **_numbers(problem.loss, promised, minimum),
         **(_iterations(setting.descent, promised, minimum) if setting.descent else {}),

@@ -18,9 +18,10 @@ from jaxtyping import Bool
 
 from flowsim import network
 from flowsim.arrays import Array, Layers, Scalar
-from flowsim.dynamics.descent import DIVERGED_FACTOR, ManyLayers, Remaining, StepSizes
+from flowsim.descending import ceiling
+from flowsim.dynamics.descent import ManyLayers, Remaining, StepSizes
 from flowsim.integration import finished
-from flowsim.losses import Loss, value_and_gradient
+from flowsim.losses import Loss
 from flowsim.pacing import Pacing
 from flowsim.problem import Problem
 from flowsim.task import Interrupted, Watcher
@@ -71,14 +72,11 @@ class Steps(eqx.Module):
     @classmethod
     def of(cls, problem: Problem, step_sizes: Sequence[float], tally: Tally) -> Steps:
         """Return the steps on a problem."""
-        start = problem.start
-        usual = [abs(float(value_and_gradient(problem.loss, W)[0])) for W in (start, 0 * start)]
-        ceiling = DIVERGED_FACTOR * max(*usual, float(np.finfo(float).tiny))
         return cls(
             loss=problem.loss,
             step_sizes=np.asarray(step_sizes, dtype=float),
             weight_decay=np.asarray(problem.weight_decay),
-            ceiling=np.asarray(ceiling),
+            ceiling=ceiling(problem, np.dtype(float)),
             tally=tally,
         )
 

@@ -10,6 +10,7 @@ from flowsim.measures import effective_rank, schatten
 from flowsim.measuring import Setting
 from flowsim.results import Group, named
 from flowsim.scenario.measuring.singular_values import SCHATTEN
+from flowsim.tables import TIME
 
 KNOWN = {
     "nuclear_norm": "nuclear norm ‖W‖_*",
@@ -26,7 +27,7 @@ def measure(setting: Setting) -> Group:
         logarithms(flow.singular_values) if log_sigma is None else log_sigma, setting.problem.depth
     )
     return {
-        "time": named(("time",), flow.times, "time t of the flow"),
+        "time": named(("time",), flow.times, TIME),
         **{name: named(("time",), values, says) for name, (values, says) in found.items()},
     }
 

@@ -20,12 +20,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import equinox as eqx
-import jax
 import numpy as np
 
 from flowsim.arrays import Array
-from flowsim.losses import Completion, LeastSquares, Loss, Sensing, Squared
+from flowsim.losses import Completion, LeastSquares, Loss, Sensing, Squared, gradient_of_each
 from flowsim.network import prefix_products, suffix_products
 
 LARGEST = 1000
@@ -156,7 +154,7 @@ def along(loss: Loss, minimizer: np.ndarray | None, layers: Sequence[np.ndarray]
     right = [None, *prefix_products(tuple(layers))]  # R_j = W_{j-1}⋯W_1
     left = [*suffix_products(tuple(layers))[1:], None]  # L_j = W_N⋯W_{j+1}
     W = np.asarray(right.pop())
-    G = np.asarray(gradients(loss, W))
+    G = np.asarray(gradient_of_each(loss, W))
     decrease, smallest = np.zeros((2, len(W)))
     for L, R in zip(left, right, strict=True):
         moved = G if L is None else np.swapaxes(L, -1, -2) @ G
@@ -176,13 +174,6 @@ def _lowest(A: Array | None, *, rows: bool) -> np.ndarray:
     if size > other:
         return np.zeros(len(A))
     return np.asarray(np.linalg.svd(np.asarray(A), compute_uv=False)[:, -1] ** 2)
-
-
-@eqx.filter_jit
-def gradients(loss: Loss, matrices: Array) -> Array:
-    """Return ∇ℓ at each of the matrices along the leading axis."""
-    found: Array = jax.lax.map(loss.gradient, matrices)
-    return found
 
 
 def running_exponent(time: np.ndarray, smallest: np.ndarray) -> np.ndarray:

@@ -63,13 +63,6 @@ def conservative(found: Iterable[Within]) -> bool | None:
     return True if known and all(number.vanishes for number in known) else None
 
 
-@eqx.filter_jit
-def gradients(loss: Loss, matrices: Array) -> Array:
-    """Return ∇ℓ of each of the matrices along the leading axis."""
-    G: Array = jax.vmap(loss.gradient)(matrices)
-    return G
-
-
 @partial(jax.jit, static_argnames=("depth", "rank"))
 def preconditioned(matrices: Array, gradients: Array, depth: int, rank: int) -> Array:
     """Return P_W[G] for each W and G along the leading axis; W has no more than that rank."""
