@@ -1,4 +1,4 @@
-"""Running descent at many step sizes: recorded at the saved times, or watched for wanted losses."""
+"""Descent at many step sizes: recorded at the saved times, or watched for wanted losses."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ import numpy as np
 
 from flowsim import network
 from flowsim.arrays import Array, Layers
-from flowsim.dynamics import Descent
-from flowsim.dynamics.descent import DIVERGED_FACTOR, Iterates
-from flowsim.dynamics.rules import AlgorithmName, rule
-from flowsim.integration import finished
-from flowsim.losses import Loss, value_and_gradient
-from flowsim.pacing import Pacing
+from flowsim.dynamics.descent import Iterates
+from flowsim.dynamics.rules import AlgorithmName
+from flowsim.dynamics.tally import Watching
+from flowsim.losses import Loss
 from flowsim.problem import Problem
 from flowsim.recording import distance_to_target
 from flowsim.series import Series, Store
 from flowsim.task import Interrupted, Watcher, uninterrupted, unwatched
+from flowsim.walking import arrived, begin, iterations, stepper, walk
+
+AT_ONCE = 4096
+"""Entries of the widest matrices of as many step sizes as are measured at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,11 +70,6 @@ class DescentTrajectory:
         return np.asarray(self.iteration * self.step_sizes[:, None])
 
 
-def iterations(times: np.ndarray, step_sizes: Sequence[float]) -> np.ndarray:
-    """Return round(t_i / η) for every step size and saved time, shape (step_size, sample)."""
-    return np.asarray(np.rint(times / np.asarray(step_sizes)[:, None]), dtype=np.int64)
-
-
 def descend(
     problem: Problem,
     step_sizes: Sequence[float],
@@ -101,13 +98,15 @@ def descend(
     count = iterations(times, step_sizes)
     keep = np.ones(times.size, dtype=bool) if keep is None else keep
     started = time.perf_counter()
-    stepper = _stepper(problem, step_sizes, algorithm, momentum, precision)
-    iterates = stepper.start(problem.layers)
-    finished(stepper.advance(iterates, np.zeros(len(step_sizes), int), np.asarray(0)))
+    descent = stepper(
+        problem, step_sizes, algorithm=algorithm, momentum=momentum, precision=precision
+    )
     record = _Record(problem, step_sizes, algorithm, count, reference or {}, keep)
-    record.take(0, iterates)
+    iterates = begin(descent, problem)
+    _measured(problem.loss, iterates)
     compiled = time.perf_counter()
-    stopped = _march(stepper, iterates, record, watch, interrupted)
+    iterates = walk(descent, iterates, count, record.take, watch=watch, interrupted=interrupted)
+    stopped = not arrived(iterates, count)
     return record.finished(stopped, time.perf_counter() - compiled, compiled - started)
 
 
@@ -137,70 +136,27 @@ def iterations_to(
     interrupted: Interrupted = uninterrupted,
 ) -> Reached:
     """Watch the first `most` iterates for losses ℓ ≤ each of `losses`, in descent's precision."""
-    stepper = _stepper(problem, step_sizes, algorithm, momentum, precision)
-    wanted = np.asarray(losses, dtype=stepper.step_sizes.dtype)
-    below = stepper.start_below(problem.layers, wanted)
-    pacing, taken = Pacing(stepper, below), 0
-    while taken < most and np.asarray(below.iterates.alive).any() and not interrupted():
-        started, piece = time.perf_counter(), min(pacing.piece, most - taken)
-        below = finished(stepper.watch_below(below, wanted, np.asarray(piece)))
-        pacing.learn(piece, time.perf_counter() - started)
-        taken += piece
-        watch(taken / most)
-    alive, since, first = map(np.asarray, (below.iterates.alive, below.since, below.first))
-    open_end = np.where(alive & (taken < most), np.nan, np.inf)[:, None]
-    stays = alive[:, None] & (since <= taken) & (taken == most)
-    return Reached(np.where(first >= 0, first, open_end), np.where(stays, since, open_end))
-
-
-def _stepper(
-    problem: Problem,
-    step_sizes: Sequence[float],
-    algorithm: AlgorithmName,
-    momentum: float,
-    precision: str,
-) -> Descent:
-    dtype = np.dtype(precision)
-    loss = jax.tree.map(lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x, problem.loss)
-    return Descent(
-        loss=loss,
-        step_sizes=np.asarray(step_sizes, dtype=dtype),
-        rule=rule(algorithm, np.asarray(momentum, dtype=dtype)),
-        weight_decay=np.asarray(problem.weight_decay, dtype=dtype),
-        ceiling=ceiling(problem, dtype),
+    descent = stepper(
+        problem,
+        step_sizes,
+        algorithm=algorithm,
+        momentum=momentum,
+        precision=precision,
+        tally=Watching(np.asarray(losses, dtype=precision)),
     )
-
-
-def ceiling(problem: Problem, dtype: np.dtype) -> np.ndarray:
-    """Return the loss above which descent has diverged, as `DIVERGED_FACTOR` says."""
-    start, limits = problem.start, np.finfo(dtype)
-    usual = [abs(float(value_and_gradient(problem.loss, W)[0])) for W in (start, 0 * start)]
-    highest = DIVERGED_FACTOR * max(*usual, float(limits.tiny))
-    return np.asarray(min(highest, float(limits.max)), dtype=dtype)
-
-
-def _march(
-    stepper: Descent,
-    iterates: Iterates,
-    record: _Record,
-    watch: Watcher,
-    interrupted: Interrupted,
-) -> bool:
-    """Go from sample to sample, in pieces of a fraction of a second; say whether interrupted."""
-    pacing, samples = Pacing(stepper, iterates), record.count.shape[1]
-    for sample in range(1, samples):
-        remaining = record.count[:, sample] - record.count[:, sample - 1]
-        remaining = np.where(np.asarray(iterates.alive), remaining, 0)
-        while remaining.any():
-            if interrupted():
-                return True
-            started, piece = time.perf_counter(), pacing.piece
-            iterates = finished(stepper.advance(iterates, remaining, np.asarray(piece)))
-            pacing.learn(min(piece, int(remaining.max())), time.perf_counter() - started)
-            remaining = np.where(np.asarray(iterates.alive), np.maximum(remaining - piece, 0), 0)
-        record.take(sample, iterates)
-        watch(sample / (samples - 1))
-    return False
+    iterates = walk(
+        descent,
+        begin(descent, problem),
+        np.full((len(step_sizes), 1), most),
+        lambda _sample, _iterates: None,
+        watch=watch,
+        interrupted=interrupted,
+    )
+    alive, taken = np.asarray(iterates.alive), np.asarray(iterates.taken)
+    first, since = np.asarray(iterates.sums.first), np.asarray(iterates.sums.since)
+    open_end = np.where(alive & (taken < most), np.nan, np.inf)[:, None]
+    stays = (alive & (taken == most))[:, None] & (since <= most)
+    return Reached(np.where(first >= 0, first, open_end), np.where(stays, since, open_end))
 
 
 class _Record:
@@ -242,19 +198,21 @@ class _Record:
             np.asarray(a, dtype=np.float64) for a in measured
         )
         self.loss[:, sample] = np.where(self.alive, loss, np.inf)
-        for steps in np.flatnonzero(self.alive):
-            self.distance[steps, sample] = distance[steps]
-            self.imbalance[steps, sample] = imbalance[steps]
-            self.squared_norm[steps, sample] = squared_norm[steps]
-            self.sigma[steps, sample] = np.linalg.svd(W[steps], compute_uv=False)
-            if self.det_sign is not None:
-                self.det_sign[steps, sample] = sign[steps]
+        alive = np.flatnonzero(self.alive)
+        self.distance[alive, sample] = distance[alive]
+        self.imbalance[alive, sample] = imbalance[alive]
+        self.squared_norm[alive, sample] = squared_norm[alive]
+        self.sigma[alive, sample] = np.linalg.svd(W[alive], compute_uv=False)
+        if self.det_sign is not None:
+            self.det_sign[alive, sample] = sign[alive]
+        for steps in alive:
             flow = self.reference.get(float(self.count[steps, sample] * self.step_sizes[steps]))
             if flow is not None:
                 self.vs_flow[steps, sample] = np.linalg.norm(W[steps] - flow)
-            if self.keep[sample]:
-                self.rows[steps, np.searchsorted(self.kept, sample)] = self.matrices.count
-                self.matrices.append(W[steps : steps + 1])
+        if self.keep[sample]:
+            first = self.matrices.count
+            self.rows[alive, np.searchsorted(self.kept, sample)] = first + np.arange(alive.size)
+            self.matrices.append(W[alive])
 
     def finished(self, stopped: bool, seconds: float, compiling: float) -> DescentTrajectory:
         """Return what was recorded."""
@@ -294,5 +252,7 @@ def _measured(loss: Loss, iterates: Iterates) -> Any:
         sign = network.det_sign(layers) if square else jnp.asarray(jnp.nan)
         return W, *measured, *of_layers, sign
 
-    # one after the other: batched LU and QR of large matrices can deadlock on few cores
-    return jax.lax.map(one, iterates.layers)
+    # a few at once: batched LU and QR of large matrices can deadlock on few cores
+    widest = max(max(W.shape[1:]) for W in iterates.layers)
+    at_once = max(1, AT_ONCE // widest**2)
+    return jax.lax.map(one, iterates.layers, batch_size=at_once)

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from flowsim import claims, measuring, summarizing, tables
-from flowsim.descending import DescentTrajectory, descend, iterations
+from flowsim.descending import DescentTrajectory, descend
 from flowsim.results import Group, Run
 from flowsim.scenario import building
 from flowsim.scenario.errors import ScenarioError
@@ -20,6 +20,7 @@ from flowsim.solving import SPACES, solve
 from flowsim.task import Interrupted, uninterrupted
 from flowsim.theory.exact import exact_solution
 from flowsim.trajectory import Trajectory
+from flowsim.walking import iterations
 
 if TYPE_CHECKING:
     from flowsim.losses import Loss

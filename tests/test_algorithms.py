@@ -8,7 +8,7 @@ import optax
 import pytest
 from scenario_texts import SQUARED, spoilt, the_mistake
 
-from flowsim import descending, inits
+from flowsim import inits, walking
 from flowsim.descending import DescentTrajectory, descend
 from flowsim.dynamics import rules
 from flowsim.experiment import run
@@ -115,7 +115,7 @@ def test_single_precision_exposes_rounding(algorithm: str) -> None:
 def test_optax_without_adaptation_is_gradient_descent(monkeypatch) -> None:
     """Reduction: the same rule with optax.sgd takes the steps of the rule that is ours."""
     own = each_step(0.3, 0.05)
-    monkeypatch.setattr(descending, "rule", lambda *_: rules.Adaptive(optax.sgd))
+    monkeypatch.setattr(walking, "rule", lambda *_: rules.Adaptive(optax.sgd))
     np.testing.assert_allclose(each_step(0.3, 0.05).end_to_end, own.end_to_end, atol=1e-14)
 
 
@@ -166,7 +166,7 @@ def test_claims_of_those_times_are_refused() -> None:
 
 def test_one_compilation_serves_all_step_sizes() -> None:
     """The state lives in the compiled loop: no host call for an iteration."""
-    stepper = descending._stepper(problem(), [0.1, 0.2], "adadelta", 0.0, "float64")
+    stepper = walking.stepper(problem(), [0.1, 0.2], algorithm="adadelta")
     iterates = stepper.start(problem().layers)
     for leaf in jax.tree.leaves(iterates.memory):
         assert leaf.shape[0] == 2

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from flowsim import inits, network, pacing
-from flowsim.descending import DescentTrajectory, descend, iterations
+from flowsim.descending import DescentTrajectory, descend
 from flowsim.losses import Differentiable, Squared
 from flowsim.problem import Problem
 from flowsim.solving import solve
+from flowsim.walking import iterations
 
 TIMES = np.linspace(0.0, 3.0, 13)
 PHI = np.array([[2.0, 0.3, -0.4], [0.1, 1.0, 0.5]])

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from flowsim import inits, losses, network
-from flowsim.descending import descend, iterations
+from flowsim.descending import descend
 from flowsim.experiment import run
-from flowsim.measuring.iterates import Steps, walk
+from flowsim.measuring.iterates import revisit
 from flowsim.problem import Problem
 from flowsim.scenario import Scenario
-from flowsim.task import uninterrupted, unwatched
 from flowsim.theory import tangent_kernel
 from flowsim.theory.drift_budget import Budgeting, balanced_step, compared, layer_movement
+from flowsim.walking import iterations
 
 RNG = np.random.default_rng(4)
 WIDTHS = [(1, 1, 2), (4, 2, 3), (4, 6, 5, 3), (3, 4, 4, 3, 5)]
@@ -40,15 +40,14 @@ def classes(widths, seed=1):
 
 
 def budgets(problem, sizes, times):
-    """Return what `walk` visits: by (step size, sample), the layers and the budget."""
+    """Return what is visited: by (step size, sample), the layers and the budget."""
     found = {}
-    walk(
-        Steps.of(problem, sizes, Budgeting(network.rank_bound(problem.layers))),
-        problem.layers,
+    revisit(
+        problem,
+        sizes,
         iterations(times, sizes),
         lambda k, sample, layers, budget: found.update({(k, sample): (layers, budget)}),
-        watch=unwatched,
-        interrupted=uninterrupted,
+        tally=Budgeting(network.rank_bound(problem.layers)),
     )
     return found
 

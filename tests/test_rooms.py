@@ -15,7 +15,7 @@ HOME = Path(flowsim.__file__).parent
 ROOMS = [
     "cards", "arrays", "scratch", "series", "pacing", "network", "losses", "inits", "problem",
     "dynamics", "methods", "choosing", "trajectory", "integrator", "recording", "task",
-    "integration", "error_estimate", "accuracy", "solving", "descending", "invariants",
+    "integration", "error_estimate", "accuracy", "solving", "walking", "descending", "invariants",
     "measures", "plane", "theory", "verification", "scenario", "catalog", "results",
     "claims", "tables", "measuring", "summarizing", "experiment", "archive", "figures", "cli",
 ]  # fmt: skip
@@ -61,7 +61,15 @@ def test_every_room_is_named_here() -> None:
 
 
 def test_figures_never_simulate() -> None:
-    simulating = {"solving", "integration", "integrator", "descending", "experiment", "dynamics"}
+    simulating = {
+        "solving",
+        "integration",
+        "integrator",
+        "walking",
+        "descending",
+        "experiment",
+        "dynamics",
+    }
     for path in (HOME / "figures").rglob("*.py"):
         assert not simulating & set(imported_rooms(path)), path
 

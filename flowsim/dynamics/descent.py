@@ -11,135 +11,102 @@ from typing import TypeAlias
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 
 from flowsim import network
-from flowsim.arrays import Array, Layers
+from flowsim.arrays import Array, Layers, Scalar
 from flowsim.dynamics.rules import Memory, Rule
+from flowsim.dynamics.tally import ManyLayers, StepSizes, Sums, Taken, Tally
 from flowsim.losses import Loss
 
-StepSizes: TypeAlias = Float[Array, " step_size"]
-Remaining: TypeAlias = Int[Array, " step_size"]
-ManyLayers: TypeAlias = tuple[Float[Array, "step_size _ _"], ...]
-"""W_1, …, W_N of every step size."""
+Iterations: TypeAlias = Int[Array, " step_size"]
 
 DIVERGED_FACTOR = 1e12
 """Descent has diverged once its loss is that many times max(|ℓ(W_0)|, |ℓ(0)|), or not finite."""
 
 
 class Iterates(eqx.Module):
-    """The layers of every step size, and what its rule remembers.
+    """The layers of every step size, how many steps it has taken, and what is remembered of them.
 
-    Each array has a leading step-size axis.
+    `memory` is the rule's, `sums` the tally's. Each array has a leading step-size axis.
     """
 
     layers: ManyLayers
+    taken: Iterations
     memory: Memory
+    sums: Sums
     alive: Bool[Array, " step_size"]
 
 
-class Below(eqx.Module):
-    """Iterates, how many there were, and when the loss came to be at most each wanted one.
-
-    `first` is the first iteration with ℓ ≤ the wanted loss, -1 before that; `since` the one from
-    which on it stayed there, the next iteration while it is above.
-    """
-
-    iterates: Iterates
-    iteration: Int[Array, ""]
-    first: Int[Array, "step_size level"]
-    since: Int[Array, "step_size level"]
-
-
 class Descent(eqx.Module):
-    """Descent on φ(W_1..W_N) = ℓ(W_N⋯W_1) at several step sizes η, by one rule."""
+    """Descent on φ(W_1..W_N) = ℓ(W_N⋯W_1) at several step sizes η, by one rule, with a tally."""
 
     loss: Loss
     step_sizes: StepSizes
     rule: Rule
     weight_decay: Array
     ceiling: Array
+    tally: Tally
 
     @eqx.filter_jit
     def start(self, layers: Layers) -> Iterates:
         """Return every step size at the starting layers, at rest."""
-        count = self.step_sizes.shape[0]
-        dtype = self.step_sizes.dtype
+        count, dtype = self.step_sizes.shape[0], self.step_sizes.dtype
         stacked = tuple(
             jnp.broadcast_to(jnp.asarray(W, dtype=dtype), (count, *W.shape)) for W in layers
         )
         return Iterates(
             layers=stacked,
+            taken=jnp.zeros(count, dtype=int),
             memory=jax.vmap(self.rule.start)(stacked),
+            sums=self.tally.start(self.loss, stacked),
             alive=jnp.ones(count, dtype=bool),
         )
 
     @eqx.filter_jit
-    def advance(self, iterates: Iterates, remaining: Remaining, budget: Array) -> Iterates:
-        """Take min(`remaining`, `budget`) iterations at each step size.
+    def advance(self, iterates: Iterates, until: Iterations, budget: Array) -> Iterates:
+        """Go on to the iteration `until` at each step size, by `budget` steps at most.
 
         A step size that diverges is frozen at its last good iterate with `alive` false, and does
         not touch the others.
         """
-
-        def body(k: Array, current: Iterates) -> Iterates:
-            return self._moved(current, k < remaining)[0]
-
+        remaining = jnp.where(iterates.alive, until - iterates.taken, 0)
         count = jnp.minimum(budget, remaining.max())
-        advanced: Iterates = jax.lax.fori_loop(0, count, body, iterates)
+        advanced: Iterates = jax.lax.fori_loop(
+            0, count, lambda _, current: self._moved(current, until), iterates
+        )
         return advanced
 
-    @eqx.filter_jit
-    def start_below(self, layers: Layers, losses: Float[Array, " level"]) -> Below:
-        """Return every step size at the starting layers, for `watch_below`."""
-        iterates = self.start(layers)
-        values = jax.vmap(lambda W: self.loss.value(network.end_to_end(W)))(iterates.layers)
-        low = values[:, None] <= losses[None, :]
-        first, since = jnp.where(low, 0, -1), jnp.where(low, 0, 1)
-        return Below(iterates=iterates, iteration=jnp.asarray(0), first=first, since=since)
+    def _moved(self, current: Iterates, until: Iterations) -> Iterates:
+        """Return the next iterates, where they are wanted and good."""
+        layers, memory, losses = jax.vmap(self._step)(
+            self.step_sizes, current.layers, current.memory
+        )
+        step = Taken(self.step_sizes, current.layers, layers, losses, current.taken + 1)
+        sums = self.tally.after(self.loss, step, current.sums)
+        wanted = current.alive & (current.taken < until)
+        good = jnp.isfinite(losses) & (losses <= self.ceiling)
+        alive = current.alive & (good | ~wanted)
+        moved = Iterates(layers, step.iteration, memory, sums, alive)
+        stayed = Iterates(current.layers, current.taken, current.memory, current.sums, alive)
+        return _where(wanted & good, moved, stayed)
 
-    @eqx.filter_jit
-    def watch_below(self, below: Below, losses: Float[Array, " level"], count: Array) -> Below:
-        """Take `count` iterations at each step size, watching which losses they stay below."""
-
-        def body(_: Array, current: Below) -> Below:
-            k = current.iteration + 1
-            iterates, values = self._moved(current.iterates, current.iterates.alive)
-            low = iterates.alive[:, None] & (values[:, None] <= losses[None, :])
-            first = jnp.where(low & (current.first < 0), k, current.first)
-            since = jnp.where(low, current.since, k + 1)
-            return Below(iterates=iterates, iteration=k, first=first, since=since)
-
-        watched: Below = jax.lax.fori_loop(0, count, body, below)
-        return watched
-
-    def _moved(
-        self, current: Iterates, wanted: Bool[Array, " step_size"]
-    ) -> tuple[Iterates, Array]:
-        """Return the next iterates where they are wanted and good, and the losses there."""
-        moved = jax.vmap(self._step)(self.step_sizes, current.layers, current.memory)
-        layers, memory, values = moved
-        wanted = current.alive & wanted
-        good = jnp.isfinite(values) & (values <= self.ceiling)
-        keep = wanted & good
-        return Iterates(
-            layers=_where(keep, layers, current.layers),
-            memory=_where(keep, memory, current.memory),
-            alive=current.alive & (good | ~wanted),
-        ), values
-
-    def _step(self, eta: Array, layers: Layers, memory: Memory) -> tuple[Layers, Memory, Array]:
-        gradients = network.layer_gradients(layers, self.loss.gradient)
-        coupled = tuple(g + self.weight_decay * W for g, W in zip(gradients, layers, strict=True))
-        moves, memory = self.rule.moves(eta, coupled, memory, layers)
+    def _step(self, eta: Scalar, layers: Layers, memory: Memory) -> tuple[Layers, Memory, Scalar]:
+        moves, memory = self.rule.moves(eta, self._gradient, memory, layers)
         layers = tuple(W + move for W, move in zip(layers, moves, strict=True))
         return layers, memory, self.loss.value(network.end_to_end(layers))
 
+    def _gradient(self, layers: Layers) -> Layers:
+        """Return ∂φ/∂W_j + λ W_j of every layer."""
+        gradients = network.layer_gradients(layers, self.loss.gradient)
+        return tuple(g + self.weight_decay * W for g, W in zip(gradients, layers, strict=True))
 
-def _where(keep: Bool[Array, " step_size"], new: Memory, old: Memory) -> Memory:
+
+def _where(keep: Bool[Array, " step_size"], new: Iterates, old: Iterates) -> Iterates:
     """Return the new arrays where a step size keeps them, along their leading axis."""
 
     def chosen(fresh: Array, stale: Array) -> Array:
         return jnp.where(keep.reshape(-1, *(1,) * (fresh.ndim - 1)), fresh, stale)
 
-    return jax.tree.map(chosen, new, old)
+    found: Iterates = jax.tree.map(chosen, new, old)
+    return found

@@ -1,4 +1,4 @@
-"""Update rules: how descent turns the gradients of the layers, and what it remembers, into a step.
+"""Update rules: how descent turns the gradient in the layers, and what it remembers, into a step.
 
 Gradient descent is ours; AdaGrad (Duchi, Hazan & Singer 2011) and AdaDelta (Zeiler 2012) are those
 of optax, with its defaults.
@@ -22,9 +22,12 @@ AlgorithmName = Literal["gradient", "adagrad", "adadelta"]
 Memory: TypeAlias = Any
 """What a rule remembers of earlier gradients: arrays in any structure."""
 
+Gradient: TypeAlias = Callable[[Layers], Layers]
+"""Layers ↦ the gradients g_j there."""
+
 
 class Rule(eqx.Module):
-    """A rule that moves the layers against gradients g_j at a step size η."""
+    """A rule that moves the layers by gradients g_j, taken where it wants, at a step size η."""
 
     @abc.abstractmethod
     def start(self, layers: Layers) -> Memory:
@@ -32,7 +35,7 @@ class Rule(eqx.Module):
 
     @abc.abstractmethod
     def moves(
-        self, eta: Array, gradients: Layers, memory: Memory, layers: Layers
+        self, eta: Array, gradient: Gradient, memory: Memory, layers: Layers
     ) -> tuple[Layers, Memory]:
         """Return what is added to each layer, and what is remembered after it."""
 
@@ -47,14 +50,10 @@ class HeavyBall(Rule):
         return tuple(jnp.zeros_like(W) for W in layers)
 
     def moves(
-        self,
-        eta: Array,
-        gradients: Layers,
-        memory: Memory,
-        layers: Layers,  # noqa: ARG002
+        self, eta: Array, gradient: Gradient, memory: Memory, layers: Layers
     ) -> tuple[Layers, Memory]:
         """Return the new velocities, which are also what is remembered."""
-        pairs = zip(memory, gradients, strict=True)
+        pairs = zip(memory, gradient(layers), strict=True)
         velocities = tuple(self.momentum * V - eta * g for V, g in pairs)
         return velocities, velocities
 
@@ -69,10 +68,10 @@ class Adaptive(Rule):
         return self.transformation(jnp.zeros((), layers[0].dtype)).init(layers)
 
     def moves(
-        self, eta: Array, gradients: Layers, memory: Memory, layers: Layers
+        self, eta: Array, gradient: Gradient, memory: Memory, layers: Layers
     ) -> tuple[Layers, Memory]:
         """Return the transformed gradients and the state after them."""
-        moves, memory = self.transformation(eta).update(gradients, memory, layers)
+        moves, memory = self.transformation(eta).update(gradient(layers), memory, layers)
         return moves, memory
 
 

@@ -6,13 +6,13 @@ import numpy as np
 
 from flowsim import network
 from flowsim.arrays import Layers
-from flowsim.descending import iterations
 from flowsim.measuring import Setting
-from flowsim.measuring.iterates import Steps, walk
+from flowsim.measuring.iterates import revisit
 from flowsim.results import Group, named
 from flowsim.scenario import building
 from flowsim.scenario.measuring import MEASURES
 from flowsim.theory.drift_budget import Budget, Budgeting, compared
+from flowsim.walking import iterations
 
 OF_PAIRS = {
     "accumulated": "‖Σ η²(g_{j+1}ᵀg_{j+1} − g_jg_jᵀ)‖_F over the steps so far",
@@ -44,12 +44,12 @@ def measure(setting: Setting) -> Group:
         apart = np.asarray(network.end_to_end(layers)) - np.asarray(budget.rebalanced)
         of_W[:, k, sample] = float(budget.cost), np.linalg.norm(apart)
 
-    tally = Budgeting(network.rank_bound(problem.layers))
-    walk(
-        Steps.of(problem, sizes.tolist(), tally),
-        problem.layers,
+    revisit(
+        problem,
+        sizes.tolist(),
         count,
         visit,
+        tally=Budgeting(network.rank_bound(problem.layers)),
         watch=setting.watch,
         interrupted=setting.interrupted,
     )

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from flowsim.arrays import Layers
-from flowsim.descending import iterations
+from flowsim.dynamics.tally import Sums
 from flowsim.measuring import Setting, along
-from flowsim.measuring.iterates import Nothing, Steps, Sums, walk
+from flowsim.measuring.iterates import revisit
 from flowsim.measuring.sharpness import settled
 from flowsim.results import Group, named
 from flowsim.scenario import building
@@ -22,6 +22,7 @@ from flowsim.theory.tracking_bound import (
     shortly_after,
 )
 from flowsim.trajectory import Trajectory
+from flowsim.walking import iterations
 
 OVER_TIME = {
     "density": "½‖∇²φ∇φ‖: the local error of descent in a unit of time, over η",
@@ -116,9 +117,9 @@ def _distances(
         apart = [np.asarray(W) - V for W, V in zip(layers, there, strict=True)]
         distance[k, sample], error[k, sample] = norm(apart), lacking + own
 
-    walk(
-        Steps.of(problem, sizes.tolist(), Nothing()),
-        problem.layers,
+    revisit(
+        problem,
+        sizes.tolist(),
         count,
         visit,
         watch=lambda share: setting.watch(HALF + HALF * share),

@@ -17,12 +17,14 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from flowsim import network
 from flowsim.arrays import Array, Layers, Matrix, Scalar
 from flowsim.dynamics.preconditioner import precondition
+from flowsim.dynamics.tally import ManyLayers, Taken, Tally
 from flowsim.losses import Loss
 
 EPS = float(np.finfo(np.float64).eps)
@@ -51,13 +53,24 @@ class Budget(NamedTuple):
     rebalanced: Matrix
 
 
-class Budgeting(eqx.Module):
+class Budgeting(Tally):
     """Adds up a `Budget` along gradient descent whose W has at most this rank, for N ≥ 2."""
 
     rank: int = eqx.field(static=True)
 
-    def start(self, layers: Layers) -> Budget:
-        """Return the budget before the first step."""
+    def start(self, loss: Loss, layers: ManyLayers) -> Budget:  # noqa: ARG002
+        """Return the budgets before the first step."""
+        budget: Budget = jax.vmap(self._nothing)(layers)
+        return budget
+
+    def after(self, loss: Loss, step: Taken, sums: Budget) -> Budget:
+        """Return the budgets after one more step."""
+        # one after the other: batched decompositions of large matrices can deadlock on few cores
+        before = step.step_sizes, step.before, sums
+        budget: Budget = jax.lax.map(lambda of: self._spent(loss, *of), before)
+        return budget
+
+    def _nothing(self, layers: Layers) -> Budget:
         hidden = [W.shape[0] for W in layers[:-1]]
         return Budget(
             drift=tuple(jnp.zeros((d, d)) for d in hidden),
@@ -66,7 +79,7 @@ class Budgeting(eqx.Module):
             rebalanced=network.end_to_end(layers),
         )
 
-    def after(self, loss: Loss, eta: Scalar, layers: Layers, budget: Budget) -> Budget:
+    def _spent(self, loss: Loss, eta: Scalar, layers: Layers, budget: Budget) -> Budget:
         """Return the budget after one more step of size η from these layers."""
         W, N = network.end_to_end(layers), len(layers)
         G = loss.gradient(W)

@@ -1,0 +1,109 @@
+"""Walking descent along its iterations at many step sizes, in pieces that hear interrupts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from flowsim.dynamics import Descent
+from flowsim.dynamics.descent import DIVERGED_FACTOR, Iterates
+from flowsim.dynamics.rules import AlgorithmName, rule
+from flowsim.dynamics.tally import Nothing, Tally
+from flowsim.integration import finished
+from flowsim.losses import value_and_gradient
+from flowsim.pacing import Pacing
+from flowsim.problem import Problem
+from flowsim.task import Interrupted, Watcher, uninterrupted, unwatched
+
+
+def iterations(times: np.ndarray, step_sizes: Sequence[float]) -> np.ndarray:
+    """Return round(t_i / η) for every step size and saved time, shape (step_size, sample)."""
+    return np.asarray(np.rint(times / np.asarray(step_sizes)[:, None]), dtype=np.int64)
+
+
+def stepper(
+    problem: Problem,
+    step_sizes: Sequence[float],
+    *,
+    algorithm: AlgorithmName = "gradient",
+    momentum: float = 0.0,
+    precision: str = "float64",
+    tally: Tally | None = None,
+) -> Descent:
+    """Return descent on a problem at some step sizes, by an algorithm, with a tally of its steps.
+
+    Raises
+    ------
+    ValueError
+        If momentum is given to another algorithm than gradient descent.
+
+    """
+    dtype = np.dtype(precision)
+    loss = jax.tree.map(lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x, problem.loss)
+    return Descent(
+        loss=loss,
+        step_sizes=np.asarray(step_sizes, dtype=dtype),
+        rule=rule(algorithm, np.asarray(momentum, dtype=dtype)),
+        weight_decay=np.asarray(problem.weight_decay, dtype=dtype),
+        ceiling=ceiling(problem, dtype),
+        tally=Nothing() if tally is None else tally,
+    )
+
+
+def ceiling(problem: Problem, dtype: np.dtype) -> np.ndarray:
+    """Return the loss above which descent has diverged, as `DIVERGED_FACTOR` says."""
+    start, limits = problem.start, np.finfo(dtype)
+    usual = [abs(float(value_and_gradient(problem.loss, W)[0])) for W in (start, 0 * start)]
+    highest = DIVERGED_FACTOR * max(*usual, float(limits.tiny))
+    return np.asarray(min(highest, float(limits.max)), dtype=dtype)
+
+
+def begin(descent: Descent, problem: Problem) -> Iterates:
+    """Return the iterates at the start, with the programs that move them compiled."""
+    iterates = descent.start(problem.layers)
+    nowhere = np.zeros(len(descent.step_sizes), int)
+    finished(descent.advance(iterates, nowhere, np.asarray(0)))
+    return iterates
+
+
+def walk(
+    descent: Descent,
+    iterates: Iterates,
+    count: np.ndarray,
+    visit: Callable[[int, Iterates], None],
+    *,
+    watch: Watcher = unwatched,
+    interrupted: Interrupted = uninterrupted,
+) -> Iterates:
+    """Go to the iterations `count(step_size, sample)` and `visit(sample, iterates)` at each.
+
+    An interrupt ends it: the sample that was not reached is not visited, and how far it came is
+    what is returned.
+    """
+    pacing, samples = Pacing(descent, iterates), count.shape[1]
+    for sample, until in enumerate(count.T):
+        before = _left(iterates, until)
+        while left := _left(iterates, until):
+            if interrupted():
+                return iterates
+            started = time.perf_counter()
+            iterates = finished(descent.advance(iterates, until, np.asarray(pacing.piece)))
+            pacing.learn(min(pacing.piece, left), time.perf_counter() - started)
+            watch((sample + 1 - _left(iterates, until) / before) / samples)
+        visit(sample, iterates)
+        watch((sample + 1) / samples)
+    return iterates
+
+
+def arrived(iterates: Iterates, count: np.ndarray) -> bool:
+    """Say whether each step size has taken all its steps or diverged, rather than been stopped."""
+    return _left(iterates, count[:, -1]) == 0
+
+
+def _left(iterates: Iterates, until: np.ndarray) -> int:
+    """Return the steps that are left to the slowest step size that has not diverged."""
+    return int(np.where(np.asarray(iterates.alive), until - np.asarray(iterates.taken), 0).max())
