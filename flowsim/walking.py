@@ -86,14 +86,16 @@ def walk(
     """
     pacing, samples = Pacing(descent, iterates), count.shape[1]
     for sample, until in enumerate(count.T):
-        before = _left(iterates, until)
-        while left := _left(iterates, until):
+        whole = left = _left(iterates, until)
+        while left:
             if interrupted():
                 return iterates
-            started = time.perf_counter()
-            iterates = finished(descent.advance(iterates, until, np.asarray(pacing.piece)))
-            pacing.learn(min(pacing.piece, left), time.perf_counter() - started)
-            watch((sample + 1 - _left(iterates, until) / before) / samples)
+            started, piece = time.perf_counter(), min(pacing.piece, left)
+            iterates = finished(descent.advance(iterates, until, np.asarray(piece)))
+            pacing.learn(piece, time.perf_counter() - started)
+            left = _left(iterates, until)
+            if left:
+                watch((sample + 1 - left / whole) / samples)
         visit(sample, iterates)
         watch((sample + 1) / samples)
     return iterates

@@ -61,7 +61,8 @@ def test_the_sum_of_the_steps_is_the_change_that_is_measured(widths, kind):
     for (_, sample), (layers, budget) in budgets(problem, sizes, times).items():
         accumulated, measured, difference, error = compared(layers, problem.layers, budget)
         assert (difference <= error).all()
-        assert (np.abs(accumulated - measured) <= difference * (1 + 1e-9)).all()
+        rounding = 4 * np.finfo(float).eps * measured  # of the norms themselves
+        assert (np.abs(accumulated - measured) <= difference + rounding).all()
         if sample:
             assert (error < 1e-9 * measured).all()
 
@@ -133,8 +134,7 @@ def test_the_first_step_from_balance_costs_nothing():
     """Θ = P_W there; σ^{1/N} are those of an SVD, and the rounding its own."""
     widths = (4, 5, 5, 3)
     layers, loss = inits.balanced(widths, 0.8, np.random.default_rng(3)), squared(widths)
-    tally = Budgeting(3)
-    after = tally.after(loss, jnp.asarray(0.1), layers, tally.start(layers))
+    _, after = budgets(Problem(loss, layers, 1.0), [0.1], np.array([0.0, 0.1]))[0, 1]
     assert float(after.cost) < 1e-14
     g = network.layer_gradients(layers, loss.gradient)
     moved = [W - 0.1 * s for W, s in zip(layers, g, strict=True)]
