@@ -114,8 +114,17 @@ def _at(variable: Variable, dim: str, wanted: float, run: Run, group: str) -> Va
         raise KeyError(dim)
     index = int(wanted)
     if dim in ("time", "step_size", "level"):
-        known = run[f"{group}.{name}"]
+        known = _written(run, group) if dim == "step_size" else run[f"{group}.{name}"]
         if wanted > known.max() * (1 + 1e-9):
             raise IndexError(f"{dim} {wanted} was not reached")
         index = int(np.argmin(np.abs(known - wanted)))
     return variable.picked(name, index)
+
+
+def _written(run: Run, group: str) -> np.ndarray:
+    """Return the step sizes of a group as the scenario writes them."""
+    variant, slash, _ = group.rpartition("/")
+    try:
+        return run[f"{variant}{slash}descent.relative_step_size"]
+    except KeyError:
+        return run[f"{group}.step_size"]

@@ -12,12 +12,13 @@ import jax
 import numpy as np
 
 from flowsim import claims, measuring, summarizing, tables
+from flowsim.absolute import Absolute, absolute
 from flowsim.descending import DescentTrajectory, descend
 from flowsim.results import Group, Run
 from flowsim.scenario import building
 from flowsim.scenario.errors import ScenarioError
 from flowsim.solving import SPACES, solve
-from flowsim.task import Interrupted, uninterrupted
+from flowsim.task import Interrupted, Watcher, uninterrupted
 from flowsim.theory.exact import exact_solution
 from flowsim.trajectory import Trajectory
 from flowsim.walking import iterations
@@ -63,8 +64,12 @@ def run(
     started = time.perf_counter()
     variants = scenario.expanded()
     _refuse_missing_spaces(variants or {"": scenario})
+    plans = {
+        variant: absolute(each, _watching(progress, "sharpness", variant), interrupted)
+        for variant, each in (variants or {"": scenario}).items()
+    }
     if not variants:
-        plain = _run_plain(scenario, name, progress, interrupted)
+        plain = _run_plain(plans[""], name, progress, interrupted)
         return _concluded(plain, scenario, started)
     runs: dict[str, Run] = {}
     shapes = None
@@ -75,7 +80,7 @@ def run(
         shapes = resolved.network.widths
         tell = lambda label, fraction, v=variant: progress(f"{v}: {label}", fraction)  # noqa: E731
         begun = time.perf_counter()
-        plain = _run_plain(resolved, variant, tell, interrupted)
+        plain = _run_plain(plans[variant], variant, tell, interrupted)
         runs[variant] = _concluded(plain, resolved, begun)
         if interrupted():
             break
@@ -105,9 +110,13 @@ def _concluded(run: Run, scenario: Scenario, started: float) -> Run:
     return replace(run, summary={**summary, "exit_code": summarizing.exit_code(summary)})
 
 
-def _run_plain(
-    scenario: Scenario, name: str, progress: ShowProgress, interrupted: Interrupted
-) -> Run:
+def _watching(progress: ShowProgress, label: str, variant: str) -> Watcher:
+    """Return what shows the fraction done, under the label of a variant where there is one."""
+    return partial(progress, f"{variant}: {label}" if variant else label)
+
+
+def _run_plain(plan: Absolute, name: str, progress: ShowProgress, interrupted: Interrupted) -> Run:
+    scenario = plan.scenario
     problem, times = scenario.problem(), building.saved_times(scenario)
     outcome = Outcome(problem)
     for space in scenario.flow.spaces:
@@ -117,13 +126,16 @@ def _run_plain(
     if scenario.descent is not None and not interrupted():
         outcome.descent = _descent(scenario, outcome, times, progress, interrupted)
     groups = _groups(scenario, outcome)
+    if plan.unit is not None and "descent" in groups:
+        of_units = tables.relative(plan.unit, plan.written)
+        groups["descent"] = {**groups["descent"], **of_units}
     if not interrupted():  # compiling the loss over a plane would keep an interrupt waiting
         plane = tables.plane(scenario.output.plane, problem, outcome.flows, outcome.descent)
         groups = {**groups, **({"plane": plane} if plane else {})}
     measured = _measured(scenario, outcome, progress, interrupted)
     summary = summarizing.of(scenario, problem, outcome.flows, outcome.descent)
     summary["notes"] += measuring.notes(measured)
-    return Run(name, scenario, {**groups, **measured}, summary)
+    return Run(name, plan.written, {**groups, **measured}, summary)
 
 
 def _measured(
@@ -178,7 +190,7 @@ def _iterate_times(scenario: Scenario, space: str, times: np.ndarray) -> np.ndar
     descent = scenario.descent
     if descent is None or not descent.follows_flow or space != reference:
         return np.zeros(0)
-    step_sizes = descent.step_sizes
+    step_sizes = descent.sizes
     iterates = iterations(times, step_sizes) * np.asarray(step_sizes)[:, None]
     return np.setdiff1d(iterates, times)
 
@@ -195,7 +207,7 @@ def _descent(
     keep = None if _held_out(scenario) else building.kept_samples(scenario)
     return descend(
         outcome.problem,
-        spec.step_sizes,
+        spec.sizes,
         times,
         algorithm=spec.algorithm,
         momentum=spec.momentum,
@@ -207,7 +219,7 @@ def _descent(
     )
 
 
-def _groups(scenario: Scenario, outcome: Outcome) -> Mapping[str, Group]:
+def _groups(scenario: Scenario, outcome: Outcome) -> dict[str, Group]:
     problem, flows = outcome.problem, outcome.flows
     test: Loss | None = building.held_out(scenario) if _held_out(scenario) else None
     kept = building.kept_samples(scenario)

@@ -23,6 +23,9 @@ DONE, CLAIM_FAILED, NOT_FINISHED = 0, 1, 3
 OVER_VARIANTS = (
     "outcome", "verdict", "final_loss", "error_estimate", "method", "steps", "invariants",
 )  # fmt: skip
+MOST_ALIKE = 4
+"""Of more step sizes that break one invariant, one is told of."""
+
 LIBRARIES = ("flowsim", "jax", "jaxlib", "diffrax", "numpy", "scipy")
 
 
@@ -57,12 +60,7 @@ def of(
         "invariants": _tree(watched),
         "notes": [
             *(note for t in flows.values() for note in _notes(t, problem, scenario.flow.rtol)),
-            *(
-                f"{who}: {_told(each, who)}"
-                for who, kept in watched.items()
-                for each in kept
-                if each.broken_at is not None
-            ),
+            *_broken(watched),
         ],
         "seconds": _seconds(flows, descent),
         "versions": _versions([scenario]),
@@ -136,6 +134,21 @@ BROKEN = {
         "exact flow keeps; take a smaller flow.rtol."
     ),
 }
+
+
+def _broken(watched: Mapping[str, list[Invariant]]) -> list[str]:
+    """Return a note on each broken invariant; where many step sizes break one, on the first."""
+    notes: dict[str, list[str]] = {}
+    for who, kept in watched.items():
+        for each in kept:
+            if each.broken_at is not None:
+                place = each.name if who.startswith("descent") else f"{each.name} of {who}"
+                notes.setdefault(place, []).append(f"{who}: {_told(each, who)}")
+    told = []
+    for alike in notes.values():
+        few = len(alike) <= MOST_ALIKE
+        told += alike if few else [f"{alike[0]} So it is at {len(alike) - 1} more step sizes."]
+    return told
 
 
 def _told(broken: Invariant, who: str) -> str:

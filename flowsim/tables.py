@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from flowsim import measures
 from flowsim import plane as planes
+from flowsim.critical_step_size import Critical
 from flowsim.descending import DescentTrajectory
 from flowsim.losses import CrossEntropy, Logistic, Loss, of_each
 from flowsim.problem import Problem
 from flowsim.results import Group, Variable, named
+from flowsim.scenario.describe import UNITS
 from flowsim.series import Series, Store, by_pieces, rows_at_once
 from flowsim.theory.solution import ExactSolution
 from flowsim.trajectory import Trajectory
+
+if TYPE_CHECKING:
+    from flowsim.scenario import Scenario
 
 TIME = "time t of the flow"
 END_TO_END = "end-to-end matrix W"
@@ -115,6 +121,18 @@ def descent(
             W.take((slice(None), kept)),
             END_TO_END,
         ),
+    }
+
+
+def relative(unit: Critical, scenario: Scenario) -> Group:
+    """Return step sizes as a scenario writes them, and the 2/sharpness that is their unit."""
+    assert scenario.descent is not None
+    multiples = np.array(scenario.descent.written)
+    place = UNITS[scenario.descent.relative_to or "start"]
+    return {
+        "relative_step_size": named(("step_size",), multiples, f"η in units of {place}"),
+        "critical_step_size": named((), np.array(unit.step_size), place),
+        "critical_step_size_error": named((), np.array(unit.error), f"error of {place}"),
     }
 
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 Summary = Mapping[str, Any]
+
+MOST_STEP_SIZES = 12
+"""Of more, neighbours that ended alike share a row."""
 
 
 def lines(name: str, summary: Summary, variants: Mapping[str, Summary]) -> Iterator[str]:
@@ -34,9 +38,7 @@ def _rows(summary: Summary, prefix: str) -> Iterator[tuple[str, ...]]:
     seconds = summary.get("seconds") or {}
     for space, outcome in (summary.get("outcome") or {}).items():
         if isinstance(outcome, Mapping):
-            for size, result in outcome.items():
-                loss = number((losses.get(space) or {}).get(size), "not finite")
-                yield f"{prefix}{space}, step {size}", str(result), loss, "", ""
+            yield from _of_step_sizes(f"{prefix}{space}", outcome, losses.get(space) or {})
             continue
         yield (
             f"{prefix}{space}",
@@ -45,6 +47,29 @@ def _rows(summary: Summary, prefix: str) -> Iterator[tuple[str, ...]]:
             number(errors.get(space)),
             f"{seconds[space]:.2f} s" if seconds.get(space) is not None else "",
         )
+
+
+def _of_step_sizes(
+    name: str, outcome: Mapping[str, str], losses: Mapping[str, float]
+) -> Iterator[tuple[str, ...]]:
+    """Yield a row a step size; of many, one for neighbours that ended alike."""
+    if len(outcome) <= MOST_STEP_SIZES:
+        for size, result in outcome.items():
+            yield (
+                f"{name}, step {size}",
+                str(result),
+                number(losses.get(size), "not finite"),
+                "",
+                "",
+            )
+        return
+    for result, group in groupby(sorted(outcome, key=float), key=lambda size: outcome[size]):
+        sizes = list(group)
+        finite = [x for size in sizes if math.isfinite(x := losses.get(size, math.nan))]
+        loss = " to ".join(map(number, sorted({min(finite), max(finite)}))) if finite else ""
+        between = " to ".join(number(float(size)) for size in dict.fromkeys((sizes[0], sizes[-1])))
+        label = f"{name}, {len(sizes)} steps {between}" if sizes[1:] else f"{name}, step {between}"
+        yield label, str(result), loss or "not finite", "", ""
 
 
 def _table(title: str, rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

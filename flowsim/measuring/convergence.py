@@ -42,7 +42,7 @@ def measure(setting: Setting) -> Group:
     problem, trajectory = setting.problem, setting.flows["layers"]
     spec = setting.scenario.descent
     plain = spec is None or (spec.momentum == 0 and spec.precision == "float64")
-    promised = certificate(problem, spec.step_sizes if spec else (), plain=plain)
+    promised = certificate(problem, spec.sizes if spec else (), plain=plain)
     rows, columns = problem.start.shape
     minimum = global_minimum(problem.loss, (rows, columns), min(problem.widths))
     found = _over_time(setting, trajectory, promised, minimum)

@@ -33,7 +33,7 @@ def measure(setting: Setting) -> Group:
     """
     scenario, problem = setting.scenario, setting.problem
     assert scenario.descent is not None
-    sizes = np.asarray(scenario.descent.step_sizes)
+    sizes = np.asarray(scenario.descent.sizes)
     count = iterations(building.saved_times(scenario), sizes.tolist())
     pairs = np.full((len(OF_PAIRS), *count.shape, problem.depth - 1), np.nan)
     of_W = np.full((len(OF_W), *count.shape), np.nan)

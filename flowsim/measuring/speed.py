@@ -30,7 +30,7 @@ def measure(setting: Setting) -> Group:
     reached = iterations_to(
         list(losses),
         problem,
-        spec.step_sizes,
+        spec.sizes,
         spec.most_iterations(setting.scenario.flow.horizon),
         algorithm=spec.algorithm,
         momentum=spec.momentum,
@@ -40,13 +40,13 @@ def measure(setting: Setting) -> Group:
     )
     unknown = np.where(np.isfinite(losses), 0.0, np.nan)
     first, lasting = reached.first + unknown, reached.lasting + unknown
-    best, at = best_of(lasting, np.array(spec.step_sizes))
+    best, at = best_of(lasting, np.array(spec.sizes))
     flow = np.array([flow_time(setting.reference, loss, least.value) for loss in losses])
     by, grid = ("level",), ("step_size", "level")
     return {
         "level": named(by, levels, "level: share of the excess loss at the start"),
         "loss": named(by, losses, "loss ℓ* + level · (ℓ(W(0)) − ℓ*)"),
-        "step_size": named(("step_size",), np.array(spec.step_sizes), "step size η"),
+        "step_size": named(("step_size",), np.array(spec.sizes), "step size η"),
         "first": named(grid, first, "first iteration at or below the level, inf: none"),
         "iterations": named(grid, lasting, "iteration from which ℓ stays there, inf: none"),
         "best_iterations": named(by, best, "fewest iterations to the level over step sizes"),

@@ -53,7 +53,7 @@ def measure(setting: Setting) -> Group:
     density, smallest, error = (over_time[name].values for name in OVER_TIME)
     lowest = smallest - error
     assert setting.scenario.descent is not None
-    sizes = np.asarray(setting.scenario.descent.step_sizes)
+    sizes = np.asarray(setting.scenario.descent.sizes)
     saved = building.saved_times(setting.scenario)
     count = iterations(saved, sizes.tolist())
     found = {

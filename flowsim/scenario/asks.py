@@ -124,7 +124,9 @@ class At(BaseModel):
     model_config = STRICT
 
     step_size: Positive | None = Field(
-        None, description="One of descent.step_sizes.", examples=[0.1]
+        None,
+        description="One of descent.step_sizes, as written there; of a generated set the nearest.",
+        examples=[0.1],
     )
     level: Positive | None = Field(
         None, description="One of the levels of excess loss of speed.", examples=[1e-3]

@@ -5,13 +5,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flowsim.scenario.errors import shown
-from flowsim.scenario.forms import Count, FileRef, Fraction, IdentityMultiple, RankNorm, Spectrum
+from flowsim.scenario.forms import (
+    Count,
+    FileRef,
+    Fraction,
+    IdentityMultiple,
+    RankNorm,
+    Spectrum,
+    StepSizeRange,
+)
 
 if TYPE_CHECKING:
     from flowsim.scenario.asks import Claim
     from flowsim.scenario.forms import Observed, Target
     from flowsim.scenario.model import Scenario
     from flowsim.scenario.sections import Data, Descent, Flow, Init, Loss, Network
+
+UNITS = {
+    "start": "2/sharpness at the start",
+    "minimum": "2/sharpness at the minimum",
+    "flow": "the least 2/sharpness along the flow",
+}
+"""What the unit of step sizes is, by where it is taken."""
 
 
 def title(scenario: Scenario) -> str:
@@ -137,8 +152,16 @@ def _flow(flow: Flow) -> str:
 
 
 def _descent(descent: Descent) -> str:
-    sizes = [f"{size:g}" for size in descent.step_sizes]
-    listing = ", ".join(sizes[:8]) + (f", … ({len(sizes)})" if len(sizes) > 8 else "")
+    listing = _step_sizes(descent)
     momentum = f", momentum {descent.momentum:g}" if descent.momentum else ""
     other = f"{descent.algorithm}, " if descent.algorithm != "gradient" else ""
     return f"{other}step sizes {listing}{momentum}, {descent.precision}"
+
+
+def _step_sizes(descent: Descent) -> str:
+    sizes = [f"{size:g}" for size in descent.written]
+    if isinstance(descent.step_sizes, StepSizeRange):
+        listing = f"{len(sizes)} from {sizes[0]} to {sizes[-1]} ({descent.step_sizes.spacing})"
+    else:
+        listing = ", ".join(sizes[:8]) + (f", … ({len(sizes)})" if len(sizes) > 8 else "")
+    return listing + (f" · {UNITS[descent.relative_to]}" if descent.relative_to else "")

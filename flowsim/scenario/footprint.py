@@ -44,9 +44,10 @@ class Footprint:
     """The memory and the work that a scenario will take.
 
     `parts` are bytes of memory by what needs them, beside the interpreter and its libraries; `disk`
-    those of temporary files; `iterations` of descent at the smallest step
-    size, and `all_iterations` over all; `operations` are the floating-point operations of one
-    right-hand side of the layer flow, which are also those of one iteration.
+    those of temporary files; `iterations` of descent at the smallest step size, and
+    `all_iterations` over all, are 0 where step sizes are relative to a sharpness; `operations` are
+    the floating-point operations of one right-hand side of the layer flow, which are also those of
+    one iteration.
     """
 
     parts: Mapping[str, int]
@@ -99,12 +100,20 @@ def footprint(scenario: Scenario) -> Footprint:
 
 
 def _single(scenario: Scenario) -> Footprint:
-    sizes = scenario.descent.step_sizes if scenario.descent else ()
-    counts = [round(scenario.flow.horizon / size) for size in sizes]
-    if scenario.descent and "speed" in scenario.output.measures:
-        counts += len(sizes) * [scenario.descent.most_iterations(scenario.flow.horizon)]
+    counts = _iterations(scenario)
     parts, disk = memory.parts(scenario), memory.disk(scenario)
     return Footprint(parts, disk, max(counts, default=0), sum(counts), operations(scenario))
+
+
+def _iterations(scenario: Scenario) -> list[int]:
+    """Return the iterations at each step size; none where these are relative to a sharpness."""
+    descent, horizon = scenario.descent, scenario.flow.horizon
+    if descent is None or descent.relative_to is not None:
+        return []
+    counts = [round(horizon / size) for size in descent.sizes]
+    if "speed" in scenario.output.measures:
+        counts += len(descent.sizes) * [descent.most_iterations(horizon)]
+    return counts
 
 
 def operations(scenario: Scenario) -> int:

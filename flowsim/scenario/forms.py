@@ -1,9 +1,9 @@
-"""The forms in which a scenario can give a matrix without writing it out."""
+"""The forms in which a scenario can give a matrix, or step sizes, without writing them out."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     Strict,
     Tag,
+    model_validator,
 )
 
 from flowsim.scenario.numeric import Mask, Matrices, Matrix, Vector
@@ -95,7 +96,76 @@ class Fraction(BaseModel):
     )
 
 
+Place = Literal["start", "minimum", "flow"]
+"""Where the sharpness is taken that step sizes are relative to."""
+
+
+def step_sizes(values: tuple[float, ...]) -> tuple[float, ...]:
+    """Return the values if they are positive and different."""
+    if min(values) <= 0:
+        raise ValueError(f"holds {min(values)}; write step sizes above 0")
+    if len(set(values)) < len(values):
+        raise ValueError("holds a step size twice; write each once")
+    return values
+
+
+class StepSizeRange(BaseModel):
+    """So many step sizes between two."""
+
+    model_config = STRICT
+
+    smallest: float = Field(gt=0, description="The smallest step size.", examples=[0.01])
+    largest: float = Field(gt=0, description="The largest step size.", examples=[1.0])
+    count: int = Field(ge=2, le=100_000, description="How many there are.", examples=[200])
+    spacing: Literal["log", "linear"] = Field(
+        "log", description="Of one ratio from each to the next, or of one difference.",
+        examples=["linear"],
+    )  # fmt: skip
+    relative_to: Place | None = Field(
+        None,
+        description="The unit: 2/sharpness at the start, at the minimum that the layer flow ends "
+        "in, or the least along the flow; η itself if left out.",
+        examples=["minimum"],
+    )
+
+    @model_validator(mode="after")
+    def _increases(self) -> StepSizeRange:
+        if self.smallest >= self.largest:
+            raise ValueError(
+                f"goes from {self.smallest} to {self.largest}; write a largest one above the "
+                "smallest"
+            )
+        return self
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The step sizes, in increasing order, both ends exact."""
+        import numpy as np
+
+        spaced = np.geomspace if self.spacing == "log" else np.linspace
+        inner = spaced(self.smallest, self.largest, self.count)[1:-1].tolist()
+        return (self.smallest, *inner, self.largest)
+
+
+class StepSizeMultiples(BaseModel):
+    """Step sizes as multiples of 2/sharpness somewhere."""
+
+    model_config = STRICT
+
+    values: Annotated[Vector, AfterValidator(step_sizes)] = Field(
+        description="Multiples of the unit.", examples=[[0.9, 1.1]]
+    )
+    relative_to: Place = Field(
+        description="The unit: 2/sharpness at the start, at the minimum that the layer flow ends "
+        "in, or the least along the flow.",
+        examples=["minimum"],
+    )
+
+
 FORMS: dict[str, type[BaseModel]] = {
+    "smallest": StepSizeRange,
+    "largest": StepSizeRange,
+    "values": StepSizeMultiples,
     "file": FileRef,
     "key": FileRef,
     "spectrum": Spectrum,
@@ -105,7 +175,7 @@ FORMS: dict[str, type[BaseModel]] = {
     "count": Count,
     "fraction": Fraction,
 }
-"""The form that a table has, by any of its keys."""
+"""The form that a table has, by the first of these keys that it has."""
 
 
 def _form(value: Any) -> str:
@@ -114,7 +184,7 @@ def _form(value: Any) -> str:
         return f"<{type(value).__name__}>"
     if not isinstance(value, dict):
         return "<array>"
-    return next((f"<{FORMS[key].__name__}>" for key in value if key in FORMS), "<unknown>")
+    return next((f"<{FORMS[key].__name__}>" for key in FORMS if key in value), "<unknown>")
 
 
 _which = Discriminator(_form)
@@ -138,6 +208,12 @@ Samples = Annotated[
 ]
 Layers = Annotated[
     Annotated[Matrices, Tag("<array>")] | Annotated[FileRef, Tag("<FileRef>")], _which
+]
+StepSizes = Annotated[
+    Annotated[Vector, AfterValidator(step_sizes), Tag("<array>")]
+    | Annotated[StepSizeRange, Tag("<StepSizeRange>")]
+    | Annotated[StepSizeMultiples, Tag("<StepSizeMultiples>")],
+    _which,
 ]
 
 Listed = Strict(False)

@@ -47,6 +47,8 @@ def known_keys() -> tuple[str, ...]:
         IdentityMultiple,
         RankNorm,
         Spectrum,
+        StepSizeMultiples,
+        StepSizeRange,
     )
     from flowsim.scenario.model import SECTIONS, Scenario
 
@@ -56,6 +58,7 @@ def known_keys() -> tuple[str, ...]:
         "data.inputs": (FileRef,),
         "data.targets": (FileRef,),
         "init.layers": (FileRef,),
+        "descent.step_sizes": (StepSizeRange, StepSizeMultiples),
     }
     keys = list(Scenario.model_fields)
     for name, section in SECTIONS.items():

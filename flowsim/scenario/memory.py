@@ -189,7 +189,7 @@ def _flow_stores(scenario: Scenario) -> list[int]:
     compared = min(samples, max(2, LARGEST_COMPARISON // W))
     recorded = samples if _held(scenario) else min(samples, kept_times(scenario) + compared)
     descent = scenario.descent
-    between = len(descent.step_sizes) * samples if descent and descent.follows_flow else 0
+    between = len(descent.written) * samples if descent and descent.follows_flow else 0
     stores = [recorded * W] * (len(spaces) - 1) + [(recorded + between) * W, compared * W]
     if scenario.output.holds_layers and "layers" in spaces:
         stores += [samples * FLOAT * a * b for a, b in pairwise(scenario.network.widths)]
@@ -198,7 +198,7 @@ def _flow_stores(scenario: Scenario) -> list[int]:
 
 def _descent_stores(scenario: Scenario) -> list[int]:
     """Return the bytes of the store that descent fills."""
-    steps = len(scenario.descent.step_sizes) if scenario.descent else 0
+    steps = len(scenario.descent.written) if scenario.descent else 0
     held_out = scenario.data is not None and scenario.data.held_out > 0
     kept = scenario.flow.samples if held_out else kept_times(scenario)
     return [steps * kept * end_to_end(scenario)]
@@ -234,12 +234,12 @@ def _measuring(scenario: Scenario) -> dict[str, int]:
 
 def _iterates(scenario: Scenario) -> int:
     """Return the bytes that descent at all step sizes works in."""
-    steps = len(scenario.descent.step_sizes) if scenario.descent else 0
+    steps = len(scenario.descent.written) if scenario.descent else 0
     return steps * iterates(scenario) * layers(scenario)
 
 
 def _descent(scenario: Scenario) -> int:
     """Return the bytes of what descent at all step sizes leaves: measures, and W as flows do."""
-    steps = len(scenario.descent.step_sizes) if scenario.descent else 0
+    steps = len(scenario.descent.written) if scenario.descent else 0
     held = sum(size for size in _descent_stores(scenario) if size <= IN_MEMORY)
     return steps * _measures(scenario) + held

@@ -52,6 +52,9 @@ GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
         "squared_norm": _GRID,
         "end_to_end": (*_GRID, "output", "input"),
         "saved_sample": ("saved_sample",),
+        "relative_step_size": ("step_size",),
+        "critical_step_size": (),
+        "critical_step_size_error": (),
     },
     "comparison": {
         "time": ("time",),

@@ -11,8 +11,16 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, FailFast, Field
 
-from flowsim.scenario.forms import STRICT, Layers, Listed, Observed, Samples, Target
-from flowsim.scenario.numeric import Vector
+from flowsim.scenario.forms import (
+    STRICT,
+    Layers,
+    Listed,
+    Observed,
+    Place,
+    Samples,
+    StepSizes,
+    Target,
+)
 
 SMALLEST_RTOL = 100 * 2.0**-52
 """100 float64 eps: below it rounding, not the step size, makes the error."""
@@ -26,14 +34,6 @@ def unique(values: tuple[object, ...]) -> tuple[object, ...]:
     twice = [value for i, value in enumerate(values) if value in values[:i]]
     if twice:
         raise ValueError(f"names {twice[0]} twice; write each once")
-    return values
-
-
-def _step_sizes(values: tuple[float, ...]) -> tuple[float, ...]:
-    if min(values) <= 0:
-        raise ValueError(f"holds {min(values)}; write step sizes above 0")
-    if len(set(values)) < len(values):
-        raise ValueError("holds a step size twice; write each once")
     return values
 
 
@@ -252,8 +252,9 @@ class Descent(BaseModel):
 
     model_config = STRICT
 
-    step_sizes: Annotated[Vector, AfterValidator(_step_sizes)] = Field(
-        description="Step sizes η; iterate k is compared with the flow at time kη.",
+    step_sizes: StepSizes = Field(
+        description="Step sizes η, or a set of them; iterate k is compared with the flow at time "
+        "kη.",
         examples=[[0.4, 0.1]],
     )
     algorithm: AlgorithmName = Field(
@@ -277,6 +278,30 @@ class Descent(BaseModel):
         """Whether iterate k belongs to the time kη of the flow, as gradient descent's does."""
         return self.algorithm == "gradient"
 
+    @property
+    def written(self) -> tuple[float, ...]:
+        """The step sizes in the unit in which they are written."""
+        return self.step_sizes if isinstance(self.step_sizes, tuple) else self.step_sizes.values
+
+    @property
+    def relative_to(self) -> Place | None:
+        """Where 2/sharpness is their unit, or None where the unit is 1."""
+        return None if isinstance(self.step_sizes, tuple) else self.step_sizes.relative_to
+
+    @property
+    def sizes(self) -> tuple[float, ...]:
+        """The step sizes η.
+
+        Raises
+        ------
+        ValueError
+            If they are relative to a sharpness, which is only known of the problem.
+
+        """
+        if self.relative_to is not None:
+            raise ValueError(f"Step sizes are relative to the sharpness at {self.relative_to}.")
+        return self.written
+
     def most_iterations(self, horizon: float) -> int:
         """Return how many iterations the smallest step size takes to the horizon."""
-        return round(horizon / min(self.step_sizes))
+        return round(horizon / min(self.sizes))

@@ -142,7 +142,8 @@ def _forms(names: list[str]) -> list[str]:
         for name in names
         if name in models
     ]
-    return ["an array of rows", *map(text, tables)]
+    array = "an array of numbers" if "StepSizeRange" in names else "an array of rows"
+    return [array, *map(text, tables)]
 
 
 def _sized(kind: str, _value: Any, context: dict[str, Any], _key: str) -> str | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from flowsim.scenario.checks.loss import WITH_TARGET
 from flowsim.scenario.errors import Mistake, listed, shown, wrong
+from flowsim.scenario.forms import StepSizeRange
 from flowsim.scenario.keys import nearest
 from flowsim.scenario.measuring import MEASURES
 from flowsim.scenario.measuring.convergence import LEVELS
@@ -27,10 +28,13 @@ from flowsim.scenario.partial import Unknown, known
 if TYPE_CHECKING:
     from flowsim.scenario.asks import Claim
     from flowsim.scenario.model import Scenario
+    from flowsim.scenario.sections import Descent
 
 COMPARISONS = ("below", "above", "equals", "below_quantity", "above_quantity", "trend", "order")
 WITH_LEEWAY = ("equals", "trend", "order")
 """The comparisons that `within` belongs to; a trend can do without."""
+
+RELATIVE = ("relative_step_size", "critical_step_size", "critical_step_size_error")
 
 QUANTITIES = ("quantity", "below_quantity", "above_quantity")
 
@@ -148,6 +152,11 @@ def _measure_absent(name: str, run: Scenario) -> str | None:
     kind = run.loss.kind
     if name == "distance_to_target" and kind not in WITH_TARGET:
         return f'a loss of kind "{kind}" has no target; write another variable'
+    if name in RELATIVE and (run.descent is None or run.descent.relative_to is None):
+        return (
+            "step sizes are relative to no sharpness; write descent.step_sizes = "
+            '{ values = [0.9, 1.1], relative_to = "minimum" }'
+        )
     if name == "det_sign" and len(set(run.network.shape)) > 1:
         return "W is not square and has no determinant; write another variable"
     if name == "imbalance" and run.network.depth < 2:
@@ -212,7 +221,7 @@ def _goes_along(
             yield wrong("order", text + "write another comparison")
         elif at is not None and at.step_size is not None:
             yield wrong("at.step_size", "picks one step size, and an order needs all; remove it")
-        elif run.descent is not None and len(run.descent.step_sizes) < 2:
+        elif run.descent is not None and len(run.descent.written) < 2:
             text = "is fitted over step sizes, but there is one; write more in descent.step_sizes"
             yield wrong("order", text)
 
@@ -224,8 +233,7 @@ def _shape(dims: tuple[str, ...]) -> str:
 def _outside(key: str, value: float, run: Scenario) -> str | None:
     """Say why there is no such entry along a dimension."""
     if key == "step_size":
-        sizes = run.descent.step_sizes if run.descent else ()
-        return None if value in sizes else f"the step sizes are {listed(map(str, sizes))}"
+        return _no_step_size(value, run.descent) if run.descent else None
     if key == "level":
         return None if value in LEVELS else f"the levels are {listed(map(str, LEVELS))}"
     rows, columns = run.network.shape
@@ -241,3 +249,12 @@ def _outside(key: str, value: float, run: Scenario) -> str | None:
         "loop": LOOPS,
     }[key]
     return None if value < length else f"there are {length}, counted from 0; write a lower number"
+
+
+def _no_step_size(value: float, descent: Descent) -> str | None:
+    """Say why there is no such step size; of a generated set the nearest is taken."""
+    sizes = descent.written
+    if isinstance(descent.step_sizes, StepSizeRange):
+        low, high = sizes[0], sizes[-1]
+        return None if low <= value <= high else f"the step sizes go from {low} to {high}"
+    return None if value in sizes else f"the step sizes are {listed(map(str, sizes))}"

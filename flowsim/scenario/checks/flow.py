@@ -44,9 +44,9 @@ def times_differ(scenario: Scenario) -> Iterator[Mistake]:
 
 def descent_ends(scenario: Scenario) -> Iterator[Mistake]:
     """Require iterations to the horizon that can be counted."""
-    if scenario.descent is None:
+    if scenario.descent is None or scenario.descent.relative_to is not None:
         return
-    smallest = min(scenario.descent.step_sizes)
+    smallest = min(scenario.descent.sizes)
     if scenario.flow.horizon / smallest > 2**53:
         text = f"holds {smallest}, of which more than 2^53 make the horizon; write larger ones"
         yield wrong("descent.step_sizes", text)

@@ -74,7 +74,7 @@ def _without_speed(scenario: Scenario) -> str:
 
 def _descending(scenario: Scenario) -> int:
     """Count what descent at all step sizes works in."""
-    sizes = scenario.descent.step_sizes if scenario.descent else ()
+    sizes = scenario.descent.written if scenario.descent else ()
     return len(sizes) * iterates(scenario) * scenario.network.weights + _of_minimum(scenario)
 
 

@@ -52,13 +52,13 @@ def _drifting(scenario: Scenario) -> int:
     network, (rows, columns) = scenario.network, scenario.network.shape
     products = sum(d * (rows + columns) for d in network.widths)
     squares = sum(d**2 for d in network.widths[1:-1])
-    steps = len(scenario.descent.step_sizes) if scenario.descent else 0
+    steps = len(scenario.descent.written) if scenario.descent else 0
     return steps * (8 * network.weights + 2 * products + 4 * squares)
 
 
 def _tracking(scenario: Scenario) -> int:
     """Return what Lanczos' method holds, three derivatives, and the layers at every step size."""
-    steps = len(scenario.descent.step_sizes) if scenario.descent else 0
+    steps = len(scenario.descent.written) if scenario.descent else 0
     return (LANCZOS + 8 + 6 * steps) * scenario.network.weights
 
 
