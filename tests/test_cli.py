@@ -428,6 +428,23 @@ def test_a_report_marks_claims_that_fail() -> None:
     assert "failed" in text
 
 
+def test_a_report_of_many_step_sizes_is_short() -> None:
+    """Neighbours that ended alike share a row, with the range of what they came to."""
+    sizes = [repr(0.1 * k) for k in range(1, 31)]
+    summary = {
+        "outcome": {
+            "descent": {size: "diverged" if i > 28 else "completed" for i, size in enumerate(sizes)}
+        },
+        "final_loss": {
+            "descent": {size: float("inf") if i > 28 else i + 1.0 for i, size in enumerate(sizes)}
+        },
+    }
+    _, completed, diverged = report.lines("many", summary, {})
+    assert completed.split("  ")[0] == "descent, 29 steps 0.1 to 2.9"
+    assert "1 to 29" in completed
+    assert diverged.split() == ["descent,", "step", "3", "diverged", "not", "finite"]
+
+
 @pytest.fixture
 def environment(tmp_path: Path, monkeypatch) -> dict[str, str]:
     """Work with environment variables of one's own."""

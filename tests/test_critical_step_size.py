@@ -80,14 +80,6 @@ def test_weight_decay_counts() -> None:
     )
 
 
-def test_a_flow_that_ends_in_a_saddle_reaches_no_minimum() -> None:
-    """From det W < 0 the second mode falls to 0 and stays there, whatever its target."""
-    layers = [0.8 * np.eye(2), 0.8 * np.eye(2), 0.8 * np.diag([1.0, -1.0])]
-    problem = Problem(losses.Squared(PHI), layers, 10.0)
-    with pytest.raises(NoCriticalStepSizeError, match="reaches no minimum"):
-        critical_step_size("minimum", problem, following(10.0))
-
-
 def test_a_saddle_on_the_way_is_no_minimum() -> None:
     """The second mode waits near 0 long after the first is learned; its minimum is waited for."""
     layers = [np.diag([1.0, 1e-4])] * 2
