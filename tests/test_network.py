@@ -154,3 +154,13 @@ def test_the_sign_of_the_determinant_of_layers_that_are_not_square() -> None:
     rng = np.random.default_rng(6)
     layers = tuple(rng.standard_normal(shape) for shape in ((4, 3), (3, 4)))
     assert float(network.det_sign(layers)) == np.sign(np.linalg.det(layers[1] @ layers[0]))
+
+
+@pytest.mark.parametrize("inner", [1, 2, 6, 7])
+def test_products_of_small_matrices_are_products(inner) -> None:
+    """Written out or not: within the rounding of a sum of so many terms."""
+    rng = np.random.default_rng(inner)
+    A, B = rng.standard_normal((5, inner)), rng.standard_normal((inner, 12))
+    found = np.asarray(network.product(jnp.asarray(A), jnp.asarray(B)))
+    rounding = 2 * inner * np.finfo(float).eps * (np.abs(A) @ np.abs(B))
+    assert (np.abs(found - A @ B) <= rounding).all()
