@@ -29,8 +29,9 @@ from hypothesis import strategies as st
 
 from flowsim import figures
 from flowsim.figures import descent_singular_values as figure_of
-from flowsim.figures import fates
+from flowsim.figures.fates import descriptions
 from flowsim.results import Run, Variable
+from flowsim.theory import fates
 
 # The numbers that are drawn
 
@@ -232,7 +233,7 @@ def test_every_fate_has_its_words() -> None:
     for kind in figure_of.VERBS:
         for modes in ((), (0,), (0, 1), tuple(range(9))):
             for followed in (True, False):
-                forms = fates.descriptions(fates.Fate(kind, modes, 1, 2, 3, 2), followed)
+                forms = descriptions(fates.Fate(kind, modes, 1, 2, 3, 2), followed)
                 assert all(forms)
                 assert len(forms[-1]) <= 15
 

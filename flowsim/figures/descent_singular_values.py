@@ -9,9 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from flowsim.figures import curves, page, reading, style
-from flowsim.figures.fates import Fate, Modes, can_follow, descriptions, fates, modes, named
+from flowsim.figures.fates import Modes, can_follow, descriptions, fates, modes, named
 from flowsim.figures.words import clipped, distinct, indexed, listed, number
 from flowsim.results import Run
+from flowsim.theory.fates import Fate
 
 MOST_PANELS = 8
 MOST_COLOURS = 6

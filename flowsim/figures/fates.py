@@ -16,18 +16,8 @@ from flowsim.figures import reading
 from flowsim.figures.words import indexed, listed, number
 from flowsim.results import Run
 from flowsim.series import Series
+from flowsim.theory.fates import LEAST_ITERATES, STILL, Fate, moving, tail_rows
 
-STILL = 1e-3
-"""A mode stands still if it moves less than this share of its size over the tail."""
-SMALL = 1e-2
-"""A mode under this share of the largest is measured against this share of the largest."""
-SHRUNK = 0.95
-"""A swing shrinks if in the tail's second half it is under this share of its first half's."""
-NOISE = 0.01
-"""A range that grows by less than this share of the first does not grow."""
-LEAST_CROSSINGS = 3
-LEAST_ITERATES = 6
-"""Fewer different iterates in the tail tell nothing."""
 LEAST_MATRICES = 32
 MOST_NAMED = 4
 
@@ -47,22 +37,6 @@ class Modes:
     time: np.ndarray
     descent: np.ndarray
     matrices: np.ndarray | Series | None
-
-
-@dataclass(frozen=True)
-class Fate:
-    """How descent at one step size ends, as far as the saved iterates show.
-
-    `kind` is one of the keys of `figures.descent_singular_values.VERBS`; `modes` are those that
-    move, from `low` to `high` where it is one that swings; `time` is when the iterates end.
-    """
-
-    kind: str
-    modes: tuple[int, ...] = ()
-    low: float = np.nan
-    high: float = np.nan
-    time: float = np.nan
-    stride: int = 1
 
 
 def can_follow(run: Run) -> bool:
@@ -133,9 +107,9 @@ def fate(found: Modes, k: int, lost: bool) -> Fate:
     if len(rows) < LEAST_ITERATES:
         return Fate("unclear")
     iteration, tail = found.iteration[k, rows], found.descent[k, rows]
-    moving = _moving(tail)
-    if moving.kind != "settles":
-        return moving
+    ended = moving(tail)
+    if ended.kind != "settles":
+        return ended
     if found.matrices is not None and _moves_elsewhere(found.matrices, k, rows, tail):
         return Fate("turns")
     stride = int(np.gcd.reduce(np.diff(iteration)))
@@ -144,54 +118,6 @@ def fate(found: Modes, k: int, lost: bool) -> Fate:
         if stride == 1 or _at_rest(found.flow, tail)
         else Fate("seems", (), stride=stride)
     )
-
-
-def tail_rows(iteration: np.ndarray) -> np.ndarray:
-    """Return the samples that hold the last iterates, each iterate once.
-
-    These are the last quarter of the time; where that holds few, as with logarithmic times, a few
-    more, but never more than half of all iterates.
-    """
-    different, rows = np.unique(iteration, return_index=True)
-    late = int(np.count_nonzero(different >= 0.75 * different[-1]))
-    return np.asarray(rows[-max(late, min(LEAST_ITERATES, len(rows) // 2), 1) :])
-
-
-def _moving(tail: np.ndarray) -> Fate:
-    """Return what the modes do over the last iterates `(iterate, mode)`."""
-    mean = np.abs(tail.mean(axis=0))
-    still = STILL * np.maximum(mean, SMALL * mean.max())
-    kinds = [movement(column, float(least)) for column, least in zip(tail.T, still, strict=True)]
-    for kind in ("swings", "wavers", "shrinks", "drifts"):
-        moving = tuple(r for r, found in enumerate(kinds) if found == kind)
-        if moving:
-            first = tail[:, moving[0]]
-            return Fate(kind, moving, float(first.min()), float(first.max()))
-    return Fate("settles")
-
-
-def movement(values: np.ndarray, least: float) -> str:
-    """Say what one mode does: "settles", "drifts", "swings", "shrinks" or, unevenly, "wavers".
-
-    It swings only if it crosses its mean at least three times, each time by over half of `least`.
-    """
-    if np.ptp(values) <= least:
-        return "settles"
-    off = values - values.mean()
-    side = np.sign(off[np.abs(off) > least / 2])
-    if np.count_nonzero(np.diff(side)) < LEAST_CROSSINGS:
-        return "drifts"
-    first, second = (float(np.ptp(half)) for half in np.array_split(values, 2))
-    if second > least and second >= SHRUNK * first:
-        return "swings"
-    return "shrinks" if steadily_less(values) else "wavers"
-
-
-def steadily_less(values: np.ndarray) -> bool:
-    """Say whether the range of values, over a window of a quarter of them, never grows."""
-    window = max(len(values) // 4, 2)
-    ranges = np.ptp(np.lib.stride_tricks.sliding_window_view(values, window), axis=1)
-    return bool((np.diff(ranges) <= NOISE * ranges[0]).all())
 
 
 def _moves_elsewhere(W: np.ndarray | Series, k: int, rows: np.ndarray, tail: np.ndarray) -> bool:
