@@ -310,6 +310,41 @@ def tracking_bound(time: np.ndarray, found: dict[str, Any], apart: Group) -> Gro
     )
 
 
+def step_size_thresholds(target: np.ndarray, sizes: list[float]) -> Group:
+    """Return `/step_size_thresholds` in units of 2/λ = 1/φ_1: fates change at 0.1, 1, 1.3 and 2."""
+    edge = 1 / target[0]
+    eta = np.unique(np.r_[edge * np.geomspace(1e-3, 4, 120), sizes])
+    single = {
+        "critical_start": 3 * edge,
+        "critical_end": edge,
+        "critical_flow": edge,
+        "convergence_lost": edge,
+        "oscillation": edge,
+        "divergence": 2 * edge,
+        "order": 1.0,
+        "order_low": 0.99,
+        "order_high": 1.02,
+        "order_factor": 0.9,
+        "order_bend": 0.5,
+        "order_smallest": eta[0],
+        "order_largest": 0.01 * edge,
+    }
+    by_size = {
+        "fate": np.searchsorted([0.1, 1, 1.3, 2], eta / edge, side="right").astype(float),
+        "distance": np.where(eta < 2 * edge, 0.9 * eta * np.exp(0.5 * eta), np.inf),
+        "final_loss": np.where(eta < 2 * edge, 1e-9 + eta**3, np.inf),
+    }
+    made = {name: ((), value) for name, value in single.items()}
+    levels = {"level": [0.1, 0.01], "allowed": [0.09 * edge, 0.009 * edge]}
+    levels |= {"tracking": [0.1 * edge, 0.01 * edge]}
+    return group(
+        **made,
+        **{name: (("level",), values) for name, values in levels.items()},
+        scanned=(("scanned",), eta),
+        **{f"scanned_{name}": (("scanned",), values) for name, values in by_size.items()},
+    )
+
+
 def descriptions(found: dict[str, Any]) -> Group:
     """Return `/descriptions` in orders 1 and 2 of η, broken from η = 0.1 on."""
     sizes, sample = found["sizes"], ("step_size", "sample")
@@ -387,6 +422,7 @@ def plain(
         groups["descent"] = descent_group(found, target)
         groups["speed"] = speed(np.array(sizes), target)
         groups["descriptions"] = descriptions(found)
+        groups["step_size_thresholds"] = step_size_thresholds(target, sizes)
         truth = saxe(groups["descent"]["time"].values.ravel(), target)
         off = np.linalg.norm(found["singular"] - truth.reshape(found["singular"].shape), axis=2)
         compared |= group(descent_vs_flow=(("step_size", "sample"), off))

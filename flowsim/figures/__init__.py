@@ -100,6 +100,10 @@ FIGURES: Mapping[str, Picture] = {
         Picture(
             "tracking_bound", "Where does descent come away from the flow, and how far can it?"
         ),
+        Picture(
+            "step_size_thresholds",
+            "Which step sizes track the flow, depart, oscillate, wander and diverge?",
+        ),
     )
 }
 """Every figure by name, in the order in which they lead."""

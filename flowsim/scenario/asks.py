@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, Field, PlainValidator, WithJsonS
 from flowsim.scenario.errors import found
 from flowsim.scenario.forms import STRICT, Listed
 from flowsim.scenario.measuring import MEASURES, MeasureName
+from flowsim.scenario.numeric import Vector
 from flowsim.scenario.sections import Positive, unique
 
 Index = Annotated[int, Field(ge=0)]
@@ -27,6 +28,12 @@ Saved = Annotated[
     WithJsonSchema({"anyOf": [{"enum": ["all", "last"]}, {"type": "integer", "minimum": 1}]}),
 ]
 Entry = Annotated[tuple[Index, Index], Listed]
+
+
+def _shares(values: tuple[float, ...]) -> tuple[float, ...]:
+    if min(values) <= 0:
+        raise ValueError(f"holds {min(values)}; write shares above 0")
+    return values
 
 
 FigureName = Literal[
@@ -53,6 +60,7 @@ FigureName = Literal[
     "drift_budget",
     "tracking_bound",
     "descriptions",
+    "step_size_thresholds",
 ]
 
 
@@ -84,6 +92,13 @@ class Output(BaseModel):
         description="Two entries (output, input) of W that span the plane of the path's figure; "
         "the path's principal directions if left out.",
         examples=[[[0, 0], [1, 1]]],
+    )
+
+    track_within: Annotated[Vector, AfterValidator(unique), AfterValidator(_shares)] | None = Field(
+        None,
+        description="Distances from the flow, as shares of its largest ‖W‖_F, within which "
+        "step_size_thresholds asks which step sizes track it; [0.1, 0.01] if left out.",
+        examples=[[0.1, 0.01]],
     )
 
     @property
@@ -129,7 +144,9 @@ class At(BaseModel):
         examples=[0.1],
     )
     level: Positive | None = Field(
-        None, description="One of the levels of excess loss of speed.", examples=[1e-3]
+        None,
+        description="One of the levels of excess loss of speed, or of output.track_within.",
+        examples=[1e-3],
     )
     time: Annotated[float, Field(ge=0)] | None = Field(
         None, description="The saved time nearest to this one.", examples=[5.0]

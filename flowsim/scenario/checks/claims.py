@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from flowsim.scenario.checks.loss import WITH_TARGET
 from flowsim.scenario.errors import Mistake, listed, shown, wrong
 from flowsim.scenario.forms import StepSizeRange
 from flowsim.scenario.keys import nearest
-from flowsim.scenario.measuring import MEASURES
-from flowsim.scenario.measuring.convergence import LEVELS
+from flowsim.scenario.measuring import MEASURES, MeasureName
 from flowsim.scenario.measuring.explicit_loss import LOOPS, POINTS
 from flowsim.scenario.measuring.singular_values import EIGENVALUES
 from flowsim.scenario.names import (
@@ -200,7 +199,7 @@ def _picks(claim: Claim, quantity: str, runs: Runs) -> Iterator[Mistake]:
         elif key not in dims:
             text = f"is no dimension of {inner}, which {_shape(dims)}; remove it"
             yield wrong(f"at.{key}", text)
-        elif reason := _outside(key, value, run):
+        elif reason := _outside(group, key, value, run):
             yield wrong(f"at.{key}", f"is {value}, but {reason}")
 
 
@@ -230,12 +229,13 @@ def _shape(dims: tuple[str, ...]) -> str:
     return f"has {listed(dims)}" if dims else "is a single number"
 
 
-def _outside(key: str, value: float, run: Scenario) -> str | None:
+def _outside(group: str, key: str, value: float, run: Scenario) -> str | None:
     """Say why there is no such entry along a dimension."""
     if key == "step_size":
         return _no_step_size(value, run.descent) if run.descent else None
     if key == "level":
-        return None if value in LEVELS else f"the levels are {listed(map(str, LEVELS))}"
+        levels = MEASURES[cast("MeasureName", group)].levels(run)
+        return None if value in levels else f"the levels are {listed(map(str, levels))}"
     rows, columns = run.network.shape
     length = {
         "output": rows,

@@ -78,6 +78,14 @@ def measures_fit(scenario: Scenario) -> Iterator[Mistake]:
             yield wrong("output.measures", f"names {name}, but {reason}")
 
 
+def tracking_fits(scenario: Scenario) -> Iterator[Mistake]:
+    """Require the measure that asks which step sizes track the flow."""
+    output = scenario.output
+    if output.track_within is not None and "step_size_thresholds" not in output.measures:
+        text = 'is not used without measures = ["step_size_thresholds"]; remove it, or add that'
+        yield wrong("output.track_within", text)
+
+
 def plane_fits(scenario: Scenario) -> Iterator[Mistake]:
     """Require that the entries that span the plane are two, and that W has them."""
     plane = scenario.output.plane
@@ -141,6 +149,7 @@ RULES = (
     momentum_fits,
     layers_exist,
     measures_fit,
+    tracking_fits,
     plane_fits,
     modes_exist,
     logarithms_exist,

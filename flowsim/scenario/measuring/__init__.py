@@ -16,6 +16,7 @@ from flowsim.scenario.measuring import (
     landscape,
     margin,
     singular_values,
+    thresholds,
 )
 from flowsim.scenario.measuring.measure import Measure
 
@@ -33,6 +34,7 @@ MeasureName = Literal[
     "drift_budget",
     "tracking_bound",
     "descriptions",
+    "step_size_thresholds",
 ]
 """The name of a measure: of its group, of its figure and of its module."""
 
@@ -50,5 +52,6 @@ MEASURES: Mapping[MeasureName, Measure] = {
     "drift_budget": descent.DRIFT_BUDGET,
     "tracking_bound": descent.TRACKING_BOUND,
     "descriptions": descent.DESCRIPTIONS,
+    "step_size_thresholds": thresholds.STEP_SIZE_THRESHOLDS,
 }
 """Every measure by name."""

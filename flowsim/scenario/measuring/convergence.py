@@ -113,4 +113,5 @@ SPEED = Measure(
     },
     unfit=_without_speed,
     numbers=_descending,
+    levels=lambda scenario: LEVELS,  # noqa: ARG005
 )

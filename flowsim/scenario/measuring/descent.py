@@ -24,7 +24,7 @@ _AT_ITERATES = (
 )  # fmt: skip
 
 
-def _not_plain_descent(scenario: Scenario) -> str:
+def not_plain_descent(scenario: Scenario) -> str:
     """Say why iterates cannot be computed again as plain gradient descent, or nothing."""
     descent = scenario.descent
     if descent is None:
@@ -44,7 +44,7 @@ def _no_drift(scenario: Scenario) -> str:
         return "one layer has no balance to leave; write more network.widths, or leave it out"
     if scenario.flow.weight_decay:
         return "its formula knows no weight decay; remove flow.weight_decay, or leave it out"
-    return _not_plain_descent(scenario)
+    return not_plain_descent(scenario)
 
 
 def _drifting(scenario: Scenario) -> int:
@@ -72,7 +72,7 @@ def _not_described(scenario: Scenario) -> str:
             f"the Hessian over the layers has {weights}² entries; write network.widths with at "
             f"most {MOST_WEIGHTS} weights, or leave it out"
         )
-    return _not_plain_descent(scenario)
+    return not_plain_descent(scenario)
 
 
 def _descriptions(scenario: Scenario) -> int:
@@ -102,7 +102,7 @@ TRACKING_BOUND = Measure(
         **dict.fromkeys(TRACKED, ("step_size", "sample")),
     },
     needs="layers",
-    unfit=_not_plain_descent,
+    unfit=not_plain_descent,
     numbers=_tracking,
 )
 

@@ -20,6 +20,11 @@ def nothing(scenario: Scenario) -> int:  # noqa: ARG001
     return 0
 
 
+def no_levels(scenario: Scenario) -> tuple[float, ...]:  # noqa: ARG001
+    """Have no dimension `level`."""
+    return ()
+
+
 @dataclass(frozen=True)
 class Measure:
     """What a measure is taken of, what it leaves, and what it costs.
@@ -37,6 +42,8 @@ class Measure:
         Why it cannot be taken in a scenario, with what to write instead; "" where it can.
     numbers
         How many float64 it works in.
+    levels
+        What is counted along the dimension `level` of its variables.
 
     """
 
@@ -45,3 +52,4 @@ class Measure:
     needs: Literal["layers", "matrices", ""] = ""
     unfit: Callable[[Scenario], str] = always
     numbers: Callable[[Scenario], int] = nothing
+    levels: Callable[[Scenario], tuple[float, ...]] = no_levels
