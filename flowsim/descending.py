@@ -194,7 +194,7 @@ class _Record:
         """Record every step size at one sample."""
         self.alive = np.asarray(iterates.alive)
         measured = _measured(self.problem.loss, iterates)
-        W, loss, distance, imbalance, squared_norm, sign = (
+        W, loss, distance, sign, squared_norm, imbalance = (
             np.asarray(a, dtype=np.float64) for a in measured
         )
         self.loss[:, sample] = np.where(self.alive, loss, np.inf)
@@ -238,7 +238,7 @@ class _Record:
 
 @eqx.filter_jit
 def _measured(loss: Loss, iterates: Iterates) -> Any:
-    """Return W, ℓ(W), ‖W - Φ‖_F, the imbalance, Σ‖W_j‖² and sign det W of every step size.
+    """Return W, ℓ(W), ‖W - Φ‖_F, sign det W, Σ‖W_j‖² and the imbalance of every step size.
 
     In float64; the sign is nan where W is not square.
     """
@@ -247,12 +247,13 @@ def _measured(loss: Loss, iterates: Iterates) -> Any:
         layers = tuple(W.astype(jnp.float64) for W in layers)
         W = network.end_to_end(layers)
         measured = loss.value(W), distance_to_target(loss, W)
-        of_layers = network.imbalance(layers), network.squared_norm(layers)
+        of_layers = network.squared_norm(layers), jnp.append(network.imbalance(layers), 0.0)
         square = W.shape[0] == W.shape[1]
         sign = network.det_sign(layers) if square else jnp.asarray(jnp.nan)
-        return W, *measured, *of_layers, sign
+        return W, *measured, sign, *of_layers
 
     # a few at once: batched LU and QR of large matrices can deadlock on few cores
     widest = max(max(W.shape[1:]) for W in iterates.layers)
     at_once = max(1, AT_ONCE // widest**2)
-    return jax.lax.map(one, iterates.layers, batch_size=at_once)
+    *found, imbalance = jax.lax.map(one, iterates.layers, batch_size=at_once)
+    return *found, imbalance[:, :-1]  # a map in batches takes no array without entries
