@@ -1,0 +1,146 @@
+"""What gradient descent does to one mode past its critical step size: it swings between two values.
+
+N layers in balance, aligned with Φ, stay so under descent of ½‖W - Φ‖²_F: a mode of target φ is
+N equal scalars, w ← w - ηw^{N-1}(w^N - φ). In u = w/φ^{1/N} and x = η/η_c, in units of the critical
+step size η_c = 2/(Nφ^{2-2/N}), every mode of every target is the one map
+
+    f(u) = u - (2x/N) u^{N-1}(u^N - 1),      f'(1) = 1 - 2x.
+
+At x = 1 the fixed point u = 1 loses its stability to a 2-cycle (Chen & Bruna 2023,
+arXiv:2206.04172; Ghosh et al. 2025, arXiv:2502.20531), whose amplitude grows as √(x - 1).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import brentq, minimize_scalar
+
+EPS = float(np.finfo(float).eps)
+GRID = 4000
+"""So many points are searched for a change of sign."""
+
+FARTHEST = 4.0
+"""No 2-cycle is stable past this many times the critical step size."""
+
+
+def critical_step_size(phi: np.ndarray, depth: int) -> np.ndarray:
+    """Return η_c = 2/(N φ^{2-2/N}): at φ, descent of a mode is stable for η < η_c; inf at φ = 0."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(2 / (depth * np.asarray(phi, dtype=float) ** (2 - 2 / depth)))
+
+
+def step(u: np.ndarray | float, x: float, depth: int) -> np.ndarray:
+    """Return f(u), one iteration of gradient descent."""
+    u = np.asarray(u, dtype=float)
+    return np.asarray(u - 2 * x / depth * u ** (depth - 1) * (u**depth - 1))
+
+
+def multiplier(u: np.ndarray | float, x: float, depth: int) -> np.ndarray:
+    """Return f'(u) = 1 - (2x/N)((2N-1)u^{2N-2} - (N-1)u^{N-2})."""
+    N, u = depth, np.asarray(u, dtype=float)
+    lower = 0.0 if N == 1 else (N - 1) * u ** (N - 2)
+    return np.asarray(1 - 2 * x / N * ((2 * N - 1) * u ** (2 * N - 2) - lower))
+
+
+class Cycle(NamedTuple):
+    """A 2-cycle f(low) = high, f(high) = low, and its multiplier f'(low)f'(high).
+
+    It is stable where the multiplier is below 1 in size. All is nan where there is none.
+    """
+
+    low: float
+    high: float
+    multiplier: float
+
+    @property
+    def stable(self) -> bool:
+        """Say whether iterates nearby go to it."""
+        return abs(self.multiplier) < 1
+
+
+NONE = Cycle(np.nan, np.nan, np.nan)
+
+
+def two_cycle(x: float, depth: int) -> Cycle:
+    """Return the 2-cycle that is born at x = 1 around u = 1, in units of φ^{1/N}.
+
+    Just below 1 two iterations lead away from it (f'(1)² > 1); the first u further down from which
+    they lead back is `low`. For N = 1 the map is linear and has none.
+    """
+    if depth == 1 or x <= 1:
+        return NONE
+
+    def back(u: np.ndarray | float) -> np.ndarray:
+        return step(step(u, x, depth), x, depth) - u
+
+    grid = 1 - np.geomspace(1e-7, 1 - 1e-7, GRID)
+    with np.errstate(over="ignore", invalid="ignore"):
+        led_back = np.flatnonzero(back(grid) > 0)
+    if not led_back.size or led_back[0] == 0:
+        return NONE
+    low = float(brentq(back, grid[led_back[0]], grid[led_back[0] - 1], xtol=4 * EPS, rtol=8 * EPS))
+    high = float(step(low, x, depth))
+    return Cycle(low, high, float(multiplier(low, x, depth) * multiplier(high, x, depth)))
+
+
+def second_doubling(depth: int) -> float:
+    """Return x at which the 2-cycle gives way to a 4-cycle: its multiplier falls to -1 there.
+
+    Raises
+    ------
+    ValueError
+        For N = 1, where there is no 2-cycle.
+
+    """
+    if depth == 1:
+        raise ValueError("One layer is a linear map, which has no 2-cycle.")
+
+    def past(x: float) -> float:
+        return two_cycle(x, depth).multiplier + 1
+
+    steps = np.linspace(1.001, FARTHEST, 200)
+    found = np.array([past(float(x)) for x in steps])
+    first = int(np.flatnonzero(found < 0)[0])
+    return float(brentq(past, steps[first - 1], steps[first], xtol=1e-12))
+
+
+def amplitude_near(x: float, depth: int) -> float:
+    """Return half the swing of w^N/φ to leading order in √(x - 1).
+
+    At x = 1, f(1 + v) = 1 - v + Av² + Cv³ with A = -3(N-1), C = -(N-1)(7N-11)/3, so that the cycle
+    is at v² = 2(x - 1)/(A² + C), A² + C = (4/3)(N-1)(5N-4) > 0: it is born stable, at every depth.
+    """
+    N = depth
+    return float(N * np.sqrt(1.5 * (x - 1) / ((N - 1) * (5 * N - 4))))
+
+
+def sign_change(depth: int) -> float:
+    """Return x at which the largest value that f takes on (0, 1) is sent to 0.
+
+    Up to there a mode keeps its sign. Past it a swing may jump below 0: for odd N, where f(u) > u
+    below 0 and 0 attracts from that side, the mode collapses to 0 (at x = 1.8305 for N = 3); for
+    even N, f being odd, it goes on around either of ±φ.
+
+    Raises
+    ------
+    ValueError
+        For N = 1, whose map is linear.
+
+    """
+    if depth == 1:
+        raise ValueError("One layer is a linear map, in which a mode changes sign past x = 1/2.")
+    grid = np.linspace(0.0, 1.0, GRID)
+
+    def after_largest(x: float) -> float:
+        top = grid[int(np.argmax(step(grid, x, depth)))]
+        near = minimize_scalar(
+            lambda u: -float(step(u, x, depth)),
+            bounds=(top - 1 / GRID, top + 1 / GRID),
+            method="bounded",
+            options={"xatol": 1e-10},
+        )
+        return float(step(-near.fun, x, depth))
+
+    return float(brentq(after_largest, 1.0, FARTHEST, xtol=1e-12))
