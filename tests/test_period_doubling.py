@@ -1,4 +1,4 @@
-"""Descent of one mode past its critical step size: its 2-cycle, against the map and closed forms."""
+"""Descent of one mode past its critical step size, against the map and closed forms."""
 
 from __future__ import annotations
 

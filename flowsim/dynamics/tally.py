@@ -85,3 +85,20 @@ class Watching(Tally):
             first=jnp.where(low & (sums.first < 0), k, sums.first),
             since=jnp.where(low, sums.since, k + 1),
         )
+
+
+class Highest(Tally):
+    """Keeps the highest loss of all iterates so far."""
+
+    def start(self, loss: Loss, layers: ManyLayers) -> Float[Array, " step_size"]:
+        """Return the loss of the start."""
+        return jax.vmap(lambda W: loss.value(network.end_to_end(W)))(layers)
+
+    def after(
+        self,
+        loss: Loss,  # noqa: ARG002
+        step: Taken,
+        sums: Float[Array, " step_size"],
+    ) -> Float[Array, " step_size"]:
+        """Return the highest loss, the step's own counted."""
+        return jnp.maximum(sums, step.loss)

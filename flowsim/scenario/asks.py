@@ -61,6 +61,7 @@ FigureName = Literal[
     "tracking_bound",
     "descriptions",
     "step_size_thresholds",
+    "bifurcation",
 ]
 
 
@@ -170,6 +171,9 @@ class At(BaseModel):
     )
     point: Index | None = Field(
         None, description="The matrix that explicit_loss is measured at, from 0.", examples=[0]
+    )
+    visit: Index | None = Field(
+        None, description="The iterate of an orbit of oscillation, from 0.", examples=[0]
     )
     loop: Index | None = Field(
         None, description="The closed loop of explicit_loss, from 0.", examples=[0]

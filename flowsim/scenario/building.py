@@ -34,7 +34,7 @@ def problem(scenario: Scenario) -> Problem:
     """
     train, _ = _samples(scenario)
     loss = _loss(scenario, train)
-    layers = _layers(scenario, loss)
+    layers = _disturbed(scenario, _layers(scenario, loss))
     _refuse_underflow(layers)
     return Problem(loss, layers, scenario.flow.horizon, scenario.flow.weight_decay)
 
@@ -157,6 +157,14 @@ def _layers(scenario: Scenario, loss: losses.Loss) -> inits.NumpyLayers:
         "orthogonal": inits.orthogonal,
     }[spec.kind]
     return scheme(widths, scale, rng)
+
+
+def _disturbed(scenario: Scenario, layers: inits.NumpyLayers) -> inits.NumpyLayers:
+    """Return the layers with noise on every entry, where the scenario asks for any."""
+    if not scenario.init.noise:
+        return layers
+    rng = generator(scenario.seed, "init.noise")
+    return tuple(W + scenario.init.noise * rng.standard_normal(W.shape) for W in layers)
 
 
 def _directions(loss: losses.Loss) -> np.ndarray:

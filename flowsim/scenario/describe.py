@@ -140,6 +140,8 @@ def _init(init: Init) -> str:
         parts.append(f"scale {init.scale:g}")
     if init.imbalance is not None:
         parts.append(f"imbalance {init.imbalance:g}")
+    if init.noise:
+        parts.append(f"noise {init.noise:g}")
     return ", ".join(parts)
 
 

@@ -172,6 +172,12 @@ class Init(BaseModel):
         description="λ in W_{j+1}ᵀW_{j+1} − W_jW_jᵀ = λI, for lambda_balanced.",
         examples=[0.5],
     )
+    noise: float = Field(
+        0.0,
+        ge=0,
+        description="Standard deviation of Gaussian noise added to every entry of every layer.",
+        examples=[1e-6],
+    )
     layers: Layers | None = Field(
         None,
         description="W_1 … W_N for explicit: an array of matrices, or a .npz file with arrays "

@@ -127,12 +127,12 @@ def in_the_long_run(early: np.ndarray, late: np.ndarray) -> Fate:
     first = late[:, movers[0]]
     ranges = [float(np.ptp(part[:, movers], axis=0).max()) for part in (before, after)]
     cycle = period(after[:, movers])
-    kind = _lasting(ranges[0], ranges[1], cycle, fading=all(kinds[r] == "shrinks" for r in movers))
+    kind = lasting(ranges[0], ranges[1], cycle, fading=all(kinds[r] == "shrinks" for r in movers))
     low, high = float(first.min()), float(first.max())
     return Fate(kind, tuple(movers), low, high, period=cycle if kind == "swings" else 0)
 
 
-def _lasting(before: float, after: float, cycle: int, fading: bool) -> str:
+def lasting(before: float, after: float, cycle: int, fading: bool) -> str:
     """Say what becomes of a swing of these ranges, early and late, with a period or with none."""
     if after > (1 + LASTING) * before and (cycle or DYING * after > before):
         return "grows"

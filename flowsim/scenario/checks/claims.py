@@ -11,6 +11,7 @@ from flowsim.scenario.errors import Mistake, listed, shown, wrong
 from flowsim.scenario.forms import StepSizeRange
 from flowsim.scenario.keys import nearest
 from flowsim.scenario.measuring import MEASURES, MeasureName
+from flowsim.scenario.measuring.beyond import VISITS
 from flowsim.scenario.measuring.explicit_loss import LOOPS, POINTS
 from flowsim.scenario.measuring.singular_values import EIGENVALUES
 from flowsim.scenario.names import (
@@ -247,6 +248,7 @@ def _outside(group: str, key: str, value: float, run: Scenario) -> str | None:
         "sample": run.flow.samples,
         "point": POINTS,
         "loop": LOOPS,
+        "visit": VISITS,
     }[key]
     return None if value < length else f"there are {length}, counted from 0; write a lower number"
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from flowsim.scenario.measuring import (
+    beyond,
     convergence,
     descent,
     explicit_loss,
@@ -35,6 +36,7 @@ MeasureName = Literal[
     "tracking_bound",
     "descriptions",
     "step_size_thresholds",
+    "oscillation",
 ]
 """The name of a measure: of its group, of its figure and of its module."""
 
@@ -52,6 +54,7 @@ MEASURES: Mapping[MeasureName, Measure] = {
     "drift_budget": descent.DRIFT_BUDGET,
     "tracking_bound": descent.TRACKING_BOUND,
     "descriptions": descent.DESCRIPTIONS,
+    "oscillation": beyond.OSCILLATION,
     "step_size_thresholds": thresholds.STEP_SIZE_THRESHOLDS,
 }
 """Every measure by name."""

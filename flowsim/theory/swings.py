@@ -1,0 +1,47 @@
+"""Which of many modes swing for ever, with what period and amplitude: told from two tails.
+
+Each mode is judged on its own, from iterates in a row half-way and at the end of a walk.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from flowsim.theory.fates import AT_REST, DYING, lasting, period, swing
+
+APERIODIC = 0.0
+
+
+class Swing(NamedTuple):
+    """What one mode does in the long run.
+
+    `period` is 1 at rest, the number of iterations after which a lasting swing comes back, 0 where
+    it never does within half a tail, nan where a longer walk has to tell: the swing grows, or fades
+    slowly. `amplitude` is half its range, `centre` the mean, over the late tail.
+    """
+
+    period: float
+    amplitude: float
+    centre: float
+
+
+def swings(early: np.ndarray, late: np.ndarray) -> list[Swing]:
+    """Return what each mode does, given its strengths `(iterate, mode)` early and late."""
+    scale = np.abs(late).max(initial=0.0)
+    pairs = zip(early.T, late.T, strict=True)
+    return [_swing(before, after, AT_REST * scale) for before, after in pairs]
+
+
+def _swing(early: np.ndarray, late: np.ndarray, least: float) -> Swing:
+    amplitude, centre = float(np.ptp(late)) / 2, float(late.mean())
+    before, after = (swing(tail[:, None]) for tail in (early, late))
+    ranges = [float(np.ptp(each)) for each in (before, after)]
+    if ranges[1] <= least:
+        return Swing(1.0, amplitude, centre)
+    cycle = period(after)
+    kind = lasting(*ranges, cycle, fading=ranges[1] <= DYING * ranges[0])
+    if kind in ("grows", "unclear"):
+        return Swing(np.nan, amplitude, centre)
+    return Swing(1.0 if kind == "shrinks" else float(cycle), amplitude, centre)
