@@ -13,7 +13,7 @@ from flowsim.figures.words import listed, number
 from flowsim.results import Run
 
 GROUP = "oscillation"
-MOST_MODES = 3
+MOST_MODES, LEAST_STEP_SIZES = 3, 16
 SMALL = 1e-6
 """Modes of less than this share of the largest target are left out."""
 DIVERGED: style.Pen = {"facecolor": "#d9d9d9", "linewidth": 0}
@@ -30,8 +30,8 @@ EVENTS = {
 def unfit(run: Run) -> str:
     """Say why this cannot be drawn, or nothing."""
     lacking = reading.lacking(run, f"{GROUP}.orbit")
-    if not lacking and np.unique(of(run, "step_size")).size < 2:
-        return "descent was run at a single step size"
+    if not lacking and np.unique(of(run, "step_size")).size < LEAST_STEP_SIZES:
+        return f"descent was run at fewer than {LEAST_STEP_SIZES} step sizes"
     return lacking
 
 
@@ -73,26 +73,21 @@ def draw_plain(run: Run) -> Figure:
 
 
 def draw_variants(run: Run) -> Figure:
-    """Draw the mode of every variant that swings first, after the strongest."""
+    """Draw the two strongest modes of every variant, as far as there is room."""
     parts = reading.fitted(run, unfit)
-    each = {name: telling(part) for name, part in parts.items()}
+    each = [(name, r) for name, part in parts.items() for r in modes(part)[:2]]
+    each = each[: reading.MOST_PANELS]
+    drawn = {name: parts[name] for name, _ in each}
     sheet = page.open_page(
         run,
-        over_variants(parts),
-        panels=len(parts),
-        names=[f"{name}: mode {each[name] + 1}" for name in parts],
-        drawn=parts,
-        keys=keys(parts.values()),
+        over_variants(drawn),
+        panels=len(each),
+        names=[f"{name}: mode {r + 1}" for name, r in each],
+        drawn=drawn,
+        keys=keys(list(drawn.values())),
     )
-    draw_panels(sheet, [(part, each[name]) for name, part in parts.items()])
+    draw_panels(sheet, [(parts[name], r) for name, r in each])
     return sheet.figure
-
-
-def telling(run: Run) -> int:
-    """Return the last of the modes that swing, which differs most between runs."""
-    onset = of(run, "onset")
-    swinging = [r for r in modes(run) if np.isfinite(onset[r])]
-    return swinging[-1] if swinging else modes(run)[0]
 
 
 def keys(runs: Sequence[Run]) -> dict[str, style.Pen]:
@@ -109,7 +104,7 @@ def keys(runs: Sequence[Run]) -> dict[str, style.Pen]:
 PEN: style.Pen = {
     "color": style.OKABE_ITO[0],
     "marker": ".",
-    "markersize": 0.9,
+    "markersize": 1.1,
     "markeredgewidth": 0,
     "linestyle": "none",
     "alpha": 0.35,
@@ -148,9 +143,12 @@ def draw_mode(panel: Axes, run: Run, r: int) -> None:
         at = float(of(run, name)[r]) / unit(run)
         if panel.get_xlim()[0] < at < panel.get_xlim()[1]:
             panel.axvline(at, **style.LEVEL)
+            low, top = panel.get_ylim()
+            y, away, side = (low, 2, "bottom") if name == "turning" else (top, -2, "top")
+            left = name == "critical"
             panel.annotate(
-                says, (at, panel.get_ylim()[1]), xytext=(1.5, -2), textcoords="offset points",
-                rotation=90, va="top", size=5.2, color=style.INK,
+                says, (at, y), xytext=(-1 if left else 1.5, away), textcoords="offset points",
+                rotation=90, va=side, ha="right" if left else "left", size=5.2, color=style.INK,
             )  # fmt: skip
 
 
@@ -178,9 +176,10 @@ def headline(run: Run) -> str:
 
 
 def over_variants(parts: dict[str, Run]) -> str:
-    """Say from which step size on a mode of each variant swings."""
-    said = [
-        f"{number(float(of(part, 'onset')[telling(part)]) / unit(part))} ({name})"
-        for name, part in parts.items()
-    ]
-    return f"In units of the critical step size, a mode begins to swing at {listed(said, most=5)}"
+    """Say of every variant from which step size on its modes swing."""
+    said = []
+    for name, part in parts.items():
+        onset = of(part, "onset")[modes(part)[:2]] / unit(part)
+        swings = [number(float(x)) if np.isfinite(x) else "none" for x in onset]
+        said.append(f"{listed(swings)} ({name})")
+    return f"In units of the critical step size, modes begin to swing at {'; '.join(said)}"

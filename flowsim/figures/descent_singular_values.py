@@ -101,11 +101,12 @@ def titles(shown: list[Descent], every: list[Descent], variants: bool) -> list[s
     """Return what stands above each panel: step size and fate, as full as there is room for."""
     places = page.Measures(len(shown), 0, 0, 0, page.RIGHT, page.SHARED_AXIS)
     room = int(places.wide / page.CHARACTER)
-    sizes = written(every)
+    runs = {d.run for d in shown}
+    sizes = {run: written([d for d in every if d.run == run]) for run in runs}
     said = []
     for d in shown:
         name = f"{clipped(d.run, room // 2)}, " if variants else ""
-        eta = f"η = {sizes[d.size]}"
+        eta = f"η = {sizes[d.run][d.size]}"
         forms = [f"{name}{eta}: {end}" for end in descriptions(d.fate, d.modes.followed)]
         said.append(next((form for form in forms if len(form) <= room), f"{name}{eta}"))
     return said
