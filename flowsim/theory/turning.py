@@ -5,9 +5,9 @@ them (entries rq and qr of every layer) is moved to first order by
 
     M = (I - ηH_high)(I - ηH_low),
 
-H the block of the Hessian of φ(W_1..W_N) at the two points of the cycle, 2N × 2N. Turning the hidden
-units, N - 1 ways, changes nothing, with a multiplier of 1; past the step size at which another
-multiplier leaves the unit circle, any noise grows into a turning of the singular vectors.
+H the block of the Hessian of φ(W_1..W_N) at the two points of the cycle, 2N × 2N. Turning the
+hidden units, N - 1 ways, changes nothing, with a multiplier of 1; past the step size at which
+another multiplier leaves the unit circle, any noise grows into a turning of the singular vectors.
 """
 
 from __future__ import annotations
@@ -71,9 +71,11 @@ def turning_onset(phi: tuple[float, float], depth: int) -> float:
     It is searched from the critical step size on, as long as the 2-cycle is stable and the second
     mode is at rest; nan where there is none.
     """
+    if depth == 1:
+        return float("nan")
     critical = critical_step_size(np.array(phi), depth)
     end = min(critical[0] * second_doubling(depth), critical[1])
-    if depth < 2 or not critical[0] < end:
+    if not critical[0] < end:
         return float("nan")
 
     def grows(eta: float) -> float:

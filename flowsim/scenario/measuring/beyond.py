@@ -32,7 +32,15 @@ OSCILLATION = Measure(
         ),
         "orbit": (*_BY_MODE, "visit"),
         **dict.fromkeys(
-            ("target", "critical", "second_doubling", "turning", "sign_change", "onset", "onset_above"),
+            (
+                "target",
+                "critical",
+                "second_doubling",
+                "turning",
+                "sign_change",
+                "onset",
+                "onset_above",
+            ),
             ("mode",),
         ),
         **dict.fromkeys(("highest_loss", "catapult", "sharpness_over_limit"), ("step_size",)),
