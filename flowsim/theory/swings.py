@@ -37,11 +37,11 @@ def swings(early: np.ndarray, late: np.ndarray) -> list[Swing]:
 def _swing(early: np.ndarray, late: np.ndarray, least: float) -> Swing:
     amplitude, centre = float(np.ptp(late)) / 2, float(late.mean())
     before, after = (swing(tail[:, None]) for tail in (early, late))
-    ranges = [float(np.ptp(each)) for each in (before, after)]
-    if ranges[1] <= least:
+    first, last = float(np.ptp(before)), float(np.ptp(after))
+    if last <= least:
         return Swing(1.0, amplitude, centre)
     cycle = period(after)
-    kind = lasting(*ranges, cycle, fading=ranges[1] <= DYING * ranges[0])
+    kind = lasting(first, last, cycle, fading=last <= DYING * first)
     if kind in ("grows", "unclear"):
         return Swing(np.nan, amplitude, centre)
     return Swing(1.0 if kind == "shrinks" else float(cycle), amplitude, centre)

@@ -62,7 +62,8 @@ def _between(diagonal: jax.Array, phi: jax.Array, depth: int) -> jax.Array:
         )
         return 0.5 * jnp.sum((network.end_to_end(layers) - jnp.diag(phi)) ** 2)
 
-    return jax.hessian(loss)(jnp.zeros(2 * depth))
+    H: jax.Array = jax.hessian(loss)(jnp.zeros(2 * depth))
+    return H
 
 
 def turning_onset(phi: tuple[float, float], depth: int) -> float:
