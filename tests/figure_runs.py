@@ -345,6 +345,40 @@ def step_size_thresholds(target: np.ndarray, sizes: list[float]) -> Group:
     )
 
 
+def oscillation(target: np.ndarray) -> Group:
+    """Return `/oscillation` of the map u ← u - x u(u² - 1), x = ηφ, which escapes past x = 2."""
+    eta = np.linspace(0.8, 2.2, 24) / target[0]
+    x = eta[:, None] * target
+    u, orbit = np.full(x.shape, 0.9), np.full((*x.shape, 16), np.nan)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for k in range(200):
+            u = u - x * u * (u**2 - 1)
+            orbit[..., k % 16] = target * u**2
+        lost = ~np.isfinite(orbit).all(axis=(1, 2))
+        orbit[lost] = np.nan
+        # the 2-cycle has uv = 1/x and u² + v² = 1 + 1/x, and is stable up to √5 - 1
+        half = np.sqrt((1 + 1 / x) ** 2 - 4 / x**2) / 2
+        known = (x > 1) & (x < np.sqrt(5) - 1)
+        low, high = (
+            np.where(known, target * ((1 + 1 / x) / 2 + sign * half), np.nan) for sign in (-1, 1)
+        )
+    critical = 1 / target
+    grid = ("step_size", "mode")
+    return group(
+        step_size=(("step_size",), eta),
+        orbit=((*grid, "visit"), orbit),
+        predicted_low=(grid, low),
+        predicted_high=(grid, high),
+        highest_loss=(("step_size",), np.where(lost, np.inf, 1.0)),
+        target=(("mode",), target),
+        critical=(("mode",), critical),
+        turning=(("mode",), np.full(target.size, np.nan)),
+        second_doubling=(("mode",), (np.sqrt(5) - 1) * critical),
+        sign_change=(("mode",), 1.598 * critical),
+        onset=(("mode",), np.where(critical < eta[-1], critical, np.nan)),
+    )
+
+
 def descriptions(found: dict[str, Any]) -> Group:
     """Return `/descriptions` in orders 1 and 2 of η, broken from η = 0.1 on."""
     sizes, sample = found["sizes"], ("step_size", "sample")
@@ -422,6 +456,7 @@ def plain(
         groups["descent"] = descent_group(found, target)
         groups["speed"] = speed(np.array(sizes), target)
         groups["descriptions"] = descriptions(found)
+        groups["oscillation"] = oscillation(target)
         groups["step_size_thresholds"] = step_size_thresholds(target, sizes)
         truth = saxe(groups["descent"]["time"].values.ravel(), target)
         off = np.linalg.norm(found["singular"] - truth.reshape(found["singular"].shape), axis=2)

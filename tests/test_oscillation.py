@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import figure_runs as made
 import numpy as np
 import pytest
 from scenario_texts import SQUARED, spoilt, the_mistake, told
 
+from flowsim import figures
 from flowsim.descending import descend
 from flowsim.experiment import run
 from flowsim.losses import Squared
@@ -200,3 +202,42 @@ def test_noise_moves_every_entry_and_nothing_else() -> None:
 def test_it_is_of_plain_descent() -> None:
     text = SQUARED + 'momentum = 0.5\n[output]\nmeasures = ["oscillation"]\n'
     assert "names oscillation, but its formula knows no momentum" in told(text)[0]
+
+
+def test_the_diagram_draws_orbits_cycles_and_where_descent_is_lost() -> None:
+    run = made.plain(sizes=[0.1, 0.2])
+    figure = figures.draw(run, "bifurcation")
+    edge = float(run["oscillation.critical"][0])
+    x, target = run["oscillation.step_size"] / edge, run["oscillation.target"]
+    panels = figure.axes[: target.size]
+    assert [panel.get_title(loc="left") for panel in panels] == [
+        "mode 1: target 3", "mode 2: target 2", "mode 3: target 1"
+    ]  # fmt: skip
+    for r, panel in enumerate(panels):
+        drawn = [(line.get_xdata(), line.get_ydata()) for line in panel.lines]
+        orbit = run["oscillation.orbit"][:, r] / target[r]
+        for at, y in (
+            (np.repeat(x, orbit.shape[1]), orbit.ravel()),
+            (x, run["oscillation.predicted_low"][:, r] / target[r]),
+            (x, run["oscillation.predicted_high"][:, r] / target[r]),
+        ):
+            assert any(
+                np.array_equal(u, at) and np.array_equal(v, y, equal_nan=True) for u, v in drawn
+            )
+        assert len(panel.patches) == np.isinf(run["oscillation.highest_loss"]).sum()
+    (said,) = (text.get_text() for text in figure.texts if text.get_size() == 7.6)
+    assert said.startswith(
+        "Mode 1 swings from 1, mode 2 swings from 1.5 and descent diverges from "
+    )
+
+
+def test_variants_have_their_two_strongest_modes_beside_each_other() -> None:
+    one, two = made.plain(sizes=[0.1, 0.2]), made.plain(sizes=[0.1, 0.2])
+    figure = figures.draw(made.with_variants(one=one, two=two), "bifurcation")
+    titles = [panel.get_title(loc="left") for panel in figure.axes]
+    assert titles[:4] == ["one: mode 1", "one: mode 2", "two: mode 1", "two: mode 2"]
+
+
+def test_a_few_step_sizes_make_no_diagram(found) -> None:
+    reason = figures.FIGURES["bifurcation"].unfit(found)
+    assert reason == "descent was run at fewer than 16 step sizes"

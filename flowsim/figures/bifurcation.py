@@ -32,12 +32,17 @@ def unfit(run: Run) -> str:
     lacking = reading.lacking(run, f"{GROUP}.orbit")
     if not lacking and np.unique(of(run, "step_size")).size < LEAST_STEP_SIZES:
         return f"descent was run at fewer than {LEAST_STEP_SIZES} step sizes"
-    return lacking
+    return lacking or ("" if modes(run) else "no mode has a target above 0")
 
 
 def of(run: Run, name: str) -> np.ndarray:
     """Return a variable of the group."""
     return run[f"{GROUP}.{name}"]
+
+
+def diverged(run: Run) -> np.ndarray:
+    """Say at which step sizes descent diverges."""
+    return np.asarray(np.isinf(of(run, "highest_loss")))
 
 
 def unit(run: Run) -> float:
@@ -96,7 +101,7 @@ def keys(runs: Sequence[Run]) -> dict[str, style.Pen]:
     found: dict[str, style.Pen] = {"last iterates": dots, "at rest": REST}
     if any(np.isfinite(of(run, "predicted_low")).any() for run in runs):
         found["exact 2-cycle of the mode alone"] = CYCLE
-    if any(reading.diverged(run).any() for run in runs):
+    if any(diverged(run).any() for run in runs):
         found["diverges"] = DIVERGED
     return found
 
@@ -134,7 +139,7 @@ def scaled(run: Run, r: int) -> np.ndarray:
 def draw_mode(panel: Axes, run: Run, r: int) -> None:
     """Draw the last iterates of a mode, what is predicted of it, and where descent is lost."""
     x, orbit = of(run, "step_size") / unit(run), scaled(run, r)
-    shade(panel, x, reading.diverged(run))
+    shade(panel, x, diverged(run))
     panel.axhline(1.0, **REST)
     panel.plot(np.repeat(x, orbit.shape[1]), orbit.ravel(), **PEN)
     for name in ("predicted_low", "predicted_high"):
@@ -167,7 +172,7 @@ def headline(run: Run) -> str:
         for r in modes(run)
         if np.isfinite(onset[r])
     ]
-    lost = of(run, "step_size")[reading.diverged(run)]
+    lost = of(run, "step_size")[diverged(run)]
     if lost.size:
         said.append(f"descent diverges from {number(float(lost.min()) / scale)}")
     of_what = " of the critical step size on" if scale != 1.0 else " on"
