@@ -22,6 +22,7 @@ PLOTS = Path(__file__).parent.parent / "plots"
 BY_NUMBERS = {
     "explicit-loss",
     "edge-of-stability",
+    "drift-budget",
     "bifurcation",
     "step-size-phases",
     "central-flow",
