@@ -15,6 +15,7 @@ from flowsim.results import Run
 LABEL = r"$\|W_\mathrm{descent}-W_\mathrm{flow}\|_F$"
 WORST = r"largest $\|W_\mathrm{descent}-W_\mathrm{flow}\|_F$"
 FIT: style.Pen = {"color": style.INK, "linewidth": 0.9, "linestyle": (0, (1.5, 1.5)), "zorder": 1.8}
+APART = 1.2
 SAME_SLOPE = 0.25
 
 
@@ -107,20 +108,31 @@ def worst(run: Run) -> np.ndarray:
 def order(run: Run) -> Order | None:
     """Fit the power law that the small step sizes follow, if two or more follow one.
 
-    From the smallest step size upward, those that did not diverge, as long as the slope from one
-    to the next stays within 0.25 of the first slope.
+    From the smallest step size upward, those that did not diverge, as long as the slope stays
+    within 0.25 of the first; slopes are between step sizes a factor of 1.2 apart or more, since of
+    nearer ones they show when iterates happen to be recorded.
     """
     sizes, largest = reading.step_sizes(run), worst(run)
     good = ~reading.diverged(run) & np.isfinite(largest) & (largest > 0)
     rank = np.argsort(sizes[good])
     eta, reach = sizes[good][rank], largest[good][rank]
-    if len(eta) < 2:
+    places = _apart(eta)
+    if len(places) < 2:
         return None
-    local = np.diff(np.log(reach)) / np.diff(np.log(eta))
+    local = np.diff(np.log(reach[places])) / np.diff(np.log(eta[places]))
     strays = np.flatnonzero(np.abs(local - local[0]) > SAME_SLOPE)
-    count = int(strays[0]) + 1 if strays.size else len(eta)
+    count = int(places[strays[0]]) + 1 if strays.size else len(eta)
     slope, shift = np.polyfit(np.log(eta[:count]), np.log(reach[:count]), 1)
     return Order(float(slope), float(np.exp(shift)), float(eta[0]), float(eta[count - 1]))
+
+
+def _apart(eta: np.ndarray) -> list[int]:
+    """Return places of step sizes, ascending, each at least a factor `APART` above the last."""
+    places: list[int] = []
+    for k, size in enumerate(eta):
+        if not places or size >= APART * eta[places[-1]]:
+            places.append(k)
+    return places
 
 
 def right_name(law: Order | None) -> str:
