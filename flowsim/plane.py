@@ -15,6 +15,10 @@ from flowsim.series import PIECE_BYTES, Series
 
 MOST_TIMES = 200
 MARGIN = 0.2
+LEAST, LEAST_OF_ENTRIES = 0.3, 0.45
+"""The shorter side of a frame over the longer; more where both have one scale when drawn."""
+REACH = 0.5
+"""What of descents lies further out than this share of the flows' span leaves the frame."""
 FINEST, COARSEST = 81, 25
 GRID_WORK = 1e9
 """Floating-point operations that the loss over the grid may take."""
@@ -84,12 +88,26 @@ def entries_plane(path: Series, entries: Sequence[tuple[int, int]]) -> Plane:
     return Plane(origin, directions, (labels[0], labels[1]))
 
 
-def grid(paths: Sequence[np.ndarray], loss: Loss, outputs: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return u and v of a grid with a margin around all finite points of `paths`."""
-    points = np.concatenate([path.reshape(-1, 2) for path in paths])
-    points = points[np.isfinite(points).all(axis=1)]
-    low, high = points.min(axis=0), points.max(axis=0)
-    span = np.maximum(high - low, 0.3 * max(float((high - low).max()), 1e-12))
+def grid(
+    paths: Sequence[np.ndarray],
+    loss: Loss,
+    outputs: int,
+    *,
+    fan: Sequence[np.ndarray] = (),
+    least: float = LEAST,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return u and v of a grid with a margin around all finite points of `paths`.
+
+    The points of `fan` widen it by half at each side at most. The shorter side is `least` times
+    the longer or more.
+    """
+    low, high = _box(paths)
+    if fan:
+        reach = REACH * max(float((high - low).max()), 1e-12)
+        inner, outer = _box([*paths, *(np.clip(path, low - reach, high + reach) for path in fan)])
+        low, high = np.minimum(low, inner), np.maximum(high, outer)
+    longest = max(float((high - low).max()), 1e-12)
+    span = np.maximum(high - low, least * longest)
     middle = (low + high) / 2
     data = sum(np.size(leaf) for leaf in jax.tree.leaves(eqx.filter(loss, eqx.is_array)))
     finest = int(np.sqrt(GRID_WORK / max(2 * data * outputs, 1)))
@@ -99,6 +117,13 @@ def grid(paths: Sequence[np.ndarray], loss: Loss, outputs: int) -> tuple[np.ndar
         for m, s in zip(middle, span, strict=True)
     ]
     return axes[0], axes[1]
+
+
+def _box(paths: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lower left and the upper right corner around all finite points."""
+    points = np.concatenate([path.reshape(-1, 2) for path in paths])
+    points = points[np.isfinite(points).all(axis=1)]
+    return points.min(axis=0), points.max(axis=0)
 
 
 def _oriented(directions: np.ndarray, path: Series) -> np.ndarray:

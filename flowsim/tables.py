@@ -13,6 +13,7 @@ from flowsim import plane as planes
 from flowsim.critical_step_size import Critical
 from flowsim.descending import DescentTrajectory
 from flowsim.losses import CrossEntropy, Logistic, Loss, of_each
+from flowsim.lowest import lowest
 from flowsim.problem import Problem
 from flowsim.results import Group, Variable, named
 from flowsim.scenario.describe import UNITS
@@ -220,24 +221,40 @@ def plane(
         space: by_pieces(chosen.coordinates, trajectory.end_to_end_series)
         for space, trajectory in flows.items()
     }
-    u, v = planes.grid(list(paths.values()), problem.loss, path.shape[1])
+    steps = {} if descent is None else _descending(chosen, descent)
+    fan = [] if descent is None else _completed(steps["descent"].values, descent)
+    least = planes.LEAST_OF_ENTRIES if entries else planes.LEAST
+    u, v = planes.grid(list(paths.values()), problem.loss, path.shape[1], fan=fan, least=least)
+    values = chosen.loss(problem.loss, u, v)
+    bottom = lowest(chosen, problem.loss, u, v, values)
     group = {
         "u": named(("u",), u, chosen.labels[0]),
         "v": named(("v",), v, chosen.labels[1]),
-        "loss": named(("v", "u"), chosen.loss(problem.loss, u, v), "loss ℓ over the plane"),
+        "loss": named(("v", "u"), values, "loss ℓ over the plane"),
+        "lowest_loss": named((), np.array(bottom.loss), "the lowest loss within the frame"),
+        "minimum": named(("end", "axis"), bottom.ends, "the ends of where the loss is lowest"),
     }
     for space, coordinates in paths.items():
         axis, trajectory = f"{space}_time", flows[space]
         group[axis] = named((axis,), trajectory.times[trajectory.kept], TIME)
         group[space] = named((axis, "axis"), coordinates, f"path of the {space} flow")
-    if descent is not None:
-        group["step_size"] = named(("step_size",), descent.step_sizes, "step size η")
-        group["descent"] = named(
-            ("step_size", "sample", "axis"),
-            by_pieces(chosen.coordinates, descent.end_to_end_series),
-            "path of descent",
-        )
-    return group
+    return {**group, **steps}
+
+
+def _descending(plane: planes.Plane, descent: DescentTrajectory) -> Group:
+    iterates = by_pieces(plane.coordinates, descent.end_to_end_series)
+    dims = ("step_size", "sample", "axis")
+    return {
+        "step_size": named(("step_size",), descent.step_sizes, "step size η"),
+        "descent": named(dims, iterates, "path of descent"),
+    }
+
+
+def _completed(paths: np.ndarray, descent: DescentTrajectory) -> list[np.ndarray]:
+    """Return the paths of the descents that did not diverge."""
+    return [
+        path for path, outcome in zip(paths, descent.outcome, strict=True) if outcome == "completed"
+    ]
 
 
 def _of_singular_values(at: tuple[str, ...], sigma: np.ndarray) -> dict[str, Variable]:

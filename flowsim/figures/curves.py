@@ -53,11 +53,16 @@ def time_axes(panels: Sequence[Axes], times: Sequence[Sequence[np.ndarray]], log
         time_axis([panel], of_panel, log)
 
 
-def panel_width(panel: Axes) -> float:
-    """Return the width of a panel in inches."""
+def panel_size(panel: Axes) -> np.ndarray:
+    """Return the width and the height of a panel in inches."""
     figure = panel.get_figure(root=True)
     assert figure is not None  # a panel is made on a page
-    return float(panel.get_position().width * figure.get_size_inches()[0])
+    return np.asarray(panel.get_position().size * figure.get_size_inches())
+
+
+def panel_width(panel: Axes) -> float:
+    """Return the width of a panel in inches."""
+    return float(panel_size(panel)[0])
 
 
 def finite(values: Iterable[np.ndarray]) -> np.ndarray:
@@ -202,12 +207,6 @@ def step_keys(runs: Iterable[Run]) -> dict[str, Pen]:
 def all_diverged(runs: Sequence[Run], size: float) -> bool:
     """Say whether descent at this step size diverged in every run that took it."""
     return all(bool(reading.diverged(run)[reading.step_sizes(run) == size].all()) for run in runs)
-
-
-def step_scale(runs: Iterable[Run]) -> np.ndarray | None:
-    """Return the step sizes of these runs where there are too many for a legend."""
-    sizes = reading.all_step_sizes(runs)
-    return sizes if len(sizes) > style.FEW else None
 
 
 def draw_descent(

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from flowsim.figures import curves, page, reading, style
+from flowsim.figures import curves, page, reading, scales, style
 from flowsim.figures.words import listed, number
 from flowsim.results import Run
 
@@ -49,7 +49,7 @@ def draw_plain(run: Run) -> Figure:
         panels=2 if both else 1,
         names=names,
         keys=curves.step_keys([run]),
-        steps=curves.step_scale([run]),
+        steps=scales.many([run]),
         gap=page.OWN_AXIS,
     )
     draw_over_time(sheet.panels[:1], {run.name: run})
@@ -69,7 +69,7 @@ def draw_variants(run: Run) -> Figure:
         names=list(parts),
         drawn=parts,
         keys=curves.step_keys(parts.values()),
-        steps=curves.step_scale(parts.values()),
+        steps=scales.many(parts.values()),
     )
     draw_over_time(sheet.panels, parts)
     sheet.label("time t", LABEL)

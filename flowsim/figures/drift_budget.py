@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from flowsim.figures import curves, page, reading, style
+from flowsim.figures import curves, page, reading, scales, style
 from flowsim.figures.words import listed, number
 from flowsim.results import Run
 
@@ -56,7 +56,7 @@ def draw_plain(run: Run) -> Figure:
         if costs
         else (),
         keys=curves.step_keys([run]) | KEYS | {COSTS[path][0]: COSTS[path][1] for path in costs},
-        steps=curves.step_scale([run]),
+        steps=scales.many([run]),
         gap=page.OWN_AXIS,
     )
     draw_drift(sheet.panels[:1], {run.name: run})
@@ -76,7 +76,7 @@ def draw_variants(run: Run) -> Figure:
         names=list(parts),
         drawn=parts,
         keys=curves.step_keys(parts.values()) | KEYS,
-        steps=curves.step_scale(parts.values()),
+        steps=scales.many(parts.values()),
     )
     draw_drift(sheet.panels, parts)
     sheet.label("time t", LABEL)

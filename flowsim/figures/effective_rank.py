@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from flowsim.figures import curves, page, reading, style
+from flowsim.figures import curves, page, reading, scales, style
 from flowsim.figures.words import listed, number
 from flowsim.results import Run
 
@@ -30,7 +30,7 @@ def draw(run: Run) -> Figure:
         over_variants(parts) if run.variants else headline(run),
         panels=2,
         keys=(pens if run.variants else own_keys) | least,
-        steps=None if run.variants else curves.step_scale([run]),
+        steps=None if run.variants else scales.many([run]),
         drawn=parts if run.variants else (),
         gap=page.OWN_AXIS,
     )

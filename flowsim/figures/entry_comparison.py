@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from flowsim.figures import curves, end_to_end_entries, page, reading, style
+from flowsim.figures import curves, end_to_end_entries, page, reading, scales, style
 from flowsim.figures.largest_entry import (
     along,
     along_all,
@@ -47,7 +47,7 @@ def draw(run: Run) -> Figure:
         names=list(parts) if run.variants else (),
         drawn=parts if run.variants else (),
         keys=keys | curves.step_keys(descents),
-        steps=curves.step_scale(descents),
+        steps=scales.many(descents),
     )
     shown = [along_all(part) for part in parts.values()]
     times = [[time for time, _ in of_part] for of_part in shown]

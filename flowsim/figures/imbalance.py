@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from flowsim.figures import curves, page, reading, style
+from flowsim.figures import curves, page, reading, scales, style
 from flowsim.figures.words import indexed, listed, number
 from flowsim.results import Run
 
@@ -40,7 +40,7 @@ def draw_plain(run: Run) -> Figure:
         panels=2 if descends else 1,
         names=("layer flow, each pair", "descent, largest of the pairs") if descends else (),
         keys=pairs | (curves.step_keys([run]) if descends else {}),
-        steps=curves.step_scale([run]) if descends else None,
+        steps=scales.many([run]) if descends else None,
     )
     curves.time_axis(sheet.panels, [run["layers.time"]], reading.logarithmic([run]))
     top = fit_values(sheet.panels, {run.name: run})
@@ -63,7 +63,7 @@ def draw_variants(run: Run) -> Figure:
         names=list(parts),
         drawn=parts,
         keys={"layer flow, each pair": style.FLOW} | curves.step_keys(descending),
-        steps=curves.step_scale(descending),
+        steps=scales.many(descending),
     )
     times = [[part["layers.time"]] for part in parts.values()]
     curves.time_axes(sheet.panels, times, reading.logarithmic(parts.values()))

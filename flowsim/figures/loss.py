@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from flowsim.figures import curves, page, reading, style
+from flowsim.figures import curves, page, reading, scales, style
 from flowsim.figures.words import listed, number
 from flowsim.results import Run
 
@@ -27,7 +27,7 @@ def draw_plain(run: Run) -> Figure:
     sizes = reading.all_step_sizes([run])
     descends = reading.descends(run, "loss")
     keys = curves.flow_keys(run, "loss") | (curves.step_keys([run]) if descends else {})
-    scale = curves.step_scale([run]) if descends else None
+    scale = scales.many([run]) if descends else None
     sheet = page.open_page(run, headline(run), keys=keys, steps=scale)
     flows = reading.spaces(run, "loss")
     times = [run[f"{s}.time"] for s in flows]

@@ -15,25 +15,22 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import NullLocator
 
-from flowsim.figures import style
+from flowsim.figures import scales, style
 from flowsim.figures.reading import shortfalls
 from flowsim.figures.style import Pen
-from flowsim.figures.words import clipped, distinct
+from flowsim.figures.words import clipped
 from flowsim.results import Run
 
-NARROW, WIDE = 3.4, 7.0
+NARROW, MIDDLE, WIDE = 3.4, 5.0, 7.0
 DPI = 200
 LEFT, RIGHT, LABELLED, SHARED_AXIS, OWN_AXIS = 0.68, 0.16, 0.52, 0.2, 0.68
 HEIGHTS = {1: 1.95, 2: 1.95, 3: 1.55, 4: 1.25}
 TOP, CONTEXT_LINE, HEADLINE_LINE, NAME_LINE = 0.09, 0.135, 0.15, 0.17
-AXIS_LINE, TICK_LINE, LEGEND_LINE, SCALE_LINE = 0.40, 0.24, 0.135, 0.36
+AXIS_LINE, TICK_LINE, LEGEND_LINE = 0.40, 0.24, 0.135
 CHARACTER, HANDLE, EDGE = 0.0505, 0.42, 0.1
 MOST_LINES = 3
 NO_BREAK = "\u00a0"
@@ -90,6 +87,8 @@ class Measures:
     between: float
     right: float
     gap: float
+    own_width: float | None = None
+    own_height: float | None = None
 
     @property
     def columns(self) -> int:
@@ -99,12 +98,12 @@ class Measures:
     @property
     def width(self) -> float:
         """Return the width of the page."""
-        return page_width(self.panels)
+        return self.own_width or page_width(self.panels)
 
     @property
     def tall(self) -> float:
         """Return the height of a panel."""
-        return HEIGHTS[self.columns]
+        return self.own_height or HEIGHTS[self.columns]
 
     @property
     def wide(self) -> float:
@@ -140,38 +139,50 @@ def open_page(
     panels: int = 1,
     names: Sequence[str] = (),
     keys: Mapping[str, Pen] | None = None,
-    steps: np.ndarray | None = None,
+    steps: scales.StepScale | None = None,
     drawn: Collection[str] = (),
     right: float = RIGHT,
     gap: float = SHARED_AXIS,
     under: float = 0.0,
+    width: float | None = None,
+    tall: float | None = None,
 ) -> Page:
     """Lay out a page.
 
     `run` gives the line above the headline: the scenario's title, and flows that fell short.
     `headline` says what is seen, `names` stand above the panels, `keys` is the legend (a pen by
-    label), `steps` are step sizes told apart by a colour scale; `drawn` are the variants that
-    are shown; `right` and `gap` are the inches kept free at the right of panels and between them,
-    `under` those below all panels, for `Page.row`.
+    label), `steps` the colour scale of step sizes; `drawn` are the variants that are shown;
+    `right` and `gap` are the inches kept free at the right of panels and between them, `under`
+    those below all panels, for `Page.row`; `width` is that of the page and `tall` the height of
+    panels, where the usual do not suit.
     """
-    width, keys = page_width(panels), keys or {}
-    lines = wrapped(headline, width)
-    rows, columns = legend_shape(list(keys), width)
-    strip = rows * LEGEND_LINE + 0.06 + (SCALE_LINE if steps is not None else 0.0)
+    keys, across = keys or {}, width or page_width(panels)
+    lines = wrapped(headline, across)
+    rows, columns = legend_shape(list(keys), across)
+    strip = rows * LEGEND_LINE + 0.06 + (steps.height if steps is not None else 0.0)
     name_line = NAME_LINE if names else 0.0
     above = TOP + CONTEXT_LINE + HEADLINE_LINE * len(lines) + 0.05 + name_line
     between = TICK_LINE + name_line + 0.03
-    places = Measures(panels, above, AXIS_LINE + under + strip, between, right, gap)
+    places = Measures(panels, above, AXIS_LINE + under + strip, between, right, gap, width, tall)
 
-    figure = Figure(figsize=(width, places.height), dpi=DPI, facecolor="white")
+    figure = Figure(figsize=(across, places.height), dpi=DPI, facecolor="white")
     axes = tuple(figure.add_axes(places.rectangle(k)) for k in range(panels))
     name_panels(axes, names, int(places.wide / CHARACTER))
-    write_headline(figure, context(run, drawn, width), lines)
+    write_headline(figure, context(run, drawn, across), lines)
     if keys:
         write_legend(figure, keys, columns, strip)
     if steps is not None:
-        write_scale(figure, steps)
+        scales.write(figure, steps, LEFT)
     return Page(figure, axes, places.columns, strip)
+
+
+def shrink(panel: Axes, ratio: float) -> None:
+    """Make a panel as high as wide times the ratio, within where it stands, from its lower left."""
+    figure = panel.get_figure(root=True)
+    assert figure is not None  # a panel is made on a page
+    box, (width, height) = panel.get_position(), figure.get_size_inches()
+    wide = min(box.width * width, box.height * height / ratio)
+    panel.set_position((box.x0, box.y0, wide / width, wide * ratio / height))
 
 
 def name_panels(panels: Sequence[Axes], names: Sequence[str], characters: int) -> None:
@@ -236,20 +247,3 @@ def write_legend(figure: Figure, keys: Mapping[str, Pen], columns: int, strip: f
     )
     for label in legend.get_texts():
         label.set_parse_math(False)
-
-
-def write_scale(figure: Figure, steps: np.ndarray) -> None:
-    """Draw the colour scale of step sizes along the bottom."""
-    width, height = figure.get_size_inches()
-    long = min(width - LEFT - 0.9, 3.0)
-    axes = figure.add_axes((LEFT / width, 0.24 / height, long / width, 0.08 / height))
-    palette = ListedColormap(style.shades(np.linspace(0, 1, 256)))
-    norm = LogNorm(float(steps.min()), float(steps.max()))
-    figure.colorbar(ScalarMappable(norm, palette), cax=axes, orientation="horizontal")
-    ticks = steps[np.linspace(0, len(steps) - 1, 4).round().astype(int)]
-    axes.set_xticks(list(ticks), labels=distinct(list(ticks)))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.tick_params(labelsize=6, length=2)
-    axes.grid(visible=False)
-    x, y = (LEFT + long + 0.12) / width, 0.28 / height
-    figure.text(x, y, "step size η", size=6.5, va="center")

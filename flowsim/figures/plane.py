@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import BoundaryNorm, ListedColormap
-from matplotlib.contour import QuadContourSet
 from matplotlib.figure import Figure
 
-from flowsim.figures import curves, page, reading, style
+from flowsim.figures import contours, curves, fan, loss, page, reading, scales, style
 from flowsim.figures.words import listed, number
 from flowsim.results import Run
 
-LEVELS = 12
 SCALE_ROOM = 0.66
-PATH: style.Pen = {"color": "black", "linewidth": 1.0, "zorder": 4.5}
+TALLEST, LOWEST = 2.5, 1.6
+"""Inches between which a single panel is high."""
+PATH: style.Pen = {"color": "black", "linewidth": 1.8, "zorder": 3}
+DASHES = ((0, (3, 1.2)), (0, (1, 1)), (0, (5, 1, 1, 1)))
+ONE: style.Pen = {
+    "marker": "o", "color": style.OKABE_ITO[0], "markersize": 2.9, "markeredgewidth": 0,
+    "linewidth": 0.8,
+}  # fmt: skip
 START: style.Pen = {
     "marker": "o", "color": "black", "markerfacecolor": "white", "markersize": 5,
     "linestyle": "none", "zorder": 6,
@@ -23,7 +27,6 @@ END: style.Pen = {
     "marker": "*", "color": "black", "markerfacecolor": "#F0E442", "markersize": 8,
     "linestyle": "none", "zorder": 6,
 }  # fmt: skip
-DOTS: style.Pen = {"linestyle": "none", "markersize": 2.6, "markeredgewidth": 0.3, "zorder": 4}
 SAME_PATH = 1e-3
 
 
@@ -36,8 +39,10 @@ def unfit(run: Run) -> str:
 
 
 def draw(run: Run) -> Figure:
-    """Draw loss contours, the flow's path, descent's iterates as dots; one panel a variant."""
+    """Draw loss contours, the flow's path and descents coloured by η; one panel a variant."""
     parts = reading.fitted(run, unfit)
+    descending = [part for part in parts.values() if reading.drawable(part, "plane.descent")]
+    scale = scales.family(descending)
     sheet = page.open_page(
         run,
         over_variants(parts) if run.variants else headline(run),
@@ -45,30 +50,34 @@ def draw(run: Run) -> Figure:
         names=list(parts) if run.variants else (),
         drawn=parts if run.variants else (),
         keys=keys(parts),
-        steps=curves.step_scale(parts.values()),
+        steps=scale,
         right=page.RIGHT if run.variants else SCALE_ROOM,
         gap=page.OWN_AXIS,
+        **({} if run.variants else {"width": page.MIDDLE, "tall": height(run)}),
     )
     for panel, part in zip(sheet.panels, parts.values(), strict=True):
-        filled = draw_loss(panel, part)
-        draw_descent(panel, part, reading.all_step_sizes(parts.values()))
-        draw_paths(panel, part)
+        filled = contours.draw(panel, part)
         frame(panel, part)
+        if part in descending:
+            shades = colours(scale, descending)
+            fan.Fan(panel, fan.tracks(part, panel, shades, part["plane.descent"]))
+        contours.draw_minimum(panel, part)
+        draw_paths(panel, part)
         if filled is not None and not run.variants:
-            write_scale(sheet.beside(), sheet.figure, filled)
+            contours.write_scale(sheet.beside(), sheet.figure, filled, part)
     return sheet.figure
 
 
 def keys(parts: dict[str, Run]) -> dict[str, style.Pen]:
-    """Return the legend of paths, their ends and the step sizes."""
+    """Return the legend of paths, their ends, the minimum, and descent where it is but one."""
     first, others = reading.first_and_others([list(paths(part)) for part in parts.values()])
-    lines = {first: PATH} | {name: style.open_marks(k) for k, name in enumerate(others)}
+    lines = {first: PATH} | {name: path_pen(k) for k, name in enumerate(others, start=1)}
+    marks = {"start": START, "end of flow": END} | contours.key(list(parts.values()))
     descending = [p for p in parts.values() if reading.drawable(p, "plane.descent")]
-    steps = {
-        label: pen | DOTS | {"markersize": 3.6}
-        for label, pen in curves.step_keys(descending).items()
-    }
-    return lines | {"start": START, "end of flow": END} | steps
+    steps = curves.step_keys(descending)
+    alone = dict.fromkeys(steps, ONE) if len(steps) == 1 else {}
+    lost = any(reading.diverged(part).any() for part in descending)
+    return lines | marks | alone | ({"diverges": fan.LEAVING} if lost else {})
 
 
 def paths(run: Run) -> dict[str, np.ndarray]:
@@ -101,76 +110,52 @@ def stray(path: np.ndarray, points: np.ndarray) -> float:
     return float(gaps.min(axis=1).max())
 
 
-def draw_loss(panel: Axes, run: Run) -> QuadContourSet | None:
-    """Fill contours of the loss, spaced geometrically over its minimum; none if it is constant."""
-    variable = run.variable("plane.loss")
-    loss = np.ma.masked_invalid(variable.values)
-    known = loss.compressed()
-    minimum = min(float(variable.attributes.get("minimum", known.min())), float(known.min()))
-    above = known[known > minimum] - minimum
-    if not above.size or above.max() <= 1e-9 * abs(minimum):
-        return None
-    high = float(above.max())
-    low = max(float(np.quantile(above, 0.02)), 1e-4 * high)
-    low = low if low < 0.9 * high else 0.1 * high
-    levels = minimum + np.geomspace(low, high, LEVELS)
-    levels = np.array([minimum - 1e-9 * high, *levels])
-    greys = ListedColormap([str(round(g, 3)) for g in np.linspace(1.0, 0.74, LEVELS)])
-    filled = panel.contourf(
-        run["plane.u"], run["plane.v"], loss, levels,
-        cmap=greys, norm=BoundaryNorm(levels, LEVELS), zorder=0.5,
-    )  # fmt: skip
-    panel.contour(
-        run["plane.u"], run["plane.v"], loss, levels[1:-1],
-        colors="#9c9c9c", linewidths=0.35, zorder=0.6,
-    )  # fmt: skip
-    return filled
+def path_pen(rank: int) -> style.Pen:
+    """Return the pen of a flow's path: a bold line, or dashes for those that stray from it."""
+    dashes = {"linewidth": 1.0, "linestyle": DASHES[(rank - 1) % len(DASHES)]}
+    return {**PATH, **dashes} if rank else PATH
 
 
 def draw_paths(panel: Axes, run: Run) -> None:
     """Draw the flows' paths and mark where the first starts and ends."""
     found = paths(run)
     for k, path in enumerate(found.values()):
-        pen = style.open_marks(k - 1) | {"markevery": style.sparse(len(path), 12)} if k else PATH
-        panel.plot(path[:, 0], path[:, 1], **pen)
+        panel.plot(path[:, 0], path[:, 1], **path_pen(k))
     first = next(iter(found.values()))
     known = first[np.isfinite(first).all(axis=1)]
     panel.plot(*known[0], **START)
     panel.plot(*known[-1], **END)
 
 
-def draw_descent(panel: Axes, run: Run, sizes: np.ndarray) -> None:
-    """Draw descent's iterates as dots on a hairline, cut off at the edge of the plane."""
-    if not reading.drawable(run, "plane.descent"):
-        return
-    pens = style.step_pens(sizes)
-    for size, iterates in zip(reading.step_sizes(run), run["plane.descent"], strict=True):
-        pen = {"marker": "o", **pens[int(np.flatnonzero(sizes == size)[0])], **DOTS}
-        hairline = {"color": pen["color"], "linewidth": 0.5, "alpha": 0.7, "zorder": 1.4}
-        panel.plot(iterates[:, 0], iterates[:, 1], markeredgecolor="white", **pen)
-        panel.plot(iterates[:, 0], iterates[:, 1], label="_between", **hairline)
+def height(run: Run) -> float:
+    """Return the inches of a single panel's height, at which its width is used where it may be."""
+    wide = page.MIDDLE - page.LEFT - SCALE_ROOM
+    return float(np.clip(round(wide * ratio(run) / 0.005) * 0.005, LOWEST, TALLEST))
+
+
+def ratio(run: Run) -> float:
+    """Return how high the frame is for its width."""
+    return float(np.ptp(run["plane.v"]) / np.ptp(run["plane.u"]))
 
 
 def frame(panel: Axes, run: Run) -> None:
-    """Set the edges of the plane and name its axes."""
+    """Set the edges of the plane and name its axes; entries of W have one scale."""
+    u, v = run["plane.u"], run["plane.v"]
+    panel.set(xlim=(u.min(), u.max()), ylim=(v.min(), v.max()))
+    if run.scenario.output.plane:
+        page.shrink(panel, ratio(run))
     for axis, name in ((panel.xaxis, "u"), (panel.yaxis, "v")):
         variable = run.variable(f"plane.{name}")
         axis.set_label_text(str(variable.attributes.get("long_name", name)))
         curves.nice_ticks(axis, 6 if curves.panel_width(panel) > 1.6 else 4)
-    u, v = run["plane.u"], run["plane.v"]
-    panel.set(xlim=(u.min(), u.max()), ylim=(v.min(), v.max()))
     panel.grid(visible=False)
 
 
-def write_scale(axes: Axes, figure: Figure, filled: QuadContourSet) -> None:
-    """Draw the colour scale of the loss beside the panel."""
-    bar = figure.colorbar(filled, cax=axes, spacing="uniform")
-    ticks = [float(level) for level in np.asarray(filled.levels)[1::3]]
-    bar.set_ticks(ticks, labels=[number(tick, 2) for tick in ticks])
-    axes.minorticks_off()
-    axes.tick_params(labelsize=6, length=2)
-    axes.grid(visible=False)
-    bar.set_label(r"loss $\ell(W)$", size=7)
+def colours(scale: scales.StepScale | None, runs: list[Run]) -> dict[float, str]:
+    """Return the colour of each step size."""
+    if scale is None:
+        return dict.fromkeys(reading.all_step_sizes(runs).tolist(), style.OKABE_ITO[0])
+    return dict(zip(scale.sizes.tolist(), scale.colours(), strict=True))
 
 
 def headline(run: Run) -> str:
@@ -179,19 +164,18 @@ def headline(run: Run) -> str:
     total = length(path)
     if not reading.drawable(run, "plane.descent") or not total:
         return path_course(run)
-    lost = reading.diverged(run)
-    sizes = reading.step_sizes(run)
-    strays = [stray(path, iterates) for iterates in run["plane.descent"]]
-    done = [k for k in np.argsort(sizes) if not lost[k] and np.isfinite(strays[k])]
+    lost, sizes = reading.diverged(run), reading.step_sizes(run)
+    known = np.isfinite(run["plane.descent"]).any(axis=(1, 2))
+    done = [int(k) for k in np.argsort(sizes) if known[k] and not lost[k]]
     if not done:
         return "Every step size of descent diverges from the flow's path"
+    low, high = (percent(stray(path, run["plane.descent"][k]) / total) for k in (done[0], done[-1]))
     said = "Seen in this plane, descent strays from the flow's path by up to "
-    low, high = done[0], done[-1]
-    said += f"{percent(strays[low] / total)} of its length at η = {number(float(sizes[low]))}"
-    if high != low:
-        said += f", {percent(strays[high] / total)} at η = {number(float(sizes[high]))}"
-    gone = listed((number(float(eta)) for eta in np.sort(sizes[lost])), most=2)
-    return said + (f"; it diverges at η = {gone}" if gone else "")
+    said += f"{low} of its length at η = {number(float(sizes[done[0]]))}"
+    if len(done) > 1:
+        said += f", {high} at η = {number(float(sizes[done[-1]]))}"
+    fate = loss.descent_fate(run)
+    return said + (f"; {fate}" if lost.any() else "")
 
 
 def percent(share: float) -> str:

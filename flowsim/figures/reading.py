@@ -101,6 +101,22 @@ def all_step_sizes(runs: Iterable[Run]) -> np.ndarray:
     return np.unique(np.concatenate([np.zeros(0), *(step_sizes(run) for run in runs)]))
 
 
+def critical_step_size(runs: Iterable[Run]) -> tuple[float, str]:
+    """Return the 2/sharpness that step sizes are multiples of in all these runs, and its name.
+
+    It is nan where they are not, or where the runs' own differ by over a thousandth.
+    """
+    path = "descent.critical_step_size"
+    known = [run.variable(path) if drawable(run, path) else None for run in runs]
+    found = [variable for variable in known if variable is not None]
+    if not found or len(found) < len(known):
+        return np.nan, ""
+    values = np.array([float(variable.values) for variable in found])
+    names = {variable.attributes["long_name"] for variable in found}
+    alike = len(names) == 1 and np.ptp(values) <= 1e-3 * values.min()
+    return (float(values[0]), names.pop()) if alike else (np.nan, "")
+
+
 def diverged(run: Run) -> np.ndarray:
     """Return a boolean per step size: whether descent diverged."""
     variable = run.groups.get("descent", {}).get("outcome")

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from flowsim.figures import curves, page, reading, style
+from flowsim.figures import curves, page, reading, scales, style
 from flowsim.figures.words import listed, number
 from flowsim.results import Run
 
@@ -41,7 +41,7 @@ def draw_plain(run: Run) -> Figure:
         panels=2,
         names=NAMES,
         keys=curves.step_keys([run]) | KEYS | WHERE,
-        steps=curves.step_scale([run]),
+        steps=scales.many([run]),
         gap=page.OWN_AXIS,
     )
     left, right = sheet.panels
@@ -61,7 +61,7 @@ def draw_variants(run: Run) -> Figure:
         names=list(parts),
         drawn=parts,
         keys=curves.step_keys(parts.values()) | KEYS,
-        steps=curves.step_scale(parts.values()),
+        steps=scales.many(parts.values()),
     )
     draw_distances(sheet.panels, parts)
     sheet.label("time t", LABEL)

@@ -75,6 +75,8 @@ GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
         "u": ("u",),
         "v": ("v",),
         "loss": ("v", "u"),
+        "lowest_loss": (),
+        "minimum": ("end", "axis"),
         **_TIMES,
         **{space: (f"{space}_time", "axis") for space in SPACES},
         "step_size": ("step_size",),
