@@ -16,9 +16,9 @@ ROOMS = [
     "cards", "arrays", "scratch", "series", "pacing", "network", "losses", "inits", "problem",
     "dynamics", "methods", "choosing", "trajectory", "integrator", "recording", "task",
     "integration", "error_estimate", "accuracy", "solving", "walking", "descending", "invariants",
-    "measures", "plane", "lowest", "theory", "critical_step_size", "verification", "scenario", "catalog",
-    "results", "claims", "tables", "measuring", "summarizing", "absolute", "experiment", "archive",
-    "figures", "cli",
+    "measures", "plane", "lowest", "theory", "critical_step_size", "verification", "scenario",
+    "catalog", "results", "claims", "tables", "measuring", "summarizing", "absolute",
+    "experiment", "archive", "figures", "cli",
 ]  # fmt: skip
 """What a scenario says, does, gives and shows, in this order."""
 

@@ -41,6 +41,21 @@ def drawing(
     return draw
 
 
+def animating(report: Report, whole: Run, format: str, names: Collection[str]) -> Draw:
+    """Return what animates figures of a whole run, and none of its variants by themselves."""
+
+    def draw(run: Run, folder: Path) -> None:
+        from flowsim import figures
+
+        def tell(name: str, fraction: float) -> None:
+            report(f"{run.name}: animating {name}", fraction)
+
+        if run is whole:
+            figures.animate(run, folder, format, names, tell)
+
+    return draw
+
+
 def _draw_one(run: Run, folder: Path, name: str, format: str) -> None:
     from flowsim import figures
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from flowsim.cli.refusal import Refusal, refusing
-from flowsim.cli.terminal import say
+from flowsim.cli.terminal import say, tell
+from flowsim.figures import FILMS, FORMATS
 
 if TYPE_CHECKING:
     from flowsim.results import Run
@@ -24,20 +25,71 @@ if TYPE_CHECKING:
     metavar="NAME",
     help="Which figure; may be repeated. By default all that fit.",
 )
-@click.option("--format", type=click.Choice(["png", "svg", "pdf"]), default="png")
-def command(directory: Path, names: tuple[str, ...], format: str) -> None:
+@click.option(
+    "--animate",
+    is_flag=True,
+    help="Animate instead: descent running along the flow over the loss; with --figure, others.",
+)
+@click.option(
+    "--format",
+    type=click.Choice([*FORMATS, *FILMS]),
+    help="Of figures png (the default), svg or pdf; of animations webp (the default) or gif.",
+)
+def command(directory: Path, names: tuple[str, ...], animate: bool, format: str | None) -> None:
     """Draw the figures of a run again, from disk, without simulating."""
     from flowsim import archive
     from flowsim.cli import progress
-    from flowsim.cli.drawing import drawing
+    from flowsim.cli.drawing import animating, drawing
 
+    chosen = _format(animate, format)
     with refusing(archive.ArchiveError):
         run = archive.read(directory)
-        _refuse_unfit(run, names)
+        if animate:
+            names = _animated(run, names)
+        else:
+            _refuse_unfit(run, names)
         with progress.shown() as report:
-            paths = archive.add_figures(run, drawing(report, format=format, names=names))
+            draw = animating(report, run, chosen, names) if animate else None
+            draw = draw or drawing(report, format=chosen, names=names)
+            paths = archive.add_figures(run, draw)
     for path in paths:
         say(str(path))
+
+
+def _format(animate: bool, format: str | None) -> str:
+    """Return the format, the usual one if none is given; refuse one of the other kind."""
+    if animate and format in FORMATS:
+        raise Refusal(
+            f"An animation has frames, which {format} files have not; write --format webp or "
+            "--format gif, or leave out --animate for a figure."
+        )
+    if not animate and format in FILMS:
+        raise Refusal(
+            f"A figure is saved as {', '.join(FORMATS)}, but got --format {format}; add --animate "
+            "for an animation."
+        )
+    return format or (FILMS if animate else FORMATS)[0]
+
+
+def _animated(run: Run, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the figures to animate, by default the first that can be; refuse others."""
+    from flowsim import figures
+
+    able = figures.animated(run)
+    for name in names:
+        if name not in able:
+            known = figures.FIGURES.get(name)
+            reason = known.still(run) if known else "no such figure"
+            raise Refusal(
+                f"The figure {name!r} of {run.name!r} cannot be animated: {reason}. "
+                f"Figures that can: {', '.join(able) or 'none'}."
+            )
+    if not able:
+        reason = figures.FIGURES["loss"].still(run)
+        raise Refusal(f"No figure of {run.name!r} can be animated: {reason}.")
+    if all("descent" not in inner.groups for inner in run.variants.values() or [run]):
+        tell("The run has no descent; the flow moves alone.")
+    return names or (able[0],)
 
 
 def _refuse_unfit(run: Run, names: Iterable[str]) -> None:

@@ -4,33 +4,41 @@
 >>> figures.fitting(run)
 ['singular_values', 'loss', 'gap']
 >>> figures.save(run, "figures", format="pdf", names=["loss"])
+>>> figures.animate(run, "figures", names=["plane"])
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from flowsim.figures import files
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from flowsim.figures.moving.moving import Moving
     from flowsim.results import Run
 
 FORMATS = ("png", "svg", "pdf")
-DPI = 200
+FILMS = ("webp", "gif")
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One kind of figure: its name, which is its module's too, and the question it answers."""
+    """One kind of figure: its name, which is its module's too, and the question it answers.
+
+    `moves` is the way in which it can be animated (`flowsim.figures.moving.WAYS`), if it can.
+    """
 
     name: str
     answers: str
+    moves: str = ""
 
     def unfit(self, run: Run) -> str:
         """Say why this figure cannot be drawn of `run`, or return nothing if it can."""
@@ -61,6 +69,21 @@ class Picture:
         with style.settings():
             return cast("Figure", self._module("draw")(run))
 
+    def still(self, run: Run) -> str:
+        """Say why this figure of `run` cannot be animated, or return nothing if it can."""
+        if not self.moves:
+            return "it is drawn as a whole only"
+        from flowsim.figures import reading
+
+        return self.unfit(run) or reading.at_one_time(run)
+
+    def move(self, run: Run) -> Moving:
+        """Return the figure's motion, of a run for which it is not `still`."""
+        from flowsim.figures import moving, style
+
+        with style.settings():
+            return moving.WAYS[self.moves](run, self.draw)
+
     def _module(self, function: str) -> Callable[[Run], Any]:
         module = import_module(f"flowsim.figures.{self.name}")
         return cast("Callable[[Run], Any]", getattr(module, function))
@@ -69,21 +92,31 @@ class Picture:
 FIGURES: Mapping[str, Picture] = {
     picture.name: picture
     for picture in (
-        Picture("singular_values", "Which modes are learned, and when?"),
-        Picture("loss", "How fast does the loss fall, and which step sizes diverge?"),
+        Picture("singular_values", "Which modes are learned, and when?", moves="flows"),
         Picture(
-            "descent_singular_values", "Which step sizes settle, swing or diverge, in which modes?"
+            "loss", "How fast does the loss fall, and which step sizes diverge?", moves="descents"
+        ),
+        Picture(
+            "descent_singular_values",
+            "Which step sizes settle, swing or diverge, in which modes?",
+            moves="descents",
         ),
         Picture("descent_distance", "How far is descent from the flow, and in what order of η?"),
         Picture("gap", "Does the end-to-end flow agree with the layers?"),
         Picture("imbalance", "What is conserved by the flow, and how does descent break it?"),
-        Picture("plane", "Which path does the end-to-end matrix take over the loss?"),
+        Picture(
+            "plane", "Which path does the end-to-end matrix take over the loss?", moves="plane"
+        ),
         Picture("effective_rank", "Does the flow prefer low rank or a small norm?"),
         Picture("norms", "Which norms does the flow keep small, if any?"),
         Picture(
             "minimum_nuclear_norm", "How does the flow's end compare with the least nuclear norm?"
         ),
-        Picture("end_to_end_entries", "Where does each entry of the end-to-end matrix go?"),
+        Picture(
+            "end_to_end_entries",
+            "Where does each entry of the end-to-end matrix go?",
+            moves="flows",
+        ),
         Picture(
             "entry_comparison", "How far does the entry that ends largest go in each dynamics?"
         ),
@@ -165,9 +198,69 @@ def save(
     if format not in FORMATS:
         raise ValueError(f"Figures are saved as {', '.join(FORMATS)}, but got {format!r}.")
     figures = {name: draw(run, name) for name in (fitting(run) if names is None else names)}
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    return [_write(figure, folder / f"{name}.{format}") for name, figure in figures.items()]
+    return [files.write(each, Path(folder) / f"{name}.{format}") for name, each in figures.items()]
+
+
+def animated(run: Run) -> list[str]:
+    """Return the names of the figures of `run` that can be animated, the plane first."""
+    names = [name for name, picture in FIGURES.items() if not picture.still(run)]
+    return sorted(names, key=lambda name: name != "plane")
+
+
+def animate(
+    run: Run,
+    folder: str | Path,
+    format: str = "webp",
+    names: Iterable[str] | None = None,
+    progress: Callable[[str, float], None] = lambda _name, _fraction: None,
+) -> list[Path]:
+    """Animate figures into `folder`, made if need be, as `<name>.<format>`.
+
+    The film of `plane` shows descents run along the flow over the loss, and their losses beside
+    it; that of a figure over time draws its curves up to the moment. A line below tells the time
+    t = kη and the iterations k. A film has 120 frames, evenly over the time of the figure, and
+    lasts 11 seconds. The files are the same byte for byte whenever the run is, for one version of
+    matplotlib and Pillow.
+
+    Parameters
+    ----------
+    run
+        What is shown; with variants each has a panel of its own.
+    folder
+        Where files go; one of the same name is replaced, and only once its new form is complete.
+    format
+        `"webp"` (lossless, 200 dots per inch) or `"gif"` (256 colours, 120 dots per inch).
+    names
+        Which figures; by default the first of `animated(run)`.
+    progress
+        Is called with a figure's name and the fraction of its frames that are drawn.
+
+    Raises
+    ------
+    ValueError
+        If the format or a figure is unknown, or a figure cannot be animated, saying why.
+
+    """
+    if format not in FILMS:
+        raise ValueError(f"Animations are saved as {', '.join(FILMS)}, but got {format!r}.")
+    from flowsim.figures import style
+    from flowsim.figures.moving import film
+
+    if reason := film.lacking(format):
+        raise ValueError(f"No animation can be written: {reason}.")
+    chosen = animated(run)[:1] if names is None else list(names)
+    for name in chosen:
+        if reason := _picture(name, run).still(run):
+            raise ValueError(
+                f"The figure {name!r} of {run.name!r} cannot be animated: {reason}; "
+                f"figures that can: {', '.join(animated(run)) or 'none'}."
+            )
+    paths = []
+    for name in chosen:
+        with files.replacing(Path(folder) / f"{name}.{format}") as new, style.settings():
+            film.write(FIGURES[name].move(run), new, format, partial(progress, name))
+        paths.append(Path(folder) / f"{name}.{format}")
+    return paths
 
 
 def _picture(name: str, run: Run) -> Picture:
@@ -179,21 +272,3 @@ def _picture(name: str, run: Run) -> Picture:
         f"There is no figure {name!r}.{hint} "
         f"Figures that fit this run: {', '.join(fitting(run)) or 'none'}."
     )
-
-
-def _write(figure: Figure, path: Path) -> Path:
-    import warnings
-
-    from flowsim.figures import style
-
-    unsaid = {"png": ("Software",), "svg": ("Date",), "pdf": ("CreationDate",)}
-    metadata = dict.fromkeys(unsaid[path.suffix[1:]])
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with style.settings(), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Glyph .* missing from")
-            figure.savefig(partial, format=path.suffix[1:], dpi=DPI, metadata=metadata)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.markers import MarkerStyle
+from matplotlib.path import Path
 from matplotlib.transforms import Affine2D
 
 from flowsim.figures import curves, reading, style
@@ -20,10 +21,12 @@ APART = 2.5 / 72
 """Iterates are dots where this many inches lie between them."""
 MOST = 400
 """Of more step sizes so many are drawn, evenly picked."""
-FAR = 1e3
-ARROW = 26.0
+FAR, HUGE = 1e3, 1e150
+ARROW = Path([(0, 1), (0.62, -0.8), (0, -0.45), (-0.62, -0.8), (0, 1)], closed=True)
+ARROW_SIZE = 6.0
 LEAVING: style.Pen = {
-    "marker": "^", "color": "#8a8a8a", "markersize": 4.2, "linestyle": "none", "markeredgewidth": 0,
+    "marker": ARROW, "color": "#8a8a8a", "markersize": ARROW_SIZE, "linestyle": "none",
+    "markeredgewidth": 0,
 }  # fmt: skip
 """What stands in legends for the arrowheads at which curves leave the frame."""
 
@@ -48,9 +51,18 @@ class Track:
         return int(np.searchsorted(self.time, moment * (1 + 1e-12), side="right"))
 
 
-def tracks(run: Run, panel: Axes, colours: dict[float, str], points: np.ndarray) -> list[Track]:
-    """Return curves `points(step_size, sample, axis)` on a panel, that of the largest η last."""
-    times = moments(run)
+def tracks(
+    run: Run,
+    panel: Axes,
+    colours: dict[float, str],
+    points: np.ndarray,
+    last: float = np.inf,
+) -> list[Track]:
+    """Return curves `points(step_size, sample, axis)` on a panel, that of the largest η last.
+
+    Iterates count as reached at the moment `last` that lie up to half a step beyond it.
+    """
+    times = np.minimum(moments(run), last)
     sizes = reading.step_sizes(run)
     picked = np.linspace(0, len(sizes) - 1, min(len(sizes), MOST)).round().astype(int)
     return [
@@ -67,7 +79,8 @@ def moments(run: Run) -> np.ndarray:
 def fractions(panel: Axes, points: np.ndarray) -> np.ndarray:
     """Return where points lie, in fractions of the panel's width and height."""
     with np.errstate(all="ignore"):
-        return np.asarray((panel.transScale + panel.transLimits).transform(points))
+        bounded = np.clip(points, -HUGE, HUGE)
+        return np.asarray((panel.transScale + panel.transLimits).transform(bounded))
 
 
 def track(panel: Axes, colour: str, time: np.ndarray, points: np.ndarray) -> Track:
@@ -99,7 +112,7 @@ def distinct(at: np.ndarray) -> np.ndarray:
 
 def leaving(here: np.ndarray, then: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return where the way from a point within the frame to one without leaves it, and the way."""
-    way = np.nan_to_num(np.clip(then, -1e150, 1e150) - here, nan=0.0)
+    way = np.nan_to_num(then - here, nan=0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         room = np.where(way > 0, (1 - here) / way, np.where(way < 0, -here / way, np.inf))
     return here + (min(float(room.min()), 1.0) * way if way.any() else 0.0), way
@@ -153,10 +166,11 @@ def draw_exit(panel: Axes, track: Track) -> PathCollection:
     """Draw an arrowhead that points out of the frame, or a cross where no direction is known."""
     assert track.way is not None
     wide, tall = track.way * curves.panel_size(panel)
-    turned = MarkerStyle((3, 0), transform=Affine2D().rotate(np.arctan2(tall, wide) - np.pi / 2))
+    turned = MarkerStyle(ARROW, transform=Affine2D().rotate(np.arctan2(tall, wide) - np.pi / 2))
     return panel.scatter(
-        *track.points[-1:].T,
-        s=ARROW,
+        track.points[-1:, 0],
+        track.points[-1:, 1],
+        s=ARROW_SIZE**2,
         marker=turned if track.way.any() else MarkerStyle("x"),
         color=track.colour,
         linewidths=0 if track.way.any() else 0.9,

@@ -11,7 +11,8 @@ from flowsim.figures.words import listed, number
 from flowsim.results import Run
 
 SCALE_ROOM = 0.66
-TALLEST, LOWEST = 2.5, 1.6
+WIDE = page.MIDDLE - page.LEFT - SCALE_ROOM
+TALLEST, LOWEST = 2.5, 1.5
 """Inches between which a single panel is high."""
 PATH: style.Pen = {"color": "black", "linewidth": 1.8, "zorder": 3}
 DASHES = ((0, (3, 1.2)), (0, (1, 1)), (0, (5, 1, 1, 1)))
@@ -53,7 +54,7 @@ def draw(run: Run) -> Figure:
         steps=scale,
         right=page.RIGHT if run.variants else SCALE_ROOM,
         gap=page.OWN_AXIS,
-        **({} if run.variants else {"width": page.MIDDLE, "tall": height(run)}),
+        **({} if run.variants else {"width": page.MIDDLE, "tall": height(run, WIDE)}),
     )
     for panel, part in zip(sheet.panels, parts.values(), strict=True):
         filled = contours.draw(panel, part)
@@ -121,15 +122,23 @@ def draw_paths(panel: Axes, run: Run) -> None:
     found = paths(run)
     for k, path in enumerate(found.values()):
         panel.plot(path[:, 0], path[:, 1], **path_pen(k))
-    first = next(iter(found.values()))
-    known = first[np.isfinite(first).all(axis=1)]
-    panel.plot(*known[0], **START)
-    panel.plot(*known[-1], **END)
+    draw_start(panel, run)
+    panel.plot(*ends(run)[1], **END)
 
 
-def height(run: Run) -> float:
-    """Return the inches of a single panel's height, at which its width is used where it may be."""
-    wide = page.MIDDLE - page.LEFT - SCALE_ROOM
+def draw_start(panel: Axes, run: Run) -> None:
+    """Mark where the first flow starts."""
+    panel.plot(*ends(run)[0], **START)
+
+
+def ends(run: Run) -> np.ndarray:
+    """Return where the first flow starts and ends, shape (end, axis)."""
+    first = next(iter(paths(run).values()))
+    return np.asarray(first[np.isfinite(first).all(axis=1)][[0, -1]])
+
+
+def height(run: Run, wide: float) -> float:
+    """Return the inches of a panel's height at which so wide a one is used, if it may be."""
     return float(np.clip(round(wide * ratio(run) / 0.005) * 0.005, LOWEST, TALLEST))
 
 

@@ -90,6 +90,12 @@ def flow_times(run: Run) -> list[np.ndarray]:
     return flows or [run["descent.time"]]
 
 
+def at_one_time(run: Run) -> str:
+    """Say that a run was saved at one time only, or nothing."""
+    ends = [np.ptp(time) for part in members(run).values() for time in flow_times(part)]
+    return "" if max(ends) > 0 else "the run was saved at one time only"
+
+
 def step_sizes(run: Run) -> np.ndarray:
     """Return the step sizes that descent took, none where there is no descent."""
     variable = run.groups.get("descent", {}).get("step_size")
