@@ -410,6 +410,10 @@ def plane(time: np.ndarray, target: np.ndarray, found: dict[str, Any] | None) ->
         loss=(("v", "u"), loss),
         layers=(("layers_time", "axis"), path),
         end_to_end=(("end_to_end_time", "axis"), path),
+        layers_time=(("layers_time",), time),
+        end_to_end_time=(("end_to_end_time",), time),
+        lowest_loss=((), 0.0),
+        minimum=(("end", "axis"), [target[:2], target[:2]]),
     )
     if found is not None:
         dims = ("step_size", "sample", "axis")

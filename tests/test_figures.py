@@ -310,18 +310,17 @@ def test_imbalance_of_flow_by_pair_and_descent_by_step_size(run: Run) -> None:
     assert words.number(moved) in headline(figure)
 
 
-def test_plane_draws_the_path_and_the_iterates_within_its_edges(run: Run) -> None:
+def test_plane_draws_the_path_and_the_minimum_within_its_edges(run: Run) -> None:
     figure = figures.draw(run, "plane")
     axes = figure.axes[0]
     path = run["plane.layers"]
     assert line(axes, path[:, 0], path[:, 1])
-    for iterates in run["plane.descent"]:
-        assert line(axes, iterates[:, 0], iterates[:, 1])
     assert axes.get_xlim() == (run["plane.u"].min(), run["plane.u"].max())
     assert axes.get_ylim() == (run["plane.v"].min(), run["plane.v"].max())
     assert axes.get_xlabel() == "entry w₁₁ (u)"
     assert "end-to-end flow" not in legend(figure)
-    assert {"start", "end of flow"} <= set(legend(figure))
+    assert {"start", "end of flow", "minimum in this plane"} <= set(legend(figure))
+    assert line(axes, made.TARGET[:1], made.TARGET[1:2])
 
 
 def test_plane_shows_the_end_to_end_path_where_it_differs(run: Run) -> None:

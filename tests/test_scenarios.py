@@ -8,9 +8,11 @@ from pathlib import Path
 
 import images
 import pytest
+from PIL import Image
 
 from flowsim import catalog, figures
 from flowsim.experiment import run
+from flowsim.figures.moving.film import FRAMES
 from flowsim.results import Run
 from flowsim.scenario import read
 
@@ -88,3 +90,8 @@ def test_the_gallery_shows_every_scenario_and_nothing_else() -> None:
     assert {path.stem for path in PLOTS.glob("*.png")} == set(catalog.names())
     for name in catalog.names():
         assert f"({name}.png)" in page
+    for film in PLOTS.glob("*.webp"):
+        assert f"({film.name})" in page
+        assert film.stat().st_size < 1.5e6
+        with Image.open(film) as image:
+            assert image.n_frames == FRAMES

@@ -2,7 +2,8 @@
 
     python tools/gallery.py [NAME]...
 
-plots/README.md shows all figures with the first sentence of each scenario's summary.
+plots/README.md shows all figures with the first sentence of each scenario's summary. Of the
+scenarios in ANIMATED the lead figure moves there, as plots/<name>.webp.
 """
 
 from __future__ import annotations
@@ -15,15 +16,20 @@ from flowsim import catalog, figures
 from flowsim.experiment import run
 from flowsim.scenario import Scenario, read
 
+ANIMATED = ("step-size-fan",)
 PLOTS = Path(__file__).resolve().parent.parent / "plots"
 
 
 def draw(name: str) -> None:
-    """Run a named scenario and store its lead figure as plots/<name>.png."""
+    """Run a named scenario and store its lead figure as plots/<name>.png, its film as .webp."""
     result = run(read(catalog.resolve(name)), name)
+    lead = [figures.lead(result)]
     with tempfile.TemporaryDirectory() as folder:
-        (drawn,) = figures.save(result, Path(folder), names=[figures.lead(result)])
-        (PLOTS / f"{name}.png").write_bytes(drawn.read_bytes())
+        drawn = figures.save(result, folder, names=lead)
+        if name in ANIMATED:
+            drawn += figures.animate(result, folder, names=lead)
+        for path in drawn:
+            (PLOTS / f"{name}{path.suffix}").write_bytes(path.read_bytes())
     held = all(claim["holds"] for claim in result.summary["claims"])
     print(f"{name}: {'all claims hold' if held else 'A CLAIM FAILS'}")
 
@@ -40,6 +46,9 @@ def page() -> str:
         scenario = read(catalog.resolve(name))
         lines += [f"## {scenario.title}", "", first_sentence(scenario), ""]
         lines += [f"`flowsim run {name}`", "", f"![{scenario.title}]({name}.png)", ""]
+        if name in ANIMATED:
+            lines += ["`flowsim plot RUN_DIR --animate` of that run:", ""]
+            lines += [f"![{scenario.title}, in motion]({name}.webp)", ""]
     return "\n".join(lines)
 
 

@@ -91,17 +91,12 @@ def track(panel: Axes, colour: str, time: np.ndarray, points: np.ndarray) -> Tra
     count = int(np.flatnonzero(inside)[-1]) + 1 if inside.any() else 0
     kept = distinct(at[:count])
     seen, then = np.clip(at[:count][kept], -FAR, FAR), time[:count][kept]
-    apart = stands_alone(panel, seen)
     if not 0 < count < len(at):
-        return Track(colour, then, seen, apart, None)
+        return Track(colour, then, seen, stands_alone(panel, seen), None)
     place, way = leaving(at[count - 1], at[count])
-    return Track(
-        colour,
-        np.append(then, time[count]),
-        np.vstack([seen, place]),
-        np.append(apart, False),
-        way,
-    )
+    points = np.vstack([seen, place])
+    alone = np.append(stands_alone(panel, points)[:-1], False)
+    return Track(colour, np.append(then, time[count]), points, alone, way)
 
 
 def distinct(at: np.ndarray) -> np.ndarray:
