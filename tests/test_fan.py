@@ -11,7 +11,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from flowsim import figures
-from flowsim.figures import contours, fan, page, reading, scales, style
+from flowsim.figures import contours, fan, layout, plane, reading, scales, style
 from flowsim.results import Run, Variable
 
 SHORT = np.linspace(0, 6, 61)
@@ -184,6 +184,17 @@ def test_a_minimum_that_is_a_line_is_drawn_as_one() -> None:
     assert "minimum in this plane" not in [t.get_text() for t in figure.legends[0].get_texts()]
 
 
+def test_arrows_are_told_of_where_a_descent_ends_outside() -> None:
+    run = made.plain(sizes=[0.05, 0.1], time=SHORT)
+    iterates = run["plane.descent"].copy()
+    for last, told in ((iterates[:, -1], False), (99.0, True), (np.nan, True)):
+        iterates[1, -1] = last if np.isscalar(last) else last[1]
+        changed = made.replaced(run, "plane.descent", iterates.copy())
+        assert plane.leaves(changed) is told
+        labels = [t.get_text() for t in figures.draw(changed, "plane").legends[0].get_texts()]
+        assert ("leaves the frame" in labels) is told
+
+
 def test_entries_of_w_have_one_scale() -> None:
     run = made.plain(time=SHORT)
     run.scenario.output.plane = ((0, 0), (1, 1))
@@ -202,7 +213,7 @@ def test_a_run_from_before_the_minimum_was_kept_is_drawn() -> None:
 def test_a_page_grows_at_its_foot_and_leaves_the_rest() -> None:
     run = made.plain(sizes=[0.05, 0.1], time=SHORT)
     before, after = figures.draw(run, "plane"), figures.draw(run, "plane")
-    page.heighten(after, 0.25)
+    layout.heighten(after, 0.25)
     assert after.get_figheight() == pytest.approx(before.get_figheight() + 0.25)
     for one, other in zip(before.axes, after.axes, strict=True):
         old = one.get_position().bounds * np.tile(before.get_size_inches(), 2)

@@ -24,7 +24,7 @@ from flowsim.figures import (
     gap,
     minimum_nuclear_norm,
     norms,
-    plane,
+    paths,
     reading,
     singular_values,
     tracking_bound,
@@ -331,9 +331,9 @@ def test_plane_shows_the_end_to_end_path_where_it_differs(run: Run) -> None:
 
 def test_distance_from_a_path_counts_its_pieces_not_only_its_points() -> None:
     path = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [np.nan, 1.0]])
-    assert plane.stray(path, np.array([[0.5, 0.25], [np.nan, 7.0]])) == pytest.approx(0.25)
-    assert plane.stray(path, np.array([[3.0, 1.0]])) == pytest.approx(2.0)
-    assert plane.length(path) == pytest.approx(2.0)
+    assert paths.stray(path, np.array([[0.5, 0.25], [np.nan, 7.0]])) == pytest.approx(0.25)
+    assert paths.stray(path, np.array([[3.0, 1.0]])) == pytest.approx(2.0)
+    assert paths.length(path) == pytest.approx(2.0)
 
 
 def test_effective_rank_and_nuclear_norm_are_drawn(run: Run) -> None:

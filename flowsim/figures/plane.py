@@ -6,7 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from flowsim.figures import contours, curves, fan, loss, page, reading, scales, style
+from flowsim.figures import contours, curves, fan, layout, loss, page, reading, scales, style
+from flowsim.figures.paths import length, paths, stray
 from flowsim.figures.words import listed, number
 from flowsim.results import Run
 
@@ -28,7 +29,6 @@ END: style.Pen = {
     "marker": "*", "color": "black", "markerfacecolor": "#F0E442", "markersize": 8,
     "linestyle": "none", "zorder": 6,
 }  # fmt: skip
-SAME_PATH = 1e-3
 
 
 def unfit(run: Run) -> str:
@@ -77,38 +77,16 @@ def keys(parts: dict[str, Run]) -> dict[str, style.Pen]:
     descending = [p for p in parts.values() if reading.drawable(p, "plane.descent")]
     steps = curves.step_keys(descending)
     alone = dict.fromkeys(steps, ONE) if len(steps) == 1 else {}
-    lost = any(reading.diverged(part).any() for part in descending)
-    return lines | marks | alone | ({"diverges": fan.LEAVING} if lost else {})
+    away = {"leaves the frame": fan.LEAVING} if any(map(leaves, descending)) else {}
+    return lines | marks | alone | away
 
 
-def paths(run: Run) -> dict[str, np.ndarray]:
-    """Return the flows' paths `(time, axis)`: the first, and others that can be told from it."""
-    found: dict[str, np.ndarray] = {}
-    for space in reading.FLOWS:
-        if reading.drawable(run, f"plane.{space}"):
-            path = run[f"plane.{space}"]
-            first = next(iter(found.values()), None)
-            if first is None or stray(first, path) > SAME_PATH * length(first):
-                found[space] = path
-    return found
-
-
-def length(path: np.ndarray) -> float:
-    """Return the length of a path, nan steps left out."""
-    return float(np.nansum(np.linalg.norm(np.diff(path, axis=0), axis=1)))
-
-
-def stray(path: np.ndarray, points: np.ndarray) -> float:
-    """Return the largest distance of points from a path of straight pieces, nan if unknown."""
-    path, points = path[np.isfinite(path).all(axis=1)], points[np.isfinite(points).all(axis=1)]
-    if not len(path) or not len(points):
-        return float("nan")
-    start, step = path, np.diff(path, axis=0, append=path[-1:])
-    squared = np.maximum((step**2).sum(axis=1), 1e-300)
-    away = points[:, None, :] - start[None, :, :]
-    share = np.clip((away * step).sum(axis=2) / squared, 0, 1)
-    gaps = np.linalg.norm(away - share[:, :, None] * step, axis=2)
-    return float(gaps.min(axis=1).max())
+def leaves(run: Run) -> bool:
+    """Say whether a descent ends outside the frame, or nowhere."""
+    last, u, v = run["plane.descent"][:, -1], run["plane.u"], run["plane.v"]
+    with np.errstate(invalid="ignore"):
+        inside = (last >= [u.min(), v.min()]) & (last <= [u.max(), v.max()])
+    return not inside.all()
 
 
 def path_pen(rank: int) -> style.Pen:
@@ -152,7 +130,7 @@ def frame(panel: Axes, run: Run) -> None:
     u, v = run["plane.u"], run["plane.v"]
     panel.set(xlim=(u.min(), u.max()), ylim=(v.min(), v.max()))
     if run.scenario.output.plane:
-        page.shrink(panel, ratio(run))
+        layout.shrink(panel, ratio(run))
     for axis, name in ((panel.xaxis, "u"), (panel.yaxis, "v")):
         variable = run.variable(f"plane.{name}")
         axis.set_label_text(str(variable.attributes.get("long_name", name)))

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from flowsim.figures import fan, page, style
+from flowsim.figures import fan, layout, page, style
 from flowsim.figures.style import Pen
 from flowsim.figures.words import number
 
@@ -112,7 +112,7 @@ class Clock:
     def __init__(
         self, figure: Figure, sizes: np.ndarray, last: float, evenly: bool, name: str = "t"
     ) -> None:
-        page.heighten(figure, CLOCK_LINE)
+        layout.heighten(figure, CLOCK_LINE)
         self.sizes, self.last = np.sort(sizes), last
         self.name = f"{name} = kη" if len(sizes) and name != "kη" else name
         self.decimals = 2 - int(np.floor(np.log10(last))) if evenly else -1

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
-from flowsim.figures import contours, curves, fan, loss, page, plane, reading, scales, style
+from flowsim.figures import contours, curves, fan, layout, loss, page, plane, reading, scales, style
 from flowsim.figures.moving.moving import Moving, Part
 from flowsim.figures.moving.parts import Clock, Cursor, Heads, Path
+from flowsim.figures.paths import paths
 from flowsim.results import Run
 
 WIDE, LOSS_WIDE = 3.4, 1.75
@@ -66,8 +67,8 @@ def open_page(run: Run, parts: dict[str, Run], scale: scales.StepScale | None) -
     sheet = page.open_page(
         run, plane.headline(run), panels=2, keys=keys, steps=scale, tall=plane.height(run, WIDE)
     )
-    page.place(sheet.panels[0], page.LEFT, WIDE)
-    page.place(sheet.panels[1], page.WIDE - page.RIGHT - LOSS_WIDE, LOSS_WIDE)
+    layout.place(sheet.panels[0], page.LEFT, WIDE)
+    layout.place(sheet.panels[1], page.WIDE - page.RIGHT - LOSS_WIDE, LOSS_WIDE)
     return sheet
 
 
@@ -79,7 +80,7 @@ def descends(run: Run) -> bool:
 def span_of(runs: Sequence[Run]) -> Span:
     """Return the time of flows and descents; kη alone where that is no time of a flow."""
     timed = all(reading.drawable(run, "descent.time") for run in runs if descends(run))
-    flows = [run[f"plane.{space}_time"] for run in runs for space in plane.paths(run)]
+    flows = [run[f"plane.{space}_time"] for run in runs for space in paths(run)]
     known = curves.finite(flows if timed else [fan.moments(run) for run in runs if descends(run)])
     log = timed and reading.logarithmic(runs) and bool((known > 0).any())
     return Span(float(known[known > 0].min()) if log else 0.0, float(known.max()), log, timed)
@@ -95,7 +96,7 @@ def in_plane(panel: Axes, run: Run, shades: dict[float, str], span: Span) -> lis
         plane.draw_paths(panel, run)
     else:
         plane.draw_start(panel, run)
-        for k, (space, path) in enumerate(plane.paths(run).items()):
+        for k, (space, path) in enumerate(paths(run).items()):
             head = NO_HEAD if k else NOW
             moved.append(Path(panel, run[f"plane.{space}_time"], path, plane.path_pen(k), head))
     if descends(run):
