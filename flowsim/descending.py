@@ -15,7 +15,7 @@ import numpy as np
 from flowsim import network
 from flowsim.arrays import Array, Layers
 from flowsim.dynamics.descent import Iterates
-from flowsim.dynamics.rules import AlgorithmName
+from flowsim.dynamics.rules import AlgorithmName, Momentum
 from flowsim.dynamics.tally import Watching
 from flowsim.losses import Loss
 from flowsim.problem import Problem
@@ -35,7 +35,8 @@ class DescentTrajectory:
     Arrays have leading axes (step_size, sample). At and after divergence the loss is inf and all
     else nan; after an interrupt all is nan. `outcome` holds "completed", "diverged" or
     "interrupted" for each step size; `kept` are the samples at which `end_to_end` was kept;
-    `det_sign` is None where W is not square.
+    `det_sign` is None where W is not square; `follows_flow` says whether iterate k is compared with
+    the flow at time kη.
     """
 
     step_sizes: np.ndarray
@@ -52,12 +53,7 @@ class DescentTrajectory:
     outcome: tuple[str, ...]
     seconds: float
     compile: float
-    algorithm: AlgorithmName = "gradient"
-
-    @property
-    def follows_flow(self) -> bool:
-        """Say whether iterate k belongs to the time kη of the flow, as gradient descent's does."""
-        return self.algorithm == "gradient"
+    follows_flow: bool = True
 
     @property
     def end_to_end(self) -> np.ndarray:
@@ -76,7 +72,7 @@ def descend(
     times: np.ndarray,
     *,
     algorithm: AlgorithmName = "gradient",
-    momentum: float = 0.0,
+    momentum: Momentum = 0.0,
     precision: str = "float64",
     reference: Mapping[float, np.ndarray] | None = None,
     keep: np.ndarray | None = None,
@@ -92,7 +88,7 @@ def descend(
     Raises
     ------
     ValueError
-        If momentum is given to another algorithm than gradient descent.
+        If momentum is asked of an algorithm that does not have it.
 
     """
     count = iterations(times, step_sizes)
@@ -101,7 +97,7 @@ def descend(
     descent = stepper(
         problem, step_sizes, algorithm=algorithm, momentum=momentum, precision=precision
     )
-    record = _Record(problem, step_sizes, algorithm, count, reference or {}, keep)
+    record = _Record(problem, step_sizes, descent.rule.follows_flow, count, reference or {}, keep)
     iterates = begin(descent, problem)
     _measured(problem.loss, iterates)
     compiled = time.perf_counter()
@@ -130,7 +126,7 @@ def iterations_to(
     most: int,
     *,
     algorithm: AlgorithmName = "gradient",
-    momentum: float = 0.0,
+    momentum: Momentum = 0.0,
     precision: str = "float64",
     watch: Watcher = unwatched,
     interrupted: Interrupted = uninterrupted,
@@ -166,13 +162,13 @@ class _Record:
         self,
         problem: Problem,
         step_sizes: Sequence[float],
-        algorithm: AlgorithmName,
+        follows_flow: bool,
         count: np.ndarray,
         reference: Mapping[float, np.ndarray],
         keep: np.ndarray,
     ) -> None:
         self.problem, self.count, self.keep = problem, count, keep
-        self.algorithm = algorithm
+        self.follows_flow = follows_flow
         self.step_sizes, self.reference = np.asarray(step_sizes, dtype=float), reference
         steps, samples = count.shape
         output, inputs = problem.start.shape
@@ -232,7 +228,7 @@ class _Record:
             outcome=tuple(survived if alive else "diverged" for alive in self.alive),
             seconds=seconds,
             compile=compiling,
-            algorithm=self.algorithm,
+            follows_flow=self.follows_flow,
         )
 
 

@@ -14,6 +14,7 @@ from flowsim.descending import DescentTrajectory
 from flowsim.invariants import Invariant
 from flowsim.problem import Problem
 from flowsim.results import Run
+from flowsim.scenario.sections import ADAPTIVE
 from flowsim.trajectory import Trajectory, Verdict
 
 if TYPE_CHECKING:
@@ -227,6 +228,6 @@ def _seconds(
 
 def _versions(scenarios: Iterable[Scenario]) -> dict[str, str]:
     """Return the versions of the libraries that had a part in it."""
-    adaptive = any(s.descent is not None and not s.descent.follows_flow for s in scenarios)
+    adaptive = any(s.descent is not None and s.descent.algorithm in ADAPTIVE for s in scenarios)
     libraries = (*LIBRARIES, *(["optax"] if adaptive else []))
     return {"python": platform.python_version(), **{name: version(name) for name in libraries}}

@@ -11,7 +11,7 @@ import numpy as np
 
 from flowsim.dynamics import Descent
 from flowsim.dynamics.descent import DIVERGED_FACTOR, Iterates
-from flowsim.dynamics.rules import AlgorithmName, rule
+from flowsim.dynamics.rules import AlgorithmName, Momentum, rule
 from flowsim.dynamics.tally import Nothing, Tally
 from flowsim.integration import finished
 from flowsim.losses import value_and_gradient
@@ -30,7 +30,7 @@ def stepper(
     step_sizes: Sequence[float],
     *,
     algorithm: AlgorithmName = "gradient",
-    momentum: float = 0.0,
+    momentum: Momentum = 0.0,
     precision: str = "float64",
     tally: Tally | None = None,
 ) -> Descent:
@@ -39,7 +39,7 @@ def stepper(
     Raises
     ------
     ValueError
-        If momentum is given to another algorithm than gradient descent.
+        If momentum is asked of an algorithm that does not have it.
 
     """
     dtype = np.dtype(precision)
@@ -47,7 +47,7 @@ def stepper(
     return Descent(
         loss=loss,
         step_sizes=np.asarray(step_sizes, dtype=dtype),
-        rule=rule(algorithm, np.asarray(momentum, dtype=dtype)),
+        rule=rule(algorithm, momentum, dtype),
         weight_decay=np.asarray(problem.weight_decay, dtype=dtype),
         ceiling=ceiling(problem, dtype),
         tally=Nothing() if tally is None else tally,

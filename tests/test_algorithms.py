@@ -128,7 +128,7 @@ def test_momentum_is_for_gradient_descent_alone() -> None:
     with pytest.raises(ValueError, match=r"Momentum is not used by 'adagrad', but is 0.5"):
         each_step(0.1, algorithm="adagrad", momentum=0.5)
     text = spoilt("[0.4, 0.1]", '[0.4, 0.1]\nalgorithm = "adagrad"\nmomentum = 0.5 #!')
-    start = 'descent.momentum: is not used by algorithm = "adagrad", only by "gradient"'
+    start = 'descent.momentum: is not used by algorithm = "adagrad", only by "gradient" and'
     assert the_mistake(text).startswith(start)
 
 

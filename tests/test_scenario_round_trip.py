@@ -89,7 +89,13 @@ descents = st.fixed_dictionaries(
 ) | st.fixed_dictionaries(
     {
         "step_sizes": st.lists(positive, min_size=1, max_size=4, unique=True),
-        "algorithm": st.sampled_from(["gradient", "adagrad", "adadelta"]),
+        "algorithm": st.sampled_from(["gradient", "midpoint", "heun", "rk4", "adagrad", "adadelta"]),
+    }
+) | st.fixed_dictionaries(
+    {
+        "step_sizes": st.lists(positive, min_size=1, max_size=4, unique=True),
+        "algorithm": st.just("nesterov"),
+        "momentum": st.floats(0, 0.99, exclude_min=True) | st.just("increasing"),
     }
 )
 

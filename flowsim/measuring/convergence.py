@@ -41,7 +41,7 @@ def measure(setting: Setting) -> Group:
     """Return losses, rates and bounds along the layer flow, and the hypotheses of the theorems."""
     problem, trajectory = setting.problem, setting.flows["layers"]
     spec = setting.scenario.descent
-    plain = spec is None or (spec.momentum == 0 and spec.precision == "float64")
+    plain = spec is None or spec.plain
     promised = certificate(problem, spec.sizes if spec else (), plain=plain)
     rows, columns = problem.start.shape
     minimum = global_minimum(problem.loss, (rows, columns), min(problem.widths))

@@ -1,4 +1,4 @@
-"""Gradient descent once more, for measures that need its layers or a tally of all its steps.
+"""Descent once more, for measures that need its layers or a tally of all its steps.
 
 No layers of a run's descent are kept: they are computed again, in float64 from the same start.
 """
@@ -12,6 +12,7 @@ import numpy as np
 
 from flowsim.arrays import Layers
 from flowsim.dynamics.descent import Iterates
+from flowsim.dynamics.rules import AlgorithmName, Momentum
 from flowsim.dynamics.tally import Sums, Tally
 from flowsim.problem import Problem
 from flowsim.task import Interrupted, Watcher, uninterrupted, unwatched
@@ -24,6 +25,8 @@ def revisit(
     count: np.ndarray,
     visit: Callable[[int, int, Layers, Sums], None],
     *,
+    algorithm: AlgorithmName = "gradient",
+    momentum: Momentum = 0.0,
     tally: Tally | None = None,
     watch: Watcher = unwatched,
     interrupted: Interrupted = uninterrupted,
@@ -39,6 +42,6 @@ def revisit(
         for k in np.flatnonzero(np.asarray(iterates.alive)):
             visit(int(k), sample, *jax.tree.map(lambda A, k=k: A[k], found))
 
-    descent = stepper(problem, step_sizes, tally=tally)
+    descent = stepper(problem, step_sizes, algorithm=algorithm, momentum=momentum, tally=tally)
     start = begin(descent, problem)
     walk(descent, start, count, each, watch=watch, interrupted=interrupted)

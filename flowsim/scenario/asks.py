@@ -62,6 +62,8 @@ FigureName = Literal[
     "descriptions",
     "step_size_thresholds",
     "bifurcation",
+    "momentum_flow",
+    "orders",
 ]
 
 

@@ -155,7 +155,8 @@ def _flow(flow: Flow) -> str:
 
 def _descent(descent: Descent) -> str:
     listing = _step_sizes(descent)
-    momentum = f", momentum {descent.momentum:g}" if descent.momentum else ""
+    mu = descent.momentum if isinstance(descent.momentum, str) else f"{descent.momentum:g}"
+    momentum = f", momentum {mu}" if descent.momentum else ""
     other = f"{descent.algorithm}, " if descent.algorithm != "gradient" else ""
     return f"{other}step sizes {listing}{momentum}, {descent.precision}"
 

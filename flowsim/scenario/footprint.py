@@ -47,7 +47,7 @@ class Footprint:
     those of temporary files; `iterations` of descent at the smallest step size, and
     `all_iterations` over all, are 0 where step sizes are relative to a sharpness; `operations` are
     the floating-point operations of one right-hand side of the layer flow, which are also those of
-    one iteration.
+    one gradient in an iteration.
     """
 
     parts: Mapping[str, int]

@@ -6,9 +6,9 @@ Integers are taken where a number is wanted; booleans and strings are not, nan a
 from __future__ import annotations
 
 from math import isfinite
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import PlainValidator
+from pydantic import PlainValidator, WithJsonSchema
 
 from flowsim.scenario.errors import found
 
@@ -104,4 +104,32 @@ Matrices = Annotated[
 ]
 Mask = Annotated[
     tuple[tuple[int, ...], ...], PlainValidator(mask, json_schema_input_type=list[list[int]])
+]
+
+
+def momentum(value: object) -> float | Literal["increasing"]:
+    """Return μ, 0 ≤ μ < 1, or that it increases from step to step."""
+    write = 'write momentum = 0.9, or "increasing" with algorithm = "nesterov"'
+    if value == "increasing":
+        return "increasing"
+    if type(value) is not int and type(value) is not float:
+        raise ValueError(f"is {found(value)}, but a number is wanted; {write}")
+    if not value >= 0:
+        raise ValueError(f"is {found(value)}, but must be at least 0; {write}")
+    if not value < 1:
+        raise ValueError(f"is {found(value)}, but must be below 1; {write}")
+    return float(value)
+
+
+Momentum = Annotated[
+    float | Literal["increasing"],
+    PlainValidator(momentum),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
+                {"const": "increasing"},
+            ]
+        }
+    ),
 ]

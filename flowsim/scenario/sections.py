@@ -21,6 +21,7 @@ from flowsim.scenario.forms import (
     StepSizes,
     Target,
 )
+from flowsim.scenario.numeric import Momentum
 
 SMALLEST_RTOL = 100 * 2.0**-52
 """100 float64 eps: below it rounding, not the step size, makes the error."""
@@ -249,8 +250,11 @@ class Flow(BaseModel):
         return self.horizon * 1e-6 if self.first_time is None else self.first_time
 
 
-AlgorithmName = Literal["gradient", "adagrad", "adadelta"]
+AlgorithmName = Literal["gradient", "nesterov", "midpoint", "heun", "rk4", "adagrad", "adadelta"]
 """As in `flowsim.dynamics.rules`."""
+
+ADAPTIVE = ("adagrad", "adadelta")
+"""Algorithms that optax brings; η is no time in them."""
 
 
 class Descent(BaseModel):
@@ -265,14 +269,13 @@ class Descent(BaseModel):
     )
     algorithm: AlgorithmName = Field(
         "gradient",
-        description="gradient descent, or AdaGrad or AdaDelta, which optax brings.",
-        examples=["adagrad"],
+        description="gradient descent, nesterov, Runge-Kutta's midpoint, heun or rk4, or "
+        "adagrad or adadelta, which optax brings.",
+        examples=["nesterov"],
     )
-    momentum: float = Field(
+    momentum: Momentum = Field(
         0.0,
-        ge=0,
-        lt=1,
-        description="Heavy-ball momentum, of gradient descent alone.",
+        description="μ of the heavy ball (gradient) or of nesterov, which also takes increasing.",
         examples=[0.9],
     )
     precision: Literal["float64", "float32"] = Field(
@@ -281,8 +284,13 @@ class Descent(BaseModel):
 
     @property
     def follows_flow(self) -> bool:
-        """Whether iterate k belongs to the time kη of the flow, as gradient descent's does."""
-        return self.algorithm == "gradient"
+        """Whether iterate k is compared with the flow at time kη."""
+        return self.algorithm not in ADAPTIVE and self.momentum != "increasing"
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is gradient descent without momentum in double precision."""
+        return (self.algorithm, self.momentum, self.precision) == ("gradient", 0, "float64")
 
     @property
     def written(self) -> tuple[float, ...]:

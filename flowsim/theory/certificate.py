@@ -95,7 +95,7 @@ def certificate(
 ) -> Certificate:
     """Return the certificate of a problem without weight decay, and of descent at step sizes.
 
-    `plain` says whether descent has neither momentum nor single precision.
+    `plain` says whether it is gradient descent without momentum in double precision.
     """
     layers, N, shape = problem.layers, problem.depth, problem.start.shape
     white = whitened(problem.loss)
@@ -133,8 +133,8 @@ def certificate(
         hypotheses += [
             Hypothesis(
                 "plain descent",
-                "no momentum, double precision",
-                "as wanted" if plain else "momentum or single precision",
+                "gradient descent without momentum, in double precision",
+                "as wanted" if plain else "another algorithm, momentum or single precision",
                 plain,
             ),
             Hypothesis(

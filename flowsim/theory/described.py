@@ -1,7 +1,8 @@
-"""Solutions of the flows in `flowsim.theory.descriptions`, at wanted times, with where they end."""
+"""Solutions of flows that describe descent, at wanted times, with their errors and their ends."""
 
 from __future__ import annotations
 
+import abc
 from typing import Any, NamedTuple
 
 import diffrax
@@ -34,11 +35,62 @@ class Described(NamedTuple):
     reason: str
 
 
+class Motion(eqx.Module):
+    """A right-hand side ẏ = velocity(t, y), y a row or a tuple of rows of which one is θ."""
+
+    objective: eqx.AbstractVar[Objective]
+
+    @abc.abstractmethod
+    def velocity(self, t: Array, y: Any) -> Any:
+        """Return ẏ."""
+
+    @abc.abstractmethod
+    def position(self, y: Any) -> Weights:
+        """Return θ."""
+
+
+class Flow(Motion):
+    """A flow of `FIELDS` by name, for step size η: y = θ."""
+
+    objective: Objective
+    name: str = eqx.field(static=True)
+    eta: Array
+
+    def velocity(self, t: Array, y: Weights) -> Weights:  # noqa: ARG002
+        """Return θ̇, which is the same at all times."""
+        return FIELDS[self.name](self.objective, y, self.eta)
+
+    def position(self, y: Weights) -> Weights:
+        """Return θ itself."""
+        return y
+
+
 def described(name: str, objective: Objective, start: Array, eta: float, times: Any) -> Described:
-    """Solve a flow of `FIELDS` for step size η from θ(0) = `start`."""
-    given = (objective, jnp.asarray(start), jnp.asarray(eta), jnp.asarray(times))
-    fine, end, stopped, failed = _solved(name, *given, jnp.asarray(RTOL))
-    coarse, *_ = _solved(name, *given, jnp.asarray(10 * RTOL))
+    """Solve a flow of `FIELDS` for step size η from θ(0) = `start`, as `followed` does."""
+    motion = Flow(objective=objective, name=name, eta=jnp.asarray(eta))
+    return followed(motion, jnp.asarray(start), times)
+
+
+def followed(motion: Motion, start: Any, times: np.ndarray) -> Described:
+    """Solve from y = `start` at the first of the times, which increase but may repeat.
+
+    One program serves as many times, whichever repeat: others are put in between.
+    """
+    different, place = np.unique(times, return_inverse=True)
+    if different.size == 1:
+        theta = np.repeat(np.asarray(motion.position(start))[None], times.size, axis=0)
+        return Described(theta, np.zeros(times.size), float("nan"), "")
+    more = np.linspace(different[0], different[1], times.size - different.size + 2)[1:-1]
+    grid = np.sort(np.concatenate([different, more]))
+    found = _followed(motion, start, grid)
+    rows = np.searchsorted(grid, different)[place]
+    return found._replace(theta=found.theta[rows], error=found.error[rows])
+
+
+def _followed(motion: Motion, start: Any, times: np.ndarray) -> Described:
+    """Solve at two tolerances, at times that differ."""
+    fine, end, stopped, failed = _solved(motion, start, jnp.asarray(times), jnp.asarray(RTOL))
+    coarse, *_ = _solved(motion, start, jnp.asarray(times), jnp.asarray(10 * RTOL))
     theta = np.where(np.isfinite(fine), fine, np.nan)
     reason = ""
     if stopped:
@@ -51,23 +103,24 @@ def described(name: str, objective: Objective, start: Array, eta: float, times: 
 
 @eqx.filter_jit
 def _solved(
-    name: str, objective: Objective, start: Weights, eta: Array, times: Array, rtol: Array
+    motion: Motion, start: Any, times: Array, rtol: Array
 ) -> tuple[Array, Array, Array, Array]:
     """Return θ at the times (not finite where there is none), the last time, and how it ended."""
-    field, scale = FIELDS[name], jnp.linalg.norm(start)
-    most = ceiling(objective, start)
+    objective, position = motion.objective, motion.position
+    scale = jnp.linalg.norm(position(start))
+    most = ceiling(objective, position(start))
 
-    def blown(t: Any, y: Weights, args: Any, **_: Any) -> Array:  # noqa: ARG001
-        return ~(jnp.abs(objective.value(y)) <= most)
+    def blown(t: Any, y: Any, args: Any, **_: Any) -> Array:  # noqa: ARG001
+        return ~(jnp.abs(objective.value(position(y))) <= most)
 
     found = diffrax.diffeqsolve(
-        diffrax.ODETerm(lambda t, y, args: field(objective, y, eta)),  # noqa: ARG005
+        diffrax.ODETerm(lambda t, y, args: motion.velocity(t, y)),  # noqa: ARG005
         diffrax.Tsit5(),
         t0=times[0],
         t1=times[-1],
         dt0=None,
         y0=start,
-        saveat=diffrax.SaveAt(ts=jnp.asarray(times), t1=True),
+        saveat=diffrax.SaveAt(ts=times, t1=True, fn=lambda t, y, args: position(y)),  # noqa: ARG005
         stepsize_controller=diffrax.ClipStepSizeController(
             diffrax.PIDController(rtol=rtol, atol=rtol * scale), step_ts=times
         ),

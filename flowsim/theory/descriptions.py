@@ -34,15 +34,19 @@ Hessian: TypeAlias = Float[Array, "weight weight"]
 
 
 class Objective(eqx.Module):
-    """φ(θ) = ℓ(W_N⋯W_1) of the layers' entries in one row θ, in which they have these `shapes`."""
+    """φ(θ) = ℓ(W_N⋯W_1) of the layers' entries in one row θ, in which they have these `shapes`.
+
+    Derivatives are those of φ + (λ/2)‖θ‖², λ the weight decay.
+    """
 
     loss: Loss
     shapes: tuple[tuple[int, ...], ...] = eqx.field(static=True)
+    weight_decay: Array | float = 0.0
 
     @classmethod
-    def of(cls, loss: Loss, layers: Layers) -> Objective:
+    def of(cls, loss: Loss, layers: Layers, weight_decay: float = 0.0) -> Objective:
         """Return φ of layers of these shapes."""
-        return cls(loss, tuple(tuple(W.shape) for W in layers))
+        return cls(loss, tuple(tuple(W.shape) for W in layers), jnp.asarray(weight_decay))
 
     def layers(self, theta: Weights) -> Layers:
         """Return W_1, …, W_N."""
@@ -58,8 +62,9 @@ class Objective(eqx.Module):
         return self.loss.value(network.end_to_end(self.layers(theta)))
 
     def gradient(self, theta: Weights) -> Weights:
-        """Return g = ∇φ(θ)."""
-        return weights(network.layer_gradients(self.layers(theta), self.loss.gradient))
+        """Return g = ∇φ(θ) + λθ."""
+        slopes = network.layer_gradients(self.layers(theta), self.loss.gradient)
+        return weights(slopes) + self.weight_decay * theta
 
     def curved(self, theta: Weights, v: Weights) -> Weights:
         """Return Hv = D g[v], the derivative of g along v."""

@@ -64,7 +64,7 @@ def compare(
     for k, name in enumerate(FIELDS):
         if not go_on(k / tasks):
             return None
-        paths[name] = _at(name, objective, start, eta, times)
+        paths[name] = described(name, objective, start, eta, times)
     with_iterates = _descended(
         objective, paths["flow"], eta, counts, lambda share: go_on((len(FIELDS) + share) / tasks)
     )
@@ -98,21 +98,6 @@ def compare(
         float(times[lost[0]]) if lost.size else float("nan"),
         broken,
     )
-
-
-def _at(
-    name: str, objective: Objective, start: np.ndarray, eta: float, times: np.ndarray
-) -> Described:
-    """Solve at times that may repeat: at as many different ones, so that one program serves."""
-    different, place = np.unique(times, return_inverse=True)
-    if different.size == 1:
-        theta = np.repeat(start[None], times.size, axis=0)
-        return Described(theta, np.zeros(times.size), float("nan"), "")
-    more = np.linspace(different[0], different[1], times.size - different.size + 2)[1:-1]
-    grid = np.sort(np.concatenate([different, more]))
-    found = described(name, objective, start, eta, grid)
-    rows = np.searchsorted(grid, different)[place]
-    return found._replace(theta=found.theta[rows], error=found.error[rows])
 
 
 def _descended(

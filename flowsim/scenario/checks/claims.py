@@ -122,9 +122,10 @@ def _absent(group: str, name: str, run: Scenario) -> str | None:
     if run.descent is None and (group == "descent" or "step_size" in GROUPS[group].get(name, ())):
         return "there is no descent; write [descent] with step_sizes"
     if run.descent is not None and not run.descent.follows_flow and _in_flow_time(group, name):
+        momentum = "with increasing momentum " if run.descent.momentum == "increasing" else ""
         return (
-            f'steps of "{run.descent.algorithm}" are no times of the flow; write another variable, '
-            'or algorithm = "gradient"'
+            f'steps of "{run.descent.algorithm}" {momentum}are no times of the flow; write another '
+            'variable, or algorithm = "gradient"'
         )
     if group in MEASURES and group not in run.output.measures:
         return f'that is not measured; write output.measures = ["{group}"]'

@@ -53,11 +53,20 @@ def descent_ends(scenario: Scenario) -> Iterator[Mistake]:
 
 
 def momentum_fits(scenario: Scenario) -> Iterator[Mistake]:
-    """Require that momentum is asked of gradient descent alone."""
+    """Require momentum of Nesterov's method, and of no other but gradient descent."""
     descent = scenario.descent
-    if descent is not None and descent.momentum and descent.algorithm != "gradient":
-        text = f'is not used by algorithm = "{descent.algorithm}", only by "gradient"; remove it'
-        yield wrong("descent.momentum", text)
+    if descent is None:
+        return
+    if descent.algorithm == "nesterov":
+        if descent.momentum == 0:
+            text = 'is 0, at which "nesterov" is gradient descent; write momentum = 0.9 or '
+            yield wrong("descent.momentum", text + '"increasing", or algorithm = "gradient"')
+    elif descent.momentum and descent.algorithm != "gradient":
+        text = f'is not used by algorithm = "{descent.algorithm}", only by "gradient" and '
+        yield wrong("descent.momentum", text + '"nesterov"; remove it')
+    elif descent.momentum == "increasing":
+        text = 'is "increasing", which "nesterov" alone can be; write algorithm = "nesterov", '
+        yield wrong("descent.momentum", text + "or momentum = 0.9")
 
 
 def layers_exist(scenario: Scenario) -> Iterator[Mistake]:

@@ -37,6 +37,7 @@ MeasureName = Literal[
     "descriptions",
     "step_size_thresholds",
     "oscillation",
+    "momentum_flow",
 ]
 """The name of a measure: of its group, of its figure and of its module."""
 
@@ -56,5 +57,6 @@ MEASURES: Mapping[MeasureName, Measure] = {
     "descriptions": descent.DESCRIPTIONS,
     "oscillation": beyond.OSCILLATION,
     "step_size_thresholds": thresholds.STEP_SIZE_THRESHOLDS,
+    "momentum_flow": descent.MOMENTUM_FLOW,
 }
 """Every measure by name."""

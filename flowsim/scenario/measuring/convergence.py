@@ -58,6 +58,9 @@ LEVELS = (1e-1, 1e-2, 1e-3, 1e-4)
 ITERATES, MORE_ITERATES = 11, 9
 """What descent holds with one copy remembered, as velocities are; and more with a second one."""
 
+REMEMBERING = ("adadelta", "rk4")
+"""Algorithms that hold more than one copy of the layers, remembered or within a step."""
+
 
 def _without_speed(scenario: Scenario) -> str:
     """Say why iterations to a share of the excess loss cannot be counted, or nothing."""
@@ -80,8 +83,8 @@ def _descending(scenario: Scenario) -> int:
 
 def iterates(scenario: Scenario) -> int:
     """Return the copies of the layers that descent holds at each step size."""
-    adadelta = scenario.descent is not None and scenario.descent.algorithm == "adadelta"
-    return ITERATES + (MORE_ITERATES if adadelta else 0)
+    more = scenario.descent is not None and scenario.descent.algorithm in REMEMBERING
+    return ITERATES + (MORE_ITERATES if more else 0)
 
 
 CONVERGENCE = Measure(

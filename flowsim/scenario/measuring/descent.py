@@ -9,6 +9,7 @@ from flowsim.scenario.measuring.measure import Measure
 
 if TYPE_CHECKING:
     from flowsim.scenario.model import Scenario
+    from flowsim.scenario.sections import Descent
 
 MOST_WEIGHTS = 256
 """The Hessian over the layers is formed, and has the square of so many entries at most."""
@@ -16,6 +17,8 @@ MOST_WEIGHTS = 256
 TRACKED = ("iterate_time", "distance", "distance_error", "bound", "bound_error", "ratio")
 
 DESCRIBING = ("flow", "modified", "principal", "central")
+
+WITH_MOMENTUM = ("flow", "inertia", "high_resolution")
 
 _AT_ITERATES = (
     *DESCRIBING, *(f"{name}_error" for name in DESCRIBING), "time",
@@ -33,9 +36,14 @@ def not_plain_descent(scenario: Scenario) -> str:
         return 'it is of gradient descent; write descent.algorithm = "gradient", or leave it out'
     if descent.momentum:
         return "its formula knows no momentum; remove descent.momentum, or leave it out"
-    if descent.precision != "float64":
-        return 'it is computed in float64; write descent.precision = "float64", or leave it out'
-    return ""
+    return _single_precision(descent)
+
+
+def _single_precision(descent: Descent) -> str:
+    """Say that iterates are computed again in double precision, or nothing."""
+    if descent.precision == "float64":
+        return ""
+    return 'it is computed in float64; write descent.precision = "float64", or leave it out'
 
 
 def _no_drift(scenario: Scenario) -> str:
@@ -81,6 +89,25 @@ def _descriptions(scenario: Scenario) -> int:
     return 16 * scenario.flow.samples * weights + 24 * weights**2
 
 
+def _no_momentum(scenario: Scenario) -> str:
+    """Say why there is no momentum to describe, or nothing."""
+    descent = scenario.descent
+    if descent is None:
+        return "there is no descent; write [descent] with step_sizes and momentum, or leave it out"
+    if not descent.momentum:
+        return "descent has no momentum; write descent.momentum = 0.9, or leave it out"
+    return _single_precision(descent)
+
+
+def _with_momentum(scenario: Scenario) -> int:
+    """Return the iterates at every step size and three flows at one, with what solving them holds.
+
+    A flow of second order has twice as many entries, at two tolerances and seven stages.
+    """
+    steps = len(scenario.descent.step_sizes) if scenario.descent else 0
+    return ((steps + 10) * scenario.flow.samples + 40) * scenario.network.weights
+
+
 DRIFT_BUDGET = Measure(
     says="how descent leaves balance, step by step, and what that costs",
     variables={
@@ -115,4 +142,20 @@ DESCRIPTIONS = Measure(
     },
     unfit=_not_described,
     numbers=_descriptions,
+)
+
+MOMENTUM_FLOW = Measure(
+    says="how far flows that describe momentum are from the iterates",
+    variables={
+        "step_size": ("step_size",),
+        **dict.fromkeys(
+            (
+                "time", "strength",
+                *(f"{name}{part}" for name in WITH_MOMENTUM for part in ("", "_error", "_strength")),
+            ),
+            ("step_size", "sample"),
+        ),
+    },
+    unfit=_no_momentum,
+    numbers=_with_momentum,
 )
