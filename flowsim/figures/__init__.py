@@ -138,6 +138,8 @@ FIGURES: Mapping[str, Picture] = {
             "step_size_thresholds",
             "Which step sizes track the flow, depart, oscillate, wander and diverge?",
         ),
+        Picture("momentum_flow", "Which flow describes descent with momentum, and in what order?"),
+        Picture("orders", "In what order of the step size does each descent follow the flow?"),
     )
 }
 """Every figure by name, in the order in which they lead."""

@@ -1,28 +1,27 @@
-r"""Flows that describe descent with momentum: in layer space, θ being the entries of all layers.
+"""Flows that describe descent with momentum: in layer space, θ being the entries of all layers.
 
-With V_k = θ_k - θ_{k-1} (0 at k = 0) and g = ∇φ, weight decay included, the two methods are
+With V_k = θ_k - θ_{k-1} (0 at k = 0) and g = ∇φ, weight decay included, both methods are
 
-    θ_{k+1} = θ_k + μ V_k - η g(θ_k + a V_k),   a = 0: heavy ball (Polyak 1964), a = μ: Nesterov.
+    θ_{k+1} = θ_k + μV_k - ηg(θ_k + aV_k),   a = 0: heavy ball (Polyak 1964), a = μ: Nesterov.
 
-*Constant μ*, t = kη. V ≈ ηθ̇ turns a step into (1 - μ) ηθ̇ + ½(1 + μ) η²θ̈ = -ηg - aη² Hθ̇ + O(η³), so
-to leading order θ follows the gradient flow at time t/(1 - μ) (Kovachki & Stuart 2021),
-and to the next one
+*Constant μ*, t = kη. With V ≈ ηθ̇ a step says (1 - μ)θ̇ + ½(1 + μ)ηθ̈ = -g - aηHθ̇ + O(η²). To
+leading order θ follows the gradient flow at time t/(1 - μ), and to the next one
 
-    η m θ̈ + (1 - μ) θ̇ + η b Hθ̇ = -g,   m = (1 + μ)/2,  b = a.
+    ηmθ̈ + (1 - μ)θ̇ + ηbHθ̇ = -g,   m = (1 + μ)/2 and b = a.
 
-Since (1 - μ)θ̈ = -Hθ̇ + O(η), the last term on the left can be exchanged for inertia: b = 0 and
-m = (1 + μ)/2 - a(1 - μ), which is (1 - μ + 2μ²)/2 for Nesterov (Kovachki & Stuart 2021); with b = μ
-it is a high-resolution equation as of Shi, Du, Jordan & Su (2021). Where g is constant, the iterates lag
-behind the steady velocity -g/(1 - μ) by μ/(1 - μ) steps, the equation by (m + (1 - μ)mθ̇(0)/g)/(1 - μ):
-the same if θ̇(0) = -(1 - μ/m) g/(1 - μ). From rest they differ by a step's share, which is order 1.
+Since (1 - μ)θ̈ = -Hθ̇ + O(η), b can be exchanged for inertia: b = 0 and m = (1 + μ)/2 - a(1 - μ),
+which is (1 - μ + 2μ²)/2 for Nesterov. So have it Kovachki & Stuart (2021); with b = μ it is a
+high-resolution equation as of Shi, Du, Jordan & Su (2021). Where g is constant, iterates lag behind
+the steady motion -gt/(1 - μ) by μ/(1 - μ) steps; the equation does too from the velocity
+θ̇(0) = -(1 - μ/m)g/(1 - μ). From rest they part by a share of a step, in order 1.
 
-*Increasing μ* = (k - 1)/(k + 2), t = k√η: θ̈ + (3/t)θ̇ = -g from rest (Su, Boyd & Candès 2014), and with
-the next order in h = √η, at t = (k + ½)h and in θ rather than Nesterov's other sequence,
+*Increasing μ* = (k - 1)/(k + 2), t = k√η: θ̈ + (3/t)θ̇ = -g from rest (Su, Boyd & Candès 2014), and
+with the next order in h = √η, at t = (k + ½)h,
 
-    θ̈ + (3/t)θ̇ + h Hθ̇ = -(1 + 3h/(2t)) g,   θ(h/2) = θ_0,   θ̇(h/2) = -(5/8) h g(θ_0),
+    θ̈ + (3/t)θ̇ + hHθ̇ = -(1 + 3h/(2t))g,   θ(h/2) = θ_0,   θ̇(h/2) = -(5/8)hg(θ_0),
 
-as Shi, Du, Jordan & Su (2021) have it at their times. Where g is constant its solution is
-θ_0 - (k² + 5k) ηg/8, and the iterates are θ_0 - (k² + 5k + 2) ηg/8 from k = 1 on.
+which Shi, Du, Jordan & Su (2021) have, a step later, for the points θ_k + μV_k. Where g is constant
+its solution is θ_0 - (k² + 5k)ηg/8, the iterates θ_0 - (k² + 5k + 2)ηg/8 from k = 1 on.
 """
 
 from __future__ import annotations
@@ -134,7 +133,7 @@ def descriptions(
             "inertia": Description(plain, plain.start(theta), h),
             "high_resolution": Description(fine, fine.start(theta), h, 0.5),
         }
-    mu = jnp.asarray(momentum)
+    mu = jnp.asarray(momentum, dtype=float)  # strongly typed, so that one program serves all
     rescaled = Rescaled(objective, mu)
     found = {"flow": Description(rescaled, theta, eta)}
     for name, m, b in _inertial(algorithm, mu):
