@@ -399,6 +399,23 @@ def descriptions(found: dict[str, Any]) -> Group:
     )
 
 
+def momentum_flow(found: dict[str, Any]) -> Group:
+    """Return `/momentum_flow` in orders 1 and 2 of η, σ_1 swinging about what the flows say."""
+    sizes, sample = found["sizes"][:, None], ("step_size", "sample")
+    time, strength = found["samples"] * sizes, found["singular"][..., 0]
+    alive = np.where(np.isfinite(strength), 1.0, np.nan)
+    off = sizes * np.tanh(time) * alive
+    away = {"flow": off, "inertia": off**2, "high_resolution": off**2 / 5}
+    return group(
+        step_size=(("step_size",), found["sizes"]),
+        time=(sample, time),
+        strength=(sample, strength),
+        **{name: (sample, values) for name, values in away.items()},
+        **{f"{name}_error": (sample, 1e-9 * time) for name in away},
+        **{f"{name}_strength": (sample, strength + values) for name, values in away.items()},
+    )
+
+
 def plane(time: np.ndarray, target: np.ndarray, found: dict[str, Any] | None) -> Group:
     """Return the plane of the first two singular values."""
     u, v = np.linspace(-0.3, 1.25 * target[0], 61), np.linspace(-0.3, 1.4 * target[1], 61)
@@ -462,6 +479,7 @@ def plain(
         groups["descriptions"] = descriptions(found)
         groups["oscillation"] = oscillation(target)
         groups["step_size_thresholds"] = step_size_thresholds(target, sizes)
+        groups["momentum_flow"] = momentum_flow(found)
         truth = saxe(groups["descent"]["time"].values.ravel(), target)
         off = np.linalg.norm(found["singular"] - truth.reshape(found["singular"].shape), axis=2)
         compared |= group(descent_vs_flow=(("step_size", "sample"), off))

@@ -420,6 +420,8 @@ def test_logarithmic_times_leave_out_zero() -> None:
         axes = figures.draw(run, name).axes[0]
         if name in ("plane", "explicit_loss", "minimum_nuclear_norm", "speed"):  # no axis of time
             continue
+        if name == "momentum_flow":  # against η, and beside it over a time of its own
+            continue
         assert axes.get_xscale() == "log", name
         first = LOG_TIME[1]
         if name == "descriptions":  # over times of iterates, which begin later
@@ -657,6 +659,42 @@ def test_drift_budgets_of_variants_have_a_panel_each() -> None:
     figure = figures.draw(CASES["two-variants"](), "drift_budget")
     assert len(figure.axes) == 2
     assert headline(figure).startswith("Balance drifts by up to ")
+
+
+def test_flows_of_momentum_are_drawn_by_their_distance_and_their_path() -> None:
+    run = made.plain(sizes=SIZES, time=SHORT)
+    figure = figures.draw(run, "momentum_flow")
+    distances, path = figure.axes
+    sizes = np.array(SIZES)[~reading.diverged(run)]
+    for name in ("flow", "inertia", "high_resolution"):
+        values = run[f"momentum_flow.{name}"][~reading.diverged(run)]
+        assert line(distances, sizes, np.nanmax(values, axis=1))
+        k = len(sizes) - 1
+        assert line(path, run["momentum_flow.time"][k], run[f"momentum_flow.{name}_strength"][k])
+    low = np.nanmax(run["momentum_flow.flow"][:2], axis=1)
+    power = np.log(low[1] / low[0]) / np.log(SIZES[1] / SIZES[0])
+    assert f"gradient flow at kη/(1 − μ) as η to the power {power:.2f}" in headline(figure)
+    assert distances.get_xscale() == distances.get_yscale() == "log"
+
+
+def test_flows_of_momentum_of_a_few_variants_have_their_paths_below() -> None:
+    few, many = ({f"v{k}": made.plain(sizes=[0.1, 0.05]) for k in range(n)} for n in (2, 4))
+    assert len(figures.draw(made.with_variants(**few), "momentum_flow").axes) == 4
+    assert len(figures.draw(made.with_variants(**many), "momentum_flow").axes) == 4
+    alone = figures.draw(made.plain(sizes=[0.1]), "momentum_flow")
+    assert "flow with inertia by" in headline(alone)
+
+
+def test_orders_of_variants_are_drawn_together() -> None:
+    three, two = made.plain(sizes=SIZES[:3], time=SHORT), made.plain(sizes=SIZES[:2], time=SHORT)
+    figure = figures.draw(made.with_variants(a=three, b=three, c=two), "descent_distance")
+    assert len(figure.axes) == 4
+    largest = np.nanmax(three["comparison.descent_vs_flow"], axis=1)
+    assert line(figure.axes[-1], np.array(SIZES[:3]), largest)
+    assert figure.axes[-1].get_ylim() == figure.axes[0].get_ylim()
+    assert [label for label in legend(figure) if "slope" in label and label.startswith("a")]
+    assert "(c)" not in headline(figure)
+    assert len(figures.draw(made.with_variants(a=three, c=two), "descent_distance").axes) == 2
 
 
 def test_descent_is_drawn_under_its_bound_and_where_that_is_made() -> None:

@@ -139,7 +139,6 @@ FIGURES: Mapping[str, Picture] = {
             "Which step sizes track the flow, depart, oscillate, wander and diverge?",
         ),
         Picture("momentum_flow", "Which flow describes descent with momentum, and in what order?"),
-        Picture("orders", "In what order of the step size does each descent follow the flow?"),
     )
 }
 """Every figure by name, in the order in which they lead."""

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from flowsim.figures import curves, page, reading, scales, style
+from flowsim.figures.powers import (
+    ceiling,
+    draw_against_step,
+    draw_together,
+    lawful,
+    order,
+    right_name,
+    worst,
+)
 from flowsim.figures.words import listed, number
 from flowsim.results import Run
 
 LABEL = r"$\|W_\mathrm{descent}-W_\mathrm{flow}\|_F$"
-WORST = r"largest $\|W_\mathrm{descent}-W_\mathrm{flow}\|_F$"
-FIT: style.Pen = {"color": style.INK, "linewidth": 0.9, "linestyle": (0, (1.5, 1.5)), "zorder": 1.8}
-APART = 1.2
-SAME_SLOPE = 0.25
-
-
-@dataclass(frozen=True)
-class Order:
-    """The power law max distance = factor · η^slope that the small step sizes follow."""
-
-    slope: float
-    factor: float
-    smallest: float
-    largest: float
 
 
 def unfit(run: Run) -> str:
@@ -60,19 +53,26 @@ def draw_plain(run: Run) -> Figure:
 
 
 def draw_variants(run: Run) -> Figure:
-    """Draw one panel a variant, with the fitted slope in its name."""
+    """Draw one panel a variant, and in the last how the largest distances grow with η."""
     parts = reading.fitted(run, unfit)
+    laws = lawful(parts)
+    together = len(laws) > 1
+    greys = dict(zip(laws, style.grey_pens(len(laws)), strict=True)) if together else {}
     sheet = page.open_page(
         run,
         over_variants(parts),
-        panels=len(parts),
-        names=list(parts),
+        panels=len(parts) + together,
+        names=[*parts, *(["largest, against η"] if together else [])],
         drawn=parts,
-        keys=curves.step_keys(parts.values()),
+        keys=curves.step_keys(parts.values())
+        | {f"{name}, slope {laws[name].slope:.2f}": pen for name, pen in greys.items()},
         steps=scales.many(parts.values()),
     )
-    draw_over_time(sheet.panels, parts)
+    draw_over_time(sheet.panels[: len(parts)], parts)
     sheet.label("time t", LABEL)
+    if together:
+        draw_together(sheet.panels[-1], {name: (parts[name], greys[name]) for name in laws})
+        sheet.panels[-1].set_ylim(sheet.panels[0].get_ylim())
     return sheet.figure
 
 
@@ -89,77 +89,6 @@ def draw_over_time(panels: tuple[Axes, ...], parts: dict[str, Run]) -> None:
     top = curves.log_axis(panels, shown)
     for panel, part in zip(panels, parts.values(), strict=True):
         curves.draw_descent(panel, part, part["comparison.descent_vs_flow"], sizes, top)
-
-
-def ceiling(run: Run) -> float:
-    """Return the largest distance worth showing: ten times the largest nuclear norm of a flow."""
-    norms = [run[f"{space}.nuclear_norm"] for space in reading.spaces(run, "nuclear_norm")]
-    return 10 * max((float(np.nanmax(norm)) for norm in norms), default=np.inf)
-
-
-def worst(run: Run) -> np.ndarray:
-    """Return the largest distance of each step size over time; nan where none is known."""
-    distance = run["comparison.descent_vs_flow"]
-    known = np.isfinite(distance)
-    largest = np.where(known, distance, -np.inf).max(axis=1)
-    return np.asarray(np.where(known.any(axis=1), largest, np.nan))
-
-
-def order(run: Run) -> Order | None:
-    """Fit the power law that the small step sizes follow, if two or more follow one.
-
-    From the smallest step size upward, those that did not diverge, as long as the slope stays
-    within 0.25 of the first; slopes are between step sizes a factor of 1.2 apart or more, since of
-    nearer ones they show when iterates happen to be recorded.
-    """
-    sizes, largest = reading.step_sizes(run), worst(run)
-    good = ~reading.diverged(run) & np.isfinite(largest) & (largest > 0)
-    rank = np.argsort(sizes[good])
-    eta, reach = sizes[good][rank], largest[good][rank]
-    places = _apart(eta)
-    if len(places) < 2:
-        return None
-    local = np.diff(np.log(reach[places])) / np.diff(np.log(eta[places]))
-    strays = np.flatnonzero(np.abs(local - local[0]) > SAME_SLOPE)
-    count = int(places[strays[0]]) + 1 if strays.size else len(eta)
-    slope, shift = np.polyfit(np.log(eta[:count]), np.log(reach[:count]), 1)
-    return Order(float(slope), float(np.exp(shift)), float(eta[0]), float(eta[count - 1]))
-
-
-def _apart(eta: np.ndarray) -> list[int]:
-    """Return places of step sizes, ascending, each at least a factor `APART` above the last."""
-    places: list[int] = []
-    for k, size in enumerate(eta):
-        if not places or size >= APART * eta[places[-1]]:
-            places.append(k)
-    return places
-
-
-def right_name(law: Order | None) -> str:
-    """Name the right panel after the slope fitted."""
-    if law is None:
-        return "against step size"
-    return f"against step size: slope {law.slope:.2f} for η ≤ {number(law.largest)}"
-
-
-def draw_against_step(panel: Axes, run: Run) -> None:
-    """Draw the largest distance against η with the fitted power law; diverged ones on the edge."""
-    sizes, largest, lost = reading.step_sizes(run), worst(run), reading.diverged(run)
-    curves.step_axis(panel, sizes)
-    with np.errstate(invalid="ignore"):
-        beyond = lost | (largest > ceiling(run))
-    top = curves.log_axis([panel], [largest[~beyond]])
-    if (law := order(run)) is not None:
-        ends = np.array([law.smallest, law.largest])
-        panel.plot(ends, law.factor * ends**law.slope, **FIT)
-    ranks = np.argsort(np.argsort(sizes))
-    pens = style.step_pens(np.sort(sizes))
-    for k, size in enumerate(sizes):
-        pen = {"marker": "o", **pens[ranks[k]], "linestyle": "none"}
-        if beyond[k]:
-            pen |= curves.EDGE_MARK | {"marker": "^"}
-        panel.plot([size], [top if beyond[k] else largest[k]], **pen)
-    panel.set_ylabel(WORST)
 
 
 def headline(run: Run) -> str:
@@ -188,7 +117,7 @@ def headline(run: Run) -> str:
 
 def over_variants(parts: dict[str, Run]) -> str:
     """Say in what order of η each variant's descent departs from its flow."""
-    laws = {name: order(part) for name, part in parts.items()}
+    laws = lawful(parts) or {name: order(part) for name, part in parts.items()}
     slopes = [f"{law.slope:.2f} ({name})" for name, law in laws.items() if law is not None]
     if slopes:
         return f"Descent departs from the flow as a power of η: {listed(slopes, most=5)}"

@@ -61,7 +61,7 @@ def draw_plain(run: Run) -> Figure:
     draw_distances([distances], [run])
     distances.set_ylabel(DISTANCE)
     draw_path(path, run)
-    path.set(xlabel=time_label([run]), ylabel=STRENGTH)
+    path.set(xlabel=time_label(run), ylabel=STRENGTH)
     return sheet.figure
 
 
@@ -86,7 +86,7 @@ def draw_variants(run: Run) -> Figure:
         page.name_panels(row, [path_name(part) for part in parts.values()], 60)
         for panel, part in zip(row, parts.values(), strict=True):
             draw_path(panel, part)
-            panel.set_xlabel(time_label([part]))
+            panel.set_xlabel(time_label(part))
         share_heights(row, list(parts.values()))
     return sheet.figure
 
@@ -170,7 +170,7 @@ def draw_path(panel: Axes, run: Run) -> None:
 def share_heights(panels: list[Axes] | tuple[Axes, ...], runs: list[Run]) -> None:
     """Fit one axis of σ to the iterates of all panels, written at the left one alone."""
     shown = [run[f"{GROUP}.strength"][shown_step(run)] for run in runs]
-    highest = ROOM * curves.finite(shown).max()
+    highest = ROOM * curves.finite(shown).max(initial=0.0)
     for run in runs:
         paths = (run[f"{GROUP}.{name}_strength"][shown_step(run)] for name in drawn(run))
         shown += [path[path <= highest] for path in paths]
@@ -181,16 +181,9 @@ def share_heights(panels: list[Axes] | tuple[Axes, ...], runs: list[Run]) -> Non
         panel.tick_params(axis="y", labelleft=False)
 
 
-def time_label(runs: list[Run]) -> str:
-    """Name the time of the iterates."""
-    increasing = any(increases(run) for run in runs)
-    return "time k√η" if increasing else "time kη"
-
-
-def increases(run: Run) -> bool:
-    """Say whether momentum increases from step to step."""
-    descent = run.scenario.descent
-    return descent is not None and descent.momentum == "increasing"
+def time_label(run: Run) -> str:
+    """Name the time of the iterates: increasing momentum has a time of its own, and no flow."""
+    return "time kη" if "flow" in drawn(run) else "time k√η"
 
 
 def headline(run: Run) -> str:

@@ -63,7 +63,6 @@ FigureName = Literal[
     "step_size_thresholds",
     "bifurcation",
     "momentum_flow",
-    "orders",
 ]
 
 
