@@ -118,6 +118,25 @@ class TestWhereItHolds:
         found = ExactModes.of(Problem(case.problem.loss, layers, 1.0))
         assert found.basis.start == pytest.approx([0.3, 0.2, 0.1])
 
+    def test_with_weight_decay_at_depth_2(self) -> None:
+        """ṡ = 2s(h(φ - s) - λ): a logistic curve to φ - λ/h, or to 0; λ alone where h = 0."""
+        Phi, times = np.diag([3.0, 1.0, 0.5, 0.2]), np.linspace(0, 4, 9)
+        layers = inits.from_svd((4, 4, 4), np.eye(4), np.array([0.3, 0.2, 0.4, 0.5]), np.eye(4))
+        seen = np.diag([1.0, 1.0, 1.0, 0.0])
+        problem = Problem(losses.Completion(Phi, seen), layers, 4.0, 0.5)
+        found = ExactModes.of(problem)
+        wanted = solve_ivp(
+            lambda _, s: 2 * s * (np.diag(seen) * (np.diag(Phi) - s) - 0.5),
+            (0, 4),
+            [0.3, 0.2, 0.4, 0.5],
+            method="DOP853",
+            t_eval=times,
+            rtol=1e-12,
+            atol=1e-14,
+        ).y
+        found = np.diagonal(found.end_to_end(times), axis1=1, axis2=2).T
+        np.testing.assert_allclose(found, wanted, rtol=1e-9)
+
     def test_not_elsewhere(self) -> None:
         case = problems.aligned(2)
         Phi, layers = case.problem.loss.Phi, case.problem.layers
@@ -126,7 +145,9 @@ class TestWhereItHolds:
             "the loss is CrossEntropy": Problem(
                 losses.CrossEntropy(np.eye(3), np.arange(3)), layers, 1.0
             ),
-            "weight decay": Problem(losses.Squared(Phi), layers, 1.0, 0.1),
+            "weight decay at any depth but N = 2, and N = 3": Problem(
+                losses.Squared(Phi), problems.aligned(3).problem.layers, 1.0, 0.1
+            ),
             "balanced": Problem(losses.Squared(Phi), (layers[0], 2 * layers[1]), 1.0),
             "aligned": Problem(losses.Squared(Phi), inits.balanced((3, 3, 3), 0.1, rng), 1.0),
             "mixes them": Problem(

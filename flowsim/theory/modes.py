@@ -1,7 +1,8 @@
 """Exact modes: where the end-to-end flow decouples into one scalar equation a singular value.
 
 ṡ = h N s^{2-2/N} (φ - s), from a balanced start aligned with what a quadratic loss wants (Saxe,
-McClelland & Ganguli 2014; Arora, Cohen, Hu & Luo 2019).
+McClelland & Ganguli 2014; Arora, Cohen, Hu & Luo 2019). Weight decay takes λ N s from the right-hand
+side, so that at N = 2 it is the same equation with φ - λ/h for φ.
 """
 
 from __future__ import annotations
@@ -24,22 +25,28 @@ class ExactModes(ExactSolution):
 
     basis: FixedBasis
     depth: int
+    weight_decay: float = 0.0
 
     source = "Saxe, McClelland & Ganguli 2014; Arora, Cohen, Hu & Luo 2019, Theorem 3"
 
     @classmethod
     def of(cls, problem: Problem) -> ExactModes | str:
         """Return the solution where a quadratic loss and an aligned balanced start give one."""
-        if problem.weight_decay:
-            return "there must be no weight decay"
+        if problem.weight_decay and problem.depth != 2:
+            return f"there must be no weight decay at any depth but N = 2, and N = {problem.depth}"
         basis = fixed_basis(problem)
-        return basis if isinstance(basis, str) else cls(basis, problem.depth)
+        return basis if isinstance(basis, str) else cls(basis, problem.depth, problem.weight_decay)
 
     def strengths(self, times: np.ndarray) -> np.ndarray:
         """Return s_r(t), shape (time, mode), in the order of the basis."""
         modes = zip(self.basis.h, self.basis.start, self.basis.phi, strict=True)
-        columns = [mode(h * times, s, phi, self.depth) for h, s, phi in modes]
-        return np.stack(columns, axis=1)
+        return np.stack([self._mode(times, *each) for each in modes], axis=1)
+
+    def _mode(self, times: np.ndarray, h: float, s_0: float, phi: float) -> np.ndarray:
+        """Return s(t) of one mode; where the loss does not see it, h = 0, weight decay alone."""
+        if self.weight_decay and h == 0:
+            return np.asarray(s_0 * np.exp(-self.depth * self.weight_decay * times))
+        return mode(h * times, s_0, phi - self.weight_decay / h if h else phi, self.depth)
 
     def end_to_end(self, times: np.ndarray) -> np.ndarray:
         """Return U diag(s(t)) Vᵀ."""
