@@ -104,7 +104,7 @@ def test_on_a_quadratic_a_step_is_its_stability_function(algorithm: str, decay: 
 def test_the_limits_of_stability() -> None:
     """2/λ for Euler's method, the midpoint rule and Heun's; 2.785/λ for Kutta's."""
     wanted = {"gradient": 2, "midpoint": 2, "heun": 2, "rk4": 2.785293563405282}
-    assert LIMITS == pytest.approx(wanted, abs=1e-12)
+    assert pytest.approx(wanted, abs=1e-12) == LIMITS
     for algorithm, limit in LIMITS.items():
         below, above = losses_after(2000, limit, algorithm)
         assert below < 1e-6

@@ -113,7 +113,7 @@ def layers_at(
     """Return θ_k at iterations `count(step_size, sample)`."""
     found = np.full((*count.shape, sum(W.size for W in problem.layers)), np.nan)
 
-    def visit(k: int, sample: int, layers: list[np.ndarray], sums: object) -> None:  # noqa: ARG001
+    def visit(k: int, sample: int, layers: list[np.ndarray], sums: object) -> None:
         found[k, sample] = np.concatenate([np.ravel(W) for W in layers])
 
     revisit(problem, sizes, count, visit, algorithm=algorithm, momentum=momentum)

@@ -83,20 +83,29 @@ flows = st.fixed_dictionaries(
         "weight_decay": positive,
     },
 )
-descents = st.fixed_dictionaries(
-    {"step_sizes": st.lists(positive, min_size=1, max_size=4, unique=True)},
-    optional={"momentum": st.floats(0, 0.99), "precision": st.sampled_from(["float64", "float32"])},
-) | st.fixed_dictionaries(
-    {
-        "step_sizes": st.lists(positive, min_size=1, max_size=4, unique=True),
-        "algorithm": st.sampled_from(["gradient", "midpoint", "heun", "rk4", "adagrad", "adadelta"]),
-    }
-) | st.fixed_dictionaries(
-    {
-        "step_sizes": st.lists(positive, min_size=1, max_size=4, unique=True),
-        "algorithm": st.just("nesterov"),
-        "momentum": st.floats(0, 0.99, exclude_min=True) | st.just("increasing"),
-    }
+descents = (
+    st.fixed_dictionaries(
+        {"step_sizes": st.lists(positive, min_size=1, max_size=4, unique=True)},
+        optional={
+            "momentum": st.floats(0, 0.99),
+            "precision": st.sampled_from(["float64", "float32"]),
+        },
+    )
+    | st.fixed_dictionaries(
+        {
+            "step_sizes": st.lists(positive, min_size=1, max_size=4, unique=True),
+            "algorithm": st.sampled_from(
+                ["gradient", "midpoint", "heun", "rk4", "adagrad", "adadelta"]
+            ),
+        }
+    )
+    | st.fixed_dictionaries(
+        {
+            "step_sizes": st.lists(positive, min_size=1, max_size=4, unique=True),
+            "algorithm": st.just("nesterov"),
+            "momentum": st.floats(0, 0.99, exclude_min=True) | st.just("increasing"),
+        }
+    )
 )
 
 

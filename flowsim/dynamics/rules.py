@@ -10,7 +10,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -18,9 +18,7 @@ import numpy as np
 
 from flowsim.arrays import Array, Layers
 
-AlgorithmName = Literal[
-    "gradient", "nesterov", "midpoint", "heun", "rk4", "adagrad", "adadelta"
-]
+AlgorithmName = Literal["gradient", "nesterov", "midpoint", "heun", "rk4", "adagrad", "adadelta"]
 """The name of an algorithm; the last two are the functions of that name in optax."""
 
 Momentum: TypeAlias = float | Literal["increasing"]
@@ -73,9 +71,9 @@ class HeavyBall(Rule):
 class Nesterov(Rule):
     """V_j ← μ V_j - η g_j(W + μV), W_j ← W_j + V_j, with all gradients at the layers W + μV.
 
-    So W_{k+1} = Y_k - η g(Y_k) and Y_{k+1} = W_{k+1} + μ (W_{k+1} - W_k), Nesterov's (1983) method
-    as Sutskever et al. (2013) write it. Without `momentum` μ = (k - 1)/(k + 2) in the step from W_k,
-    k = 0, 1, … (Su, Boyd & Candès 2014, eq. 1).
+    So W_{k+1} = Y_k - η g(Y_k) and Y_{k+1} = W_{k+1} + μ (W_{k+1} - W_k): Nesterov's (1983) method
+    as Sutskever et al. (2013) write it. Without `momentum`, μ = (k - 1)/(k + 2) in the step from
+    W_k, k = 0, 1, … (Su, Boyd & Candès 2014).
     """
 
     momentum: Array | None
@@ -103,7 +101,7 @@ class Nesterov(Rule):
 
 
 class Tableau(NamedTuple):
-    """A Runge-Kutta method: g_1 at W, g_{i+1} at W - η Σ_l a_il g_l, and the step -η Σ_i b_i g_i."""
+    """A Runge-Kutta method: g_1 at W, g_{i+1} at W - η Σ_l a_il g_l, the step -η Σ_i b_i g_i."""
 
     a: tuple[tuple[float, ...], ...]
     b: tuple[float, ...]

@@ -117,7 +117,8 @@ def headline(run: Run) -> str:
 
 def over_variants(parts: dict[str, Run]) -> str:
     """Say in what order of η each variant's descent departs from its flow."""
-    laws = lawful(parts) or {name: order(part) for name, part in parts.items()}
+    several = lawful(parts)
+    laws = {name: order(part) for name, part in parts.items() if name in several or not several}
     slopes = [f"{law.slope:.2f} ({name})" for name, law in laws.items() if law is not None]
     if slopes:
         return f"Descent departs from the flow as a power of η: {listed(slopes, most=5)}"

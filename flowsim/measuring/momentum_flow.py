@@ -104,7 +104,7 @@ def _strengths(objective: Objective, theta: np.ndarray) -> np.ndarray:
     rows = theta.reshape(-1, theta.shape[-1])
     found = np.full(len(rows), np.nan)
     for i in np.flatnonzero(np.isfinite(rows).all(axis=1)):
-        W = network.end_to_end([np.asarray(each) for each in objective.layers(rows[i])])
+        W = network.end_to_end(objective.layers(rows[i]))
         found[i] = np.linalg.norm(W, 2)
     return found.reshape(theta.shape[:-1])
 

@@ -114,13 +114,13 @@ def _solved(
         return ~(jnp.abs(objective.value(position(y))) <= most)
 
     found = diffrax.diffeqsolve(
-        diffrax.ODETerm(lambda t, y, args: motion.velocity(t, y)),  # noqa: ARG005
+        diffrax.ODETerm(lambda t, y, args: motion.velocity(jnp.asarray(t), y)),  # noqa: ARG005
         diffrax.Tsit5(),
         t0=times[0],
         t1=times[-1],
         dt0=None,
         y0=start,
-        saveat=diffrax.SaveAt(ts=times, t1=True, fn=lambda t, y, args: position(y)),  # noqa: ARG005
+        saveat=diffrax.SaveAt(ts=jnp.asarray(times), t1=True, fn=lambda t, y, args: position(y)),  # noqa: ARG005
         stepsize_controller=diffrax.ClipStepSizeController(
             diffrax.PIDController(rtol=rtol, atol=rtol * scale), step_ts=times
         ),

@@ -1,8 +1,8 @@
 """Exact modes: where the end-to-end flow decouples into one scalar equation a singular value.
 
 ṡ = h N s^{2-2/N} (φ - s), from a balanced start aligned with what a quadratic loss wants (Saxe,
-McClelland & Ganguli 2014; Arora, Cohen, Hu & Luo 2019). Weight decay takes λ N s from the right-hand
-side, so that at N = 2 it is the same equation with φ - λ/h for φ.
+McClelland & Ganguli 2014; Arora, Cohen, Hu & Luo 2019). Weight decay takes λ N s from the right,
+so that at N = 2 the equation is the same with φ - λ/h for φ.
 """
 
 from __future__ import annotations

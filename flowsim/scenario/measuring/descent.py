@@ -104,7 +104,7 @@ def _with_momentum(scenario: Scenario) -> int:
 
     A flow of second order has twice as many entries, at two tolerances and seven stages.
     """
-    steps = len(scenario.descent.step_sizes) if scenario.descent else 0
+    steps = len(scenario.descent.written) if scenario.descent else 0
     return ((steps + 10) * scenario.flow.samples + 40) * scenario.network.weights
 
 
@@ -150,8 +150,13 @@ MOMENTUM_FLOW = Measure(
         "step_size": ("step_size",),
         **dict.fromkeys(
             (
-                "time", "strength",
-                *(f"{name}{part}" for name in WITH_MOMENTUM for part in ("", "_error", "_strength")),
+                "time",
+                "strength",
+                *(
+                    f"{name}{part}"
+                    for name in WITH_MOMENTUM
+                    for part in ("", "_error", "_strength")
+                ),
             ),
             ("step_size", "sample"),
         ),
