@@ -414,13 +414,18 @@ def test_the_largest_entry_is_compared_only_where_there_is_something_to_compare(
     assert "entry_comparison" in figures.fitting(with_saved_descent(alone))
 
 
+TIMELESS = {
+    "plane", "explicit_loss", "minimum_nuclear_norm", "speed", "step_size_thresholds",
+    "momentum_flow",
+}  # fmt: skip
+"""Figures whose first axes have no axis of time."""
+
+
 def test_logarithmic_times_leave_out_zero() -> None:
     run = CASES["log-time"]()
     for name in figures.fitting(run):
         axes = figures.draw(run, name).axes[0]
-        if name in ("plane", "explicit_loss", "minimum_nuclear_norm", "speed"):  # no axis of time
-            continue
-        if name == "momentum_flow":  # against η, and beside it over a time of its own
+        if name in TIMELESS:
             continue
         assert axes.get_xscale() == "log", name
         first = LOG_TIME[1]
