@@ -159,7 +159,9 @@ def test_a_convex_loss_off_balance_comes_to_the_minimum_that_newton_finds() -> N
     assert found["convergence.minimum"] == minimum.value > 0.1
     distance, excess = found["convergence.distance_to_minimum"], found["convergence.excess_loss"]
     W = found["layers.end_to_end"]
-    np.testing.assert_allclose(distance, np.linalg.norm(W - minimum.W, axis=(1, 2)), rtol=1e-12)
+    np.testing.assert_allclose(
+        distance, np.linalg.norm(W - minimum.W, axis=(1, 2)), rtol=1e-12, atol=1e-15
+    )
     assert excess[-1] < 1e-6 * excess[0]
     time, decrease = found["convergence.time"], found["convergence.decrease"]
     fallen = np.sum(np.diff(time) * 0.5 * (decrease[1:] + decrease[:-1]))
