@@ -76,6 +76,18 @@ def test_a_linear_map_is_judged_by_how_fast_it_swings_in_or_out(factor, kind):
     assert in_the_long_run(early, late).kind == kind
 
 
+@pytest.mark.parametrize("left", [0.0, 1e-5])
+def test_a_cycle_that_disorder_ends_in_is_no_swing_that_dies(left):
+    """It is smaller than the disorder before it, whether it is exact or still being approached."""
+    disorder = tails(cubic(1.9), 0.3)[0]
+    k = np.arange(64)
+    cycle = (0.5 + 0.1 * (1 + left * 0.9**k) * (-1.0) ** k)[:, None]
+    assert np.ptp(cycle) < np.ptp(disorder) / 2
+    found = in_the_long_run(disorder, cycle)
+    assert found.kind == "unclear"
+    assert np.isnan(happens("convergence_lost", [found.kind])).all()
+
+
 def test_a_swing_is_seen_on_top_of_a_drift_and_beside_modes_at_rest():
     k = np.arange(4000)
     modes = np.stack([1 + 1e-4 * k, np.full(k.size, 2.0)], axis=1)

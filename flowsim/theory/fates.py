@@ -32,6 +32,8 @@ DYING, LASTING = 0.5, 0.01
 
 At the threshold itself a swing fades as 1/√k: from iteration k to 2k to 0.71 of what it was.
 """
+ROUNDING = 1e-14
+"""A change of less than this share of what changes may be rounding."""
 RETURNS = 1e-3
 """Iterates are periodic if each comes back to within this share of their range."""
 
@@ -116,10 +118,11 @@ def in_the_long_run(early: np.ndarray, late: np.ndarray) -> Fate:
     Each tail holds iterates in a row, equally many. It "swings" where the swing is periodic and the
     same in both tails, "wavers" where it is not periodic, "shrinks" where it dies out; it "grows"
     or is "unclear" where a longer run has to tell: a periodic swing that is growing, or fading
-    slowly, as it does near a threshold.
+    slowly, as it does near a threshold, or one that disorder has ended in.
     """
     before, after = swing(early), swing(late)
-    kinds = _movements(np.concatenate([before, after]), AT_REST * _sizes(np.abs(late).max(axis=0)))
+    least = AT_REST * _sizes(np.abs(late).max(axis=0))
+    kinds = _movements(np.concatenate([before, after]), least)
     movers = [r for r, kind in enumerate(kinds) if kind not in ("settles", "drifts")]
     if not movers:
         moved = np.abs(late[-1] - early[0]) > STILL * _sizes(np.abs(late[-1]))
@@ -127,20 +130,34 @@ def in_the_long_run(early: np.ndarray, late: np.ndarray) -> Fate:
     first = late[:, movers[0]]
     ranges = [float(np.ptp(part[:, movers], axis=0).max()) for part in (before, after)]
     cycle = period(after[:, movers])
-    kind = lasting(ranges[0], ranges[1], cycle, fading=all(kinds[r] == "shrinks" for r in movers))
+    fades = all(fading(before[:, r], after[:, r], float(least[r])) for r in movers)
+    kind = lasting(ranges[0], ranges[1], cycle, fades)
     low, high = float(first.min()), float(first.max())
     return Fate(kind, tuple(movers), low, high, period=cycle if kind == "swings" else 0)
 
 
-def lasting(before: float, after: float, cycle: int, fading: bool) -> str:
+def fading(before: np.ndarray, after: np.ndarray, least: float) -> bool:
+    """Say whether the swing of one mode never grows from the early tail on, and shrinks to the end.
+
+    That it is smaller in the late tail says nothing alone: disorder may have ended in a cycle. A
+    swing of at most `least` has ended.
+    """
+    if np.ptp(after) <= least:
+        return True
+    first, second = (float(np.ptp(half)) for half in np.array_split(after, 2))
+    shrinks = first - second > ROUNDING * np.abs(after).max()
+    return bool(shrinks and steadily_less(after) and steadily_less(np.concatenate([before, after])))
+
+
+def lasting(before: float, after: float, cycle: int, fades: bool) -> str:
     """Say what becomes of a swing of these ranges, early and late, with a period or with none."""
     if after > (1 + LASTING) * before and (cycle or DYING * after > before):
         return "grows"
     if not cycle:
-        return "shrinks" if fading else "wavers"
+        return "shrinks" if fades else "wavers"
     if after >= (1 - LASTING) * before:
         return "swings"
-    return "shrinks" if after <= DYING * before else "unclear"
+    return "shrinks" if fades and after <= DYING * before else "unclear"
 
 
 def swing(tail: np.ndarray) -> np.ndarray:
