@@ -34,6 +34,8 @@ At the threshold itself a swing fades as 1/√k: from iteration k to 2k to 0.71 
 """
 ROUNDING = 1e-14
 """A change of less than this share of what changes may be rounding."""
+LAGS = (1, 2, 4, 8)
+"""Iterates come ever nearer to a cycle of one of these lengths."""
 RETURNS = 1e-3
 """Iterates are periodic if each comes back to within this share of their range."""
 
@@ -130,34 +132,47 @@ def in_the_long_run(early: np.ndarray, late: np.ndarray) -> Fate:
     first = late[:, movers[0]]
     ranges = [float(np.ptp(part[:, movers], axis=0).max()) for part in (before, after)]
     cycle = period(after[:, movers])
-    fades = all(fading(before[:, r], after[:, r], float(least[r])) for r in movers)
-    kind = lasting(ranges[0], ranges[1], cycle, fades)
+    pairs = [(before[:, r], after[:, r], float(least[r])) for r in movers]
+    kind = lasting(*ranges, cycle, [approach(*pair) for pair in pairs])
     low, high = float(first.min()), float(first.max())
     return Fate(kind, tuple(movers), low, high, period=cycle if kind == "swings" else 0)
 
 
-def fading(before: np.ndarray, after: np.ndarray, least: float) -> bool:
-    """Say whether the swing of one mode never grows from the early tail on, and shrinks to the end.
+def approach(before: np.ndarray, after: np.ndarray, least: float) -> str:
+    """Say what the swing of one mode goes to in the late tail: "rest", a "cycle" or "nothing".
 
-    That it is smaller in the late tail says nothing alone: disorder may have ended in a cycle. A
-    swing of at most `least` has ended.
+    It goes to a cycle, or to rest, if at some lag it comes back ever nearer. In three thirds of
+    the tail its ranges are a, b and c; if they go to a limit geometrically, that is
+    c - (b - c)²/((a - b) - (b - c)). It goes to rest if it falls, to far below c, and was larger
+    early, or if it is at most `least`. That it was larger early says nothing alone: disorder, too,
+    may end in a cycle.
     """
     if np.ptp(after) <= least:
-        return True
-    first, second = (float(np.ptp(half)) for half in np.array_split(after, 2))
-    shrinks = first - second > ROUNDING * np.abs(after).max()
-    return bool(shrinks and steadily_less(after) and steadily_less(np.concatenate([before, after])))
+        return "rest"
+    slack = ROUNDING * float(np.abs(after).max())
+    if not any(_comes_nearer(after, lag, slack) for lag in LAGS):
+        return "nothing"
+    a, b, c = (float(np.ptp(third)) for third in np.array_split(after, 3))
+    falls = min(a - b, b - c) > slack and np.ptp(after) < np.ptp(before)
+    far_below = c * ((a - b) - (b - c)) <= 2 * (b - c) ** 2  # the limit is at most c/2
+    return "rest" if falls and far_below else "cycle"
 
 
-def lasting(before: float, after: float, cycle: int, fades: bool) -> str:
+def _comes_nearer(values: np.ndarray, lag: int, slack: float) -> bool:
+    moved = np.abs(values[lag:] - values[:-lag])
+    return bool((moved[lag:] <= moved[:-lag] + slack).all())
+
+
+def lasting(before: float, after: float, cycle: int, approaches: list[str]) -> str:
     """Say what becomes of a swing of these ranges, early and late, with a period or with none."""
     if after > (1 + LASTING) * before and (cycle or DYING * after > before):
         return "grows"
-    if not cycle:
-        return "shrinks" if fades else "wavers"
-    if after >= (1 - LASTING) * before:
+    if cycle and after >= (1 - LASTING) * before:
         return "swings"
-    return "shrinks" if fades and after <= DYING * before else "unclear"
+    if not cycle and "nothing" in approaches:
+        return "wavers"
+    to_rest = all(each == "rest" for each in approaches)
+    return "shrinks" if to_rest and (not cycle or after <= DYING * before) else "unclear"
 
 
 def swing(tail: np.ndarray) -> np.ndarray:

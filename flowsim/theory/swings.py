@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from flowsim.theory.fates import AT_REST, fading, lasting, period, swing
+from flowsim.theory.fates import AT_REST, approach, lasting, period, swing
 
 APERIODIC = 0.0
 
@@ -44,7 +44,7 @@ def _swing(early: np.ndarray, late: np.ndarray, least: float) -> Swing:
     if last <= least:
         return Swing(1.0, amplitude, centre)
     cycle = period(after[:, None])
-    kind = lasting(first, last, cycle, fading(before, after, least))
+    kind = lasting(first, last, cycle, [approach(before, after, least)])
     if kind in ("grows", "unclear"):
         return Swing(np.nan, amplitude, centre)
     return Swing(1.0 if kind == "shrinks" else float(cycle), amplitude, centre)
