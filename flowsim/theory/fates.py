@@ -104,7 +104,11 @@ def movement(values: np.ndarray, least: float) -> str:
     first, second = (float(np.ptp(half)) for half in np.array_split(values, 2))
     if second > least and second >= SHRUNK * first:
         return "swings"
-    return "shrinks" if steadily_less(values) else "wavers"
+    if not steadily_less(values):
+        return "wavers"
+    third, fourth = (float(np.ptp(part)) for part in np.array_split(values, 4)[2:])
+    # as it shrinks from half to half, so it should at the end; else a burst has ended in a swing
+    return "shrinks" if 1 - fourth / third >= (1 - second / first) / 4 else "swings"
 
 
 def steadily_less(values: np.ndarray) -> bool:
@@ -132,8 +136,8 @@ def in_the_long_run(early: np.ndarray, late: np.ndarray) -> Fate:
     first = late[:, movers[0]]
     ranges = [float(np.ptp(part[:, movers], axis=0).max()) for part in (before, after)]
     cycle = period(after[:, movers])
-    pairs = [(before[:, r], after[:, r], float(least[r])) for r in movers]
-    kind = lasting(*ranges, cycle, [approach(*pair) for pair in pairs])
+    approaches = [approach(before[:, r], after[:, r], float(least[r])) for r in movers]
+    kind = lasting(ranges[0], ranges[1], cycle, approaches)
     low, high = float(first.min()), float(first.max())
     return Fate(kind, tuple(movers), low, high, period=cycle if kind == "swings" else 0)
 
