@@ -164,6 +164,14 @@ def test_a_swing_smaller_than_a_thousandth_counts_as_still() -> None:
         assert fates.movement(values, 1e-3) == kind
 
 
+def test_a_cycle_after_a_burst_swings() -> None:
+    """The burst, in the tail's first quarter, makes its first half larger; the rest is the same."""
+    k = np.arange(400)
+    values = 9 + np.where(k < 60, 4.0, 1.0) * (-1.0) ** k
+    assert fates.movement(values, 1e-3) == "swings"
+    assert fates.movement(9 + 0.999**k * (-1.0) ** k, 1e-3) == "shrinks"
+
+
 @given(
     centre=st.floats(-50, 50),
     size=st.floats(0.01, 100),

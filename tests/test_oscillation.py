@@ -43,13 +43,20 @@ MADE = {
     "dying": (0.5 + 0.1 * (-0.999) ** K, 1, None, 0.5),
     "growing": (0.5 + 1e-6 * (-1.002) ** K, np.nan, None, None),
     "chaos": (logistic(3.9, 4000), 0, None, None),
+    "chaos, then less": (logistic(3.9, 4000) * np.where(K < 3000, 1, 0.3), 0, None, None),
+    "chaos, then a 2-cycle": (
+        np.where(K < 3000, logistic(3.9, 4000), 0.5 + 0.1 * (-1.0) ** K),
+        np.nan,
+        0.1,
+        0.5,
+    ),
 }
 
 
 @pytest.mark.parametrize("name", MADE)
 def test_a_mode_is_judged_by_its_tails(name) -> None:
     values, period, amplitude, centre = MADE[name]
-    found, still = swings(*tails(values))
+    found, still = swings(*tails(values), size=1.0)
     np.testing.assert_equal(found.period, float(period))
     assert still == (1.0, 0.0, 1.0)
     if amplitude is not None:
@@ -60,8 +67,10 @@ def test_a_mode_is_judged_by_its_tails(name) -> None:
 
 def test_rounding_beside_a_large_mode_is_rest() -> None:
     rng = np.random.default_rng(0)
-    small, _ = swings(*tails(1e-12 * rng.standard_normal(4000)))
+    small, _ = swings(*tails(1e-12 * rng.standard_normal(4000)), size=1.0)
     assert small.period == 1
+    all_small = [tail[:, :1] for tail in tails(1e-12 * rng.standard_normal(4000))]
+    assert swings(*all_small, size=1.0)[0].period == 1
 
 
 @pytest.mark.parametrize("depth", [2, 3])

@@ -76,6 +76,25 @@ def test_a_linear_map_is_judged_by_how_fast_it_swings_in_or_out(factor, kind):
     assert in_the_long_run(early, late).kind == kind
 
 
+K = np.arange(64)
+
+
+@pytest.mark.parametrize("early", [0.6 + 0.9**K, tails(cubic(1.9), 0.3)[0][:, 0]])
+@pytest.mark.parametrize("left", [0.0, 1e-5, 0.1, 0.5])
+def test_a_cycle_that_disorder_ends_in_is_no_swing_that_dies(early, left):
+    """It is smaller than before, whether it is exact or still being approached.
+
+    Early there is disorder, or the end of a burst of it that was as regular.
+    """
+    before, after = (
+        (0.5 + size * (-1.0) ** K)[:, None] for size in (early, 0.1 * (1 + left * 0.97**K))
+    )
+    assert np.ptp(after) < np.ptp(before) / 2
+    found = in_the_long_run(before, after)
+    assert found.kind == "unclear"
+    assert np.isnan(happens("convergence_lost", [found.kind])).all()
+
+
 def test_a_swing_is_seen_on_top_of_a_drift_and_beside_modes_at_rest():
     k = np.arange(4000)
     modes = np.stack([1 + 1e-4 * k, np.full(k.size, 2.0)], axis=1)

@@ -14,6 +14,8 @@ from flowsim.results import Run
 
 GROUP = "oscillation"
 MOST_MODES, LEAST_STEP_SIZES = 3, 16
+DIGITS = 4
+"""Significant digits of a step size: hundreds of them lie close together."""
 SMALL = 1e-6
 """Modes of less than this share of the largest target are left out."""
 DIVERGED: style.Pen = {"facecolor": "#d9d9d9", "linewidth": 0}
@@ -168,13 +170,13 @@ def headline(run: Run) -> str:
     """Say from which step size on each mode swings, and from which descent diverges."""
     onset, scale = of(run, "onset") / unit(run), unit(run)
     said = [
-        f"mode {r + 1} swings from {number(float(onset[r]))}"
+        f"mode {r + 1} swings from {number(float(onset[r]), DIGITS)}"
         for r in modes(run)
         if np.isfinite(onset[r])
     ]
     lost = of(run, "step_size")[diverged(run)]
     if lost.size:
-        said.append(f"descent diverges from {number(float(lost.min()) / scale)}")
+        said.append(f"descent diverges from {number(float(lost.min()) / scale, DIGITS)}")
     of_what = " of the critical step size on" if scale != 1.0 else " on"
     text = listed(said) + of_what if said else "No mode swings at any of these step sizes"
     return text[0].upper() + text[1:]
@@ -185,6 +187,6 @@ def over_variants(parts: dict[str, Run]) -> str:
     said = []
     for name, part in parts.items():
         onset = of(part, "onset")[modes(part)[:2]] / unit(part)
-        swings = [number(float(x)) if np.isfinite(x) else "none" for x in onset]
+        swings = [number(float(x), DIGITS) if np.isfinite(x) else "none" for x in onset]
         said.append(f"{listed(swings)} ({name})")
     return f"In units of the critical step size, modes begin to swing at {'; '.join(said)}"

@@ -61,7 +61,8 @@ def measure(setting: Setting) -> Group:
     assert descent is not None
     U, Vt, target, h = _modes(setting)
     found = _Walked.along(setting, U, Vt)
-    columns = {**found.of_swings(), **found.of_catapults(setting)}
+    moves = found.of_swings(float(target.max(initial=0.0)))
+    columns = {**moves, **found.of_catapults(setting, moves["period"])}
     columns |= _predicted(target, h, problem.depth, descent.step_sizes)
     columns |= _onsets(descent.step_sizes, columns["period"])
     columns["target"] = target
@@ -92,8 +93,7 @@ class _Walked:
     def __init__(self, step_sizes: np.ndarray, modes: int) -> None:
         self.step_sizes, count = step_sizes, step_sizes.size
         self.early, self.late = np.full((2, VISITS, count, modes), np.nan)
-        self.start = self.highest = np.full(count, np.nan)
-        self.final = np.full(count, np.nan)
+        self.highest = self.final = np.full(count, np.nan)
         self.layers: Layers | None = None
 
     @classmethod
@@ -123,20 +123,20 @@ class _Walked:
         walk(steps, begun, count, visit, watch=watch, interrupted=stop)
         return found
 
-    def of_swings(self) -> dict[str, np.ndarray]:
-        """Return what every mode does at each step size."""
+    def of_swings(self, size: float) -> dict[str, np.ndarray]:
+        """Return what every mode does at each step size, beside the largest target."""
         grid = np.full((3, *self.late.shape[1:]), np.nan)
         for k in range(self.late.shape[1]):
             if np.isfinite(self.late[:, k]).all():
-                grid[:, k] = np.transpose(swings(self.early[:, k], self.late[:, k]))
+                grid[:, k] = np.transpose(swings(self.early[:, k], self.late[:, k], size))
         named_columns = dict(zip(("period", "amplitude", "centre"), grid, strict=True))
         return {**named_columns, "orbit": np.moveaxis(self.late, 0, 2)}
 
-    def of_catapults(self, setting: Setting) -> dict[str, np.ndarray]:
+    def of_catapults(self, setting: Setting, period: np.ndarray) -> dict[str, np.ndarray]:
         """Return the highest losses, where descent was catapulted, and how sharp it is there."""
         problem, loss = setting.problem, setting.reference.loss
         start, end = float(loss[0]), float(loss[-1])
-        still = (self.of_swings()["period"] == 1).all(axis=1)
+        still = (period == 1).all(axis=1)
         with np.errstate(invalid="ignore"):
             up = self.highest - start > RAISED * (start - end)
             up_and_down = up & still & (self.final - end <= LOWERED * (start - end))

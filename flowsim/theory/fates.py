@@ -32,6 +32,10 @@ DYING, LASTING = 0.5, 0.01
 
 At the threshold itself a swing fades as 1/√k: from iteration k to 2k to 0.71 of what it was.
 """
+ROUNDING = 1e-14
+"""A change of less than this share of what changes may be rounding."""
+LAGS = (1, 2, 4, 8)
+"""Iterates come ever nearer to a cycle of one of these lengths."""
 RETURNS = 1e-3
 """Iterates are periodic if each comes back to within this share of their range."""
 
@@ -100,7 +104,11 @@ def movement(values: np.ndarray, least: float) -> str:
     first, second = (float(np.ptp(half)) for half in np.array_split(values, 2))
     if second > least and second >= SHRUNK * first:
         return "swings"
-    return "shrinks" if steadily_less(values) else "wavers"
+    if not steadily_less(values):
+        return "wavers"
+    third, fourth = (float(np.ptp(part)) for part in np.array_split(values, 4)[2:])
+    # as it shrinks from half to half, so it should at the end; else a burst has ended in a swing
+    return "shrinks" if 1 - fourth / third >= (1 - second / first) / 4 else "swings"
 
 
 def steadily_less(values: np.ndarray) -> bool:
@@ -116,10 +124,11 @@ def in_the_long_run(early: np.ndarray, late: np.ndarray) -> Fate:
     Each tail holds iterates in a row, equally many. It "swings" where the swing is periodic and the
     same in both tails, "wavers" where it is not periodic, "shrinks" where it dies out; it "grows"
     or is "unclear" where a longer run has to tell: a periodic swing that is growing, or fading
-    slowly, as it does near a threshold.
+    slowly, as it does near a threshold, or one that disorder has ended in.
     """
     before, after = swing(early), swing(late)
-    kinds = _movements(np.concatenate([before, after]), AT_REST * _sizes(np.abs(late).max(axis=0)))
+    least = AT_REST * _sizes(np.abs(late).max(axis=0))
+    kinds = _movements(np.concatenate([before, after]), least)
     movers = [r for r, kind in enumerate(kinds) if kind not in ("settles", "drifts")]
     if not movers:
         moved = np.abs(late[-1] - early[0]) > STILL * _sizes(np.abs(late[-1]))
@@ -127,20 +136,47 @@ def in_the_long_run(early: np.ndarray, late: np.ndarray) -> Fate:
     first = late[:, movers[0]]
     ranges = [float(np.ptp(part[:, movers], axis=0).max()) for part in (before, after)]
     cycle = period(after[:, movers])
-    kind = lasting(ranges[0], ranges[1], cycle, fading=all(kinds[r] == "shrinks" for r in movers))
+    approaches = [approach(before[:, r], after[:, r], float(least[r])) for r in movers]
+    kind = lasting(ranges[0], ranges[1], cycle, approaches)
     low, high = float(first.min()), float(first.max())
     return Fate(kind, tuple(movers), low, high, period=cycle if kind == "swings" else 0)
 
 
-def lasting(before: float, after: float, cycle: int, fading: bool) -> str:
+def approach(before: np.ndarray, after: np.ndarray, least: float) -> str:
+    """Say what the swing of one mode goes to in the late tail: "rest", a "cycle" or "nothing".
+
+    It goes to a cycle, or to rest, if at some lag it comes back ever nearer. In three thirds of
+    the tail its ranges are a, b and c; if they go to a limit geometrically, that is
+    c - (b - c)²/((a - b) - (b - c)). It goes to rest if it falls, to far below c, and was larger
+    early, or if it is at most `least`. That it was larger early says nothing alone: disorder, too,
+    may end in a cycle.
+    """
+    if np.ptp(after) <= least:
+        return "rest"
+    slack = ROUNDING * float(np.abs(after).max())
+    if not any(_comes_nearer(after, lag, slack) for lag in LAGS):
+        return "nothing"
+    a, b, c = (float(np.ptp(third)) for third in np.array_split(after, 3))
+    falls = min(a - b, b - c) > slack and np.ptp(after) < np.ptp(before)
+    far_below = c * ((a - b) - (b - c)) <= 2 * (b - c) ** 2  # the limit is at most c/2
+    return "rest" if falls and far_below else "cycle"
+
+
+def _comes_nearer(values: np.ndarray, lag: int, slack: float) -> bool:
+    moved = np.abs(values[lag:] - values[:-lag])
+    return bool((moved[lag:] <= moved[:-lag] + slack).all())
+
+
+def lasting(before: float, after: float, cycle: int, approaches: list[str]) -> str:
     """Say what becomes of a swing of these ranges, early and late, with a period or with none."""
     if after > (1 + LASTING) * before and (cycle or DYING * after > before):
         return "grows"
-    if not cycle:
-        return "shrinks" if fading else "wavers"
-    if after >= (1 - LASTING) * before:
+    if cycle and after >= (1 - LASTING) * before:
         return "swings"
-    return "shrinks" if after <= DYING * before else "unclear"
+    if not cycle and "nothing" in approaches:
+        return "wavers"
+    to_rest = all(each == "rest" for each in approaches)
+    return "shrinks" if to_rest and (not cycle or after <= DYING * before) else "unclear"
 
 
 def swing(tail: np.ndarray) -> np.ndarray:
