@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import equinox as eqx
@@ -18,6 +18,7 @@ from flowsim.dynamics.descent import Iterates
 from flowsim.dynamics.rules import AlgorithmName, Momentum
 from flowsim.dynamics.tally import Watching
 from flowsim.losses import Loss
+from flowsim.noise import Stream
 from flowsim.problem import Problem
 from flowsim.recording import distance_to_target
 from flowsim.series import Series, Store
@@ -54,6 +55,7 @@ class DescentTrajectory:
     seconds: float
     compile: float
     follows_flow: bool = True
+    noisy: bool = False
 
     @property
     def end_to_end(self) -> np.ndarray:
@@ -74,6 +76,7 @@ def descend(
     algorithm: AlgorithmName = "gradient",
     momentum: Momentum = 0.0,
     precision: str = "float64",
+    noise: Stream | None = None,
     reference: Mapping[float, np.ndarray] | None = None,
     keep: np.ndarray | None = None,
     watch: Watcher = unwatched,
@@ -81,7 +84,8 @@ def descend(
 ) -> DescentTrajectory:
     """Run W_j ← W_j - η ∂φ/∂W_j for every step size, exactly round(T/η) iterations of exactly η.
 
-    Another `algorithm` takes as many steps of its own. `reference` maps times kη to the flow's W
+    Another `algorithm` takes as many steps of its own. With `noise` the loss's gradient is an
+    estimate that is drawn at every step, from the same numbers at every step size. `reference` maps times kη to the flow's W
     there, for the distance between the two; `keep` says at which samples W is kept (default: all).
     Precision "float32" runs descent, not its measures, in single precision.
 
@@ -95,7 +99,12 @@ def descend(
     keep = np.ones(times.size, dtype=bool) if keep is None else keep
     started = time.perf_counter()
     descent = stepper(
-        problem, step_sizes, algorithm=algorithm, momentum=momentum, precision=precision
+        problem,
+        step_sizes,
+        algorithm=algorithm,
+        momentum=momentum,
+        precision=precision,
+        noise=noise,
     )
     record = _Record(problem, step_sizes, descent.rule.follows_flow, count, reference or {}, keep)
     iterates = begin(descent, problem)
@@ -103,7 +112,8 @@ def descend(
     compiled = time.perf_counter()
     iterates = walk(descent, iterates, count, record.take, watch=watch, interrupted=interrupted)
     stopped = not arrived(iterates, count)
-    return record.finished(stopped, time.perf_counter() - compiled, compiled - started)
+    found = record.finished(stopped, time.perf_counter() - compiled, compiled - started)
+    return replace(found, noisy=noise is not None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +138,7 @@ def iterations_to(
     algorithm: AlgorithmName = "gradient",
     momentum: Momentum = 0.0,
     precision: str = "float64",
+    noise: Stream | None = None,
     watch: Watcher = unwatched,
     interrupted: Interrupted = uninterrupted,
 ) -> Reached:
@@ -139,6 +150,7 @@ def iterations_to(
         momentum=momentum,
         precision=precision,
         tally=Watching(np.asarray(losses, dtype=precision)),
+        noise=noise,
     )
     iterates = walk(
         descent,

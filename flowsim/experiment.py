@@ -15,7 +15,7 @@ from flowsim import claims, measuring, summarizing, tables
 from flowsim.absolute import Absolute, absolute
 from flowsim.descending import DescentTrajectory, descend
 from flowsim.results import Group, Run
-from flowsim.scenario import building
+from flowsim.scenario import building, noise
 from flowsim.scenario.errors import ScenarioError
 from flowsim.solving import SPACES, solve
 from flowsim.task import Interrupted, Watcher, uninterrupted
@@ -212,6 +212,7 @@ def _descent(
         algorithm=spec.algorithm,
         momentum=spec.momentum,
         precision=spec.precision,
+        noise=noise.stream(scenario),
         reference=tables.reference(outcome.flows).matrices() if spec.follows_flow else None,
         keep=keep,
         watch=lambda fraction: progress("descent", fraction),

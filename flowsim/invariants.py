@@ -54,9 +54,10 @@ def of_flow(trajectory: Trajectory, problem: Problem) -> list[Invariant]:
 def of_descent(descent: DescentTrajectory, problem: Problem) -> list[list[Invariant]]:
     """Watch gradient descent at each step size: the sign of det W, which large steps may change.
 
-    Other algorithms do not follow the flow, and nothing is watched.
+    Other algorithms do not follow the flow, nor does a noisy gradient, and nothing is watched.
     """
-    if descent.det_sign is None or not descent.follows_flow or not _keeps_det_sign(problem):
+    apart = descent.noisy or not descent.follows_flow
+    if descent.det_sign is None or apart or not _keeps_det_sign(problem):
         return [[] for _ in descent.step_sizes]
     pairs = zip(descent.times, descent.det_sign, strict=True)
     return [[_det_sign(times, sign)] for times, sign in pairs]

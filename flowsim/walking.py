@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
 import equinox as eqx
 import jax
@@ -15,9 +16,27 @@ from flowsim.dynamics.rules import AlgorithmName, Momentum, rule
 from flowsim.dynamics.tally import Nothing, Tally
 from flowsim.integration import finished
 from flowsim.losses import value_and_gradient
+from flowsim.noise import Stream
 from flowsim.pacing import Pacing
 from flowsim.problem import Problem
 from flowsim.task import Interrupted, Watcher, uninterrupted, unwatched
+
+
+class Steps(Protocol):
+    """What has been reached: how many steps each row has taken, and whether it goes on."""
+
+    taken: Any
+    alive: Any
+
+
+Reached = TypeVar("Reached", bound=Steps)
+
+
+class Walker(Protocol[Reached]):
+    """What goes on to an iteration `until` of each row, by `budget` steps at most."""
+
+    def advance(self, iterates: Reached, until: Any, budget: Any, /) -> Reached:
+        """Return what is reached from what was."""
 
 
 def iterations(times: np.ndarray, step_sizes: Sequence[float]) -> np.ndarray:
@@ -33,8 +52,11 @@ def stepper(
     momentum: Momentum = 0.0,
     precision: str = "float64",
     tally: Tally | None = None,
+    noise: Stream | None = None,
 ) -> Descent:
     """Return descent on a problem at some step sizes, by an algorithm, with a tally of its steps.
+
+    With noise its gradient is an estimate, drawn at every step.
 
     Raises
     ------
@@ -43,7 +65,9 @@ def stepper(
 
     """
     dtype = np.dtype(precision)
-    loss = jax.tree.map(lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x, problem.loss)
+    loss, noise = jax.tree.map(
+        lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x, (problem.loss, noise)
+    )
     return Descent(
         loss=loss,
         step_sizes=np.asarray(step_sizes, dtype=dtype),
@@ -51,6 +75,7 @@ def stepper(
         weight_decay=np.asarray(problem.weight_decay, dtype=dtype),
         ceiling=ceiling(problem, dtype),
         tally=Nothing() if tally is None else tally,
+        noise=noise,
     )
 
 
@@ -71,14 +96,14 @@ def begin(descent: Descent, problem: Problem) -> Iterates:
 
 
 def walk(
-    descent: Descent,
-    iterates: Iterates,
+    descent: Walker[Reached],
+    iterates: Reached,
     count: np.ndarray,
-    visit: Callable[[int, Iterates], None],
+    visit: Callable[[int, Reached], None],
     *,
     watch: Watcher = unwatched,
     interrupted: Interrupted = uninterrupted,
-) -> Iterates:
+) -> Reached:
     """Go to the iterations `count(step_size, sample)` and `visit(sample, iterates)` at each.
 
     An interrupt ends it: the sample that was not reached is not visited, and how far it came is
@@ -106,6 +131,6 @@ def arrived(iterates: Iterates, count: np.ndarray) -> bool:
     return _left(iterates, count[:, -1]) == 0
 
 
-def _left(iterates: Iterates, until: np.ndarray) -> int:
+def _left(iterates: Steps, until: np.ndarray) -> int:
     """Return the steps that are left to the slowest step size that has not diverged."""
     return int(np.where(np.asarray(iterates.alive), until - np.asarray(iterates.taken), 0).max())

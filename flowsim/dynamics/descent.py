@@ -1,7 +1,8 @@
 """Descent: W_j ← W_j - η (∂φ/∂W_j + λ W_j), exactly, for many step sizes at once.
 
 Or by another rule (`flowsim.dynamics.rules`), which is given the same gradients: weight decay λ is
-always coupled, the gradient of (λ/2) Σ‖W_j‖²_F.
+always coupled, the gradient of (λ/2) Σ‖W_j‖²_F. With noise (`flowsim.noise`) the loss's gradient is
+an estimate that is drawn anew at every step, from the same ζ_k at every step size.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from jaxtyping import Bool, Int
 
 from flowsim import network
 from flowsim.arrays import Array, Layers, Scalar
-from flowsim.dynamics.rules import Memory, Rule
+from flowsim.dynamics.rules import Gradient, Memory, Rule
 from flowsim.dynamics.tally import ManyLayers, StepSizes, Sums, Taken, Tally
 from flowsim.losses import Loss
+from flowsim.noise import Stream
 
 Iterations: TypeAlias = Int[Array, " step_size"]
 
@@ -47,6 +49,7 @@ class Descent(eqx.Module):
     weight_decay: Array
     ceiling: Array
     tally: Tally
+    noise: Stream | None = None
 
     @eqx.filter_jit
     def start(self, layers: Layers) -> Iterates:
@@ -80,7 +83,7 @@ class Descent(eqx.Module):
     def _moved(self, current: Iterates, until: Iterations) -> Iterates:
         """Return the next iterates, where they are wanted and good."""
         layers, memory, losses = jax.vmap(self._step)(
-            self.step_sizes, current.layers, current.memory
+            self.step_sizes, current.layers, current.memory, current.taken
         )
         step = Taken(self.step_sizes, current.layers, layers, losses, current.taken + 1)
         sums = self.tally.after(self.loss, step, current.sums)
@@ -91,15 +94,22 @@ class Descent(eqx.Module):
         stayed = Iterates(current.layers, current.taken, current.memory, current.sums, alive)
         return _where(wanted & good, moved, stayed)
 
-    def _step(self, eta: Scalar, layers: Layers, memory: Memory) -> tuple[Layers, Memory, Scalar]:
-        moves, memory = self.rule.moves(eta, self._gradient, memory, layers)
+    def _step(
+        self, eta: Scalar, layers: Layers, memory: Memory, k: Int[Array, ""]
+    ) -> tuple[Layers, Memory, Scalar]:
+        moves, memory = self.rule.moves(eta, self._gradient(k), memory, layers)
         layers = tuple(W + move for W, move in zip(layers, moves, strict=True))
         return layers, memory, self.loss.value(network.end_to_end(layers))
 
-    def _gradient(self, layers: Layers) -> Layers:
-        """Return ∂φ/∂W_j + λ W_j of every layer."""
-        gradients = network.layer_gradients(layers, self.loss.gradient)
-        return tuple(g + self.weight_decay * W for g, W in zip(gradients, layers, strict=True))
+    def _gradient(self, k: Int[Array, ""]) -> Gradient:
+        """Return the gradient that step k goes by, ∂φ/∂W_j + λ W_j of every layer."""
+        of_loss = self.loss.gradient if self.noise is None else self.noise.gradient(k)
+
+        def gradient(layers: Layers) -> Layers:
+            gradients = network.layer_gradients(layers, of_loss)
+            return tuple(g + self.weight_decay * W for g, W in zip(gradients, layers, strict=True))
+
+        return gradient
 
 
 def _where(keep: Bool[Array, " step_size"], new: Iterates, old: Iterates) -> Iterates:

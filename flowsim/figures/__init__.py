@@ -139,6 +139,7 @@ FIGURES: Mapping[str, Picture] = {
             "Which step sizes track the flow, depart, oscillate, wander and diverge?",
         ),
         Picture("momentum_flow", "Which flow describes descent with momentum, and in what order?"),
+        Picture("sgd_noise", "How noisy is descent, and which equations describe that?"),
     )
 }
 """Every figure by name, in the order in which they lead."""

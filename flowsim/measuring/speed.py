@@ -13,6 +13,7 @@ import numpy as np
 from flowsim.descending import iterations_to
 from flowsim.measuring import Setting
 from flowsim.results import Group, named
+from flowsim.scenario import noise
 from flowsim.scenario.measuring.convergence import LEVELS
 from flowsim.theory.minimum import global_minimum
 from flowsim.trajectory import Trajectory
@@ -35,6 +36,7 @@ def measure(setting: Setting) -> Group:
         algorithm=spec.algorithm,
         momentum=spec.momentum,
         precision=spec.precision,
+        noise=noise.stream(setting.scenario),
         watch=setting.watch,
         interrupted=setting.interrupted,
     )

@@ -63,6 +63,7 @@ FigureName = Literal[
     "step_size_thresholds",
     "bifurcation",
     "momentum_flow",
+    "sgd_noise",
 ]
 
 

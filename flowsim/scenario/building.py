@@ -32,11 +32,16 @@ def problem(scenario: Scenario) -> Problem:
         If the starting layers' product cannot be told from 0 in float64.
 
     """
-    train, _ = _samples(scenario)
-    loss = _loss(scenario, train)
+    loss, _ = training(scenario)
     layers = _disturbed(scenario, _layers(scenario, loss))
     _refuse_underflow(layers)
     return Problem(loss, layers, scenario.flow.horizon, scenario.flow.weight_decay)
+
+
+def training(scenario: Scenario) -> tuple[losses.Loss, Samples | None]:
+    """Return the loss on the training samples, and these where it is one on data."""
+    train, _ = _samples(scenario)
+    return _loss(scenario, train), train
 
 
 def held_out(scenario: Scenario) -> losses.Loss | None:

@@ -158,7 +158,9 @@ def _descent(descent: Descent) -> str:
     mu = descent.momentum if isinstance(descent.momentum, str) else f"{descent.momentum:g}"
     momentum = f", momentum {mu}" if descent.momentum else ""
     other = f"{descent.algorithm}, " if descent.algorithm != "gradient" else ""
-    return f"{other}step sizes {listing}{momentum}, {descent.precision}"
+    noise = "" if descent.batch is None else f", batches of {descent.batch}"
+    noise += "" if descent.label_noise is None else f", label noise {descent.label_noise:g}"
+    return f"{other}step sizes {listing}{momentum}{noise}, {descent.precision}"
 
 
 def _step_sizes(descent: Descent) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from flowsim.scenario.measuring import MEASURES
 from flowsim.scenario.measuring.convergence import iterates
+from flowsim.scenario.sampling import draws
 
 if TYPE_CHECKING:
     from flowsim.scenario.model import Scenario
@@ -235,7 +236,7 @@ def _measuring(scenario: Scenario) -> dict[str, int]:
 def _iterates(scenario: Scenario) -> int:
     """Return the bytes that descent at all step sizes works in."""
     steps = len(scenario.descent.written) if scenario.descent else 0
-    return steps * iterates(scenario) * layers(scenario)
+    return steps * (iterates(scenario) * layers(scenario) + 2 * FLOAT * draws(scenario))
 
 
 def _descent(scenario: Scenario) -> int:

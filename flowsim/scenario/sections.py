@@ -281,6 +281,34 @@ class Descent(BaseModel):
     precision: Literal["float64", "float32"] = Field(
         "float64", description="float32 exposes rounding.", examples=["float32"]
     )
+    batch: Size | None = Field(
+        None,
+        description="How many samples, measurements or observed entries a step goes by, drawn "
+        "without replacement, anew at every step; all if left out.",
+        examples=[16],
+    )
+    label_noise: Positive | None = Field(
+        None,
+        description="The standard deviation of Gaussian noise on the labels, drawn anew at every "
+        "step.",
+        examples=[0.5],
+    )
+    noise_runs: Annotated[int, Field(ge=2, le=10**6)] | None = Field(
+        None,
+        description="Over how many draws of the noise the measure sgd_noise averages; 400 if left "
+        "out.",
+        examples=[1000],
+    )
+
+    @property
+    def noisy(self) -> bool:
+        """Whether the gradient is an estimate that is drawn anew at every step."""
+        return self.batch is not None or self.label_noise is not None
+
+    @property
+    def runs(self) -> int:
+        """The number of draws of the noise that are averaged over, with its default."""
+        return 400 if self.noise_runs is None else self.noise_runs
 
     @property
     def follows_flow(self) -> bool:
@@ -289,8 +317,9 @@ class Descent(BaseModel):
 
     @property
     def plain(self) -> bool:
-        """Whether it is gradient descent without momentum in double precision."""
-        return (self.algorithm, self.momentum, self.precision) == ("gradient", 0, "float64")
+        """Whether it is gradient descent without momentum or noise in double precision."""
+        usual = (self.algorithm, self.momentum, self.precision) == ("gradient", 0, "float64")
+        return usual and not self.noisy
 
     @property
     def written(self) -> tuple[float, ...]:

@@ -95,7 +95,7 @@ def certificate(
 ) -> Certificate:
     """Return the certificate of a problem without weight decay, and of descent at step sizes.
 
-    `plain` says whether it is gradient descent without momentum in double precision.
+    `plain` says whether it is gradient descent without momentum or noise in double precision.
     """
     layers, N, shape = problem.layers, problem.depth, problem.start.shape
     white = whitened(problem.loss)
@@ -134,7 +134,7 @@ def certificate(
             Hypothesis(
                 "plain descent",
                 "gradient descent without momentum, in double precision",
-                "as wanted" if plain else "another algorithm, momentum or single precision",
+                "as wanted" if plain else "another algorithm, momentum, noise or single precision",
                 plain,
             ),
             Hypothesis(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
-from flowsim.scenario.checks import data, flow, init, loss
+from flowsim.scenario.checks import data, flow, init, loss, noise
 from flowsim.scenario.errors import Mistake
 from flowsim.scenario.partial import Unknown, View
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Rule = Callable[["Scenario"], Iterator[Mistake]]
 
-RULES: tuple[Rule, ...] = (*loss.RULES, *data.RULES, *init.RULES, *flow.RULES)
+RULES: tuple[Rule, ...] = (*loss.RULES, *data.RULES, *init.RULES, *flow.RULES, *noise.RULES)
 
 
 def broken(scenario: View) -> list[Mistake]:

@@ -16,6 +16,7 @@ from flowsim.scenario.measuring import (
     explicit_loss,
     landscape,
     margin,
+    noise,
     singular_values,
     thresholds,
 )
@@ -38,6 +39,7 @@ MeasureName = Literal[
     "step_size_thresholds",
     "oscillation",
     "momentum_flow",
+    "sgd_noise",
 ]
 """The name of a measure: of its group, of its figure and of its module."""
 
@@ -58,5 +60,6 @@ MEASURES: Mapping[MeasureName, Measure] = {
     "oscillation": beyond.OSCILLATION,
     "step_size_thresholds": thresholds.STEP_SIZE_THRESHOLDS,
     "momentum_flow": descent.MOMENTUM_FLOW,
+    "sgd_noise": noise.SGD_NOISE,
 }
 """Every measure by name."""

@@ -30,6 +30,17 @@ _AT_ITERATES = (
 def not_plain_descent(scenario: Scenario) -> str:
     """Say why iterates cannot be computed again as plain gradient descent, or nothing."""
     descent = scenario.descent
+    if descent is not None and descent.noisy:
+        return (
+            "it is of descent by the whole gradient; remove descent.batch and "
+            "descent.label_noise, or leave it out"
+        )
+    return not_gradient_descent(scenario)
+
+
+def not_gradient_descent(scenario: Scenario) -> str:
+    """Say why iterates cannot be computed again as gradient descent, noisy or not, or nothing."""
+    descent = scenario.descent
     if descent is None:
         return "there is no descent; write [descent] with step_sizes, or leave it out"
     if descent.algorithm != "gradient":

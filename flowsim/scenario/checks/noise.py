@@ -1,0 +1,62 @@
+"""Rules of `batch`, `label_noise` and `noise_runs` of `[descent]`: samples and labels there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from flowsim.scenario.errors import Mistake, listed, wrong
+from flowsim.scenario.files import UnusableFileError
+from flowsim.scenario.sampling import LABELLED, SAMPLED, samples
+
+if TYPE_CHECKING:
+    from flowsim.scenario.model import Scenario
+
+
+def batch_fits(scenario: Scenario) -> Iterator[Mistake]:
+    """Require samples to draw from, no fewer than a batch has."""
+    descent, kind = scenario.descent, scenario.loss.kind
+    if descent is None or descent.batch is None:
+        return
+    if kind not in SAMPLED:
+        users = listed(f'"{name}"' for name in SAMPLED)
+        text = f'is not used by loss.kind = "{kind}", which has no samples, only by {users}; '
+        yield wrong("descent.batch", text + "remove it")
+        return
+    if kind not in ("sensing", "completion") and scenario.data is None:
+        return
+    try:
+        count = samples(scenario)
+    except (UnusableFileError, ValueError):
+        return  # the rules of [data] say so
+    if descent.batch > count:
+        of_what = {"sensing": "measurements", "completion": "observed entries"}
+        there = f"there are {count} {of_what.get(kind, 'samples to train on')}"
+        yield wrong("descent.batch", f"is {descent.batch}, but {there}; write no more")
+
+
+def labels_fit(scenario: Scenario) -> Iterator[Mistake]:
+    """Require labels that Gaussian noise can be added to, in a loss that is quadratic in them."""
+    descent, loss = scenario.descent, scenario.loss
+    if descent is None or descent.label_noise is None:
+        return
+    if loss.kind not in LABELLED:
+        users = listed(f'"{name}"' for name in LABELLED)
+        text = f'is not used by loss.kind = "{loss.kind}", only by {users}; remove it'
+        yield wrong("descent.label_noise", text)
+    elif loss.power != 2:
+        text = f"is for p = 2, but loss.p is {loss.p:g}: noise would not leave the gradient's mean "
+        yield wrong("descent.label_noise", text + "as it is; remove it, or loss.p")
+
+
+def runs_fit(scenario: Scenario) -> Iterator[Mistake]:
+    """Require that a number of runs is asked of something that averages over them."""
+    descent = scenario.descent
+    if descent is None or descent.noise_runs is None:
+        return
+    if "sgd_noise" not in scenario.output.measures:
+        text = 'is not used without output.measures = ["sgd_noise"]; write that, or remove it'
+        yield wrong("descent.noise_runs", text)
+
+
+RULES = (batch_fits, labels_fit, runs_fit)

@@ -1,0 +1,57 @@
+"""Means over independent runs, with their standard errors, and how far two means are apart.
+
+Runs lie along the leading axis. Differences of runs that are driven by the same noise vary far less
+than the runs do, and so their mean is known far better than either mean.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Estimate(NamedTuple):
+    """A number and its standard error."""
+
+    value: float
+    error: float
+
+
+def mean(values: np.ndarray) -> Estimate:
+    """Return the mean of a number over runs."""
+    return Estimate(float(values.mean()), float(values.std(ddof=1)) / np.sqrt(len(values)))
+
+
+def deviation(values: np.ndarray) -> Estimate:
+    """Return √E‖x - E x‖² of arrays x, with the error that the mean of the squares has."""
+    squares = np.sum((values - values.mean(axis=0)) ** 2, axis=tuple(range(1, values.ndim)))
+    found = mean(squares * (len(squares) / (len(squares) - 1)))
+    size = float(np.sqrt(found.value))
+    return Estimate(size, found.error / (2 * size) if size > 0 else 0.0)
+
+
+def apart(differences: np.ndarray, unsolved: np.ndarray) -> Estimate:
+    """Return ‖E x‖ of differences x between runs, which is the distance of two means.
+
+    The error is the standard error of the mean, √(tr Cov x/runs), by about which noise alone makes
+    the norm too large, and the same norm of `unsolved`, how far solutions are off.
+    """
+    spread = deviation(differences).value / np.sqrt(len(differences))
+    return Estimate(norm(differences.mean(axis=0)), spread + norm(unsolved.mean(axis=0)))
+
+
+def distance(differences: np.ndarray, unsolved: np.ndarray) -> Estimate:
+    """Return E‖x‖ of differences x between runs, its error with the mean size of `unsolved`."""
+    found = mean(norms(differences))
+    return Estimate(found.value, found.error + float(norms(unsolved).mean()))
+
+
+def norms(values: np.ndarray) -> np.ndarray:
+    """Return the norm of each run's entries."""
+    return np.asarray(np.linalg.norm(values.reshape(len(values), -1), axis=1))
+
+
+def norm(values: np.ndarray) -> float:
+    """Return the norm of all entries."""
+    return float(np.linalg.norm(values))
