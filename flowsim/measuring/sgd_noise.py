@@ -69,6 +69,8 @@ def measure(setting: Setting) -> Group:
     )
     most = float(ceiling(problem, np.dtype(float)))
     for k, eta in enumerate(sizes):
+        if k and setting.interrupted():
+            break
         each = eqx.tree_at(lambda f: f.eta, flows, jnp.asarray(eta))
 
         def visit(sample: int, ensemble: Ensemble, k: int = k, each: StochasticFlows = each) -> None:

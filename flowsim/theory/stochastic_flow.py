@@ -99,7 +99,7 @@ class StochasticFlows(eqx.Module):
         zeta = self.noise.draw(jax.random.fold_in(key, k))
         fine = bridged(jax.random.fold_in(bridge, k), zeta, PIECES)
         noisy = self._gradient(run.descent, lambda W: self.noise.gradient(W, zeta))
-        return Run(_moved(run.descent, -self.eta, noisy), self._solved(run.solutions, fine))
+        return Run(_moved(run.descent, -self.eta, noisy), self.solved(run.solutions, fine))
 
     def drift(self, second: Scalar, layers: Layers) -> Layers:
         """Return -∇φ, where `second` is 1 -∇(φ + (η/4)‖∇φ‖²) = -g - (η/2) H g.
@@ -127,7 +127,7 @@ class StochasticFlows(eqx.Module):
         found = network.layer_gradients(layers, of_loss)
         return _moved(found, self.weight_decay, layers)
 
-    def _solved(self, solutions: Layers, fine: Float[Array, "piece draw"]) -> Layers:
+    def solved(self, solutions: Layers, fine: Float[Array, "piece draw"]) -> Layers:
         """Return where the solutions go in a step of descent, B's pieces having these increments.
 
         The increments have variance 1 until √h scales them.

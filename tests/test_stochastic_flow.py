@@ -1,0 +1,322 @@
+"""Noisy descent and its equations against closed forms: Ornstein-Uhlenbeck, geometric Brownian."""
+
+from __future__ import annotations
+
+import diffrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from flowsim import inits, losses, network
+from flowsim.descending import descend
+from flowsim.experiment import run
+from flowsim.noise import Batches, LabelNoise, Noise, Stream
+from flowsim.problem import Problem
+from flowsim.scenario import Scenario, noise
+from flowsim.theory import descriptions
+from flowsim.theory.noise_statistics import apart, deviation, distance, mean
+from flowsim.theory.stochastic_flow import PIECES, StochasticFlows, bridged, midpoint
+
+RNG = np.random.default_rng(6)
+ETA, STEPS, RUNS = 0.2, 8, 4000
+T = ETA * STEPS
+FIVE = 5.0
+"""Standard errors by which a mean may be off: once in 1.7 million."""
+
+
+def flows_of(loss: losses.Loss, of: Noise, runs: int = RUNS, eta: float = ETA, decay: float = 0.0):
+    keys, bridges = (jax.random.split(jax.random.key(seed), runs) for seed in (1, 2))
+    numbers = jnp.asarray(decay), jnp.asarray(eta)
+    return StochasticFlows(loss, of, *numbers, keys, bridges)
+
+
+def ended(flows: StochasticFlows, *layers: np.ndarray, steps: int = STEPS):
+    """Return the layers of descent, and those of the four solutions, of every run."""
+    start = flows.start(tuple(map(jnp.asarray, layers)))
+    runs = flows.advance(start, jnp.asarray([steps]), jnp.asarray(steps)).runs
+    return [np.asarray(W) for W in runs.descent], [np.asarray(W) for W in runs.solutions]
+
+
+@pytest.fixture(scope="module")
+def ornstein_uhlenbeck():
+    """One layer with ½‖W - Φ‖² and noise 0.5 on Φ: independent entries."""
+    loss = losses.Squared(jnp.asarray([[1.0, -2.0]]))
+    found = ended(flows_of(loss, LabelNoise(loss, jnp.asarray(0.5))), np.array([[3.0, 1.0]]))
+    descent, solutions = found[0][0], found[1][0]
+    Phi = np.array([1.0, -2.0])
+    return descent[:, 0] - Phi, solutions[:, :, 0] - Phi
+
+
+def moments(rate: float) -> tuple[np.ndarray, float]:
+    """Return mean and variance of dw = -rate w dt + √η s dB at t = kη, from w = (2, 3)."""
+    variance = ETA * 0.5**2 * -np.expm1(-2 * rate * T) / (2 * rate)
+    return np.exp(-rate * T) * np.array([2.0, 3.0]), variance
+
+
+def of_descent() -> tuple[np.ndarray, float]:
+    """Return those of w ← (1 - η)w + ηsζ after k steps."""
+    a = 1 - ETA
+    return a**STEPS * np.array([2.0, 3.0]), (ETA * 0.5) ** 2 * (1 - a ** (2 * STEPS)) / (1 - a**2)
+
+
+RATES = {1: 1.0, 2: 1 + ETA / 2}
+"""The gradient of φ + (η/4)‖∇φ‖² is (1 + η/2)w."""
+
+
+def solver_error(rate: float) -> float:
+    """Return how far 8 midpoint steps of length η/8 for each of descent are from e^{-rate t}."""
+    x = rate * ETA / (2 * PIECES)
+    return abs((1 - x + x**2 / 2) ** (2 * PIECES * STEPS) - np.exp(-rate * T))
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_one_layer_has_the_mean_and_the_variance_of_its_closed_form(ornstein_uhlenbeck, which):
+    w = ornstein_uhlenbeck[0] if which == 0 else ornstein_uhlenbeck[1][:, which - 1]
+    wanted, variance = of_descent() if which == 0 else moments(RATES[which])
+    off = solver_error(RATES[which]) if which else 0.0
+    assert off < 1e-4
+    error = FIVE * np.sqrt(variance / RUNS)
+    np.testing.assert_allclose(np.mean(w, axis=0), wanted, rtol=0, atol=error + 3 * off)
+    relative = FIVE * np.sqrt(2 / RUNS) + 0.01 * ETA  # pieces spread the noise by O(h²)
+    np.testing.assert_allclose(np.var(w, axis=0), variance, rtol=relative)
+
+
+@pytest.mark.parametrize("equation", [1, 2])
+def test_runs_driven_alike_show_how_far_the_means_are_apart(ornstein_uhlenbeck, equation):
+    """The difference of the means is known a hundred times better than either mean."""
+    descent, solutions = ornstein_uhlenbeck
+    differences = np.asarray(descent - solutions[:, equation - 1])
+    wanted = np.linalg.norm(of_descent()[0] - moments(RATES[equation])[0])
+    found = apart(differences, np.asarray(solutions[:, equation + 1] - solutions[:, equation - 1]))
+    assert found.value == pytest.approx(wanted, abs=FIVE * found.error)
+    assert found.error < 0.02 * wanted if equation == 1 else found.error < 0.3 * wanted
+
+
+def test_without_noise_the_solutions_are_midpoint_steps_of_the_drifts():
+    loss = losses.Squared(jnp.asarray([[1.0]]))
+    flows = flows_of(loss, LabelNoise(loss, jnp.asarray(0.0)), runs=2)
+    _, (w,) = ended(flows, np.array([[3.0]]))
+    for i, (rate, pieces) in enumerate([(1.0, 4), (1.1, 4), (1.0, 2), (1.1, 2)]):
+        x = rate * ETA / (2 * pieces)
+        wanted = 1 + 2 * (1 - x + x**2 / 2) ** (2 * pieces * STEPS)
+        np.testing.assert_allclose(w[:, i, 0, 0], wanted, rtol=1e-13)
+
+
+X = np.array([[0.4, 0.8, 1.1, 1.5]])
+CURVATURE, BATCH = X[0] ** 2, 2
+
+
+def squares(eta: float, steps: int) -> np.ndarray:
+    """Return E w² of descent and of both equations for ℓ = ½ mean (x_i w)², in batches of 2.
+
+    w ← (1 - ηh)w, h the mean over a batch; dw = -rate w dt + √η σ w dB, σ² the variance of h.
+    """
+    h, t = CURVATURE.mean(), eta * steps
+    variance = (4 - BATCH) / (BATCH * 3) * CURVATURE.var()
+    rates = np.array([h, h + eta * h**2 / 2])
+    equations = np.exp((-2 * rates + eta * variance) * t)
+    return np.array([((1 - eta * h) ** 2 + eta**2 * variance) ** steps, *equations])
+
+
+def test_batches_have_the_second_moment_of_products_and_of_geometric_brownian_motion():
+    loss = losses.PowerRegression(jnp.asarray(X), jnp.zeros((1, 4)), 2.0)
+    (w,), (solutions,) = ended(flows_of(loss, Batches(loss, BATCH)), np.array([[1.0]]))
+    every = [w, solutions[:, 0], solutions[:, 1]]
+    check = [w, solutions[:, 2], solutions[:, 3]]
+    for values, others, wanted in zip(every, check, squares(ETA, STEPS), strict=True):
+        found, other = mean(values.ravel() ** 2), mean(others.ravel() ** 2)
+        off = abs(found.value - other.value)
+        assert found.value == pytest.approx(wanted, abs=FIVE * found.error + off)
+
+
+def test_exact_moments_differ_in_orders_one_and_two():
+    """At a fixed time E w² of the closed forms above, and the means of `moments`, are so far apart."""
+    sizes = np.array([0.04, 0.02, 0.01])
+    found = np.array([squares(eta, round(1 / eta)) for eta in sizes])
+    for equation in (1, 2):
+        gaps = np.abs(found[:, 0] - found[:, equation])
+        slopes = np.diff(np.log(gaps)) / np.diff(np.log(sizes))
+        np.testing.assert_allclose(slopes, equation, atol=3 * sizes[0])
+
+
+WIDTHS = (3, 2, 2)
+LAYERS = inits.gaussian(WIDTHS, 0.7, RNG)
+DEEP = losses.Squared(jnp.asarray(RNG.standard_normal((2, 3))))
+
+
+def test_the_drift_of_the_second_equation_is_that_of_the_modified_flow():
+    flows = flows_of(DEEP, LabelNoise(DEEP, jnp.asarray(0.5)), runs=1)
+    layers = tuple(map(jnp.asarray, LAYERS))
+    drift = jax.jit(lambda second: flows.drift(second, layers))
+    for second, name in ((0.0, "flow"), (1.0, "modified")):
+        wanted = jax.jit(descriptions.velocity, static_argnums=0)(name, DEEP, layers, ETA)
+        for found, each in zip(drift(jnp.asarray(second)), wanted, strict=True):
+            np.testing.assert_allclose(found, each, rtol=0, atol=1e-13)
+
+
+def test_weight_decay_is_part_of_the_drift_and_of_descent():
+    """At φ = 0 descent shrinks by 1 - ηλ, the second equation by e^{-(λ + ηλ²/2)η}."""
+    zero = losses.LeastSquares(jnp.zeros((1, 1)), jnp.zeros((1, 1)), jnp.zeros(()))
+    flows = flows_of(zero, LabelNoise(zero, jnp.asarray(0.5)), runs=1, decay=0.3)
+    (w,), (solutions,) = ended(flows, np.array([[1.0]]), steps=1)
+    assert w[0, 0, 0] == pytest.approx(1 - 0.3 * ETA, rel=1e-14)
+    rates = np.array([0.3, 0.3 + ETA * 0.3**2 / 2])
+    np.testing.assert_allclose(solutions[0, :2, 0, 0], np.exp(-rates * ETA), rtol=1e-6)
+
+
+@pytest.mark.parametrize("batches", [False, True])
+def test_the_trace_is_that_of_the_covariance_over_the_layers(batches):
+    loss: losses.Loss = DEEP
+    of: Noise = LabelNoise(DEEP, jnp.asarray(0.5))
+    if batches:
+        loss = losses.CrossEntropy(jnp.asarray(RNG.standard_normal((3, 6))), jnp.arange(6) % 2)
+        of = Batches(loss, 2)
+    layers = tuple(map(jnp.asarray, LAYERS))
+    flows = flows_of(loss, of, runs=1)
+    J = jax.jit(jax.jacobian(lambda V: network.end_to_end(V).ravel()))(layers)
+    J = np.concatenate([np.asarray(part).reshape(6, -1) for part in J], axis=1)
+    covariance = np.asarray(jax.jit(of.covariance)(network.end_to_end(layers)))
+    wanted = np.trace(J.T @ covariance @ J)
+    assert float(jax.jit(flows.trace)(layers)) == pytest.approx(wanted, rel=1e-12)
+
+
+def test_pieces_of_a_step_are_independent_and_add_up_to_it():
+    """Covariances of R draws have the standard error √(1/R), √(2/R) on the diagonal."""
+    draws = 20_000
+    keys = jax.random.split(jax.random.key(4), draws)
+    zeta = jnp.asarray(RNG.standard_normal((draws, 1)))
+    pieces = np.asarray(jax.vmap(lambda key, z: bridged(key, z, PIECES))(keys, zeta))[:, :, 0]
+    np.testing.assert_allclose(pieces.sum(axis=1) / 2, zeta[:, 0], rtol=0, atol=1e-14)
+    allowed = FIVE * np.sqrt((1 + np.eye(PIECES)) / draws)
+    assert (np.abs(pieces.T @ pieces / draws - np.eye(PIECES)) < allowed).all()
+
+
+def test_midpoint_steps_are_of_order_two():
+    off = []
+    for h in (0.1, 0.05):
+        (w,) = midpoint(lambda layers: (-(layers[0] ** 2),), (jnp.asarray(1.0),), jnp.asarray(h))
+        off.append(abs(float(w) - 1 / (1 + h)))
+    assert np.log2(off[0] / off[1]) == pytest.approx(3, abs=0.2)  # in one step
+
+
+def test_solutions_are_those_of_diffrax_on_the_same_brownian_path():
+    """Euler and Maruyama in 64 steps for one of descent, of order 1/2: off by √(1/16) of ours."""
+    eta, steps, fine = 0.1, 2, 64
+    of = LabelNoise(DEEP, jnp.asarray(1.0))
+    flows = flows_of(DEEP, of, runs=1, eta=eta)
+    layers = tuple(map(jnp.asarray, LAYERS))
+
+    def one(key):
+        path = diffrax.VirtualBrownianTree(
+            0.0, steps * eta, tol=eta / (2 * fine), shape=(of.dimension,), key=key
+        )
+        terms = diffrax.MultiTerm(
+            diffrax.ODETerm(lambda t, y, args: flows.drift(jnp.asarray(0.0), y)),
+            diffrax.ControlTerm(_Diffusion(flows), path),
+        )
+        reference = diffrax.diffeqsolve(
+            terms, diffrax.Euler(), 0.0, steps * eta, eta / fine, layers, max_steps=steps * fine + 9
+        ).ys
+        h = eta / PIECES
+        grid = jnp.linspace(0.0, (PIECES * steps - 1) * h, PIECES * steps)
+        increments = jax.vmap(lambda t: path.evaluate(t, t + h))(grid) / jnp.sqrt(h)
+        solutions = tuple(jnp.stack([W] * 4) for W in layers)
+        for k in range(steps):
+            solutions = flows.solved(solutions, increments[PIECES * k : PIECES * (k + 1)])
+        flat = lambda V, i: jnp.concatenate([W[i].ravel() for W in V])  # noqa: E731
+        exact = jnp.concatenate([W[-1].ravel() for W in reference])
+        return flat(solutions, 0) - exact, flat(solutions, 2) - flat(solutions, 0), exact
+
+    off, halving, exact = jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(5), 30))
+    found = distance(np.asarray(off), np.asarray(halving))
+    assert found.value < 1.2 * float(np.linalg.norm(halving, axis=1).mean())
+    assert found.value < 0.1 * deviation(np.asarray(exact)).value
+
+
+class _Diffusion:
+    """The noise of the first equation as diffrax takes it: a linear operator on increments."""
+
+    def __init__(self, flows: StochasticFlows) -> None:
+        self.flows = flows
+
+    def __call__(self, t, y, args):  # noqa: ARG002
+        import lineax
+
+        zeta = jax.ShapeDtypeStruct((self.flows.noise.dimension,), jnp.float64)
+        scale = -jnp.sqrt(self.flows.eta)
+        return lineax.FunctionLinearOperator(
+            lambda z: tuple(scale * V for V in self.flows.diffusion(y, z)), zeta
+        )
+
+
+TEXT = """
+title = "Noise"
+seed = 4
+[network]
+widths = [2, 2, 2]
+[loss]
+kind = "squared"
+target = { spectrum = [2.0, 1.0] }
+[init]
+kind = "aligned"
+scale = 0.5
+[flow]
+horizon = 0.8
+samples = 5
+spaces = ["layers"]
+[descent]
+step_sizes = [0.1, 0.05, 1.6]
+label_noise = 0.5
+noise_runs = 10
+[output]
+measures = ["sgd_noise"]
+"""
+
+
+def test_the_measure_holds_statistics_of_runs_the_first_of_which_is_descent():
+    scenario = Scenario.from_toml(TEXT)
+    found = run(scenario, "noise")
+    assert int(found["sgd_noise.runs"]) == 10
+    np.testing.assert_array_equal(found["sgd_noise.time"], found["descent.time"])
+    stream, keys = noise.stream(scenario), noise.keys(scenario, "noise", 10)
+    problem, times = scenario.problem(), np.linspace(0, 0.8, 5)
+    every = [descend(problem, [0.1, 0.05], times, noise=Stream(stream.noise, k)) for k in keys]
+    np.testing.assert_array_equal(every[0].loss, found["descent.loss"][:2])
+    losses_of = np.array([each.loss for each in every])
+    W = np.array([each.end_to_end for each in every])
+    for name, wanted in {
+        "descent_loss": losses_of.mean(axis=0),
+        "descent_loss_deviation": losses_of.std(axis=0, ddof=1),
+        "descent_loss_error": losses_of.std(axis=0, ddof=1) / np.sqrt(10),
+        "descent_end_to_end": W.mean(axis=0),
+        "descent_spread": np.sqrt(W.var(axis=0, ddof=1).sum(axis=(-2, -1))),
+    }.items():
+        np.testing.assert_allclose(found[f"sgd_noise.{name}"][:2], wanted, rtol=0, atol=1e-12)
+    apart_there = W.mean(axis=0) - found["sgd_noise.first_end_to_end"][:2]
+    gap = np.linalg.norm(apart_there, axis=(-2, -1))
+    np.testing.assert_allclose(found["sgd_noise.weak_first"][:2], gap, rtol=0, atol=1e-12)
+
+
+def test_statistics_of_a_step_size_at_which_a_run_diverges_are_nan():
+    text = TEXT.replace("[0.1, 0.05, 1.6]", "[0.1, 4.0]").replace("horizon = 0.8", "horizon = 40.0")
+    found = run(Scenario.from_toml(text), "noise")
+    lost = found["sgd_noise.descent_loss"][1]
+    assert np.isfinite(lost[0])
+    assert np.isnan(lost[-1])
+    assert np.isfinite(found["sgd_noise.weak_second"][0]).all()
+
+
+def test_an_interrupt_leaves_what_was_reached():
+    told: list[float] = []
+
+    def progress(label: str, fraction: float) -> None:
+        if label == "sgd noise":
+            told.append(fraction)
+
+    found = run(
+        Scenario.from_toml(TEXT), "noise", progress=progress, interrupted=lambda: len(told) > 1
+    )
+    known = np.isfinite(found["sgd_noise.descent_loss"][0])
+    assert known[0] and not known[-1]
+    assert np.isnan(found["sgd_noise.descent_loss"][1]).all()
