@@ -85,8 +85,9 @@ def descend(
     """Run W_j ← W_j - η ∂φ/∂W_j for every step size, exactly round(T/η) iterations of exactly η.
 
     Another `algorithm` takes as many steps of its own. With `noise` the loss's gradient is an
-    estimate that is drawn at every step, from the same numbers at every step size. `reference` maps times kη to the flow's W
-    there, for the distance between the two; `keep` says at which samples W is kept (default: all).
+    estimate that is drawn at every step, from the same numbers at every step size. `reference` maps
+    times kη to the flow's W there, for the distance between the two; `keep` says at which samples W
+    is kept (default: all).
     Precision "float32" runs descent, not its measures, in single precision.
 
     Raises

@@ -11,6 +11,7 @@ NUMERICAL_ROOMS = (
     "arrays",
     "network",
     "losses",
+    "sampling",
     "noise",
     "inits",
     "problem",

@@ -416,6 +416,27 @@ def momentum_flow(found: dict[str, Any]) -> Group:
     )
 
 
+def sgd_noise(found: dict[str, Any], target: np.ndarray) -> Group:
+    """Return `/sgd_noise` in orders 1, 2 and 3/2 of η, around descent; none past divergence."""
+    sizes, sample = found["sizes"], ("step_size", "sample")
+    time = found["samples"] * sizes[:, None]
+    known = np.where(np.isfinite(found["singular"]).all(axis=-1), 1.0, np.nan)
+    known[found["lost"], 1:] = np.nan
+    off, loss = sizes[:, None] * np.tanh(time), measures(found["singular"], target)["loss"]
+    values = {"time": time, "trace": known * (2 + np.exp(-time)), "trace_error": 0.1 * known}
+    for k, source in enumerate(("descent", "first", "second")):
+        values |= {f"{source}_loss": known * loss * (1 + k * off)}
+        values |= {f"{source}_loss_deviation": known * loss * np.sqrt(off)}
+    away = {"weak_first": off, "weak_second": off**2, "strong_first": off / 2}
+    for name, each in (away | {"strong_second": off**1.5}).items():
+        values |= {name: known * each, f"{name}_error": known * each / 5}
+    return group(
+        runs=((), 100),
+        step_size=(("step_size",), sizes),
+        **{name: (sample, each) for name, each in values.items()},
+    )
+
+
 def plane(time: np.ndarray, target: np.ndarray, found: dict[str, Any] | None) -> Group:
     """Return the plane of the first two singular values."""
     u, v = np.linspace(-0.3, 1.25 * target[0], 61), np.linspace(-0.3, 1.4 * target[1], 61)
@@ -478,6 +499,7 @@ def plain(
         groups["speed"] = speed(np.array(sizes), target)
         groups["descriptions"] = descriptions(found)
         groups["oscillation"] = oscillation(target)
+        groups["sgd_noise"] = sgd_noise(found, target)
         groups["step_size_thresholds"] = step_size_thresholds(target, sizes)
         groups["momentum_flow"] = momentum_flow(found)
         truth = saxe(groups["descent"]["time"].values.ravel(), target)

@@ -736,6 +736,34 @@ def test_bounds_of_variants_have_a_panel_each() -> None:
     assert headline(figure) == "Every step size of descent diverges"
 
 
+def test_noise_is_drawn_by_means_and_deviations_and_by_distances_over_step_sizes() -> None:
+    run = made.plain(sizes=[0.02, 0.1, 0.05])
+    figure = figures.draw(run, "sgd_noise")
+    over_time, over_eta = figure.axes
+    time = run["sgd_noise.time"][1]
+    for source in ("descent", "first", "second"):
+        assert line(over_time, time, run[f"sgd_noise.{source}_loss"][1])
+    for name in ("weak_first", "weak_second", "strong_first", "strong_second"):
+        worst = np.nanmax(run[f"sgd_noise.{name}"], axis=1)
+        assert line(over_eta, np.array([0.02, 0.05, 0.1]), worst[[0, 2, 1]])
+    assert "to order 1.00 and 2.00 in η" in headline(figure)
+    assert "to order 1.00 and 1.50" in headline(figure)
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "weak, second: slope 2.00" in labels
+
+
+def test_noise_at_one_step_size_is_drawn_by_the_trace_of_its_covariance() -> None:
+    run = made.plain(sizes=[0.05])
+    figure = figures.draw(run, "sgd_noise")
+    assert line(figure.axes[1], run["sgd_noise.time"][0], run["sgd_noise.trace"][0])
+    assert "the trace of Σ falls from 3 to 2" in headline(figure)
+
+
+def test_noise_of_variants_has_a_panel_each() -> None:
+    figure = figures.draw(CASES["two-variants"](), "sgd_noise")
+    assert len(figure.axes) == 2
+
+
 def test_the_tangent_kernel_is_drawn_in_degrees_and_by_its_distance() -> None:
     run = made.plain()
     figure = figures.draw(run, "tangent_kernel")

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from flowsim import losses
-from flowsim.noise import Batches, Entries, LabelNoise, Stream, label_count, sample_count
+from flowsim.noise import Batches, LabelNoise, Stream
+from flowsim.sampling import Entries, label_count, sample_count
 
 RNG = np.random.default_rng(8)
 SAMPLES = 5

@@ -1,4 +1,4 @@
-"""Descent with noise: the recursion that it says, one stream of draws, and what scenarios refuse."""
+"""Descent with noise: the recursion that it says, one stream of draws, and what is refused."""
 
 from __future__ import annotations
 
@@ -133,7 +133,9 @@ def test_noise_on_compressed_labels_is_that_on_the_labels():
     loss, data = scenario.problem().loss, scenario.data
     assert isinstance(loss, losses.LeastSquares) and data is not None
     X, Y = np.asarray(data.inputs), np.asarray(data.targets)
-    whole = LabelNoise(losses.PowerRegression(jnp.asarray(X), jnp.asarray(Y), 2.0), jnp.asarray(0.5))
+    whole = LabelNoise(
+        losses.PowerRegression(jnp.asarray(X), jnp.asarray(Y), 2.0), jnp.asarray(0.5)
+    )
     W = jnp.zeros(scenario.network.shape)
     np.testing.assert_allclose(
         noise.of(scenario).covariance(W), whole.covariance(W), rtol=0, atol=1e-13
@@ -157,9 +159,9 @@ REFUSED = [
         "descent.label_noise: is for p = 2, but loss.p is 4",
     ),
     (
-        SQUARED,
-        "label_noise = 0.1\nnoise_runs = 10",
-        'descent.noise_runs: is not used without output.measures = ["sgd_noise"]',
+        SQUARED + "[output]\nnoise_runs = 10\n",
+        "label_noise = 0.1",
+        'output.noise_runs: is not used without measures = ["sgd_noise"]',
     ),
 ]
 

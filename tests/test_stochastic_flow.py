@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -13,7 +12,6 @@ from flowsim import inits, losses, network
 from flowsim.descending import descend
 from flowsim.experiment import run
 from flowsim.noise import Batches, LabelNoise, Noise, Stream
-from flowsim.problem import Problem
 from flowsim.scenario import Scenario, noise
 from flowsim.theory import descriptions
 from flowsim.theory.noise_statistics import apart, deviation, distance, mean
@@ -85,7 +83,7 @@ def test_one_layer_has_the_mean_and_the_variance_of_its_closed_form(ornstein_uhl
 
 @pytest.mark.parametrize("equation", [1, 2])
 def test_runs_driven_alike_show_how_far_the_means_are_apart(ornstein_uhlenbeck, equation):
-    """The difference of the means is known a hundred times better than either mean."""
+    """The difference of the means is known far better than either mean."""
     descent, solutions = ornstein_uhlenbeck
     differences = np.asarray(descent - solutions[:, equation - 1])
     wanted = np.linalg.norm(of_descent()[0] - moments(RATES[equation])[0])
@@ -132,7 +130,7 @@ def test_batches_have_the_second_moment_of_products_and_of_geometric_brownian_mo
 
 
 def test_exact_moments_differ_in_orders_one_and_two():
-    """At a fixed time E w² of the closed forms above, and the means of `moments`, are so far apart."""
+    """At t = 1 the closed forms of E w² are apart by η and by η²."""
     sizes = np.array([0.04, 0.02, 0.01])
     found = np.array([squares(eta, round(1 / eta)) for eta in sizes])
     for equation in (1, 2):
@@ -182,6 +180,33 @@ def test_the_trace_is_that_of_the_covariance_over_the_layers(batches):
     assert float(eqx.filter_jit(flows.trace)(layers)) == pytest.approx(wanted, rel=1e-12)
 
 
+@pytest.mark.parametrize("widths", [(2, 2, 2), (3, 2, 4), (3, 2, 4, 2)])
+def test_noise_on_labels_changes_the_imbalance_in_the_mean_by_the_formula(widths):
+    """η²(g_{j+1}ᵀg_{j+1} - g_jg_jᵀ) + η²s²(‖L_{j+1}‖² R_{j+1}R_{j+1}ᵀ - ‖R_j‖² L_jᵀL_j).
+
+    The change is quadratic in ζ, whose mean the points ±√n e_a have exactly.
+    """
+    layers, s = inits.gaussian(widths, 0.7, RNG), 0.5
+    loss = losses.Squared(jnp.asarray(RNG.standard_normal((widths[-1], widths[0]))))
+    of = LabelNoise(loss, jnp.asarray(s))
+    unit = np.sqrt(of.dimension) * np.eye(of.dimension)
+
+    def changed(zeta):
+        g = network.layer_gradients(layers, lambda W: of.gradient(W, zeta))
+        return network.imbalances(tuple(W - ETA * d for W, d in zip(layers, g, strict=True)))
+
+    after = jax.jit(jax.vmap(changed))(jnp.asarray(np.concatenate([unit, -unit])))
+    g = network.layer_gradients(tuple(map(jnp.asarray, layers)), loss.gradient)
+    L = [*network.suffix_products(layers)[1:], np.eye(widths[-1])]
+    R = [np.eye(widths[0]), *network.prefix_products(layers)[:-1]]
+    pairs = zip(after, network.imbalances(layers), network.imbalances(g), strict=True)
+    for j, (each, before, of_flow) in enumerate(pairs):
+        noisy = np.sum(L[j + 1] ** 2) * R[j + 1] @ R[j + 1].T - np.sum(R[j] ** 2) * L[j].T @ L[j]
+        wanted = before + ETA**2 * (of_flow + s**2 * noisy)
+        np.testing.assert_allclose(np.mean(each, axis=0), wanted, rtol=0, atol=1e-13)
+        assert np.abs(noisy).max() > 0.1
+
+
 def test_pieces_of_a_step_are_independent_and_add_up_to_it():
     """Covariances of R draws have the standard error √(1/R), √(2/R) on the diagonal."""
     draws = 20_000
@@ -201,52 +226,27 @@ def test_midpoint_steps_are_of_order_two():
     assert np.log2(off[0] / off[1]) == pytest.approx(3, abs=0.2)  # in one step
 
 
-def test_solutions_are_those_of_diffrax_on_the_same_brownian_path():
-    """Euler and Maruyama in 64 steps for one of descent, of order 1/2: off by √(1/16) of ours."""
-    eta, fine = 0.2, 64
-    of = LabelNoise(DEEP, jnp.asarray(1.0))
-    flows = flows_of(DEEP, of, runs=1, eta=eta)
-    layers = tuple(map(jnp.asarray, LAYERS))
+def test_solutions_follow_euler_and_maruyama_in_many_small_steps_of_the_same_path():
+    """The paths' own order is 1/2: a 64th of a step is off by √(1/16) of what a quarter is.
 
-    def one(key):
-        path = diffrax.VirtualBrownianTree(
-            0.0, eta, tol=eta / (2 * fine), shape=(of.dimension,), key=key
-        )
-        terms = diffrax.MultiTerm(
-            diffrax.ODETerm(lambda t, y, args: flows.drift(jnp.asarray(0.0), y)),
-            diffrax.ControlTerm(_Diffusion(flows), path),
-        )
-        reference = diffrax.diffeqsolve(
-            terms, diffrax.Euler(), 0.0, eta, eta / fine, layers, max_steps=2 * fine
-        ).ys
-        h = eta / PIECES
-        grid = jnp.linspace(0.0, eta - h, PIECES)
-        increments = jax.vmap(lambda t: path.evaluate(t, t + h))(grid) / jnp.sqrt(h)
-        solutions = flows.solved(tuple(jnp.stack([W] * 4) for W in layers), increments)
-        flat = lambda V, i: jnp.concatenate([W[i].ravel() for W in V])  # noqa: E731
-        exact = jnp.concatenate([W[-1].ravel() for W in reference])
-        return flat(solutions, 0) - exact, flat(solutions, 2) - flat(solutions, 0), exact
-
-    off, halving, exact = jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(5), 30))
-    found = distance(np.asarray(off), np.asarray(halving))
-    assert found.value < 1.2 * float(np.linalg.norm(halving, axis=1).mean())
-    assert found.value < 0.1 * deviation(np.asarray(exact)).value
-
-
-class _Diffusion:
-    """The noise of the first equation as diffrax takes it: a linear operator on increments."""
-
-    def __init__(self, flows: StochasticFlows) -> None:
-        self.flows = flows
-
-    def __call__(self, t, y, args):  # noqa: ARG002
-        import lineax
-
-        zeta = jax.ShapeDtypeStruct((self.flows.noise.dimension,), jnp.float64)
-        scale = -jnp.sqrt(self.flows.eta)
-        return lineax.FunctionLinearOperator(
-            lambda z: tuple(scale * V for V in self.flows.diffusion(y, z)), zeta
-        )
+    Beside the spread of the paths, √η, a solution is off by √η √(η/n).
+    """
+    eta, fine, runs = 0.2, 64, 40
+    flows = flows_of(DEEP, LabelNoise(DEEP, jnp.asarray(1.0)), runs=1, eta=eta)
+    z = RNG.standard_normal((runs, fine, 2, 3))
+    A, B = (np.repeat(W[None], runs, axis=0) for W in LAYERS)
+    for k in range(fine):
+        G = (B @ A - np.asarray(DEEP.Phi)) * eta / fine - eta / np.sqrt(fine) * z[:, k]
+        A, B = A - B.transpose(0, 2, 1) @ G, B - G @ A.transpose(0, 2, 1)
+    exact = np.concatenate([A.reshape(runs, -1), B.reshape(runs, -1)], axis=1)
+    pieces = z.reshape(runs, PIECES, fine // PIECES, 6).sum(axis=2) / np.sqrt(fine / PIECES)
+    start = tuple(jnp.stack([jnp.asarray(W)] * 4) for W in LAYERS)
+    found = jax.jit(jax.vmap(lambda each: flows.solved(start, each)))(jnp.asarray(pieces))
+    solved = np.concatenate([np.asarray(W).reshape(runs, 4, -1) for W in found], axis=2)
+    off = distance(solved[:, 0] - exact, solved[:, 2] - solved[:, 0])
+    halving = np.linalg.norm(solved[:, 2] - solved[:, 0], axis=1).mean()
+    assert off.value < 1.2 * halving
+    assert off.value < np.sqrt(eta / PIECES) * deviation(exact).value
 
 
 TEXT = """
@@ -267,9 +267,9 @@ spaces = ["layers"]
 [descent]
 step_sizes = [0.1, 0.05, 1.6]
 label_noise = 0.5
-noise_runs = 10
 [output]
 measures = ["sgd_noise"]
+noise_runs = 10
 """
 
 

@@ -12,7 +12,7 @@ from flowsim.figures import curves, page, reading, style
 from flowsim.figures.words import listed, number
 from flowsim.results import Run
 
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#8a8a8a"
+BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 DASHES, DOTS = (0, (4, 2)), (0, (1, 1.5))
 SOURCES: dict[str, tuple[str, style.Pen]] = {
     "descent": ("descent", {"color": BLUE, "linewidth": 1.8}),
@@ -20,10 +20,10 @@ SOURCES: dict[str, tuple[str, style.Pen]] = {
     "second": ("second equation", {"color": GREEN, "linewidth": 1.3, "linestyle": DOTS}),
 }
 DISTANCES: dict[str, tuple[str, style.Pen]] = {
-    "strong_first": ("strong, first", {"color": ORANGE, "marker": "s", "linestyle": DASHES}),
-    "strong_second": ("strong, second", {"color": GREEN, "marker": "D", "linestyle": DASHES}),
     "weak_first": ("weak, first", {"color": ORANGE, "marker": "o"}),
     "weak_second": ("weak, second", {"color": GREEN, "marker": "^"}),
+    "strong_first": ("strong, first", {"color": ORANGE, "marker": "s", "linestyle": DASHES}),
+    "strong_second": ("strong, second", {"color": GREEN, "marker": "D", "linestyle": DASHES}),
 }
 TRACE: style.Pen = {"color": BLUE, "linewidth": 1.6}
 WITHIN: style.Pen = {"facecolor": BLUE, "alpha": 0.18, "linewidth": 0}
@@ -43,7 +43,7 @@ def draw(run: Run) -> Figure:
 
 
 def draw_plain(run: Run) -> Figure:
-    """Draw one run at its largest step size, and beside it the distances, or what Σ's trace does."""
+    """Draw one run at its largest step size, and beside it the distances, or the trace of Σ."""
     k, several = largest(run), len(reading.step_sizes(run)) > 1
     eta = number(float(reading.step_sizes(run)[k]))
     more = distance_keys(run) if several else {}
@@ -72,11 +72,7 @@ def draw_variants(run: Run) -> Figure:
     """Draw a panel each variant: the distances over η where all have several, else the loss."""
     parts = reading.fitted(run, unfit)
     several = all(len(reading.step_sizes(part)) > 1 for part in parts.values())
-    keys = (
-        {name: pen for name, pen in DISTANCES.values()}
-        if several
-        else dict(SOURCES.values()) | BANDS
-    )
+    keys = dict(DISTANCES.values()) if several else dict(SOURCES.values()) | BANDS
     sheet = page.open_page(
         run,
         over_variants(parts),
@@ -105,12 +101,14 @@ def draw_loss(panel: Axes, run: Run, k: int) -> None:
     )
     curves.time_axis([panel], [time], reading.logarithmic([run]))
     low, high = (mean["descent"] + sign * spread["descent"] for sign in (-1, 1))
-    curves.plain_axis([panel], [low, high, mean["first"] + spread["first"]])
-    panel.fill_between(time, low, high, **WITHIN)
+    curves.log_axis([panel], [*mean.values(), high])
+    bottom = panel.get_ylim()[0]
+    panel.fill_between(time, np.maximum(low, bottom), high, **WITHIN)
     for name, (_, pen) in SOURCES.items():
         curves.plot(panel, time, mean[name], pen)
     for sign in (-1, 1):
-        curves.plot(panel, time, mean["first"] + sign * spread["first"], EDGES)
+        edge = mean["first"] + sign * spread["first"]
+        curves.plot(panel, time, np.where(edge > bottom, edge, np.nan), EDGES)
 
 
 def draw_distances(panels: tuple[Axes, ...] | list[Axes], parts: Mapping[str, Run]) -> None:
@@ -122,10 +120,10 @@ def draw_distances(panels: tuple[Axes, ...] | list[Axes], parts: Mapping[str, Ru
         rank = np.argsort(sizes)
         curves.step_axis(panel, sizes)
         for path, (_, pen) in DISTANCES.items():
-            value, error = found[name][path]
-            down = np.minimum(error, 0.999 * value)
-            bars = {"elinewidth": 0.7, "capsize": 1.5}
-            panel.errorbar(sizes[rank], value[rank], [down[rank], error[rank]], **pen, **bars)
+            value, error = (of_size[rank] for of_size in found[name][path])
+            panel.plot(sizes[rank], value, **pen)
+            low = np.maximum(value - error, 1e-3 * value)
+            panel.vlines(sizes[rank], low, value + error, colors=pen["color"], linewidth=0.8)
 
 
 def draw_trace(panel: Axes, run: Run) -> None:
@@ -167,7 +165,7 @@ def distance_keys(run: Run) -> dict[str, style.Pen]:
 
 
 def largest(run: Run) -> int:
-    """Return the largest step size at which descent has a mean loss to the end, else the largest."""
+    """Return the largest step size at which no run diverges, else the largest."""
     sizes, losses = reading.step_sizes(run), run["sgd_noise.descent_loss"]
     done = np.isfinite(losses[:, -1])
     return int(np.argmax(np.where(done, sizes, 0.0) if done.any() else sizes))
@@ -196,7 +194,9 @@ def headline(run: Run) -> str:
 def over_time(run: Run) -> str:
     """Say how the mean loss and the trace of Σ go at the largest step size."""
     k = largest(run)
-    loss, trace = (reading.course(run[f"sgd_noise.{name}"][k]) for name in ("descent_loss", "trace"))
+    loss, trace = (
+        reading.course(run[f"sgd_noise.{name}"][k]) for name in ("descent_loss", "trace")
+    )
     return f"Over {runs(run)} runs the mean loss {loss}, and the trace of Σ {trace}"
 
 
@@ -205,7 +205,7 @@ def over_variants(parts: Mapping[str, Run]) -> str:
     far = {name: worst(part, "weak_first")[0][largest(part)] for name, part in parts.items()}
     known = [f"{number(float(value))} in {name}" for name, value in far.items() if value > 0]
     return (
-        f"At the largest step size the mean of W is off the first equation by {listed(known, most=5)}"
+        f"At the largest step size the mean of W is off by {listed(known, most=5)}"
         if known
         else "Noisy descent diverges at every step size"
     )

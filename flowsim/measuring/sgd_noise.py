@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -13,7 +15,7 @@ from flowsim.measuring import Setting
 from flowsim.results import Group, named
 from flowsim.scenario import building, noise
 from flowsim.scenario.measuring import MEASURES
-from flowsim.scenario.measuring.noise import EQUATIONS, SOURCES
+from flowsim.scenario.measuring.noise import EQUATIONS, SOURCES, runs
 from flowsim.theory.noise_statistics import apart, deviation, distance, mean
 from flowsim.theory.stochastic_flow import Ensemble, StochasticFlows
 from flowsim.walking import ceiling, iterations, walk
@@ -48,49 +50,68 @@ def measure(setting: Setting) -> Group:
 
     Nan where a run has diverged, and after an interrupt.
     """
-    scenario, problem = setting.scenario, setting.problem
-    spec, drawn = scenario.descent, noise.of(scenario)
-    assert spec is not None and drawn is not None
-    sizes = np.asarray(spec.sizes)
-    count = iterations(building.saved_times(scenario), spec.sizes)
+    scenario, descent = setting.scenario, setting.scenario.descent
+    assert descent is not None
+    sizes = np.asarray(descent.sizes)
+    count = iterations(building.saved_times(scenario), descent.sizes)
     dims, told = MEASURES["sgd_noise"].variables, _told()
-    lengths = {"output": problem.start.shape[0], "input": problem.start.shape[1]}
+    lengths = dict(zip(("output", "input"), setting.problem.start.shape, strict=True))
     found = {
         name: np.full((*count.shape, *(lengths[d] for d in dims[name][2:])), np.nan)
         for name in told
     }
-    flows = StochasticFlows(
-        loss=problem.loss,
-        noise=drawn,
-        weight_decay=jnp.asarray(problem.weight_decay),
-        eta=jnp.asarray(sizes[0]),
-        keys=noise.keys(scenario, "noise", spec.runs),
-        bridges=noise.keys(scenario, "brownian motion", spec.runs),
-    )
-    most = float(ceiling(problem, np.dtype(float)))
+    flows = _flows(setting)
     for k, eta in enumerate(sizes):
         if k and setting.interrupted():
             break
-        each = eqx.tree_at(lambda f: f.eta, flows, jnp.asarray(eta))
-
-        def visit(sample: int, ensemble: Ensemble, k: int = k, each: StochasticFlows = each) -> None:
-            for name, value in statistics(each, ensemble, most).items():
-                found[name][k, sample] = value
-
-        walk(
-            each,
-            each.start(tuple(map(jnp.asarray, problem.layers))),
-            count[k : k + 1],
-            visit,
-            watch=lambda share, k=k: setting.watch((k + share) / len(sizes)),
-            interrupted=setting.interrupted,
-        )
+        of_size = {name: values[k] for name, values in found.items()}
+        _fill(of_size, eqx.tree_at(lambda f: f.eta, flows, jnp.asarray(eta)), count, k, setting)
     return {
-        "runs": named((), np.array(spec.runs), "draws of the noise that are averaged over"),
+        "runs": named((), np.array(runs(scenario)), "draws of the noise that are averaged over"),
         "step_size": named(("step_size",), sizes, "step size η"),
         "time": named(dims["time"], count * sizes[:, None], "time t = kη"),
         **{name: named(dims[name], found[name], told[name]) for name in told},
     }
+
+
+def _flows(setting: Setting) -> StochasticFlows:
+    """Return descent and its equations over all draws, at a step size that is not set yet."""
+    scenario, problem = setting.scenario, setting.problem
+    drawn = noise.of(scenario)
+    assert drawn is not None
+    return StochasticFlows(
+        loss=problem.loss,
+        noise=drawn,
+        weight_decay=jnp.asarray(problem.weight_decay),
+        eta=jnp.zeros(()),
+        keys=noise.keys(scenario, "noise", runs(scenario)),
+        bridges=noise.keys(scenario, "brownian motion", runs(scenario)),
+    )
+
+
+def _fill(
+    found: Mapping[str, np.ndarray],
+    flows: StochasticFlows,
+    count: np.ndarray,
+    k: int,
+    setting: Setting,
+) -> None:
+    """Walk along the samples of step size k, and put the statistics into `found(sample, …)`."""
+    problem = setting.problem
+    most = float(ceiling(problem, np.dtype(float)))
+
+    def visit(sample: int, ensemble: Ensemble) -> None:
+        for name, value in statistics(flows, ensemble, most).items():
+            found[name][sample] = value
+
+    walk(
+        flows,
+        flows.start(tuple(map(jnp.asarray, problem.layers))),
+        count[k : k + 1],
+        visit,
+        watch=lambda share: setting.watch((k + share) / len(count)),
+        interrupted=setting.interrupted,
+    )
 
 
 def _told() -> dict[str, str]:
@@ -115,9 +136,9 @@ def _told() -> dict[str, str]:
 def statistics(
     flows: StochasticFlows, ensemble: Ensemble, ceiling: float
 ) -> dict[str, np.ndarray | float]:
-    """Return the variables at one sample; those of a source some run of which diverged are left out.
+    """Return the variables at one sample, all but those of what has diverged in some run.
 
-    It has where its loss is above `ceiling` or not a number.
+    That is where its loss is above `ceiling` or not a number.
     """
     theta, W, loss, trace = map(np.asarray, seen(flows, ensemble))
     good = [bool((loss[:, i] <= ceiling).all()) for i in range(loss.shape[1])]
@@ -158,10 +179,10 @@ def seen(flows: StochasticFlows, ensemble: Ensemble) -> tuple[Array, Array, Arra
 
     `which` goes over descent, the solutions of the two equations, and those that check them.
     """
-    runs = ensemble.runs
+    descent, solutions = ensemble.runs.descent, ensemble.runs.solutions
     every = tuple(
         jnp.concatenate([at[:, None], solved], axis=1)
-        for at, solved in zip(runs.descent, runs.solutions, strict=True)
+        for at, solved in zip(descent, solutions, strict=True)
     )
 
     def one(layers: Layers) -> tuple[Array, Array, Array]:
@@ -170,4 +191,4 @@ def seen(flows: StochasticFlows, ensemble: Ensemble) -> tuple[Array, Array, Arra
 
     theta, W, loss = jax.vmap(jax.vmap(one))(every)
     # one after the other: a run's columns may take much memory
-    return theta, W, loss, jax.lax.map(flows.trace, runs.descent)
+    return theta, W, loss, jax.lax.map(flows.trace, descent)

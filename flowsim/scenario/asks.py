@@ -103,6 +103,12 @@ class Output(BaseModel):
         "step_size_thresholds asks which step sizes track it; [0.1, 0.01] if left out.",
         examples=[[0.1, 0.01]],
     )
+    noise_runs: Annotated[int, Field(ge=2, le=10**6)] | None = Field(
+        None,
+        description="Over how many draws of descent's noise sgd_noise takes means; 400 if left "
+        "out.",
+        examples=[1000],
+    )
 
     @property
     def holds_layers(self) -> bool:

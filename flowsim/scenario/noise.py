@@ -11,7 +11,8 @@ from jaxtyping import Key
 
 from flowsim.arrays import Array
 from flowsim.losses import Completion, LeastSquares, PowerRegression
-from flowsim.noise import Batches, Entries, LabelNoise, Noise, Stream
+from flowsim.noise import Batches, LabelNoise, Noise, Stream
+from flowsim.sampling import Entries
 from flowsim.scenario import building
 from flowsim.scenario.randomness import generator
 

@@ -293,22 +293,11 @@ class Descent(BaseModel):
         "step.",
         examples=[0.5],
     )
-    noise_runs: Annotated[int, Field(ge=2, le=10**6)] | None = Field(
-        None,
-        description="Over how many draws of the noise the measure sgd_noise averages; 400 if left "
-        "out.",
-        examples=[1000],
-    )
 
     @property
     def noisy(self) -> bool:
         """Whether the gradient is an estimate that is drawn anew at every step."""
         return self.batch is not None or self.label_noise is not None
-
-    @property
-    def runs(self) -> int:
-        """The number of draws of the noise that are averaged over, with its default."""
-        return 400 if self.noise_runs is None else self.noise_runs
 
     @property
     def follows_flow(self) -> bool:

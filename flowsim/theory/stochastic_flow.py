@@ -5,13 +5,13 @@ Descent θ_{k+1} = θ_k - η ĝ(θ_k), E ĝ = ∇φ, Cov ĝ = Σ, has iterates w
     first:   dθ = -∇φ dt + √η Σ^{1/2} dB,                  to order 1 in η,
     second:  dθ = -∇(φ + (η/4)‖∇φ‖²) dt + √η Σ^{1/2} dB,   to order 2,
 
-in Itô's sense and weakly: E f(θ_k) - E f(θ(kη)) is of that order for smooth f (Li, Tai & E 2017,
-Theorem 1; 2019, Theorems 9 and 10). With noise that is Gaussian, ĝ = ∇φ + S(θ)ζ_k, the first is
-descent at small steps, dB's increment over the k-th step being √η ζ_k.
+in Itô's sense and weakly: E f(θ_k) - E f(θ(kη)) is of that order for smooth f (Li, Tai & E 2017;
+2019). With noise that is Gaussian, ĝ = ∇φ + S(θ)ζ_k, SSᵀ = Σ, descent is the scheme of Euler and
+Maruyama for the first equation, dB's increment over the k-th step being √η ζ_k.
 
 Both are solved by Strang's splitting in steps h = η/n: the drift over h/2, the noise over h by the
-step of Euler and Maruyama, the drift over h/2, each half drift a midpoint step. Since the noise is small, √η, the weak error is O(h²) + O(η²h), where that of Euler
-and Maruyama alone is O(h).
+step of Euler and Maruyama, the drift over h/2, each half drift a midpoint step. Since the noise is
+small, √η, the weak error is O(h²) + O(η²h), where that of Euler and Maruyama alone is O(h).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ LENGTHS = ((1.0, 1.0, 1.0, 1.0), (2.0, 0.0, 2.0, 0.0))
 """Of both: the lengths of those steps in quarters of one of descent, 0 where there is none."""
 
 SECOND = (0.0, 1.0, 0.0, 1.0)
-"""Which of the solutions is one of the second equation: the two, and the two they are checked with."""
+"""Whether a solution is of the second equation: of the two, and of the two that check them."""
 
 
 class Run(eqx.Module):
@@ -138,7 +138,9 @@ class StochasticFlows(eqx.Module):
         def one(layers: Layers, second: Scalar, h: Array, increments: Array) -> Layers:
             noise = jnp.sqrt(self.eta * h)[:, None] * increments
             halves = jnp.stack([noise, jnp.zeros_like(noise)], axis=1).reshape(-1, noise.shape[1])
-            return jax.lax.scan(partial(self._half, second), layers, (jnp.repeat(h / 2, 2), halves))[0]
+            return jax.lax.scan(
+                partial(self._half, second), layers, (jnp.repeat(h / 2, 2), halves)
+            )[0]
 
         each = jnp.stack([fine, fine, coarse, coarse])
         found: Layers = jax.vmap(one)(
@@ -152,7 +154,7 @@ class StochasticFlows(eqx.Module):
         """Return the drift over h, by a midpoint step, and then a step of noise √η ΔB."""
         h, noise = step
         at = midpoint(partial(self.drift, second), layers, h)
-        return _moved(at, -1.0, self.diffusion(at, noise)), None
+        return _moved(at, -jnp.ones(()), self.diffusion(at, noise)), None
 
 
 def midpoint(b: Drift, layers: Layers, h: Scalar) -> Layers:

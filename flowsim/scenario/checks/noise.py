@@ -1,4 +1,4 @@
-"""Rules of `batch`, `label_noise` and `noise_runs` of `[descent]`: samples and labels there are."""
+"""Rules of the noise of `[descent]`: there are samples, and labels, and something to average."""
 
 from __future__ import annotations
 
@@ -51,12 +51,10 @@ def labels_fit(scenario: Scenario) -> Iterator[Mistake]:
 
 def runs_fit(scenario: Scenario) -> Iterator[Mistake]:
     """Require that a number of runs is asked of something that averages over them."""
-    descent = scenario.descent
-    if descent is None or descent.noise_runs is None:
-        return
-    if "sgd_noise" not in scenario.output.measures:
-        text = 'is not used without output.measures = ["sgd_noise"]; write that, or remove it'
-        yield wrong("descent.noise_runs", text)
+    output = scenario.output
+    if output.noise_runs is not None and "sgd_noise" not in output.measures:
+        text = 'is not used without measures = ["sgd_noise"]; remove it, or add that'
+        yield wrong("output.noise_runs", text)
 
 
 RULES = (batch_fits, labels_fit, runs_fit)

@@ -18,8 +18,16 @@ EQUATIONS = SOURCES[1:]
 
 ERRORS = ("weak", "weak_loss", "strong")
 
+RUNS = 400
+"""How many draws of the noise means are taken over."""
+
 COPIES = 5 * 12
 """Layers of descent, of two solutions and two that check them; each is copied as it is moved."""
+
+
+def runs(scenario: Scenario) -> int:
+    """Return over how many draws of the noise means are taken."""
+    return scenario.output.noise_runs or RUNS
 
 
 def _without_noise(scenario: Scenario) -> str:
@@ -32,10 +40,11 @@ def _without_noise(scenario: Scenario) -> str:
 
 def _averaging(scenario: Scenario) -> int:
     """Return the layers and draws of all runs, and the columns of the covariance of one."""
-    descent, network = scenario.descent, scenario.network
-    runs, each = descent.runs if descent else 0, draws(scenario)
+    network, each = scenario.network, draws(scenario)
     rows, columns = network.shape
-    return runs * (COPIES * network.weights + 12 * each) + each * (rows * columns + network.weights)
+    return runs(scenario) * (COPIES * network.weights + 12 * each) + each * (
+        rows * columns + network.weights
+    )
 
 
 _GRID = ("step_size", "sample")
