@@ -74,7 +74,8 @@ class LabelNoise(Noise):
     """Gaussian noise of standard deviation s on every label: on Φ, b or Y.
 
     Losses ½c‖𝒜(W) - b‖² have the gradient c𝒜*(𝒜(W) - b), so that Ĝ = ∇ℓ(W) - s c𝒜*(ζ),
-    whatever W is. For `LeastSquares` of m samples, whose labels are T = Y V/√m, s is that of Y over √m.
+    whatever W is. For `LeastSquares` of m samples, whose labels are T = Y V/√m, s is that of Y
+    over √m.
     """
 
     loss: Loss
