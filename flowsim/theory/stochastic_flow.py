@@ -43,7 +43,7 @@ SECOND = (0.0, 1.0, 0.0, 1.0)
 """Whether a solution is of the second equation: of the two, and of the two that check them."""
 
 
-class Run(eqx.Module):
+class Driven(eqx.Module):
     """One draw of the noise: the layers of descent and of `solutions`, driven by the same draws.
 
     Along the latter's leading axis are the solution of the first equation, that of the second, and
@@ -57,7 +57,7 @@ class Run(eqx.Module):
 class Ensemble(eqx.Module):
     """Many runs at one step size, and how many steps they have taken."""
 
-    runs: Run
+    runs: Driven
     taken: Int[Array, " 1"]
     alive: Array
 
@@ -79,7 +79,7 @@ class StochasticFlows(eqx.Module):
     def start(self, layers: Layers) -> Ensemble:
         """Return every run at the starting layers."""
         many = tuple(jnp.broadcast_to(W, (self.keys.size, *W.shape)) for W in layers)
-        runs = Run(many, tuple(jnp.stack([W] * len(SECOND), axis=1) for W in many))
+        runs = Driven(many, tuple(jnp.stack([W] * len(SECOND), axis=1) for W in many))
         return Ensemble(runs, jnp.zeros(1, dtype=int), jnp.ones(1, dtype=bool))
 
     @eqx.filter_jit
@@ -87,19 +87,19 @@ class StochasticFlows(eqx.Module):
         """Go on to the iteration `until`, by `budget` steps at most."""
         count = jnp.minimum(budget, (until - ensemble.taken).max())
 
-        def step(i: Array, runs: Run) -> Run:
+        def step(i: Array, runs: Driven) -> Driven:
             k = ensemble.taken[0] + i
-            moved: Run = jax.vmap(self._step, (0, 0, 0, None))(runs, self.keys, self.bridges, k)
+            moved: Driven = jax.vmap(self._step, (0, 0, 0, None))(runs, self.keys, self.bridges, k)
             return moved
 
         runs = jax.lax.fori_loop(0, count, step, ensemble.runs)
         return Ensemble(runs, ensemble.taken + count, ensemble.alive)
 
-    def _step(self, run: Run, key: Key[Array, ""], bridge: Key[Array, ""], k: Array) -> Run:
+    def _step(self, run: Driven, key: Key[Array, ""], bridge: Key[Array, ""], k: Array) -> Driven:
         zeta = self.noise.draw(jax.random.fold_in(key, k))
         fine = bridged(jax.random.fold_in(bridge, k), zeta, PIECES)
         noisy = self._gradient(run.descent, lambda W: self.noise.gradient(W, zeta))
-        return Run(_moved(run.descent, -self.eta, noisy), self.solved(run.solutions, fine))
+        return Driven(_moved(run.descent, -self.eta, noisy), self.solved(run.solutions, fine))
 
     def drift(self, second: Scalar, layers: Layers) -> Layers:
         """Return -∇φ, where `second` is 1 -∇(φ + (η/4)‖∇φ‖²) = -g - (η/2) H g.
