@@ -14,7 +14,7 @@ from itertools import accumulate, pairwise
 import jax.numpy as jnp
 import numpy as np
 
-from flowsim.arrays import Array, Layers, Matrix
+from flowsim.arrays import Array, Layer, Layers, Matrix
 
 
 def widths(layers: Layers) -> tuple[int, ...]:
@@ -50,7 +50,7 @@ SMALL = 6
 """Up to this inner dimension a product of small matrices is written out."""
 
 
-def product(A: Matrix, B: Matrix) -> Matrix:
+def product(A: Layer, B: Layer) -> Layer:
     """Return A B, as Σ_k a_k b_kᵀ over columns and rows where the matrices are small.
 
     A compiler merges that with all around it into one loop, also over many networks at once, where

@@ -173,4 +173,4 @@ def test_a_stream_draws_once_a_step_wherever_it_is_asked():
 @pytest.mark.parametrize("loss", [SAMPLED["logistic"], SAMPLED["fourth powers"]])
 def test_losses_without_gaussian_labels_are_refused(loss):
     with pytest.raises(TypeError, match="has no labels"):
-        LabelNoise(loss, jnp.asarray(0.3)).gradient(at("logistic"), np.zeros(5))
+        LabelNoise(loss, jnp.asarray(0.3)).gaussian(W, np.zeros(5))

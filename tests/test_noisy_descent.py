@@ -176,6 +176,7 @@ def test_noise_that_a_loss_has_not_is_refused(text, wrong, reason):
     ("line", "measure", "reason"),
     [
         ("label_noise = 0.1", "drift_budget", "it is of descent by the whole gradient"),
+        ("label_noise = 0.1\nmomentum = 0.5", "momentum_flow", "it is of descent by the whole"),
         ("", "sgd_noise", "descent has no noise; write descent.batch or descent.label_noise"),
         ("label_noise = 0.1\nmomentum = 0.5", "sgd_noise", "its formula knows no momentum"),
     ],

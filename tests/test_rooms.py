@@ -13,12 +13,12 @@ import flowsim
 HOME = Path(flowsim.__file__).parent
 
 ROOMS = [
-    "cards", "arrays", "scratch", "series", "pacing", "network", "losses", "sampling",
-    "noise", "inits", "problem", "dynamics", "methods", "choosing", "trajectory", "integrator", "recording", "task",
-    "integration", "error_estimate", "accuracy", "solving", "walking", "descending", "invariants",
-    "measures", "plane", "lowest", "theory", "critical_step_size", "verification", "scenario",
-    "catalog", "results", "claims", "tables", "measuring", "summarizing", "absolute",
-    "experiment", "archive", "figures", "cli",
+    "cards", "arrays", "scratch", "series", "pacing", "network", "losses", "sampling", "noise",
+    "inits", "problem", "dynamics", "methods", "choosing", "trajectory", "integrator",
+    "recording", "task", "integration", "error_estimate", "accuracy", "solving", "walking",
+    "descending", "invariants", "measures", "plane", "lowest", "theory", "critical_step_size",
+    "verification", "scenario", "catalog", "results", "claims", "tables", "measuring",
+    "summarizing", "absolute", "experiment", "archive", "figures", "cli",
 ]  # fmt: skip
 """What a scenario says, does, gives and shows, in this order."""
 

@@ -38,7 +38,9 @@ def apart(differences: np.ndarray, unsolved: np.ndarray) -> Estimate:
     the norm too large, and the same norm of `unsolved`, how far solutions are off.
     """
     spread = deviation(differences).value / np.sqrt(len(differences))
-    return Estimate(norm(differences.mean(axis=0)), spread + norm(unsolved.mean(axis=0)))
+    return Estimate(
+        norm(np.asarray(differences.mean(axis=0))), spread + norm(np.asarray(unsolved.mean(axis=0)))
+    )
 
 
 def distance(differences: np.ndarray, unsolved: np.ndarray) -> Estimate:

@@ -33,6 +33,9 @@ from flowsim.noise import Noise
 
 Drift: TypeAlias = Callable[[Layers], Layers]
 
+Stacked: TypeAlias = tuple[Array, ...]
+"""Layers with more axes before their own."""
+
 PIECES = 4
 """The steps that a solution takes for one of descent; one that it is checked with takes half."""
 
@@ -50,8 +53,8 @@ class Driven(eqx.Module):
     the same in half as many steps.
     """
 
-    descent: Layers
-    solutions: Layers
+    descent: Stacked
+    solutions: Stacked
 
 
 class Ensemble(eqx.Module):
@@ -120,14 +123,17 @@ class StochasticFlows(eqx.Module):
     def trace(self, layers: Layers) -> Scalar:
         """Return tr Σ(θ) = Σ_a ‖S e_a‖²."""
         columns = self.noise.columns(network.end_to_end(layers))
-        each = jax.vmap(lambda C: network.layer_gradients(layers, lambda W: C))(columns)  # noqa: ARG005
-        return network.squared_norm(each)
+
+        def size(C: Matrix) -> Scalar:
+            return network.squared_norm(network.layer_gradients(layers, lambda W: C))  # noqa: ARG005
+
+        return jnp.sum(jax.vmap(size)(columns))
 
     def _gradient(self, layers: Layers, of_loss: Callable[[Matrix], Matrix]) -> Layers:
         found = network.layer_gradients(layers, of_loss)
         return _moved(found, self.weight_decay, layers)
 
-    def solved(self, solutions: Layers, fine: Float[Array, "piece draw"]) -> Layers:
+    def solved(self, solutions: Stacked, fine: Float[Array, "piece draw"]) -> Stacked:
         """Return where the solutions go in a step of descent, B's pieces having these increments.
 
         The increments have variance 1 until √h scales them.
@@ -143,7 +149,7 @@ class StochasticFlows(eqx.Module):
             )[0]
 
         each = jnp.stack([fine, fine, coarse, coarse])
-        found: Layers = jax.vmap(one)(
+        found: Stacked = jax.vmap(one)(
             solutions, jnp.asarray(SECOND), jnp.repeat(lengths, 2, axis=0), each
         )
         return found

@@ -29,13 +29,17 @@ _AT_ITERATES = (
 
 def not_plain_descent(scenario: Scenario) -> str:
     """Say why iterates cannot be computed again as plain gradient descent, or nothing."""
-    descent = scenario.descent
-    if descent is not None and descent.noisy:
-        return (
-            "it is of descent by the whole gradient; remove descent.batch and "
-            "descent.label_noise, or leave it out"
-        )
-    return not_gradient_descent(scenario)
+    return _noise(scenario) or not_gradient_descent(scenario)
+
+
+def _noise(scenario: Scenario) -> str:
+    """Say that descent goes by a noisy gradient, or nothing."""
+    if scenario.descent is None or not scenario.descent.noisy:
+        return ""
+    return (
+        "it is of descent by the whole gradient; remove descent.batch and descent.label_noise, "
+        "or leave it out"
+    )
 
 
 def not_gradient_descent(scenario: Scenario) -> str:
@@ -107,7 +111,7 @@ def _no_momentum(scenario: Scenario) -> str:
         return "there is no descent; write [descent] with step_sizes and momentum, or leave it out"
     if not descent.momentum:
         return "descent has no momentum; write descent.momentum = 0.9, or leave it out"
-    return _single_precision(descent)
+    return _noise(scenario) or _single_precision(descent)
 
 
 def _with_momentum(scenario: Scenario) -> int:
