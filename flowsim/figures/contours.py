@@ -31,7 +31,7 @@ def draw(panel: Axes, run: Run) -> QuadContourSet | None:
     floor = lowest(run)
     above = loss - floor
     known = above.compressed()[above.compressed() > 0]
-    if not known.size or known.max() <= 1e-9 * abs(floor):
+    if not known.size or loss.max() - loss.min() <= 1e-9 * abs(loss).max():
         return None
     high = float(known.max())
     levels = [level for level in heights(known) if level < high]

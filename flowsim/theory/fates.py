@@ -108,7 +108,8 @@ def movement(values: np.ndarray, least: float) -> str:
         return "wavers"
     third, fourth = (float(np.ptp(part)) for part in np.array_split(values, 4)[2:])
     # as it shrinks from half to half, so it should at the end; else a burst has ended in a swing
-    return "shrinks" if 1 - fourth / third >= (1 - second / first) / 4 else "swings"
+    expected = third * (1 - (1 - second / first) / 4)
+    return "shrinks" if fourth <= expected else "swings"
 
 
 def steadily_less(values: np.ndarray) -> bool:
