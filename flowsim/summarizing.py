@@ -14,7 +14,7 @@ from flowsim.descending import DescentTrajectory
 from flowsim.invariants import Invariant
 from flowsim.problem import Problem
 from flowsim.results import Run
-from flowsim.scenario.sections import ADAPTIVE
+from flowsim.scenario.motion import ADAPTIVE
 from flowsim.trajectory import Trajectory, Verdict
 
 if TYPE_CHECKING:

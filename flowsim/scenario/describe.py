@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from flowsim.scenario.asks import Claim
     from flowsim.scenario.forms import Observed, Target
     from flowsim.scenario.model import Scenario
-    from flowsim.scenario.sections import Data, Descent, Flow, Init, Loss, Network
+    from flowsim.scenario.motion import Descent, Flow
+    from flowsim.scenario.sections import Data, Init, Loss, Network
 
 UNITS = {
     "start": "2/sharpness at the start",

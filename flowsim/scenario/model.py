@@ -18,7 +18,8 @@ from pydantic import (
 from flowsim import cards
 from flowsim.scenario.asks import Claim, Output, Variant
 from flowsim.scenario.forms import STRICT, Listed
-from flowsim.scenario.sections import Data, Descent, Flow, Init, Loss, Network
+from flowsim.scenario.motion import Descent, Flow
+from flowsim.scenario.sections import Data, Init, Loss, Network
 
 if TYPE_CHECKING:
     from flowsim.problem import Problem

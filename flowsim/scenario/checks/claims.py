@@ -28,7 +28,7 @@ from flowsim.scenario.partial import Unknown, known
 if TYPE_CHECKING:
     from flowsim.scenario.asks import Claim
     from flowsim.scenario.model import Scenario
-    from flowsim.scenario.sections import Descent
+    from flowsim.scenario.motion import Descent
 
 COMPARISONS = ("below", "above", "equals", "below_quantity", "above_quantity", "trend", "order")
 WITH_LEEWAY = ("equals", "trend", "order")

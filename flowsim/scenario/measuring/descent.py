@@ -9,7 +9,7 @@ from flowsim.scenario.measuring.measure import Measure
 
 if TYPE_CHECKING:
     from flowsim.scenario.model import Scenario
-    from flowsim.scenario.sections import Descent
+    from flowsim.scenario.motion import Descent
 
 MOST_WEIGHTS = 256
 """The Hessian over the layers is formed, and has the square of so many entries at most."""
