@@ -416,7 +416,7 @@ def test_the_largest_entry_is_compared_only_where_there_is_something_to_compare(
 
 TIMELESS = {
     "plane", "explicit_loss", "minimum_nuclear_norm", "speed", "step_size_thresholds",
-    "bifurcation", "momentum_flow",
+    "oscillation", "momentum_flow",
 }  # fmt: skip
 """Figures whose first axes have no axis of time."""
 

@@ -215,7 +215,7 @@ def test_it_is_of_plain_descent() -> None:
 
 def test_the_diagram_draws_orbits_cycles_and_where_descent_is_lost() -> None:
     run = made.plain(sizes=[0.1, 0.2])
-    figure = figures.draw(run, "bifurcation")
+    figure = figures.draw(run, "oscillation")
     edge = float(run["oscillation.critical"][0])
     x, target = run["oscillation.step_size"] / edge, run["oscillation.target"]
     panels = figure.axes[: target.size]
@@ -242,11 +242,11 @@ def test_the_diagram_draws_orbits_cycles_and_where_descent_is_lost() -> None:
 
 def test_variants_have_their_two_strongest_modes_beside_each_other() -> None:
     one, two = made.plain(sizes=[0.1, 0.2]), made.plain(sizes=[0.1, 0.2])
-    figure = figures.draw(made.with_variants(one=one, two=two), "bifurcation")
+    figure = figures.draw(made.with_variants(one=one, two=two), "oscillation")
     titles = [panel.get_title(loc="left") for panel in figure.axes]
     assert titles[:4] == ["one: mode 1", "one: mode 2", "two: mode 1", "two: mode 2"]
 
 
 def test_a_few_step_sizes_make_no_diagram(found) -> None:
-    reason = figures.FIGURES["bifurcation"].unfit(found)
+    reason = figures.FIGURES["oscillation"].unfit(found)
     assert reason == "descent was run at fewer than 16 step sizes"

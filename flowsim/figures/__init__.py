@@ -127,7 +127,7 @@ FIGURES: Mapping[str, Picture] = {
         Picture("preconditioner", "Which directions does depth speed up, and by how much?"),
         Picture("singular_value_law", "Do singular values move as the law for balance says?"),
         Picture("descriptions", "Which flow describes descent, through the edge of stability too?"),
-        Picture("bifurcation", "Between which values does each mode swing, by step size?"),
+        Picture("oscillation", "Between which values does each mode swing, by step size?"),
         Picture("explicit_loss", "Does the end-to-end flow descend an explicit loss?"),
         Picture("speed", "How many iterations does each loss take, at the best step size?"),
         Picture("drift_budget", "How does descent leave balance, and what does that cost?"),

@@ -61,7 +61,7 @@ FigureName = Literal[
     "tracking_bound",
     "descriptions",
     "step_size_thresholds",
-    "bifurcation",
+    "oscillation",
     "momentum_flow",
     "sgd_noise",
 ]

@@ -57,8 +57,8 @@ MEASURES: Mapping[MeasureName, Measure] = {
     "drift_budget": descent.DRIFT_BUDGET,
     "tracking_bound": descent.TRACKING_BOUND,
     "descriptions": descent.DESCRIPTIONS,
-    "oscillation": beyond.OSCILLATION,
     "step_size_thresholds": thresholds.STEP_SIZE_THRESHOLDS,
+    "oscillation": beyond.OSCILLATION,
     "momentum_flow": descent.MOMENTUM_FLOW,
     "sgd_noise": noise.SGD_NOISE,
 }
