@@ -190,6 +190,7 @@ print(footprint(scenario).total, taken, peak() - before, found.statistics.accept
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells peak memory there")
+@pytest.mark.slow
 def test_a_run_takes_the_memory_that_was_predicted_however_many_its_steps(tmp_path) -> None:
     text = SCENARIO.replace("[4, 5, 4]", "[96, 96, 96]").replace("SAVED", '"all"')
     text = text.replace("samples = 24", "samples = 300\nspaces = ['layers']")

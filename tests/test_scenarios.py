@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -34,13 +35,27 @@ BY_NUMBERS = {
     "singular-value-law",
 }
 
+SLOW = {
+    "deep-matrix-factorization",
+    "explicit-loss",
+    "implicit-acceleration",
+    "norms-to-infinity",
+    "razin-cohen-depth-2",
+    "sensing",
+}
+
+
+def named(names: Iterable[str]) -> list:
+    """Return names as parameters, those of scenarios that take long marked."""
+    return [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in names]
+
 
 @cache
 def finished(name: str) -> Run:
     return run(read(catalog.resolve(name)), name)
 
 
-@pytest.mark.parametrize("name", catalog.names())
+@pytest.mark.parametrize("name", named(catalog.names()))
 def test_runs_to_the_end_and_holds_its_claims(name: str) -> None:
     summary = finished(name).summary
     failed = [claim for claim in summary["claims"] if not claim["holds"]]
@@ -56,7 +71,7 @@ def test_says_what_to_look_at_and_where_it_comes_from(name: str) -> None:
     assert scenario.sources
 
 
-@pytest.mark.parametrize("name", catalog.names())
+@pytest.mark.parametrize("name", named(catalog.names()))
 def test_estimates_its_error_everywhere(name: str) -> None:
     run = finished(name)
     for plain in run.variants.values() or [run]:
@@ -65,7 +80,7 @@ def test_estimates_its_error_everywhere(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [n for n in catalog.names() if "speed" in read(catalog.resolve(n)).output.measures]
+    "name", named(n for n in catalog.names() if "speed" in read(catalog.resolve(n)).output.measures)
 )
 def test_finds_the_best_step_sizes_inside_their_sweep(name: str) -> None:
     run = finished(name)
@@ -74,7 +89,7 @@ def test_finds_the_best_step_sizes_inside_their_sweep(name: str) -> None:
         assert ((best > sizes.min()) & (best < sizes.max())).all(), plain.name
 
 
-@pytest.mark.parametrize("name", catalog.names())
+@pytest.mark.parametrize("name", named(catalog.names()))
 def test_draws_the_gallery(name: str, tmp_path: Path) -> None:
     result = finished(name)
     lead = figures.lead(result)
