@@ -66,8 +66,14 @@ def every(info: str) -> list[Block]:
     return [block for page in PAGES for block in blocks(page) if block.info == info]
 
 
-def with_python() -> list[Path]:
-    return [page for page in PAGES if any(block.info == "python" for block in blocks(page))]
+SLOW = {"docs/methods.md"}
+
+
+def with_python() -> list:
+    """Return the pages with Python on them as parameters; those that take long are marked."""
+    pages = [page for page in PAGES if any(block.info == "python" for block in blocks(page))]
+    slow = {page: [pytest.mark.slow] if relative(page) in SLOW else [] for page in pages}
+    return [pytest.param(page, marks=marks) for page, marks in slow.items()]
 
 
 def relative(page: Path) -> str:

@@ -596,7 +596,7 @@ def test_importing_figures_is_light_and_drawing_never_loads_the_simulation(
 # Files
 
 
-@pytest.mark.parametrize("format", figures.FORMATS)
+@pytest.mark.parametrize("format", ["png", "svg", pytest.param("pdf", marks=pytest.mark.slow)])
 def test_saving_twice_gives_the_same_bytes(run: Run, tmp_path: Path, format: str) -> None:
     first = figures.save(run, tmp_path / "a", format)
     with mpl.rc_context({"font.size": 20, "lines.linewidth": 9, "savefig.bbox": "tight"}):
