@@ -36,9 +36,11 @@ BY_NUMBERS = {
 }
 
 SLOW = {
+    "central-flow",
     "deep-matrix-factorization",
     "explicit-loss",
     "implicit-acceleration",
+    "matrix-completion",
     "norms-to-infinity",
     "razin-cohen-depth-2",
     "sensing",
