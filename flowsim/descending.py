@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import equinox as eqx
@@ -113,8 +113,8 @@ def descend(
     compiled = time.perf_counter()
     iterates = walk(descent, iterates, count, record.take, watch=watch, interrupted=interrupted)
     stopped = not arrived(iterates, count)
-    found = record.finished(stopped, time.perf_counter() - compiled, compiled - started)
-    return replace(found, noisy=noise is not None)
+    seconds, compiling = time.perf_counter() - compiled, compiled - started
+    return record.finished(stopped, seconds, compiling, noisy=noise is not None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,7 +223,9 @@ class _Record:
             self.rows[alive, np.searchsorted(self.kept, sample)] = first + np.arange(alive.size)
             self.matrices.append(W[alive])
 
-    def finished(self, stopped: bool, seconds: float, compiling: float) -> DescentTrajectory:
+    def finished(
+        self, stopped: bool, seconds: float, compiling: float, *, noisy: bool
+    ) -> DescentTrajectory:
         """Return what was recorded."""
         survived = "interrupted" if stopped else "completed"
         return DescentTrajectory(
@@ -242,6 +244,7 @@ class _Record:
             seconds=seconds,
             compile=compiling,
             follows_flow=self.follows_flow,
+            noisy=noisy,
         )
 
 

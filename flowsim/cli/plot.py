@@ -49,8 +49,11 @@ def command(directory: Path, names: tuple[str, ...], animate: bool, format: str 
         else:
             _refuse_unfit(run, names)
         with progress.shown() as report:
-            draw = animating(report, run, chosen, names) if animate else None
-            draw = draw or drawing(report, format=chosen, names=names)
+            draw = (
+                animating(report, run, chosen, names)
+                if animate
+                else drawing(report, format=chosen, names=names)
+            )
             paths = archive.add_figures(run, draw)
     for path in paths:
         say(str(path))

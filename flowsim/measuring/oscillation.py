@@ -14,7 +14,6 @@ from flowsim.dynamics.descent import Iterates
 from flowsim.dynamics.tally import Highest
 from flowsim.measuring import Setting
 from flowsim.measuring.sharpness import settled
-from flowsim.problem import Problem
 from flowsim.results import Group, Variable, named
 from flowsim.scenario.measuring import MEASURES
 from flowsim.scenario.measuring.beyond import VISITS
@@ -108,7 +107,7 @@ class _Walked:
         found = cls(sizes, len(Vt))
 
         def visit(sample: int, iterates: Iterates) -> None:
-            seen, loss = _looked(setting.problem, U, Vt, iterates)
+            seen, loss = _strengths(setting.problem.loss, U, Vt, iterates.layers)
             alive = np.asarray(iterates.alive)
             tails = found.early if sample < VISITS else found.late
             tails[sample % VISITS, alive] = np.asarray(seen)[alive]
@@ -129,8 +128,9 @@ class _Walked:
         for k in range(self.late.shape[1]):
             if np.isfinite(self.late[:, k]).all():
                 grid[:, k] = np.transpose(swings(self.early[:, k], self.late[:, k], size))
-        named_columns = dict(zip(("period", "amplitude", "centre"), grid, strict=True))
-        return {**named_columns, "orbit": np.moveaxis(self.late, 0, 2)}
+        period, amplitude, centre = grid
+        orbit = np.moveaxis(self.late, 0, 2)
+        return {"period": period, "amplitude": amplitude, "centre": centre, "orbit": orbit}
 
     def of_catapults(self, setting: Setting, period: np.ndarray) -> dict[str, np.ndarray]:
         """Return the highest losses, where descent was catapulted, and how sharp it is there."""
@@ -145,16 +145,11 @@ class _Walked:
             assert self.layers is not None
             largest = settled(problem, [W[k] for W in self.layers]).largest
             sharpness[k] = largest * self.step_sizes[k] / 2
-        known = np.isfinite(self.highest) | np.isinf(self.highest)
         return {
             "highest_loss": self.highest,
-            "catapult": np.where(known, up_and_down, np.nan),
+            "catapult": np.where(np.isnan(self.highest), np.nan, up_and_down),
             "sharpness_over_limit": sharpness,
         }
-
-
-def _looked(problem: Problem, U: np.ndarray, Vt: np.ndarray, iterates: Iterates) -> Any:
-    return _strengths(problem.loss, U, Vt, iterates.layers)
 
 
 @jax.jit
