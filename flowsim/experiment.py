@@ -18,7 +18,7 @@ from flowsim.results import Group, Run
 from flowsim.scenario import building, noise
 from flowsim.scenario.errors import ScenarioError
 from flowsim.solving import SPACES, solve
-from flowsim.task import Interrupted, Watcher, uninterrupted
+from flowsim.task import Interrupted, uninterrupted
 from flowsim.theory.exact import exact_solution
 from flowsim.trajectory import Trajectory
 from flowsim.walking import iterations
@@ -63,10 +63,12 @@ def run(
     """
     started = time.perf_counter()
     variants = scenario.expanded()
-    _refuse_missing_spaces(variants or {"": scenario})
+    wanted = variants or {"": scenario}
+    _refuse_missing_spaces(wanted)
+    tell = {variant: _named(progress, variant) for variant in wanted}
     plans = {
-        variant: absolute(each, _watching(progress, "sharpness", variant), interrupted)
-        for variant, each in (variants or {"": scenario}).items()
+        variant: absolute(each, partial(tell[variant], "sharpness"), interrupted)
+        for variant, each in wanted.items()
     }
     if not variants:
         plain = _run_plain(plans[""], name, progress, interrupted)
@@ -78,9 +80,8 @@ def run(
             # programs compiled for other shapes only take memory
             jax.clear_caches()  # type: ignore[no-untyped-call]
         shapes = resolved.network.widths
-        tell = lambda label, fraction, v=variant: progress(f"{v}: {label}", fraction)  # noqa: E731
         begun = time.perf_counter()
-        plain = _run_plain(plans[variant], variant, tell, interrupted)
+        plain = _run_plain(plans[variant], variant, tell[variant], interrupted)
         runs[variant] = _concluded(plain, resolved, begun)
         if interrupted():
             break
@@ -110,9 +111,11 @@ def _concluded(run: Run, scenario: Scenario, started: float) -> Run:
     return replace(run, summary={**summary, "exit_code": summarizing.exit_code(summary)})
 
 
-def _watching(progress: ShowProgress, label: str, variant: str) -> Watcher:
-    """Return what shows the fraction done, under the label of a variant where there is one."""
-    return partial(progress, f"{variant}: {label}" if variant else label)
+def _named(progress: ShowProgress, variant: str) -> ShowProgress:
+    """Return what shows progress under the name of a variant, where there is one."""
+    if not variant:
+        return progress
+    return lambda label, fraction: progress(f"{variant}: {label}", fraction)
 
 
 def _run_plain(plan: Absolute, name: str, progress: ShowProgress, interrupted: Interrupted) -> Run:
