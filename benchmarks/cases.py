@@ -7,8 +7,9 @@ from functools import cached_property
 
 import numpy as np
 
-from flowsim import Problem, inits, losses
-from flowsim.theory.modes import ExactModes
+from flowsim import Problem
+from flowsim.problem import initialization, losses
+from flowsim.theory.exact.modes import ExactModes
 
 SAVED = 6
 
@@ -44,7 +45,9 @@ class Case:
         Phi = U * np.linspace(self.strongest, 0.5, self.size) @ V.T
         widths = [self.size] * (self.depth + 1)
         scale = np.full(self.size, self.start**self.depth)
-        return Problem(losses.Squared(Phi), inits.from_svd(widths, U, scale, V.T), self.horizon)
+        return Problem(
+            losses.Squared(Phi), initialization.from_svd(widths, U, scale, V.T), self.horizon
+        )
 
     @cached_property
     def times(self) -> np.ndarray:

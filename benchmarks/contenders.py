@@ -59,7 +59,7 @@ def _atol(case: Case, rtol: float) -> float:
 
 
 def _flowsim() -> list[Contender]:
-    from flowsim.methods import AUTO, METHODS
+    from flowsim.solvers.methods import AUTO, METHODS
 
     return [
         Contender("flowsim", name, partial(_with_flowsim, name), DENSE if dense else ANY)

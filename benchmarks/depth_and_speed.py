@@ -17,11 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 from sklearn import datasets
 
-from flowsim import inits
-from flowsim.descending import iterations_to
-from flowsim.losses import LeastSquares, Loss, PowerRegression
-from flowsim.problem import Problem
-from flowsim.theory.minimum import global_minimum
+from flowsim.problem import initialization
+from flowsim.problem.losses import LeastSquares, Loss, PowerRegression
+from flowsim.problem.problem import Problem
+from flowsim.solvers.descend import iterations_to
+from flowsim.theory.global_minimum import global_minimum
 
 LEVELS = np.array([1e-2, 1e-3, 1e-4])
 DESCENTS = [*(("gradient", N) for N in range(1, 6)), ("adagrad", 1), ("adadelta", 1)]
@@ -69,7 +69,7 @@ def loss_of(table: Table, p: float) -> Loss:
 def best(table: Table, loss: Loss, algorithm: str, depth: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the fewest iterations to each level, and the step sizes that take them."""
     inputs = samples(table)[0].shape[0]
-    layers = inits.balanced([inputs, *[1] * depth], 1e-2, np.random.default_rng(0))
+    layers = initialization.balanced([inputs, *[1] * depth], 1e-2, np.random.default_rng(0))
     problem = Problem(loss, layers, 1.0)
     least = global_minimum(loss, (1, inputs), 1).value
     losses = least + LEVELS * (float(loss.value(problem.start)) - least)

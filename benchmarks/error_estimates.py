@@ -1,7 +1,7 @@
 """Are the error estimates honest? On random plateaus, the true error against the estimated one.
 
 Errors are the largest over the saved times, relative to ‖Φ‖_F. What the truth itself is good to is
-allowed for. Where the wanted accuracy (`flowsim.accuracy`) is missed, the case
+allowed for. Where the wanted accuracy (`flowsim.solvers.accuracy`) is missed, the case
 is solved again as the run's note says.
 """
 
@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from plateaus import Case, Plateau, drawn
 
-from flowsim import accuracy
-from flowsim.methods import METHODS
-from flowsim.solving import SPACES, solve
-from flowsim.trajectory import Trajectory
+from flowsim.solvers import accuracy
+from flowsim.solvers.methods import METHODS
+from flowsim.solvers.solve import SPACES, solve
+from flowsim.solvers.trajectory import Trajectory
 
 USUAL_METHODS = ("tsit5", "dopri5", "dopri8", "auto")
 USUAL_SPACES = ("layers", "end_to_end")

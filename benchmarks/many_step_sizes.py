@@ -17,10 +17,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowsim import inits
-from flowsim.losses import Squared
-from flowsim.problem import Problem
-from flowsim.walking import begin, stepper, walk
+from flowsim.problem import initialization
+from flowsim.problem.losses import Squared
+from flowsim.problem.problem import Problem
+from flowsim.solvers.iterate import begin, stepper, walk
 
 ENOUGH = 3.0
 """Seconds that a contender is to take at most, by doing a share of the work."""
@@ -42,7 +42,9 @@ class Case:
         """Return ½‖W - Φ‖²_F from balanced layers, Φ with singular values from 3 to 1."""
         Phi = np.diag(np.linspace(3.0, 1.0, self.width))
         widths = [self.width] * (self.depth + 1)
-        return Problem(Squared(Phi), inits.balanced(widths, 0.3, np.random.default_rng(0)), 1.0)
+        return Problem(
+            Squared(Phi), initialization.balanced(widths, 0.3, np.random.default_rng(0)), 1.0
+        )
 
     def step_sizes(self) -> np.ndarray:
         """Return step sizes that converge."""

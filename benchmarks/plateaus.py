@@ -10,9 +10,10 @@ import numpy as np
 from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 
-from flowsim import Problem, inits, losses, network
-from flowsim.theory.modes import ExactModes
-from flowsim.theory.quadratic import LinearFlow
+from flowsim import Problem
+from flowsim.problem import initialization, losses, network
+from flowsim.theory.exact.modes import ExactModes
+from flowsim.theory.exact.quadratic import LinearFlow
 
 SHAPES = ((3, 3), (3, 3, 3), (4, 2, 3), (3, 3, 3, 3), (4, 5, 4, 3))
 STARTS = ("aligned", "balanced", "gaussian")
@@ -89,9 +90,9 @@ class Plateau:
         phi = np.sort(rng.uniform(0.5, 3, min(shape)))[::-1]
         Phi = (U * phi) @ Vt
         if case.start == "aligned":
-            layers = inits.aligned(case.widths, case.scale, Phi)
+            layers = initialization.aligned(case.widths, case.scale, Phi)
         else:
-            layers = getattr(inits, case.start)(case.widths, case.scale, rng)
+            layers = getattr(initialization, case.start)(case.widths, case.scale, rng)
         longest = 1e3 + 1e2 * case.scale ** (2 / case.depth - 1)
 
         def unlearned(W: np.ndarray) -> float:

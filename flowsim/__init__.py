@@ -16,22 +16,50 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from flowsim.archive import load
-    from flowsim.problem import Problem
-    from flowsim.results import Run
+    from flowsim.experiment import figures
+    from flowsim.problem import initialization as inits
+    from flowsim.problem import losses
+    from flowsim.problem.problem import Problem
+    from flowsim.results.archive import load
+    from flowsim.results.run import Run
     from flowsim.scenario import Scenario
-    from flowsim.solving import solve
+    from flowsim.solvers import methods
+    from flowsim.solvers.descend import descend
+    from flowsim.solvers.solve import solve
 
     __version__: str
 
-__all__ = ["Problem", "Scenario", "__version__", "load", "plot", "run", "solve"]
+__all__ = [
+    "Problem",
+    "Scenario",
+    "__version__",
+    "descend",
+    "figures",
+    "inits",
+    "load",
+    "losses",
+    "methods",
+    "plot",
+    "run",
+    "solve",
+]
 
 _HOMES = {
-    "Problem": "flowsim.problem",
+    "Problem": "flowsim.problem.problem",
     "Scenario": "flowsim.scenario",
-    "load": "flowsim.archive",
-    "solve": "flowsim.solving",
+    "descend": "flowsim.solvers.descend",
+    "load": "flowsim.results.archive",
+    "solve": "flowsim.solvers.solve",
 }
+"""The modules of the public functions and classes."""
+
+_MODULES = {
+    "figures": "flowsim.experiment.figures",
+    "inits": "flowsim.problem.initialization",
+    "losses": "flowsim.problem.losses",
+    "methods": "flowsim.solvers.methods",
+}
+"""The public modules."""
 
 
 def run(
@@ -69,18 +97,19 @@ def run(
         that is known then.
 
     """
-    from flowsim.scenario import refuse_if_impossible
+    from flowsim.experiment.plan.footprint import refuse_if_impossible
 
     name, chosen = _named(scenario, overrides)
     refuse_if_impossible(chosen)
-    from flowsim import experiment
+    from flowsim.experiment import run as experiment
 
     def simulate() -> Run:
         return experiment.run(chosen, name, progress=progress or (lambda _label, _fraction: None))
 
     if directory is None:
         return simulate()
-    from flowsim import archive, figures
+    from flowsim.experiment import figures
+    from flowsim.results import archive
 
     with archive.reserve(directory, force=force) as place:
         archive.fill(place, simulate(), figures.save)
@@ -91,12 +120,14 @@ def _named(
     scenario: Scenario | str | Path, overrides: Mapping[str, Any] | None
 ) -> tuple[str, Scenario]:
     """Return a scenario together with its name."""
+    from flowsim.experiment.plan.reading import check, read
+
     if not isinstance(scenario, str | Path):
         if overrides:
             raise ValueError("A Scenario takes no overrides; read it with them instead.")
+        check(scenario)
         return "scenario", scenario
-    from flowsim import catalog
-    from flowsim.scenario import read
+    from flowsim.scenario import catalog
 
     path = catalog.resolve(scenario)
     return path.stem, read(path, dict(overrides or {}))
@@ -110,8 +141,8 @@ def plot(run: Run | str | Path, name: str | None = None) -> Figure:
     run
         A `Run`, or the directory of one.
     name
-        Which figure (`flowsim.figures.fitting(run)` names those that fit); by default the one
-        that stands for the run.
+        Which figure (`flowsim.experiment.figures.fitting(run)` names those that fit); by default
+        the one that stands for the run.
 
     Raises
     ------
@@ -121,7 +152,8 @@ def plot(run: Run | str | Path, name: str | None = None) -> Figure:
         If no intact run lies in the directory.
 
     """
-    from flowsim import archive, figures
+    from flowsim.experiment import figures
+    from flowsim.results import archive
 
     drawn = archive.read(run) if isinstance(run, str | Path) else run
     return figures.draw(drawn, figures.lead(drawn) if name is None else name)
@@ -138,6 +170,8 @@ def __getattr__(name: str) -> Any:
             return "unknown (not installed)"
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
+    if name in _MODULES:
+        return import_module(_MODULES[name])
     raise AttributeError(f"module 'flowsim' has no attribute {name!r}")
 
 

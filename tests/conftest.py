@@ -7,29 +7,7 @@ from collections.abc import Iterator
 import matplotlib as mpl
 import pytest
 
-NUMERICAL_ROOMS = (
-    "arrays",
-    "network",
-    "losses",
-    "sampling",
-    "noise",
-    "inits",
-    "problem",
-    "dynamics",
-    "methods",
-    "trajectory",
-    "integrator",
-    "recording",
-    "task",
-    "integration",
-    "error_estimate",
-    "accuracy",
-    "solving",
-    "descending",
-    "measures",
-    "plane",
-    "theory",
-)
+NUMERICAL_ROOMS = ("problem", "dynamics", "solvers", "theory", "experiment.loss_plane")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from flowsim import figures
-from flowsim.results import Run
+from flowsim.experiment import figures
+from flowsim.results.run import Run
 
 NAME = "descent_singular_values"
 

@@ -15,7 +15,6 @@ import types
 from dataclasses import replace
 from typing import Any
 
-import flowsim
 from flowsim.cli import entry
 
 
@@ -42,8 +41,7 @@ def run(scenario: Any, name: str, *, progress: Any, interrupted: Any) -> Any:
 
 
 if __name__ == "__main__":
-    fake = types.ModuleType("flowsim.experiment")
+    fake = types.ModuleType("flowsim.experiment.run")
     vars(fake).update(run=run)
     sys.modules[fake.__name__] = fake
-    vars(flowsim).update(experiment=fake)
     entry()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from flowsim.results import Group, Run, Variable
+from flowsim.results.run import Group, Run, Variable
 
 if TYPE_CHECKING:
     from flowsim.scenario import Scenario

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from flowsim.results import Run, Variable
+from flowsim.experiment.plan.reading import from_toml
+from flowsim.results.run import Run, Variable
 from flowsim.scenario import Scenario
+from flowsim.scenario.variants import variants
 
 TOML = """
 title = "A made-up σ run"
@@ -80,21 +82,21 @@ def summary(scenario: Scenario, exit_code: int = 0) -> dict[str, Any]:
 
 def run_of(scenario: Scenario, name: str = "made", exit_code: int = 0) -> Run:
     """Return a made-up run of `scenario`, with its variants."""
-    variants = {key: run_of(inner, key) for key, inner in scenario.expanded().items()}
+    members = {key: run_of(inner, key) for key, inner in variants(scenario).items()}
     told = summary(scenario, exit_code)
-    if variants:
+    if members:
         for key in ("outcome", "final_loss", "error_estimate"):
-            told[key] = {variant: run.summary[key] for variant, run in variants.items()}
+            told[key] = {variant: run.summary[key] for variant, run in members.items()}
     factor = {"slow": 2.0}.get(name, 1.0)
-    return Run(name, scenario, {} if variants else groups(factor=factor), told, variants)
+    return Run(name, scenario, {} if members else groups(factor=factor), told, members)
 
 
 def plain() -> Run:
-    return run_of(Scenario.from_toml(TOML + CLAIM))
+    return run_of(from_toml(TOML + CLAIM))
 
 
 def with_variants() -> Run:
-    return run_of(Scenario.from_toml(TOML + VARIANTS))
+    return run_of(from_toml(TOML + VARIANTS))
 
 
 def touch_figures(run: Run, folder: Path) -> None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import exact
 import numpy as np
 
-from flowsim import inits
-from flowsim.losses import Squared
-from flowsim.problem import Problem
+from flowsim.problem import initialization
+from flowsim.problem.losses import Squared
+from flowsim.problem.problem import Problem
 
 SIZE = 3
 
@@ -28,7 +28,7 @@ class Aligned:
     @property
     def problem(self) -> Problem:
         widths = [SIZE] * (self.depth + 1)
-        layers = inits.from_svd(widths, self.U, np.full(SIZE, self.scale), self.Vt)
+        layers = initialization.from_svd(widths, self.U, np.full(SIZE, self.scale), self.Vt)
         return Problem(Squared(self.U * self.phi @ self.Vt), layers, self.horizon)
 
     @property
@@ -62,5 +62,5 @@ def aligned(
 def balanced(widths, *, scale: float = 0.5, horizon: float = 3.0, seed: int = 0) -> Problem:
     """Return ½‖W - Φ‖² with a random Φ from a random balanced start."""
     rng = np.random.default_rng(seed)
-    layers = inits.balanced(widths, scale, rng)
+    layers = initialization.balanced(widths, scale, rng)
     return Problem(Squared(rng.standard_normal((widths[-1], widths[0]))), layers, horizon)

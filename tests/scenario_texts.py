@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from flowsim.scenario import Scenario, ScenarioError
+from flowsim.experiment.plan.reading import from_toml
+from flowsim.scenario import ScenarioError
 
 SQUARED = """title = "Spoilt in tests"
 seed = 3
@@ -51,7 +52,7 @@ horizon = 1
 def told(text: str, base: Path | None = None, **overrides: Any) -> tuple[str, ...]:
     """Return every mistake of a text."""
     try:
-        Scenario.from_toml(text, "s.toml", base, overrides)
+        from_toml(text, "s.toml", base, overrides)
     except ScenarioError as error:
         return error.mistakes
     return ()

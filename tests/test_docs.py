@@ -13,14 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from flowsim import archive, experiment
-from flowsim.figures import FIGURES
-from flowsim.methods import AUTO, METHODS
-from flowsim.scenario import ScenarioError, read
-from flowsim.scenario.measuring import MEASURES
-from flowsim.scenario.model import ITEMS, SECTIONS, Scenario
-from flowsim.scenario.names import GROUPS, SPACES
-from flowsim.trajectory import Verdict
+from flowsim.experiment import run as experiment
+from flowsim.experiment.figures import FIGURES
+from flowsim.experiment.plan.reading import read
+from flowsim.experiment.plan.variables import GROUPS, SPACES
+from flowsim.results import archive
+from flowsim.scenario import ScenarioError
+from flowsim.scenario.spec.scenario import ITEMS, SECTIONS, Scenario
+from flowsim.solvers.methods import AUTO, METHODS
+from flowsim.solvers.trajectory import Verdict
+from flowsim.theory.registry import MEASURES
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -182,7 +184,7 @@ def test_every_key_is_documented(name: str) -> None:
     heading = f"`[[{name}]]`" if name in ITEMS else f"`[{name}]`"
     keys = list({**SECTIONS, **ITEMS}[name].model_fields)
     if name == "claims":
-        from flowsim.scenario.asks import At
+        from flowsim.scenario.spec.claim import At
 
         keys += At.model_fields
     assert undocumented(keys, section("scenario-files.md", heading)) == []

@@ -10,7 +10,9 @@ import made_runs
 import pytest
 
 import flowsim
-from flowsim import archive, catalog
+from flowsim.experiment.plan.reading import from_toml
+from flowsim.results import archive
+from flowsim.scenario import catalog
 
 
 def test_importing_flowsim_imports_nothing_else() -> None:
@@ -20,12 +22,12 @@ def test_importing_flowsim_imports_nothing_else() -> None:
 
 
 def test_every_public_name_is_there_and_solve_stays_a_function() -> None:
-    import flowsim.solving
+    import flowsim.solvers.solve
 
     assert set(flowsim.__all__) <= set(dir(flowsim))
     for name in flowsim.__all__:
         assert getattr(flowsim, name) is not None
-    assert flowsim.solve is flowsim.solving.solve
+    assert flowsim.solve is flowsim.solvers.solve.solve
     assert flowsim.load is archive.load
     assert flowsim.__version__[0].isdigit()
     with pytest.raises(AttributeError, match="no attribute 'slove'"):
@@ -35,7 +37,7 @@ def test_every_public_name_is_there_and_solve_stays_a_function() -> None:
 @pytest.fixture
 def simulated(monkeypatch) -> list[str]:
     """Make simulations up, and note the names of those that are asked for."""
-    from flowsim import experiment
+    from flowsim.experiment import run as experiment
 
     names: list[str] = []
 
@@ -64,7 +66,7 @@ def test_a_scenario_a_file_and_a_name_are_run(tmp_path: Path, simulated, monkeyp
 
 
 def test_a_run_is_written_where_asked(tmp_path: Path, simulated) -> None:
-    scenario = flowsim.Scenario.from_toml(made_runs.TOML)
+    scenario = from_toml(made_runs.TOML)
     run = flowsim.run(scenario, directory=tmp_path / "run")
     assert run.directory == tmp_path / "run"
     assert archive.figures(tmp_path / "run") != []

@@ -12,9 +12,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from flowsim import catalog, figures
-from flowsim.experiment import run
-from flowsim.scenario import Scenario, read
+from flowsim.experiment import figures
+from flowsim.experiment.plan.reading import read
+from flowsim.experiment.run import run
+from flowsim.scenario import Scenario, catalog
 
 ANIMATED = ("step-size-fan",)
 PLOTS = Path(__file__).resolve().parent.parent / "plots"

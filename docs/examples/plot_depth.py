@@ -16,9 +16,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import flowsim
-from flowsim import inits, losses
-from flowsim.figures.style import OKABE_ITO
-from flowsim.theory.modes import mode
+from flowsim.pictures.kit.style import OKABE_ITO
+from flowsim.problem import initialization, losses
+from flowsim.theory.exact.modes import mode
 
 phi, start = 3.0, 0.03
 times = np.linspace(0.0, 3.0, 121)
@@ -27,11 +27,11 @@ loss = losses.Squared(phi * np.eye(2))
 # %%
 # Each network is two wide and starts at the same end-to-end matrix, 0.03 of the target's direction.
 # Its layers are all alike, so they are balanced. The exact solution is in
-# :mod:`flowsim.theory.modes`.
+# :mod:`flowsim.theory.exact.modes`.
 
 fig, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
 for depth, colour in zip((1, 2, 3, 4), OKABE_ITO, strict=False):
-    layers = inits.aligned([2] * (depth + 1), start, phi * np.eye(2))
+    layers = initialization.aligned([2] * (depth + 1), start, phi * np.eye(2))
     flow = flowsim.solve(flowsim.Problem(loss, layers, times[-1]), times=times)
     exact = mode(times, start, phi, depth)
     ax.plot(times, flow.singular_values[:, 0], color=colour, label=f"N = {depth}")

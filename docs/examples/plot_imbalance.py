@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import flowsim
-from flowsim import losses, network
+from flowsim.problem import losses, network
 
 target = np.diag([3.0, 2.0, 1.0])
 sigma = np.diag([0.6, 0.5, 0.4])

@@ -17,8 +17,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import flowsim
-from flowsim import inits, losses
-from flowsim.arrays import Matrix, Scalar
+from flowsim.problem import initialization, losses
+from flowsim.problem.types import Matrix, Scalar
 
 direction = np.ones(6) / np.sqrt(6)
 truth = 3.0 * np.outer(direction, direction)
@@ -35,7 +35,7 @@ def log_cosh(W: Matrix) -> Scalar:
     return jnp.sum(jnp.logaddexp(E, -E) - jnp.log(2.0))
 
 
-start = inits.balanced([6, 6, 6, 6], 1e-3, np.random.default_rng(2))
+start = initialization.balanced([6, 6, 6, 6], 1e-3, np.random.default_rng(2))
 times = np.linspace(0.0, 14.0, 281)
 
 fig, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")

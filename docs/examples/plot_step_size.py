@@ -12,12 +12,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import flowsim
-from flowsim import inits, losses
-from flowsim.descending import descend, iterations
+from flowsim.problem import initialization, losses
+from flowsim.solvers.descend import descend, iterations
 
 rng = np.random.default_rng(0)
 loss = losses.Squared(np.diag([2.0, 1.0, 0.5]))
-problem = flowsim.Problem(loss, inits.balanced([3, 4, 3], 0.3, rng), horizon=6.0)
+problem = flowsim.Problem(loss, initialization.balanced([3, 4, 3], 0.3, rng), horizon=6.0)
 
 # %%
 # The flow must be known at exactly the times of the iterates that it is compared with, so we ask

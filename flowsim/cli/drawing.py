@@ -10,8 +10,8 @@ from flowsim.cli import mistakes
 from flowsim.cli.progress import Report
 
 if TYPE_CHECKING:
-    from flowsim.archive import Draw
-    from flowsim.results import Run
+    from flowsim.results.archive import Draw
+    from flowsim.results.run import Run
 
 
 def drawing(
@@ -27,7 +27,7 @@ def drawing(
     """
 
     def draw(run: Run, folder: Path) -> None:
-        from flowsim import figures
+        from flowsim.experiment import figures
 
         chosen = [name for name in figures.FIGURES if not names or name in names]
         for done, name in enumerate(chosen):
@@ -45,7 +45,7 @@ def animating(report: Report, whole: Run, format: str, names: Collection[str]) -
     """Return what animates figures of a whole run, and none of its variants by themselves."""
 
     def draw(run: Run, folder: Path) -> None:
-        from flowsim import figures
+        from flowsim.experiment import figures
 
         def tell(name: str, fraction: float) -> None:
             report(f"{run.name}: animating {name}", fraction)
@@ -57,7 +57,7 @@ def animating(report: Report, whole: Run, format: str, names: Collection[str]) -
 
 
 def _draw_one(run: Run, folder: Path, name: str, format: str) -> None:
-    from flowsim import figures
+    from flowsim.experiment import figures
 
     try:
         if figures.FIGURES[name].fits(run):

@@ -6,8 +6,8 @@ import json
 
 import click
 
-from flowsim import catalog
 from flowsim.cli.terminal import printable, say
+from flowsim.scenario import catalog
 
 
 @click.command("list")

@@ -10,10 +10,10 @@ import click
 
 from flowsim.cli.refusal import Refusal, refusing
 from flowsim.cli.terminal import say, tell
-from flowsim.figures import FILMS, FORMATS
+from flowsim.experiment.figures import FILMS, FORMATS
 
 if TYPE_CHECKING:
-    from flowsim.results import Run
+    from flowsim.results.run import Run
 
 
 @click.command("plot")
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 )
 def command(directory: Path, names: tuple[str, ...], animate: bool, format: str | None) -> None:
     """Draw the figures of a run again, from disk, without simulating."""
-    from flowsim import archive
     from flowsim.cli import progress
     from flowsim.cli.drawing import animating, drawing
+    from flowsim.results import archive
 
     chosen = _format(animate, format)
     with refusing(archive.ArchiveError):
@@ -76,7 +76,7 @@ def _format(animate: bool, format: str | None) -> str:
 
 def _animated(run: Run, names: tuple[str, ...]) -> tuple[str, ...]:
     """Return the figures to animate, by default the first that can be; refuse others."""
-    from flowsim import figures
+    from flowsim.experiment import figures
 
     able = figures.animated(run)
     for name in names:
@@ -97,7 +97,7 @@ def _animated(run: Run, names: tuple[str, ...]) -> tuple[str, ...]:
 
 def _refuse_unfit(run: Run, names: Iterable[str]) -> None:
     """Refuse figures that do not exist, or fit neither the run nor a variant of it."""
-    from flowsim import figures
+    from flowsim.experiment import figures
 
     runs = [run, *run.variants.values()]
     fitting = [name for name in figures.FIGURES if name in set().union(*map(figures.fitting, runs))]

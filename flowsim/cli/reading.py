@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 def scenario_at(name_or_file: str, settings: Iterable[str] = ()) -> tuple[str, Scenario]:
     """Return the name and the scenario of what NAME|FILE and `--set` options say."""
-    from flowsim import catalog
-    from flowsim.scenario import ScenarioError, parse_assignment, read
+    from flowsim.experiment.plan.reading import read
+    from flowsim.scenario import ScenarioError, catalog, parse_assignment
 
     with refusing(catalog.CatalogError, ScenarioError):
         overrides = dict(map(parse_assignment, settings))

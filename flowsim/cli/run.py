@@ -16,10 +16,11 @@ from flowsim.cli.reading import default_directory, scenario_at
 from flowsim.cli.refusal import refusing
 from flowsim.cli.report import Summary, lines
 from flowsim.cli.terminal import say, tell
+from flowsim.scenario.digest import digest
 
 if TYPE_CHECKING:
-    from flowsim.archive import Place
-    from flowsim.results import Run
+    from flowsim.results.archive import Place
+    from flowsim.results.run import Run
     from flowsim.scenario import Scenario
 
 _INTERRUPTED = (130, 143)
@@ -54,17 +55,18 @@ def command(
 
     Without -o the run goes to runs/NAME-HASH/; a complete run there is reused.
     """
-    from flowsim import archive
-    from flowsim.scenario import ScenarioError, refuse_if_impossible
+    from flowsim.experiment.plan.footprint import refuse_if_impossible
+    from flowsim.results import archive
+    from flowsim.scenario import ScenarioError
 
     name, scenario = scenario_at(name_or_file, settings)
     with refusing(ScenarioError):
         refuse_if_impossible(scenario)
-        digest = scenario.digest()
-    target = default_directory(name, digest) if directory is None else Path(directory)
+        key = digest(scenario)
+    target = default_directory(name, key) if directory is None else Path(directory)
     with refusing(archive.ArchiveError):
         replacing = force or (directory is None and archive.is_run(target))
-        earlier = _earlier(target, digest) if directory is None and not force else None
+        earlier = _earlier(target, key) if directory is None and not force else None
         if earlier is not None:
             return _show_again(*earlier, target, no_figures)
         with archive.reserve(target, force=replacing) as place:
@@ -73,7 +75,7 @@ def command(
 
 def _earlier(target: Path, digest: str) -> tuple[Summary, Mapping[str, Summary]] | None:
     """Return the summaries of the very run that is asked for, if it lies there complete."""
-    from flowsim import archive
+    from flowsim.results import archive
 
     if not archive.is_run(target):
         return None
@@ -90,7 +92,7 @@ def _show_again(
     summary: Summary, variants: Mapping[str, Summary], target: Path, no_figures: bool
 ) -> int:
     """Tell of a run that lies there already, and draw its figures where they are missing."""
-    from flowsim import archive
+    from flowsim.results import archive
 
     tell(f"This very run lies in {target}/ already; --force simulates it again.")
     if not no_figures and not archive.figures(target):
@@ -101,14 +103,14 @@ def _show_again(
 
 
 def _simulate(name: str, scenario: Scenario, place: Place, target: Path, no_figures: bool) -> int:
-    from flowsim import archive
     from flowsim.cli import allocation, compile_cache
+    from flowsim.results import archive
 
     allocation.give_back_at_once()
     compile_cache.turn_on()
-    from flowsim import experiment
+    from flowsim.experiment import run as experiment
     from flowsim.scenario import ScenarioError
-    from flowsim.scratch import ScratchError
+    from flowsim.solvers.scratch import ScratchError
 
     with signals.heeded(place.abandon) as wish, progress.shown() as report:
         with refusing(ScenarioError), refusing(ScratchError, exit_code=3):
@@ -133,7 +135,7 @@ def _finished(run: Run) -> bool:
 
 def _print(name: str, summary: Summary, variants: Mapping[str, Summary], target: Path) -> None:
     """Print the table, and where the files are."""
-    from flowsim import archive
+    from flowsim.results import archive
 
     for line in lines(name, summary, variants):
         say(line)

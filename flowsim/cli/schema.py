@@ -12,6 +12,6 @@ from flowsim.cli.terminal import say
 @click.command("schema")
 def command() -> None:
     """Print the JSON Schema of scenario files, for editors."""
-    from flowsim.scenario import json_schema
+    from flowsim.experiment.plan.reading import json_schema
 
     say(json.dumps(json_schema(), indent=2))

@@ -25,9 +25,8 @@ def command(name_or_file: str) -> None:
 
 
 def _card(scenario: Scenario) -> Iterator[str]:
-    from flowsim.scenario import footprint
-    from flowsim.scenario.describe import claim_sentence
-    from flowsim.scenario.footprint import human, machine_memory
+    from flowsim.experiment.plan.footprint import footprint, human, machine_memory
+    from flowsim.scenario.spec.card import claim_sentence
 
     yield repr(scenario)
     if scenario.summary:

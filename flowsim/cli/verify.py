@@ -15,7 +15,7 @@ from flowsim.cli.refusal import Refusal, refusing
 from flowsim.cli.terminal import say
 
 if TYPE_CHECKING:
-    from flowsim.verification import Check
+    from flowsim.theory.exact.verification import Check
 
 _ROW = "{mark} {name:<32} {space:<10} {method:<12} {error:>8} {tolerance:>9} {steps:>6} {time:>7}"
 _HEADER = _ROW.format(
@@ -42,7 +42,7 @@ def command(spaces: tuple[str, ...], methods: tuple[str, ...]) -> int:
 
     compile_cache.turn_on()
     _refuse_unknown(spaces, methods)
-    from flowsim.verification import checks, expected
+    from flowsim.theory.exact.verification import checks, expected
 
     started, most = time.monotonic(), expected(spaces, methods)
     with nullcontext(_silent) if sys.stdout.isatty() else progress.shown() as report:
@@ -54,8 +54,8 @@ def command(spaces: tuple[str, ...], methods: tuple[str, ...]) -> int:
 
 
 def _refuse_unknown(spaces: tuple[str, ...], methods: tuple[str, ...]) -> None:
-    from flowsim.methods import named
-    from flowsim.solving import SPACES
+    from flowsim.solvers.methods import named
+    from flowsim.solvers.solve import SPACES
 
     for space in spaces:
         if space not in SPACES:

@@ -1,8 +1,9 @@
 """Descent: W_j ← W_j - η (∂φ/∂W_j + λ W_j), exactly, for many step sizes at once.
 
-Or by another rule (`flowsim.dynamics.rules`), which is given the same gradients: weight decay λ is
-always coupled, the gradient of (λ/2) Σ‖W_j‖²_F. With noise (`flowsim.noise`) the loss's gradient is
-an estimate that is drawn anew at every step, from the same ζ_k at every step size.
+Or by another rule (`flowsim.dynamics.update_rules`), which is given the same gradients: weight
+decay λ is always coupled, the gradient of (λ/2) Σ‖W_j‖²_F. With noise
+(`flowsim.problem.gradient_noise`) the loss's gradient is an estimate that is drawn anew at every
+step, from the same ζ_k at every step size.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Int
 
-from flowsim import network
-from flowsim.arrays import Array, Layers, Scalar
-from flowsim.dynamics.rules import Gradient, Memory, Rule
-from flowsim.dynamics.tally import ManyLayers, StepSizes, Sums, Taken, Tally
-from flowsim.losses import Loss
-from flowsim.noise import Stream
+from flowsim.dynamics.accumulators import ManyLayers, StepSizes, Sums, Taken, Tally
+from flowsim.dynamics.update_rules import Gradient, Memory, Rule
+from flowsim.problem import network
+from flowsim.problem.gradient_noise import Stream
+from flowsim.problem.losses import Loss
+from flowsim.problem.types import Array, Layers, Scalar
 
 Iterations: TypeAlias = Int[Array, " step_size"]
 

@@ -11,14 +11,14 @@ from typing import ClassVar
 import equinox as eqx
 import numpy as np
 
-from flowsim import inits, network
-from flowsim.arrays import Array, Matrix
-from flowsim.dynamics.base import Flow, State
+from flowsim.dynamics.flow import Flow, State
 from flowsim.dynamics.gauss_newton import curvature, end_to_end_inverse
 from flowsim.dynamics.layers import LayerFlow
 from flowsim.dynamics.preconditioner import precondition
-from flowsim.losses import Loss
-from flowsim.problem import Problem
+from flowsim.problem import initialization, network
+from flowsim.problem.losses import Loss
+from flowsim.problem.problem import Problem
+from flowsim.problem.types import Array, Matrix
 
 
 class EndToEndFlow(Flow):
@@ -60,7 +60,7 @@ class EndToEndFlow(Flow):
         (first, *_, last), r = problem.widths, max(self.rank, 1)
         U, sigma, Vt = np.linalg.svd(problem.start, full_matrices=False)
         widths = [first, *[r] * (self.depth - 1), last]
-        return LayerFlow(), inits.from_svd(widths, U[:, :r], sigma[:r], Vt[:r])
+        return LayerFlow(), initialization.from_svd(widths, U[:, :r], sigma[:r], Vt[:r])
 
     def resolvent(
         self, state: State, loss: Loss, weight_decay: Array | float, tau: Array

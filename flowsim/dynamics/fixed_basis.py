@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flowsim import network
-from flowsim.losses import QUADRATIC, Loss
-from flowsim.problem import Problem
+from flowsim.problem import network
+from flowsim.problem.losses import QUADRATIC, Loss
+from flowsim.problem.problem import Problem
 
 ALIGNED = 1e-12
 """Largest part off the diagonal of the basis, relative to the whole, that counts as none."""

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from flowsim import network
-from flowsim.arrays import Array, Layers, Matrix
 from flowsim.dynamics.preconditioner import kernel, truncated
-from flowsim.losses import Loss
+from flowsim.problem import network
+from flowsim.problem.losses import Loss
+from flowsim.problem.types import Array, Layers, Matrix
 
 
 class Frames(NamedTuple):

@@ -14,7 +14,7 @@ import numpy as np
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Float
 
-from flowsim.arrays import Array
+from flowsim.problem.types import Array
 
 LARGEST_EXPONENT = 300.0
 """Ratios of rows in the wrong order end here: they meet only exact zeros (see `turned`)."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
-from flowsim import network
-from flowsim.arrays import Array, Matrix
-from flowsim.dynamics.base import Flow, State
+from flowsim.dynamics.flow import Flow, State
 from flowsim.dynamics.gauss_newton import curvature, layer_inverse
-from flowsim.losses import Loss
-from flowsim.problem import Problem
+from flowsim.problem import network
+from flowsim.problem.losses import Loss
+from flowsim.problem.problem import Problem
+from flowsim.problem.types import Array, Matrix
 
 
 class LayerFlow(Flow):

@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from flowsim.arrays import Array, Matrix
-from flowsim.dynamics.base import Flow, State
 from flowsim.dynamics.fixed_basis import fixed_basis
-from flowsim.losses import Loss
-from flowsim.problem import Problem
+from flowsim.dynamics.flow import Flow, State
+from flowsim.problem.losses import Loss
+from flowsim.problem.problem import Problem
+from flowsim.problem.types import Array, Matrix
 
 
 class ModeFlow(Flow):

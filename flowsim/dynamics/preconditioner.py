@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from flowsim.arrays import Array, Matrix
+from flowsim.problem.types import Array, Matrix
 
 
 def kernel(rows: Array, columns: Array, depth: int) -> Array:

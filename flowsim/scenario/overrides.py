@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from flowsim.scenario.errors import ScenarioError, found, shown
-from flowsim.scenario.keys import known_keys, nearest_key
+from flowsim.scenario.spec.errors import ScenarioError, found, shown
+from flowsim.scenario.validate.keys import known_keys, nearest_key
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
@@ -32,7 +32,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
 
 def parse_value(text: str) -> Any:
     """Return the TOML value that a text is, or the text itself where it is none."""
-    from flowsim.scenario.layout import Refused, scan
+    from flowsim.scenario.toml.layout import Refused, scan
 
     try:
         scan(f"value = {text}")

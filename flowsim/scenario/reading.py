@@ -8,14 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flowsim.scenario.errors import Mistake, ScenarioError, dotted, shown
-from flowsim.scenario.examine import examine
-from flowsim.scenario.large import parse
-from flowsim.scenario.layout import Layout, Refused, scan
-from flowsim.scenario.model import Scenario
+from flowsim.scenario.digest import resolved
 from flowsim.scenario.overrides import set_path
-from flowsim.scenario.partial import EXAMINED
-from flowsim.scenario.references import resolved
+from flowsim.scenario.spec.errors import Mistake, ScenarioError, dotted, shown
+from flowsim.scenario.spec.scenario import Scenario
+from flowsim.scenario.toml.large import parse
+from flowsim.scenario.toml.layout import Layout, Refused, scan
+from flowsim.scenario.validate.examine import examine
+from flowsim.scenario.validate.rules import Rules
+
+OWN = Rules()
+"""The rules that know of no diagnostic and of no figure."""
 
 LARGEST = 16 * 2**20
 """The most bytes that a scenario file can have."""
@@ -24,8 +27,12 @@ _LONG_INTEGER = re.compile(r"[0-9_]{1000}")
 _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
-def read(path: Path | str, overrides: Mapping[str, Any] | None = None) -> Scenario:
+def read(
+    path: Path | str, overrides: Mapping[str, Any] | None = None, rules: Rules = OWN
+) -> Scenario:
     """Return the scenario of a file, with dotted keys replaced by `overrides`.
+
+    `rules` are what the scenario must obey; `flowsim.experiment.plan.reading.read` knows all.
 
     Raises
     ------
@@ -42,7 +49,7 @@ def read(path: Path | str, overrides: Mapping[str, Any] | None = None) -> Scenar
         raise ScenarioError([f"{name}: cannot be read: {error.strerror}"]) from None
     except ValueError:
         raise ScenarioError([f"{name}: is not a file name"]) from None
-    return from_toml(_decoded(content, name), str(path), path.absolute().parent, overrides)
+    return from_toml(_decoded(content, name), str(path), path.absolute().parent, overrides, rules)
 
 
 def from_toml(
@@ -50,19 +57,40 @@ def from_toml(
     name: str = "<text>",
     base: Path | None = None,
     overrides: Mapping[str, Any] | None = None,
+    rules: Rules = OWN,
 ) -> Scenario:
-    """Return the scenario that a TOML text says; see `Scenario.from_toml`."""
+    """Return the scenario that a TOML text says.
+
+    Parameters
+    ----------
+    text
+        The text of a scenario file.
+    name
+        What the text is called in error messages.
+    base
+        The folder that data files are relative to; the current one if None.
+    overrides
+        Dotted keys and the values that replace those of the text.
+    rules
+        What the scenario must obey beyond the type and range of each key.
+
+    Raises
+    ------
+    ScenarioError
+        With every mistake as `name:line: key: what is wrong; what to write`.
+
+    """
     name = shown(name, 300)
     if len(text) > LARGEST:
         raise ScenarioError([_too_large(name)])
     data, layout = _parsed(text, name)
     data, wrong = _overridden(data, overrides or {})
-    examined = examine(resolved(data, base or Path.cwd()))
+    examined = examine(resolved(data, base or Path.cwd()), rules)
     told = [_placed(mistake, name, layout, overrides or {}) for mistake in examined.mistakes]
     complaints = wrong + [complaint for _, complaint in sorted(told, key=lambda place: place[0])]
     if complaints:
         raise ScenarioError(dict.fromkeys(complaints))
-    return Scenario.model_validate(examined.values, context=EXAMINED)
+    return Scenario.model_validate(examined.values)
 
 
 def _too_large(name: str) -> str:
@@ -136,3 +164,17 @@ def _placed(
             return 0, f"--set {shown(key)}: {told}"
     line = layout.line(mistake.path)
     return line, f"{name}:{line}: {mistake}"
+
+
+def check(scenario: Scenario, rules: Rules = OWN) -> None:
+    """Raise where the values of a scenario made in Python do not fit together.
+
+    Raises
+    ------
+    ScenarioError
+        With every mistake as `key: what is wrong; what to write`.
+
+    """
+    mistakes = examine(dict(scenario), rules).mistakes
+    if mistakes:
+        raise ScenarioError(map(str, mistakes))

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from flowsim.scenario.spec.scenario import Scenario
 
-def json_schema() -> dict[str, Any]:
+
+def json_schema(measures: Mapping[str, str], figures: Sequence[str]) -> dict[str, Any]:
     """Return the JSON Schema of scenario files.
 
-    It accepts every file that `read` accepts. It says the type and range of each key; what keys
-    must fit together is beyond it.
+    `measures` are the names of diagnostics, with what they measure; `figures` those of figures.
     """
-    from flowsim.scenario.model import Scenario
-
+    schema = Scenario.model_json_schema(mode="validation")
+    output = schema["$defs"]["Output"]["properties"]
+    told = "; ".join(f"{says} ({name})" for name, says in measures.items())
+    output["measures"]["items"] = {"enum": list(measures), "type": "string"}
+    output["measures"]["description"] = f"What else is measured: {told}."
+    (named,) = (form for form in output["figure"]["anyOf"] if form.get("type") == "string")
+    named["enum"] = list(figures)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A flowsim scenario",
-        **{
-            key: value
-            for key, value in Scenario.model_json_schema(mode="validation").items()
-            if key != "title"
-        },
+        **{key: value for key, value in schema.items() if key != "title"},
     }

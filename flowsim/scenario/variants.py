@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flowsim.scenario.overrides import replaced
-
-if TYPE_CHECKING:
-    from flowsim.scenario.model import Scenario
+from flowsim.scenario.spec.scenario import Scenario
 
 
-def expanded(scenario: Scenario) -> dict[str, Scenario]:
-    """Return each variant as a scenario of its own; see `Scenario.expanded`."""
-    from flowsim.scenario.model import Scenario as Model
-
+def variants(scenario: Scenario) -> dict[str, Scenario]:
+    """Return each variant as a scenario of its own, without variants and claims."""
     base = alone(dict(scenario))
-    result = {}
-    for variant in scenario.variant:
-        data = with_set(base, variant.set)
-        result[variant.name] = Model.model_validate(data, context={"examined": True})
-    return result
+    return {
+        variant.name: Scenario.model_validate(with_set(base, variant.set))
+        for variant in scenario.variant
+    }
 
 
 def alone(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""What the theorems say: exact solutions and where they hold."""
+"""What the theorems say, a subpackage per subject: declaration, formulas, measurement, figure."""

@@ -1,0 +1,189 @@
+"""Update rules: how descent turns the gradient in the layers, and what it remembers, into a step.
+
+Gradient descent is Euler's method on the gradient flow, at steps of η; other Runge-Kutta methods
+follow the flow closer. Momentum is Polyak's (1964) or Nesterov's (1983). AdaGrad (Duchi, Hazan &
+Singer 2011) and AdaDelta (Zeiler 2012) are those of optax, with its defaults.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+
+from flowsim.problem.types import Array, Layers
+
+AlgorithmName = Literal["gradient", "nesterov", "midpoint", "heun", "rk4", "adagrad", "adadelta"]
+"""The name of an algorithm; the last two are the functions of that name in optax."""
+
+Momentum: TypeAlias = float | Literal["increasing"]
+"""μ, 0 ≤ μ < 1; or μ_k = (k - 1)/(k + 2) in the step from W_k."""
+
+Memory: TypeAlias = Any
+"""What a rule remembers of earlier gradients: arrays in any structure."""
+
+Gradient: TypeAlias = Callable[[Layers], Layers]
+"""Layers ↦ the gradients g_j there."""
+
+
+class Rule(eqx.Module):
+    """A rule that moves the layers by gradients g_j, taken where it wants, at a step size η."""
+
+    @property
+    def follows_flow(self) -> bool:
+        """Whether iterate k is compared with the gradient flow at time kη."""
+        return True
+
+    @abc.abstractmethod
+    def start(self, layers: Layers) -> Memory:
+        """Return what is remembered before the first step."""
+
+    @abc.abstractmethod
+    def moves(
+        self, eta: Array, gradient: Gradient, memory: Memory, layers: Layers
+    ) -> tuple[Layers, Memory]:
+        """Return what is added to each layer, and what is remembered after it."""
+
+
+class HeavyBall(Rule):
+    """V_j ← μ V_j - η g_j, W_j ← W_j + V_j (Polyak 1964); gradient descent at μ = 0."""
+
+    momentum: Array
+
+    def start(self, layers: Layers) -> Memory:
+        """Return velocities of 0."""
+        return tuple(jnp.zeros_like(W) for W in layers)
+
+    def moves(
+        self, eta: Array, gradient: Gradient, memory: Memory, layers: Layers
+    ) -> tuple[Layers, Memory]:
+        """Return the new velocities, which are also what is remembered."""
+        pairs = zip(memory, gradient(layers), strict=True)
+        velocities = tuple(self.momentum * V - eta * g for V, g in pairs)
+        return velocities, velocities
+
+
+class Nesterov(Rule):
+    """V_j ← μ V_j - η g_j(W + μV), W_j ← W_j + V_j, with all gradients at the layers W + μV.
+
+    So W_{k+1} = Y_k - η g(Y_k) and Y_{k+1} = W_{k+1} + μ (W_{k+1} - W_k): Nesterov's (1983) method
+    as Sutskever et al. (2013) write it. Without `momentum`, μ = (k - 1)/(k + 2) in the step from
+    W_k, k = 0, 1, … (Su, Boyd & Candès 2014).
+    """
+
+    momentum: Array | None
+
+    @property
+    def follows_flow(self) -> bool:
+        """Whether μ is constant; where it increases iterate k belongs to no time of the flow."""
+        return self.momentum is not None
+
+    def start(self, layers: Layers) -> Memory:
+        """Return velocities of 0 and k = 0."""
+        return tuple(jnp.zeros_like(W) for W in layers), jnp.asarray(0)
+
+    def moves(
+        self, eta: Array, gradient: Gradient, memory: Memory, layers: Layers
+    ) -> tuple[Layers, Memory]:
+        """Return the new velocities, which are also what is remembered, beside k."""
+        velocities, k = memory
+        mu = ((k - 1) / (k + 2)).astype(eta.dtype) if self.momentum is None else self.momentum
+        carried = tuple(mu * V for V in velocities)
+        ahead = tuple(W + V for W, V in zip(layers, carried, strict=True))
+        pairs = zip(carried, gradient(ahead), strict=True)
+        velocities = tuple(V - eta * g for V, g in pairs)
+        return velocities, (velocities, k + 1)
+
+
+class Tableau(NamedTuple):
+    """A Runge-Kutta method: g_1 at W, g_{i+1} at W - η Σ_l a_il g_l, the step -η Σ_i b_i g_i."""
+
+    a: tuple[tuple[float, ...], ...]
+    b: tuple[float, ...]
+
+
+TABLEAUS: Mapping[str, Tableau] = {
+    "midpoint": Tableau(a=((1 / 2,),), b=(0, 1)),
+    "heun": Tableau(a=((1,),), b=(1 / 2, 1 / 2)),
+    "rk4": Tableau(a=((1 / 2,), (0, 1 / 2), (0, 0, 1)), b=(1 / 6, 1 / 3, 1 / 3, 1 / 6)),
+}
+"""Runge's (1895), Heun's (1900) and Kutta's (1901), of orders 2, 2 and 4.
+
+Gradient descent is Euler's, of order 1.
+"""
+
+
+class RungeKutta(Rule):
+    """A step η of an explicit Runge-Kutta method on the gradient flow Ẇ_j = -g_j."""
+
+    tableau: Tableau = eqx.field(static=True)
+
+    def start(self, layers: Layers) -> Memory:  # noqa: ARG002
+        """Return nothing: a step knows no earlier one."""
+        return ()
+
+    def moves(
+        self, eta: Array, gradient: Gradient, memory: Memory, layers: Layers
+    ) -> tuple[Layers, Memory]:
+        """Return -η Σ_i b_i g_i."""
+        stages = [gradient(layers)]
+        for row in self.tableau.a:
+            there = zip(layers, _along(stages, eta, row), strict=True)
+            stages.append(gradient(tuple(W + move for W, move in there)))
+        return _along(stages, eta, self.tableau.b), memory
+
+
+def _along(stages: Sequence[Layers], eta: Array, weights: Sequence[float]) -> Layers:
+    """Return -η Σ_i w_i g_i of every layer."""
+    used = [[w * g for g in stage] for w, stage in zip(weights, stages, strict=True) if w]
+    return tuple(-eta * sum(parts) for parts in zip(*used, strict=True))
+
+
+class Adaptive(Rule):
+    """A rule of optax: `transformation(η)` is one of its gradient transformations."""
+
+    transformation: Callable[[Array], Any] = eqx.field(static=True)
+
+    @property
+    def follows_flow(self) -> bool:
+        """No: η is the length of a step, and no time."""
+        return False
+
+    def start(self, layers: Layers) -> Memory:
+        """Return the transformation's own state, which does not depend on η."""
+        return self.transformation(jnp.zeros((), layers[0].dtype)).init(layers)
+
+    def moves(
+        self, eta: Array, gradient: Gradient, memory: Memory, layers: Layers
+    ) -> tuple[Layers, Memory]:
+        """Return the transformed gradients and the state after them."""
+        moves, memory = self.transformation(eta).update(gradient(layers), memory, layers)
+        return moves, memory
+
+
+def rule(algorithm: AlgorithmName, momentum: Momentum = 0.0, dtype: Any = np.float64) -> Rule:
+    """Return the rule of an algorithm, its momentum in this precision.
+
+    Raises
+    ------
+    ValueError
+        If momentum is asked of an algorithm that has none, or to increase in another than
+        Nesterov's.
+
+    """
+    if algorithm == "nesterov":
+        return Nesterov(None if momentum == "increasing" else np.asarray(momentum, dtype=dtype))
+    if momentum == "increasing":
+        raise ValueError(f"Momentum increases in 'nesterov' alone, not in {algorithm!r}.")
+    if algorithm == "gradient":
+        return HeavyBall(np.asarray(momentum, dtype=dtype))
+    if momentum != 0:
+        raise ValueError(f"Momentum is not used by {algorithm!r}, but is {momentum}.")
+    if algorithm in TABLEAUS:
+        return RungeKutta(TABLEAUS[algorithm])
+    return Adaptive(getattr(import_module("optax"), algorithm))

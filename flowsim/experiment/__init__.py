@@ -1,0 +1,1 @@
+"""Running one scenario: every flow and step size from one initialization, compared and judged."""

@@ -1,0 +1,225 @@
+"""The path in a plane: two coordinates of W, and the loss over the plane they span."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from flowsim.problem.losses import Loss
+from flowsim.problem.types import Array
+from flowsim.solvers.storage import PIECE_BYTES, Series
+
+MOST_TIMES = 200
+MARGIN = 0.2
+LEAST, LEAST_OF_ENTRIES = 0.3, 0.45
+"""The shorter side of a frame over the longer; more where both have one scale when drawn."""
+REACH = 0.5
+"""What of descents lies further out than this share of the flows' span leaves the frame."""
+FINEST, COARSEST = 81, 25
+GRID_WORK = 1e9
+"""Floating-point operations that the loss over the grid may take."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """The affine plane origin + u·first + v·second of end-to-end matrices, in which paths lie.
+
+    `labels` name the two coordinates.
+    """
+
+    origin: np.ndarray
+    directions: np.ndarray
+    labels: tuple[str, str]
+
+    def coordinates(self, W: np.ndarray) -> np.ndarray:
+        """Return (u, v) of each matrix along the leading axes: its orthogonal projection."""
+        return np.asarray(np.einsum("...oi,aoi->...a", W - self.origin, self.directions))
+
+    def loss(self, loss: Loss, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+        """Return the loss at every grid point, shape (v, u)."""
+        points = np.stack(np.meshgrid(u, v), axis=-1).reshape(-1, 2)
+        values = _loss_at(loss, self.origin, self.directions, points)
+        return np.asarray(values).reshape(v.size, u.size)
+
+
+def principal_plane(path: Series) -> Plane | None:
+    """Return the plane of a path's two principal directions, or None if W is a single number.
+
+    They are the leading right singular vectors of the path, at `MOST_TIMES` of its times at most,
+    about its mean.
+    """
+    shape = path.shape[1:]
+    if len(path) < 2 or shape[0] * shape[1] < 2:
+        return None
+    if len(path) > MOST_TIMES:
+        path = path.take(np.linspace(0, len(path) - 1, MOST_TIMES).round().astype(int))
+    # X = RᵀQᵀ for the path X about its mean, a row a time: R from a QR by parts of its columns
+    R: np.ndarray = np.zeros((0, len(path)))
+    for X, mean in _by_columns(path):
+        R = np.asarray(np.linalg.qr(np.concatenate([R, (X - mean).T]), mode="r"))
+    U = np.linalg.svd(R.T, full_matrices=False)[0][:, :2]
+    parts = [(U.T @ (X - mean), mean) for X, mean in _by_columns(path)]
+    spanning, means = (np.concatenate(part, axis=-1) for part in zip(*parts, strict=True))
+    directions = np.linalg.qr(spanning.T)[0].T.reshape(2, *shape)
+    labels = ("first principal direction", "second principal direction")
+    return Plane(means.reshape(shape), _oriented(directions, path), labels)
+
+
+def _by_columns(path: Series) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield some entries of every matrix of the path, shape (time, entry), and their means."""
+    entries, size = path.shape[1] * path.shape[2], max(1, PIECE_BYTES // (8 * len(path)))
+    for first in range(0, entries, size):
+        X = path.entries(slice(first, min(first + size, entries)))
+        yield X, X.mean(axis=0)
+
+
+def entries_plane(path: Series, entries: Sequence[tuple[int, int]]) -> Plane:
+    """Return the plane of two entries of W, through the path's end: coordinates are the entries."""
+    directions = np.zeros((2, *path.shape[1:]))
+    origin = path[-1].copy()
+    for direction, (row, column) in zip(directions, entries, strict=True):
+        direction[row, column] = 1.0
+        origin[row, column] = 0.0
+    labels = [f"entry W[{row + 1}, {column + 1}]" for row, column in entries]
+    return Plane(origin, directions, (labels[0], labels[1]))
+
+
+def grid(
+    paths: Sequence[np.ndarray],
+    loss: Loss,
+    outputs: int,
+    *,
+    fan: Sequence[np.ndarray] = (),
+    least: float = LEAST,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return u and v of a grid with a margin around all finite points of `paths`.
+
+    The points of `fan` widen it by half at each side at most. The shorter side is `least` times
+    the longer or more.
+    """
+    low, high = _box(paths)
+    if fan:
+        reach = REACH * max(float((high - low).max()), 1e-12)
+        inner, outer = _box([*paths, *(np.clip(path, low - reach, high + reach) for path in fan)])
+        low, high = np.minimum(low, inner), np.maximum(high, outer)
+    longest = max(float((high - low).max()), 1e-12)
+    span = np.maximum(high - low, least * longest)
+    middle = (low + high) / 2
+    data = sum(np.size(leaf) for leaf in jax.tree.leaves(eqx.filter(loss, eqx.is_array)))
+    finest = int(np.sqrt(GRID_WORK / max(2 * data * outputs, 1)))
+    size = int(np.clip(finest, COARSEST, FINEST))
+    axes = [
+        np.linspace(m - (0.5 + MARGIN) * s, m + (0.5 + MARGIN) * s, size)
+        for m, s in zip(middle, span, strict=True)
+    ]
+    return axes[0], axes[1]
+
+
+def _box(paths: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lower left and the upper right corner around all finite points."""
+    points = np.concatenate([path.reshape(-1, 2) for path in paths])
+    points = points[np.isfinite(points).all(axis=1)]
+    return points.min(axis=0), points.max(axis=0)
+
+
+def _oriented(directions: np.ndarray, path: Series) -> np.ndarray:
+    """Return the directions with signs such that the path ends on their positive side."""
+    moved = np.einsum("oi,aoi->a", path[-1] - path[0], directions)
+    return directions * np.where(moved < 0, -1.0, 1.0)[:, None, None]
+
+
+@eqx.filter_jit
+def _loss_at(loss: Loss, origin: Array, directions: Array, points: Array) -> Array:
+    def one(point: Array) -> Array:
+        return loss.value(origin + point[0] * directions[0] + point[1] * directions[1])
+
+    values: Array = jax.lax.map(one, points)
+    return values
+
+
+ASIDE = 0.1
+FLAT = 1e-10
+"""Losses closer to the lowest than this share of the loss's range over the frame are as low."""
+ANGLES = np.pi * np.arange(32) / 32
+MOST_EVALUATIONS = 400
+
+
+class Lowest(NamedTuple):
+    """The lowest loss in a frame, and the two ends of where it is, shape (end, axis).
+
+    The ends are equal at a point, and nan where the loss goes on falling beyond the frame.
+    """
+
+    loss: float
+    ends: np.ndarray
+
+
+def lowest(plane: Plane, loss: Loss, u: np.ndarray, v: np.ndarray, values: np.ndarray) -> Lowest:
+    """Return where a convex loss is lowest in the frame of the grid (u, v), given its values there.
+
+    The point is Nelder & Mead's (1965) from the best of the grid, good to about 1e-7 of the frame.
+    The minimizers of a convex function are a convex set: here a line, where a point a tenth of the
+    frame aside is as low.
+    """
+    from scipy.optimize import minimize
+
+    corner, span = np.array([u[0], v[0]]), np.array([u[-1] - u[0], v[-1] - v[0]])
+
+    def height(at: np.ndarray) -> float:
+        return float(plane.loss(loss, *np.split(corner + at * span, 2))[0, 0])
+
+    start = _best(values)
+    simplex = start + np.array([[0, 0], [1, 0.1], [0.1, 1]]) / max(values.shape)
+    options = {"initial_simplex": simplex, "xatol": 1e-8, "fatol": np.inf}
+    options["maxfev"] = MOST_EVALUATIONS
+    found = minimize(height, start, method="Nelder-Mead", options=options)
+    if (found.x <= 0).any() or (found.x >= 1).any():
+        return Lowest(float(np.nanmin(values)), np.full((2, 2), np.nan))
+    level = found.fun + FLAT * (np.nanmax(values) - found.fun)
+    return Lowest(float(found.fun), corner + _ends(height, found.x, level) * span)
+
+
+def _best(values: np.ndarray) -> np.ndarray:
+    """Return the lowest grid point within the unit square, of those alike the most central."""
+    least, high = np.nanmin(values), np.nanmax(values)
+    alike = np.argwhere(values <= least + FLAT * (high - least))[:, ::-1]
+    points = alike / (np.array(values.shape[::-1]) - 1)
+    return np.asarray(points[np.argmin(np.abs(points - 0.5).max(axis=1))])
+
+
+def _ends(height: Callable[[np.ndarray], float], point: np.ndarray, level: float) -> np.ndarray:
+    """Return the ends of the line through a point of the unit square that is no higher."""
+    from scipy.optimize import minimize_scalar
+
+    def aside(angle: float) -> np.ndarray:
+        return ASIDE * np.array([np.cos(angle), np.sin(angle)])
+
+    def rise(angle: float) -> float:
+        return max(height(point + aside(angle)), height(point - aside(angle)))
+
+    best = ANGLES[np.argmin([rise(angle) for angle in ANGLES])]
+    bounds = (best - ANGLES[1], best + ANGLES[1])
+    turned = minimize_scalar(rise, bounds=bounds, method="bounded", options={"xatol": 1e-10})
+    if turned.fun > level:
+        return np.stack([point, point])
+    way = aside(turned.x)
+    return np.stack([_end(height, point, sign * way, level) for sign in (-1.0, 1.0)])
+
+
+def _end(
+    height: Callable[[np.ndarray], float], point: np.ndarray, way: np.ndarray, level: float
+) -> np.ndarray:
+    """Return how far one can go within the unit square without going up."""
+    edges = [((1.0 if w > 0 else 0.0) - p) / w for p, w in zip(point, way, strict=True) if w]
+    near, far = 0.0, min(edges)
+    if height(point + far * way) <= level:
+        return np.asarray(point + far * way)
+    for _ in range(30):
+        middle = (near + far) / 2
+        near, far = (middle, far) if height(point + middle * way) <= level else (near, middle)
+    return np.asarray(point + near * way)

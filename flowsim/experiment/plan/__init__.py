@@ -1,0 +1,1 @@
+"""What a scenario will do and cost, known before it runs: variables, claims, measures, memory."""

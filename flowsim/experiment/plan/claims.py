@@ -1,0 +1,263 @@
+"""Rules of `[[claims]]`: one comparison each, of variables that the run will have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from flowsim.experiment.plan.variables import (
+    ALONG_TIME,
+    GROUPS,
+    HELD_OUT,
+    SPACES,
+    TIMES,
+    dimensions,
+    layer_number,
+)
+from flowsim.scenario.spec.errors import Mistake, listed, shown, wrong
+from flowsim.scenario.spec.forms import StepSizeRange
+from flowsim.scenario.validate.keys import nearest
+from flowsim.scenario.validate.loss import WITH_TARGET
+from flowsim.scenario.validate.partial import Unknown, known
+from flowsim.theory.explicit_loss.spec import LOOPS, POINTS
+from flowsim.theory.oscillation.spec import VISITS
+from flowsim.theory.preconditioner.spec import EIGENVALUES
+from flowsim.theory.registry import MEASURES
+
+if TYPE_CHECKING:
+    from flowsim.scenario.spec.claim import Claim
+    from flowsim.scenario.spec.descent import Descent
+    from flowsim.scenario.spec.scenario import Scenario
+
+COMPARISONS = ("below", "above", "equals", "below_quantity", "above_quantity", "trend", "order")
+WITH_LEEWAY = ("equals", "trend", "order")
+"""The comparisons that `within` belongs to; a trend can do without."""
+
+RELATIVE = ("relative_step_size", "critical_step_size", "critical_step_size_error")
+
+QUANTITIES = ("quantity", "below_quantity", "above_quantity")
+
+Runs = Mapping[str, "Scenario"]
+"""What will be run: the variants by name, or the scenario itself by the empty name."""
+
+
+def broken_claim(claim: Claim, runs: Runs) -> list[Mistake]:
+    """Return what is wrong with one claim about `runs`, with paths within the claim.
+
+    Where `runs` is empty it is not known what will be run, and only the claim itself is judged.
+    """
+    mistakes = list(_compares(claim))
+    if not runs:
+        return mistakes
+    for key in QUANTITIES:
+        with suppress(Unknown):
+            quantity = getattr(claim, key)
+            if quantity is not None:
+                lacks = [wrong(key, text) for text in _lacks(quantity, runs)]
+                mistakes += lacks or list(_picks(claim, quantity, runs))
+    return mistakes
+
+
+def _compares(claim: Claim) -> Iterator[Mistake]:
+    """Require one comparison, `within` where it belongs, and no `reduce` that is not used."""
+    if not all(known(claim, key) for key in (*COMPARISONS, "within", "reduce")):
+        return
+    made = [key for key in COMPARISONS if getattr(claim, key) is not None]
+    if not made:
+        yield Mistake((), f"compares with nothing; write one of {listed(COMPARISONS)}")
+    for key in made[1:]:
+        yield wrong(key, f"is one comparison too many beside {made[0]}; write a claim for each")
+    if claim.within is None:
+        for key in set(made) & {"equals", "order"}:
+            yield wrong("within", f"is missing, and {key} needs it; write within = 0.001")
+    elif not set(made) & set(WITH_LEEWAY):
+        yield wrong("within", f"is not used without {listed(WITH_LEEWAY)}; remove it")
+    if claim.trend is not None and claim.reduce != "max":
+        yield wrong("reduce", "is not used by trend, which looks at every saved time; remove it")
+
+
+def _lacks(quantity: str, runs: Runs) -> Iterator[str]:
+    """Yield why a path names no variable of numbers that the run will have."""
+    variant, _, inner = quantity.rpartition("/")
+    group, _, name = inner.partition(".")
+    if variant not in runs:
+        yield _wrong_variant(variant, inner, runs)
+    if group not in GROUPS:
+        near = nearest(group, GROUPS)
+        hint = f"did you mean {near}.{shown(name)}" if near else f"write one of {listed(GROUPS)}"
+        yield f'"{shown(quantity)}" names no group of a run; {hint}, as in group.variable'
+        return
+    try:
+        dimensions(group, name)
+    except KeyError:
+        near = nearest(name, GROUPS[group])
+        hint = f"did you mean {group}.{near}" if near else f"write one of {listed(GROUPS[group])}"
+        yield f'"{shown(quantity)}" names no variable of numbers of {group}; {hint}'
+        return
+    if variant in runs:
+        reason = _absent(group, name, runs[variant])
+        if reason:
+            yield f'"{shown(quantity)}" will not exist: {reason}'
+
+
+def _wrong_variant(variant: str, inner: str, runs: Runs) -> str:
+    if "" in runs:
+        return f'names variant "{shown(variant)}", but there are none; write {shown(inner)}'
+    if not variant:
+        return (
+            f"names no variant, and with variants the base is not run; "
+            f"write {next(iter(runs))}/{shown(inner)}"
+        )
+    near = nearest(variant, runs)
+    hint = f"did you mean {near}/{shown(inner)}" if near else f"there are {listed(runs)}"
+    return f'names an unknown variant "{shown(variant)}"; {hint}'
+
+
+def _absent(group: str, name: str, run: Scenario) -> str | None:
+    """Say why a run will not have a variable, with what to write to have it."""
+    missing = [space for space in _spaces_of(group, name) if space not in run.flow.spaces]
+    if missing:
+        return f"the flow is not solved there; add {listed(missing)} to flow.spaces"
+    if run.descent is None and (group == "descent" or "step_size" in GROUPS[group].get(name, ())):
+        return "there is no descent; write [descent] with step_sizes"
+    if run.descent is not None and not run.descent.follows_flow and _in_flow_time(group, name):
+        momentum = "with increasing momentum " if run.descent.momentum == "increasing" else ""
+        return (
+            f'steps of "{run.descent.algorithm}" {momentum}are no times of the flow; write another '
+            'variable, or algorithm = "gradient"'
+        )
+    if group in MEASURES and group not in run.output.measures:
+        return f'that is not measured; write output.measures = ["{group}"]'
+    if layer_number(name) is not None:
+        return _layer_absent(name, run)
+    return _measure_absent(name, run)
+
+
+def _in_flow_time(group: str, name: str) -> bool:
+    """Say whether a variable sets descent beside the times of the flow."""
+    return (group, name) == ("descent", "time") or (
+        group == "comparison" and name in ("descent_vs_flow", "step_size")
+    )
+
+
+def _layer_absent(name: str, run: Scenario) -> str | None:
+    if not run.output.layers:
+        return "layers are not saved; write output.layers = true"
+    if (layer_number(name) or 0) > run.network.depth:
+        return f"the network has {run.network.depth} layers; write a lower number"
+    return None
+
+
+def _measure_absent(name: str, run: Scenario) -> str | None:
+    kind = run.loss.kind
+    if name == "distance_to_target" and kind not in WITH_TARGET:
+        return f'a loss of kind "{kind}" has no target; write another variable'
+    if name in RELATIVE and (run.descent is None or run.descent.relative_to is None):
+        return (
+            "step sizes are relative to no sharpness; write descent.step_sizes = "
+            '{ values = [0.9, 1.1], relative_to = "minimum" }'
+        )
+    if name == "det_sign" and len(set(run.network.shape)) > 1:
+        return "W is not square and has no determinant; write another variable"
+    if name == "imbalance" and run.network.depth < 2:
+        return "a network of one layer has no pair of layers; write another variable"
+    if name in ("saved_time", "saved_sample") and run.output.end_to_end == "all":
+        return 'W is saved at all times; write output.end_to_end = "last" or a stride'
+    if name in HELD_OUT and (run.data is None or not run.data.held_out):
+        return "no samples are held out; write data.held_out = 0.2"
+    if name == "held_out_accuracy" and kind not in ("logistic", "cross_entropy"):
+        return f'a loss of kind "{kind}" has no classes; write held_out_loss'
+    return None
+
+
+def _spaces_of(group: str, name: str) -> tuple[str, ...]:
+    """Return the spaces that a flow must be solved in for a variable to exist."""
+    if group in SPACES:
+        return (group,)
+    if group == "comparison" and name in ("time", "end_to_end_vs_layers"):
+        return ("layers", "end_to_end")
+    if group in ("comparison", "plane"):
+        for space in SPACES:
+            if name in (space, f"{space}_time", f"{space}_vs_exact"):
+                return (space,)
+    return ()
+
+
+def _picks(claim: Claim, quantity: str, runs: Runs) -> Iterator[Mistake]:
+    """Require of `at`, `trend` and `order` dimensions that there are, and entries that exist."""
+    variant, _, inner = quantity.rpartition("/")
+    group, _, name = inner.partition(".")
+    run = runs[variant]
+    dims = dimensions(group, name, all_saved=run.output.end_to_end == "all")
+    yield from _goes_along(claim, inner, dims, run)
+    for key, value in claim.at or ():
+        if value is None:
+            continue
+        if key == "time" and any(dim in TIMES for dim in dims):
+            if value > run.flow.horizon:
+                text = f"is {value}, but the flow ends at {run.flow.horizon}; write no more"
+                yield wrong("at.time", text)
+        elif key not in dims:
+            text = f"is no dimension of {inner}, which {_shape(dims)}; remove it"
+            yield wrong(f"at.{key}", text)
+        elif reason := _outside(group, key, value, run):
+            yield wrong(f"at.{key}", f"is {value}, but {reason}")
+
+
+def _goes_along(
+    claim: Claim, inner: str, dims: tuple[str, ...], run: Scenario
+) -> Iterator[Mistake]:
+    """Require times for a trend to go along, and step sizes for an order to be fitted over."""
+    at = claim.at
+    if claim.trend is not None:
+        if not set(dims) & set(ALONG_TIME):
+            text = f"goes along time, but {inner} {_shape(dims)}; write another comparison"
+            yield wrong("trend", text)
+        elif at is not None and (at.time is not None or at.sample is not None):
+            yield wrong("at", "picks one time, and a trend needs all; leave the time out")
+    if claim.order is not None:
+        if "step_size" not in dims:
+            text = f"is one in the step size, but {inner} {_shape(dims)}; "
+            yield wrong("order", text + "write another comparison")
+        elif at is not None and at.step_size is not None:
+            yield wrong("at.step_size", "picks one step size, and an order needs all; remove it")
+        elif run.descent is not None and len(run.descent.written) < 2:
+            text = "is fitted over step sizes, but there is one; write more in descent.step_sizes"
+            yield wrong("order", text)
+
+
+def _shape(dims: tuple[str, ...]) -> str:
+    return f"has {listed(dims)}" if dims else "is a single number"
+
+
+def _outside(group: str, key: str, value: float, run: Scenario) -> str | None:
+    """Say why there is no such entry along a dimension."""
+    if key == "step_size":
+        return _no_step_size(value, run.descent) if run.descent else None
+    if key == "level":
+        levels = MEASURES[group].levels(run)
+        return None if value in levels else f"the levels are {listed(map(str, levels))}"
+    rows, columns = run.network.shape
+    length = {
+        "output": rows,
+        "input": columns,
+        "left": min(rows, EIGENVALUES),
+        "right": min(columns, EIGENVALUES),
+        "mode": run.network.modes,
+        "pair": run.network.depth - 1,
+        "sample": run.flow.samples,
+        "point": POINTS,
+        "loop": LOOPS,
+        "visit": VISITS,
+    }[key]
+    return None if value < length else f"there are {length}, counted from 0; write a lower number"
+
+
+def _no_step_size(value: float, descent: Descent) -> str | None:
+    """Say why there is no such step size; of a generated set the nearest is taken."""
+    sizes = descent.written
+    if isinstance(descent.step_sizes, StepSizeRange):
+        low, high = sizes[0], sizes[-1]
+        return None if low <= value <= high else f"the step sizes go from {low} to {high}"
+    return None if value in sizes else f"the step sizes are {listed(map(str, sizes))}"

@@ -1,0 +1,201 @@
+"""What memory and work a scenario will take, in plain integers, before anything is allocated."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from flowsim import cards
+from flowsim.experiment.plan import memory
+from flowsim.scenario.spec.errors import ScenarioError
+from flowsim.scenario.variants import variants
+from flowsim.solvers import scratch
+from flowsim.theory.registry import MEASURES
+
+if TYPE_CHECKING:
+    from flowsim.scenario.spec.scenario import Scenario
+
+LONGEST = 30 * 24 * 3600.0
+"""More seconds of descent than this are refused."""
+
+FASTEST = 1e12
+"""Floating-point operations that a machine does in a second, at the very best."""
+
+ITERATION_SECONDS = 1e-6
+"""No iteration of descent takes less, however small the network."""
+
+REMEDIES: dict[str, str] = {
+    "programs": "run it on a larger machine",
+    "data": "reduce data.samples or network.widths",
+    "measurements": "reduce loss.measurements or network.widths",
+    "flow": "reduce network.widths",
+    "jacobian": "write another flow.method than kvaerno5, or reduce network.widths",
+    "saved": "reduce network.widths or flow.samples, or solve in one of flow.spaces and set "
+    'output.end_to_end = "last"',
+    "descent": "reduce network.widths, flow.samples or descent.step_sizes, "
+    'or set output.end_to_end = "last"',
+    **dict.fromkeys(map(str, MEASURES), "reduce network.widths, or leave output.measures out"),
+}
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """The memory and the work that a scenario will take.
+
+    `parts` are bytes of memory by what needs them, beside the interpreter and its libraries; `disk`
+    those of temporary files; `iterations` of descent at the smallest step size, and
+    `all_iterations` over all, are 0 where step sizes are relative to a sharpness; `operations` are
+    the floating-point operations of one right-hand side of the layer flow, which are also those of
+    one gradient in an iteration.
+    """
+
+    parts: Mapping[str, int]
+    disk: int
+    iterations: int
+    all_iterations: int
+    operations: int
+
+    @property
+    def total(self) -> int:
+        """Bytes of memory in all."""
+        return sum(self.parts.values())
+
+    def _rows(self) -> dict[str, str]:
+        rows = {"memory": human(self.total)}
+        rows |= {f"  {part}": human(size) for part, size in self.parts.items() if size}
+        if self.disk:
+            rows["temporary files"] = human(self.disk)
+        rows["right-hand side"] = f"{self.operations:.2g} floating-point operations"
+        if self.iterations:
+            rows["descent"] = f"{self.iterations:,} iterations at the smallest step size"
+        return rows
+
+    def __repr__(self) -> str:
+        return cards.as_text("Footprint", self._rows())
+
+    def _repr_html_(self) -> str:
+        return cards.as_html("Footprint", self._rows())
+
+
+def footprint(scenario: Scenario) -> Footprint:
+    """Predict the memory and work of a scenario; with variants, of them one after the other."""
+    members = variants(scenario).values()
+    if not members:
+        return _single(scenario)
+    each = [_single(variant) for variant in members]
+    kept = ("saved", "descent")
+    parts = {
+        part: (sum if part in kept else max)(one.parts[part] for one in each)
+        for part in each[0].parts
+    }
+    shapes = {variant.network.widths for variant in members}
+    parts["programs"] += memory.SHAPE * (len(shapes) - 1)
+    return Footprint(
+        parts,
+        sum(variant.disk for variant in each),
+        max(variant.iterations for variant in each),
+        sum(variant.all_iterations for variant in each),
+        max(variant.operations for variant in each),
+    )
+
+
+def _single(scenario: Scenario) -> Footprint:
+    counts = _iterations(scenario)
+    parts, disk = memory.parts(scenario), memory.disk(scenario)
+    return Footprint(parts, disk, max(counts, default=0), sum(counts), operations(scenario))
+
+
+def _iterations(scenario: Scenario) -> list[int]:
+    """Return the iterations at each step size; none where these are relative to a sharpness."""
+    descent, horizon = scenario.descent, scenario.flow.horizon
+    if descent is None or descent.relative_to is not None:
+        return []
+    counts = [round(horizon / size) for size in descent.sizes]
+    if "speed" in scenario.output.measures:
+        counts += len(descent.sizes) * [descent.most_iterations(horizon)]
+    return counts
+
+
+def operations(scenario: Scenario) -> int:
+    """Return the floating-point operations of one right-hand side of the layer flow."""
+    rows, columns = scenario.network.shape
+    widths = scenario.network.widths
+    products = sum(
+        2 * (a * b * (rows + columns) + b * rows * columns + b * a * columns)
+        for a, b in pairwise(widths)
+    )
+    return products + _loss_operations(scenario)
+
+
+def _loss_operations(scenario: Scenario) -> int:
+    rows, columns = scenario.network.shape
+    kind = scenario.loss.kind
+    if scenario.data is None:
+        return 4 * rows * columns * ((scenario.loss.measurements or 0) + 1)
+    if kind == "regression" and scenario.loss.power == 2:
+        return 2 * rows * columns**2
+    from flowsim.scenario.build.shapes import used
+
+    return 4 * rows * columns * used(scenario.data)
+
+
+def refuse_if_impossible(scenario: Scenario) -> None:
+    """Raise where a scenario needs more memory than the machine has, or more than a month.
+
+    Raises
+    ------
+    ScenarioError
+        With what it needs, what there is, and what to reduce.
+
+    """
+    predicted, available = footprint(scenario), machine_memory()
+    if available is not None and predicted.total > available:
+        largest = max(predicted.parts, key=lambda part: predicted.parts[part])
+        raise ScenarioError(
+            [
+                f"needs about {human(predicted.total)}, this machine has {human(available)}: "
+                f"{REMEDIES[largest]}"
+            ]
+        )
+    room = scratch.free()
+    if room is not None and predicted.disk > room:
+        raise ScenarioError(
+            [
+                f"needs about {human(predicted.disk)} of temporary files, and {human(room)} are "
+                f"free in {scratch.folder()!r}: {REMEDIES['saved']}, or let the environment "
+                "variable TMPDIR name another folder"
+            ]
+        )
+    seconds = max(
+        predicted.iterations * ITERATION_SECONDS,
+        predicted.all_iterations * predicted.operations / FASTEST,
+    )
+    if seconds > LONGEST:
+        raise ScenarioError(
+            [
+                f"needs {predicted.iterations:.2g} iterations of descent, about "
+                f"{seconds / 86400:.2g} days: reduce flow.horizon or write larger "
+                "descent.step_sizes"
+            ]
+        )
+
+
+def machine_memory() -> int | None:
+    """Return the machine's memory in bytes, or None where it cannot be known."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def human(size: int) -> str:
+    """Write a number of bytes as people do: 7.3 TB."""
+    value = float(size)
+    for unit in ("B", "kB", "MB", "GB", "TB", "PB"):
+        if value < 999.5:
+            return f"{value:.1f} {unit}" if value < 10 and unit != "B" else f"{value:.0f} {unit}"
+        value /= 1000
+    return f"{value:.2g} EB"

@@ -1,0 +1,248 @@
+"""The parts of a run's peak memory, in bytes, by the sizes that a scenario gives.
+
+The counts were measured (docs/results.md says how well they hold): with what the interpreter and
+its libraries take left out, the sum is within a factor of 1.3 of the peak.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from flowsim.experiment.plan.measures import holds_layers, holds_matrices
+from flowsim.scenario.build.samples import draws
+from flowsim.theory.measure import iterates
+from flowsim.theory.registry import MEASURES
+
+if TYPE_CHECKING:
+    from flowsim.scenario.spec.scenario import Scenario
+
+FLOAT = 8
+MB = 1_000_000
+
+LIBRARIES = 120 * MB
+"""What compiling anything, the file format and pictures take."""
+
+SCIKIT_LEARN = 100 * MB
+"""The library that named data sets come with."""
+
+FLOW, LAYER, DESCENT, PICTURES = 30 * MB, 2 * MB, 14 * MB, 20 * MB
+"""Compiled programs: of a flow and the solution it is checked with, more a layer; of descent."""
+
+SHAPE = 5 * MB
+"""What variants of each further shape leave behind of their programs."""
+
+IN_MEMORY, PIECE = 1 << 25, 1 << 22
+"""As in `flowsim.solvers.storage`: larger stores lie in a file, and are read by pieces of so many
+bytes."""
+
+WINDOW, LONGEST_WINDOW = 1 << 22, 256
+"""As in `flowsim.task`: the bytes of states brought to the host at once, and how many at most."""
+
+LARGEST_COMPARISON = 1 << 28
+"""Bytes of W that the check solution is compared at, as in `flowsim.solvers.error_estimate`."""
+
+STAGES, MORE_STAGES = 24, 31
+"""States that a method of order 5 or 8 holds: its stages, steps before, copies of the start."""
+
+EACH_TIME = 800
+"""Bytes of times, places and single numbers, a saved time."""
+
+TIGHT = 1e-9
+"""As in `flowsim.solvers.methods`: under this tolerance "auto" begins with a method of order 8."""
+
+SPECTRA = 4
+"""Copies of the singular values while measures are taken of them."""
+
+
+def parts(scenario: Scenario) -> Mapping[str, int]:
+    """Return the bytes of memory by what needs them."""
+    flow, jacobian, descent = _flow(scenario), _jacobian(scenario), _iterates(scenario)
+    return {
+        "programs": _programs(scenario),
+        "data": _data(scenario),
+        "measurements": _measurements(scenario),
+        "flow": flow,
+        "jacobian": jacobian,
+        "saved": _saved(scenario),
+        # what a flow worked in is free by then
+        "descent": _descent(scenario) + max(0, descent - flow - jacobian),
+        **{name: max(0, size - flow - jacobian) for name, size in _measuring(scenario).items()},
+    }
+
+
+def end_to_end(scenario: Scenario) -> int:
+    """Return the bytes of an end-to-end matrix."""
+    rows, columns = scenario.network.shape
+    return rows * columns * FLOAT
+
+
+def layers(scenario: Scenario) -> int:
+    """Return the bytes of all layers."""
+    return FLOAT * scenario.network.weights
+
+
+def _programs(scenario: Scenario) -> int:
+    """Return the bytes of what is compiled, for a flow, for descent and for pictures."""
+    flows = len(scenario.flow.spaces) * (FLOW + LAYER * scenario.network.depth)
+    return LIBRARIES + flows + (DESCENT if scenario.descent else 0) + PICTURES
+
+
+def _data(scenario: Scenario) -> int:
+    """Return the bytes of samples, as given and as prepared, and of their products."""
+    if scenario.data is None:
+        return 0
+    from flowsim.scenario.build.shapes import available
+
+    rows, columns = scenario.network.shape
+    packaged = SCIKIT_LEARN if scenario.data.dataset is not None else 0
+    samples = FLOAT * 2 * (rows + columns) * available(scenario.data)
+    return packaged + samples + FLOAT * columns * (rows + columns)
+
+
+def _measurements(scenario: Scenario) -> int:
+    """Return the bytes of what a loss without data holds besides W."""
+    return ((scenario.loss.measurements or 0) + 2) * end_to_end(scenario)
+
+
+def _flow(scenario: Scenario) -> int:
+    """Return the bytes that solving works in, in the space that takes most, or reading W does."""
+    spaces = scenario.flow.spaces
+    solved = dict.fromkeys((*spaces, *(CHECKS[space] for space in spaces)))
+    working = max(STATES[space](scenario) for space in solved) + _window(scenario)
+    W = end_to_end(scenario)
+    return max(working, 5 * max(PIECE, W) if scenario.flow.samples * W > PIECE else 0)
+
+
+def _window(scenario: Scenario) -> int:
+    """Return the bytes of the states on their way to the host, and of their measures."""
+    state = layers(scenario)
+    return 4 * min(WINDOW, LONGEST_WINDOW * state) if state < WINDOW else 0
+
+
+def _stages(scenario: Scenario) -> int:
+    flow = scenario.flow
+    high = flow.method == "dopri8" or (flow.method == "auto" and flow.rtol < TIGHT)
+    return MORE_STAGES if high else STAGES
+
+
+def _layer_flow(scenario: Scenario) -> int:
+    return _stages(scenario) * layers(scenario)
+
+
+def _end_to_end_flow(scenario: Scenario) -> int:
+    """Return the bytes of stages, and of singular bases in several of them."""
+    rows, columns = scenario.network.shape
+    return _stages(scenario) * end_to_end(scenario) + 8 * FLOAT * (rows**2 + columns**2)
+
+
+def _spectral_flow(scenario: Scenario) -> int:
+    """Return the bytes for two frames and a triangle, and products of them."""
+    rows, columns = scenario.network.shape
+    modes = scenario.network.modes
+    return _stages(scenario) * FLOAT * modes * (rows + columns + modes)
+
+
+def _mode_flow(scenario: Scenario) -> int:
+    """Return the bytes for the modes, and W where it is looked at."""
+    return 8 * end_to_end(scenario) + _stages(scenario) * FLOAT * scenario.network.modes
+
+
+STATES: Mapping[str, Callable[[Scenario], int]] = {
+    "layers": _layer_flow,
+    "end_to_end": _end_to_end_flow,
+    "spectral": _spectral_flow,
+    "modes": _mode_flow,
+}
+CHECKS = {"layers": "layers", "end_to_end": "layers", "spectral": "spectral", "modes": "modes"}
+"""In which space the solution is computed that a flow is checked with."""
+
+
+def _jacobian(scenario: Scenario) -> int:
+    """Return the bytes of an implicit method's Jacobian and its factors."""
+    if scenario.flow.method != "kvaerno5":
+        return 0
+    entries = max(_entries(scenario, CHECKS[space]) for space in scenario.flow.spaces)
+    return 3 * FLOAT * entries**2
+
+
+def _entries(scenario: Scenario, space: str) -> int:
+    """Return how many numbers the state of a space has; spectral: Q, P and the r × r factor R."""
+    d_N, d_0 = scenario.network.shape
+    r = min(scenario.network.widths)
+    return {"layers": layers(scenario) // FLOAT, "spectral": r * (d_N + d_0 + r), "modes": r}[space]
+
+
+def _saved(scenario: Scenario) -> int:
+    """Return the bytes of what flows leave: matrices as far as memory holds them, and measures."""
+    held = sum(size for size in _flow_stores(scenario) if size <= IN_MEMORY)
+    return held + len(scenario.flow.spaces) * _measures(scenario)
+
+
+def disk(scenario: Scenario) -> int:
+    """Return the bytes of temporary files: the stores that memory does not hold."""
+    stores = [*_flow_stores(scenario), *_descent_stores(scenario)]
+    return sum(size for size in stores if size > IN_MEMORY)
+
+
+def _flow_stores(scenario: Scenario) -> list[int]:
+    """Return the bytes of every store of matrices that flows and their checks fill."""
+    W, samples, spaces = end_to_end(scenario), scenario.flow.samples, scenario.flow.spaces
+    compared = min(samples, max(2, LARGEST_COMPARISON // W))
+    recorded = samples if _held(scenario) else min(samples, kept_times(scenario) + compared)
+    descent = scenario.descent
+    between = len(descent.written) * samples if descent and descent.follows_flow else 0
+    stores = [recorded * W] * (len(spaces) - 1) + [(recorded + between) * W, compared * W]
+    if holds_layers(scenario.output) and "layers" in spaces:
+        stores += [samples * FLOAT * a * b for a, b in pairwise(scenario.network.widths)]
+    return stores
+
+
+def _descent_stores(scenario: Scenario) -> list[int]:
+    """Return the bytes of the store that descent fills."""
+    steps = len(scenario.descent.written) if scenario.descent else 0
+    held_out = scenario.data is not None and scenario.data.held_out > 0
+    kept = scenario.flow.samples if held_out else kept_times(scenario)
+    return [steps * kept * end_to_end(scenario)]
+
+
+def _measures(scenario: Scenario) -> int:
+    network = scenario.network
+    each = EACH_TIME + FLOAT * (SPECTRA * network.modes + network.depth)
+    return scenario.flow.samples * each
+
+
+def _held(scenario: Scenario) -> bool:
+    """Say whether W is recorded at all saved times: to compare, to score or to measure."""
+    held_out = scenario.data is not None and scenario.data.held_out > 0
+    return len(scenario.flow.spaces) > 1 or held_out or holds_matrices(scenario.output)
+
+
+def kept_times(scenario: Scenario) -> int:
+    """Return at how many of the saved times W is kept."""
+    asked, samples = scenario.output.end_to_end, scenario.flow.samples
+    if asked == "last":
+        return 1
+    return samples if asked == "all" else min(samples, samples // int(asked) + 2)
+
+
+def _measuring(scenario: Scenario) -> dict[str, int]:
+    """Return the bytes that each measure works in, 0 where it is not asked for."""
+    return {
+        name: FLOAT * measure.numbers(scenario) if name in scenario.output.measures else 0
+        for name, measure in MEASURES.items()
+    }
+
+
+def _iterates(scenario: Scenario) -> int:
+    """Return the bytes that descent at all step sizes works in."""
+    steps = len(scenario.descent.written) if scenario.descent else 0
+    return steps * (iterates(scenario) * layers(scenario) + 2 * FLOAT * draws(scenario))
+
+
+def _descent(scenario: Scenario) -> int:
+    """Return the bytes of what descent at all step sizes leaves: measures, and W as flows do."""
+    steps = len(scenario.descent.written) if scenario.descent else 0
+    held = sum(size for size in _descent_stores(scenario) if size <= IN_MEMORY)
+    return steps * _measures(scenario) + held

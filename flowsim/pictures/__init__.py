@@ -1,0 +1,1 @@
+"""Pictures of flows and of gradient descent, drawn from a run alone."""

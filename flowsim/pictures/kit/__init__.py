@@ -1,0 +1,1 @@
+"""What pictures are drawn with: layout, axes, curves, line styles and words."""

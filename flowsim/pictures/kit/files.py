@@ -1,0 +1,40 @@
+"""Files of figures, which appear under their names only when they are complete."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DPI = 200
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give another name to write to, which becomes `path` once the block has ended well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write(figure: Figure, path: Path) -> Path:
+    """Write a figure in the format that its name ends with; the same bytes for the same figure."""
+    import warnings
+
+    from flowsim.pictures.kit import style
+
+    unsaid = {"png": ("Software",), "svg": ("Date",), "pdf": ("CreationDate",)}
+    metadata = dict.fromkeys(unsaid[path.suffix[1:]])
+    with replacing(path) as partial, style.settings(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.savefig(partial, format=path.suffix[1:], dpi=DPI, metadata=metadata)
+    return path

@@ -1,0 +1,153 @@
+"""The colour scale of a family of step sizes, along the bottom of a page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import BoundaryNorm, ListedColormap, LogNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+from flowsim.pictures.kit import reading, style
+from flowsim.pictures.kit.words import distinct
+from flowsim.results.run import Run
+
+BAR, UNITS = 0.36, 0.27
+"""Inches that a scale takes, and what it takes more where it has a second unit."""
+LONG, SHORT = 3.0, 0.4
+"""Inches of a scale, and of the part of each step size where they are few."""
+MANTISSAS = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7))
+
+
+@dataclass(frozen=True, eq=False)
+class StepScale:
+    """Step sizes, ascending, and the 2/sharpness in whose `unit` they can be read, if any.
+
+    A few have an equal part of the scale each, so that all are told apart; many lie on it
+    logarithmically.
+    """
+
+    sizes: np.ndarray
+    critical: float = np.nan
+    unit: str = ""
+
+    @property
+    def few(self) -> bool:
+        """Say whether each step size has a part of its own."""
+        return len(self.sizes) <= style.FEW
+
+    @property
+    def height(self) -> float:
+        """Return the inches it takes at the bottom of a page."""
+        return BAR + (UNITS if self.unit else 0.0)
+
+    def colours(self) -> list[str]:
+        """Return the colour of each step size, dark to light."""
+        even = np.linspace(0, 1, len(self.sizes))
+        return style.shades(even if self.few else style.step_fractions(self.sizes))
+
+
+def family(runs: Iterable[Run]) -> StepScale | None:
+    """Return the scale of the step sizes of these runs, if they are two or more."""
+    runs = list(runs)
+    sizes = reading.all_step_sizes(runs)
+    return StepScale(sizes, *reading.critical_step_size(runs)) if len(sizes) > 1 else None
+
+
+def many(runs: Iterable[Run]) -> StepScale | None:
+    """Return the scale of the step sizes of these runs where they are too many for a legend."""
+    scale = family(runs)
+    return None if scale is None or scale.few else scale
+
+
+def write(figure: Figure, scale: StepScale, left: float) -> None:
+    """Draw the scale at the bottom of a page, from `left` inches on."""
+    width, height = figure.get_size_inches()
+    longest = SHORT * len(scale.sizes) if scale.few else LONG
+    long = min(width - left - 0.9, max(longest, 2 * SHORT))
+    axes = figure.add_axes((left / width, 0.24 / height, long / width, 0.08 / height))
+    (_few if scale.few else _many)(axes, scale)
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.tick_params(labelsize=6, length=2, pad=1.5)
+    axes.grid(visible=False)
+    x, y = (left + long + 0.12) / width, 0.28 / height
+    figure.text(x, y, "step size η", size=6.5, va="center")
+    if scale.unit:
+        y = (0.24 + 0.08 + 0.19) / height
+        said = f"in units of {scale.unit}"
+        figure.text(left / width, y, said, size=6.5, va="bottom", parse_math=False)
+
+
+def _few(axes: Axes, scale: StepScale) -> None:
+    """Draw a part for each step size, with its number below, and above in the other unit."""
+    count = len(scale.sizes)
+    edges = np.arange(count + 1) - 0.5
+    palette = ListedColormap(scale.colours())
+    filled = ScalarMappable(BoundaryNorm(edges, count), palette)
+    _bar(axes, filled)
+    middles = list(range(count))
+    axes.set_xticks(middles, labels=distinct(list(scale.sizes)))
+    if scale.unit:
+        _above(axes, middles, distinct(list(scale.sizes / scale.critical)))
+        under = np.searchsorted(scale.sizes, scale.critical) - 0.5
+        _mark_one(axes, float(under) if -0.5 < under < count - 0.5 else np.nan)
+
+
+def _many(axes: Axes, scale: StepScale) -> None:
+    """Draw a logarithmic scale with round numbers below, and above in the other unit."""
+    low, high = float(scale.sizes.min()), float(scale.sizes.max())
+    palette = ListedColormap(style.shades(np.linspace(0, 1, 256)))
+    _bar(axes, ScalarMappable(LogNorm(low, high), palette))
+    ticks = round_numbers(low, high, 6)
+    axes.set_xticks(ticks, labels=distinct(ticks))
+    if scale.unit:
+        ticks = round_numbers(low / scale.critical, high / scale.critical, 6)
+        _above(axes, [tick * scale.critical for tick in ticks], distinct(ticks))
+        _mark_one(axes, scale.critical if low < scale.critical < high else np.nan)
+
+
+def _bar(axes: Axes, filled: ScalarMappable) -> None:
+    figure = axes.get_figure(root=True)
+    assert figure is not None  # the axes are made on a page
+    figure.colorbar(filled, cax=axes, orientation="horizontal")
+
+
+def _above(axes: Axes, places: list[float] | list[int], labels: list[str]) -> None:
+    """Write labels above the bar."""
+    for place, label in zip(places, labels, strict=True):
+        axes.annotate(
+            label, (place, 1), xycoords=("data", "axes fraction"), xytext=(0, 2),
+            textcoords="offset points", ha="center", va="bottom", size=6, annotation_clip=False,
+        )  # fmt: skip
+
+
+def _mark_one(axes: Axes, place: float) -> None:
+    """Mark where η is 2/sharpness."""
+    axes.axvline(place, color="white", linewidth=2.0)
+    axes.axvline(place, color="black", linewidth=0.9)
+
+
+def round_numbers(low: float, high: float, most: int) -> list[float]:
+    """Return round numbers between two positive ones, as many as are allowed.
+
+    They are powers of ten, or have leading digits out of a set of few, or are evenly apart.
+    """
+    powers = range(int(np.floor(np.log10(low))) - 1, int(np.ceil(np.log10(high))) + 1)
+    found: list[float] = []
+    for mantissas in MANTISSAS:
+        every = [float(f"{m}e{k}") for k in powers for m in mantissas]
+        between = [x for x in every if low * (1 - 1e-9) <= x <= high * (1 + 1e-9)]
+        if len(found) < len(between) <= most:
+            found = between
+    return found if len(found) > 2 else _even_numbers(low, high, most) or found
+
+
+def _even_numbers(low: float, high: float, most: int) -> list[float]:
+    from matplotlib.ticker import MaxNLocator
+
+    ticks = MaxNLocator(most, steps=[1, 2, 5, 10]).tick_values(low, high)
+    return [float(x) for x in ticks if low * (1 - 1e-9) <= x <= high * (1 + 1e-9)]

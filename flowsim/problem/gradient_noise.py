@@ -1,0 +1,175 @@
+"""Noise of the gradient: batches of samples, and noise on the labels, drawn anew at every step.
+
+A step draws ζ, independent standard normal numbers, and goes by Ĝ(W; ζ) instead of ∇ℓ(W), where
+E Ĝ = ∇ℓ(W). Gaussian noise of the same covariance is linear in ζ: B(W)ζ, Cov vec Ĝ = B Bᵀ.
+"""
+
+from __future__ import annotations
+
+import abc
+import math
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Float, Int, Key
+
+from flowsim.problem.losses import Loss
+from flowsim.problem.samples import (
+    SUMS,
+    from_labels,
+    label_count,
+    of_each_label,
+    sample_count,
+    subset,
+)
+from flowsim.problem.types import Array, Matrix, Scalar
+
+
+class Noise(eqx.Module):
+    """An estimate Ĝ of the gradient of a loss, without bias, and its Gaussian counterpart."""
+
+    @property
+    @abc.abstractmethod
+    def dimension(self) -> int:
+        """How many numbers ζ are drawn at a step."""
+
+    @abc.abstractmethod
+    def gradient(self, W: Matrix, zeta: Array) -> Matrix:
+        """Return Ĝ(W; ζ)."""
+
+    @abc.abstractmethod
+    def gaussian(self, W: Matrix, zeta: Array) -> Matrix:
+        """Return B(W)ζ, which is linear in ζ and has the covariance of Ĝ."""
+
+    @abc.abstractmethod
+    def columns(self, W: Matrix) -> Float[Array, "draw output input"]:
+        """Return B(W)e_a for every unit vector e_a."""
+
+    def draw(self, key: Key[Array, ""], dtype: Any = float) -> Array:
+        """Return ζ of a key."""
+        return jax.random.normal(key, (self.dimension,), dtype)
+
+    def covariance(self, W: Matrix) -> Float[Array, "entry entry"]:
+        """Return Cov vec Ĝ(W) = B Bᵀ, vec stacking rows."""
+        B = self.columns(W).reshape(self.dimension, -1)
+        return B.T @ B
+
+
+class Stream(eqx.Module):
+    """Noise, and the key that what is drawn at each step derives from, by the step's number."""
+
+    noise: Noise
+    key: Key[Array, ""]
+
+    def gradient(self, k: Int[Array, ""]) -> Callable[[Matrix], Matrix]:
+        """Return W ↦ Ĝ(W; ζ_k) of step k: wherever in a step it is asked for, ζ_k is the same."""
+        key = jax.random.fold_in(self.key, k)
+        return lambda W: self.noise.gradient(W, self.noise.draw(key, W.dtype))
+
+
+class LabelNoise(Noise):
+    """Gaussian noise of standard deviation s on every label: on Φ, b or Y.
+
+    Losses ½c‖𝒜(W) - b‖² have the gradient c𝒜*(𝒜(W) - b), so that Ĝ = ∇ℓ(W) - s c𝒜*(ζ),
+    whatever W is. For `LeastSquares` of m samples, whose labels are T = Y V/√m, s is that of Y
+    over √m.
+    """
+
+    loss: Loss
+    deviation: Scalar
+
+    @property
+    def dimension(self) -> int:
+        """The number of labels."""
+        return label_count(self.loss)
+
+    def gradient(self, W: Matrix, zeta: Array) -> Matrix:
+        """Return ∇ℓ(W) - s c𝒜*(ζ)."""
+        return self.loss.gradient(W) + self.gaussian(W, zeta)
+
+    def gaussian(self, W: Matrix, zeta: Array) -> Matrix:  # noqa: ARG002
+        """Return -s c𝒜*(ζ)."""
+        return -self.deviation * from_labels(self.loss, zeta)
+
+    def columns(self, W: Matrix) -> Float[Array, "draw output input"]:  # noqa: ARG002
+        """Return -s c𝒜*(e_a) of every label."""
+        return -self.deviation * of_each_label(self.loss)
+
+
+class Batches(Noise):
+    """Ĝ of n of the m samples, drawn without replacement, with label noise where s > 0.
+
+    The batch is that of the n largest among the first m of ζ, all of which are equally likely:
+
+        Ĝ = (1/n) Σ_{i ∈ batch} G_i,   Cov vec Ĝ = (m - n)/(n (m - 1)) · (1/m) Σ_i v_i v_iᵀ,
+
+    G_i being the gradient on sample i alone, m ∇ℓ_i where the loss is a sum Σ ℓ_i, and
+    v_i = vec(G_i - ∇ℓ). Noise on the labels of the batch adds m/n times its covariance on all.
+    """
+
+    loss: Loss
+    size: int = eqx.field(static=True)
+    deviation: Scalar | None = None
+
+    @property
+    def dimension(self) -> int:
+        """The number m of samples, and that of their labels where they are noisy."""
+        return self._samples + (0 if self.deviation is None else label_count(self.loss))
+
+    @property
+    def _samples(self) -> int:
+        return sample_count(self.loss)
+
+    def gradient(self, W: Matrix, zeta: Array) -> Matrix:
+        """Return the gradient on the batch, its labels noisy where they are to be."""
+        m, n = self._samples, self.size
+        chosen = jax.lax.top_k(zeta[:m], n)[1]
+        batch = subset(self.loss, chosen)
+        scale = m / n if isinstance(self.loss, SUMS) else 1.0
+        found = batch.gradient(W)
+        if self.deviation is not None:
+            labels = zeta[m:].reshape(m, -1)[chosen].ravel()
+            found = found - self.deviation * from_labels(batch, labels)
+        return scale * found
+
+    def gaussian(self, W: Matrix, zeta: Array) -> Matrix:
+        """Return √((m - n)/(n (m - 1) m)) Σ_i ζ_i (G_i - ∇ℓ), and -s √(m/n) c𝒜*(ζ) of labels."""
+        m = self._samples
+        weights = self._factor * (zeta[:m] - jnp.mean(zeta[:m]))
+        _, combined = jax.vjp(self._each, W)
+        found: Matrix = combined(weights)[0]
+        if self.deviation is not None:
+            found = found - self._label_factor * from_labels(self.loss, zeta[m:])
+        return found
+
+    def columns(self, W: Matrix) -> Float[Array, "draw output input"]:
+        """Return √((m - n)/(n (m - 1) m)) (G_i - ∇ℓ) of every sample, and those of the labels."""
+        m = self._samples
+        scale = m if isinstance(self.loss, SUMS) else 1
+        each = scale * jax.vmap(lambda i: subset(self.loss, i[None]).gradient(W))(jnp.arange(m))
+        found = self._factor * (each - jnp.mean(each, axis=0, keepdims=True))
+        if self.deviation is None:
+            return found
+        return jnp.concatenate([found, -self._label_factor * of_each_label(self.loss)])
+
+    @property
+    def _factor(self) -> float:
+        """√((m - n)/(n (m - 1) m)), 0 where a batch is all there is."""
+        m, n = self._samples, self.size
+        return math.sqrt((m - n) / (n * max(m - 1, 1) * m))
+
+    @property
+    def _label_factor(self) -> Scalar:
+        """The deviation s √(m/n)."""
+        assert self.deviation is not None
+        return self.deviation * math.sqrt(self._samples / self.size)
+
+    def _each(self, W: Matrix) -> Float[Array, " sample"]:
+        """Return the loss on each sample alone, whose gradient is G_i."""
+        m = self._samples
+        scale = m if isinstance(self.loss, SUMS) else 1
+        values = jax.vmap(lambda i: subset(self.loss, i[None]).value(W))(jnp.arange(m))
+        return scale * values

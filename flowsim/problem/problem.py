@@ -1,0 +1,124 @@
+"""A problem: what is simulated, with no word on how."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from flowsim import cards
+from flowsim.problem import network
+from flowsim.problem.losses import Differentiable, Loss, value_and_gradient
+from flowsim.problem.types import Array, Layers, Matrix, Scalar
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A loss of the end-to-end matrix, the starting layers, a horizon, and weight decay λ.
+
+    Parameters
+    ----------
+    loss
+        A `Loss`, or any differentiable function of W written with jax.numpy.
+    layers
+        W_1, …, W_N; W_j of shape d_j × d_{j-1}.
+    horizon
+        The time T > 0 up to which the flow is wanted.
+    weight_decay
+        λ ≥ 0: the flow then descends φ + (λ/2) Σ‖W_j‖²_F.
+
+    Raises
+    ------
+    ValueError
+        If the layers do not form a network, the loss does not accept their product, or a number
+        is out of its range.
+
+    """
+
+    loss: Loss
+    layers: Layers
+    horizon: float
+    weight_decay: float
+
+    def __init__(
+        self,
+        loss: Loss | Callable[[Matrix], Scalar],
+        layers: Sequence[Array],
+        horizon: float,
+        weight_decay: float = 0.0,
+    ) -> None:
+        arrays = [np.asarray(layer, dtype=np.float64) for layer in layers]
+        network.check_layers(arrays)
+        _check_positive("horizon", horizon)
+        if not (np.isfinite(weight_decay) and weight_decay >= 0):
+            raise ValueError(f"weight_decay must be finite and at least 0, but is {weight_decay}.")
+        set_field = object.__setattr__
+        set_field(self, "loss", loss if isinstance(loss, Loss) else Differentiable(loss))
+        set_field(self, "layers", tuple(arrays))
+        set_field(self, "horizon", float(horizon))
+        set_field(self, "weight_decay", float(weight_decay))
+        self._check_loss()
+
+    def _check_loss(self) -> None:
+        target = self.loss.target
+        if target is not None and target.shape != self.start.shape:
+            raise ValueError(
+                f"The loss must accept an end-to-end matrix of shape {self.start.shape}, "
+                f"but its target has shape {target.shape}."
+            )
+        try:
+            value, gradient = value_and_gradient(self.loss, self.start)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"The loss must accept an end-to-end matrix of shape {self.start.shape} and be a "
+                f"single number, but it failed: {error}"
+            ) from error
+        if np.shape(value) != ():
+            raise ValueError(f"The loss must be a single number, but has shape {np.shape(value)}.")
+        if not np.isfinite(value):
+            raise ValueError(f"The loss at the start must be finite, but is {float(value)}.")
+        if not np.isfinite(gradient).all():
+            raise ValueError(
+                "The gradient of the loss at the start must be finite, but holds nan or inf; "
+                "start where the loss is differentiable."
+            )
+
+    @property
+    def depth(self) -> int:
+        """Return N, the number of layers."""
+        return len(self.layers)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Return (d_0, …, d_N)."""
+        return network.widths(self.layers)
+
+    @property
+    def start(self) -> Matrix:
+        """Return the end-to-end matrix W(0)."""
+        return network.end_to_end(self.layers)
+
+    def _rows(self) -> dict[str, str]:
+        rows = {
+            "loss": type(self.loss).__name__,
+            "widths": " → ".join(map(str, self.widths)),
+            "horizon": f"{self.horizon:g}",
+            "‖W(0)‖_F": f"{float(np.linalg.norm(self.start)):.3g}",
+        }
+        if self.depth > 1:
+            rows["imbalance"] = f"{float(np.max(network.imbalance(self.layers))):.2g}"
+        if self.weight_decay:
+            rows["weight decay"] = f"{self.weight_decay:g}"
+        return rows
+
+    def __repr__(self) -> str:
+        return cards.as_text(f"Problem of depth {self.depth}", self._rows())
+
+    def _repr_html_(self) -> str:
+        return cards.as_html(f"Problem of depth {self.depth}", self._rows())
+
+
+def _check_positive(name: str, value: float) -> None:
+    if not (np.isfinite(value) and value > 0):
+        raise ValueError(f"{name} must be finite and greater than 0, but is {value}.")

@@ -1,0 +1,143 @@
+"""Groups of variables <-> one netCDF-4 file, the way xarray reads a DataTree."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from flowsim.results.run import Group, Variable
+from flowsim.solvers.storage import Series
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def write(path: Path, groups: Mapping[str, Group], attributes: Mapping[str, str]) -> None:
+    """Write `groups` to a new file at `path`; numbers keep their type, strings become UTF-8.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written, a full disk included.
+
+    """
+    import h5netcdf
+
+    with path.open("x+b", buffering=0) as raw:
+        sink = _Sink(cast(BinaryIO, raw))
+        with h5netcdf.File(sink, "w") as file:
+            file.attrs.update(attributes)
+            for name, variables in groups.items():
+                _write_group(file.create_group(name), variables)
+        if sink.error is not None:
+            raise sink.error
+
+
+def read(path: Path) -> dict[str, dict[str, Variable]]:
+    """Return the groups of the file at `path`, as they were written."""
+    import h5netcdf
+
+    with h5netcdf.File(path, "r") as file:
+        return {
+            group: {name: _read_variable(stored) for name, stored in content.variables.items()}
+            for group, content in file.groups.items()
+        }
+
+
+def _write_group(group: Any, variables: Group) -> None:
+    for variable in variables.values():
+        for dimension, size in zip(variable.dims, variable.shape, strict=True):
+            if dimension not in group.dimensions:
+                group.dimensions[dimension] = size
+    for name, variable in variables.items():
+        if isinstance(variable.held, Series):
+            stored = group.create_variable(name, variable.dims, variable.held.dtype)
+            _write_by_pieces(stored, variable.held)
+        else:
+            values, dtype = _stored(variable.held)
+            stored = group.create_variable(name, variable.dims, dtype, data=values)
+        stored.attrs.update(variable.attributes)
+
+
+def _write_by_pieces(stored: Any, series: Series) -> None:
+    """Write a series, of which no more than a piece is in memory at a time."""
+    *above, length = series.rows.shape
+    size = series.rows_at_once
+    for at in product(*(range(n) for n in above)):
+        for first in range(0, length, size):
+            rows = slice(first, min(first + size, length))
+            stored[(*at, rows)] = series[(*at, rows)]
+
+
+def _stored(values: np.ndarray) -> tuple[np.ndarray, Any]:
+    if values.dtype.kind in "UO":
+        import h5py
+
+        return values.astype(object), h5py.string_dtype()
+    if values.dtype.kind == "b":
+        return values.astype("int8"), "int8"
+    return values, values.dtype
+
+
+def _read_variable(stored: Any) -> Variable:
+    import numpy as np
+
+    values = stored[...]
+    if values.dtype.kind == "O":
+        words = [word.decode() if isinstance(word, bytes) else word for word in values.ravel()]
+        values = np.array(words, dtype=str).reshape(values.shape)
+    attributes = {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in stored.attrs.items()
+    }
+    return Variable(tuple(stored.dimensions), values, attributes)
+
+
+class _Sink:
+    """A file for HDF5 to write to that keeps the first error for later.
+
+    HDF5 that meets a full disk leaves a state behind that crashes the interpreter when it exits.
+    So it is told that all goes well, nothing more is written, and `error` says what happened.
+    """
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self._raw = raw
+        self.error: OSError | None = None
+
+    def _attempt(self, act: Callable[..., object], *arguments: object) -> None:
+        if self.error is None:
+            try:
+                act(*arguments)
+            except OSError as error:
+                self.error = error
+
+    def _write_all(self, data: bytes) -> None:
+        rest = memoryview(data).cast("B")
+        while rest:
+            rest = rest[self._raw.write(rest) :]
+
+    def write(self, data: bytes) -> int:
+        self._attempt(self._write_all, data)
+        return len(data)
+
+    def truncate(self, size: int) -> int:
+        self._attempt(self._raw.truncate, size)
+        return size
+
+    def read(self, size: int = -1) -> bytes:
+        return self._raw.read(size)
+
+    def readinto(self, buffer: memoryview) -> int:
+        return int(cast(Any, self._raw).readinto(buffer))
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._raw.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._raw.tell()
+
+    def flush(self) -> None:
+        """Leave flushing to the manifest, which syncs every file."""

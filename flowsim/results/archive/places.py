@@ -1,0 +1,250 @@
+"""Where a run goes: who may write there, and how it appears there at one stroke."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from flowsim.results.archive import locks, manifest
+from flowsim.results.archive.errors import ArchiveError, sentences
+
+_OURS = re.compile(
+    r"\.(?P<name>.+)\.flowsim-(?:lock|(?P<kind>new|old)-(?P<pid>\d+)-[0-9a-f]{8})", re.DOTALL
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A destination that this process holds; `force` allows replacing the run that lies there.
+
+    A folder that is a mount point or holds the working folder is filled `in_place`; any other
+    is prepared beside and renamed.
+    """
+
+    final: Path
+    force: bool
+    in_place: bool
+
+    @classmethod
+    def at(cls, directory: str | os.PathLike[str], *, force: bool = False) -> Place:
+        """Return the place of `directory`, symbolic links followed."""
+        final = Path(os.path.realpath(directory))
+        in_place = final.is_dir() and (os.path.ismount(final) or Path.cwd().is_relative_to(final))
+        return cls(final, force, in_place)
+
+    def temporary(self, kind: str) -> Path:
+        """Return a fresh name for a run being written (`"new"`) or replaced (`"old"`)."""
+        folder = self.final if self.in_place else self.final.parent
+        return folder / f".{self.final.name}.flowsim-{kind}-{os.getpid()}-{secrets.token_hex(4)}"
+
+    def abandon(self) -> None:
+        """Remove what this process is writing there, as before a sudden end."""
+        lock = _lock_of(self.final)
+        for path in _leftovers(self.final):
+            match = _OURS.fullmatch(path.name)
+            if match is not None and match["pid"] == str(os.getpid()):
+                _tidy(path, match["kind"], self.final)
+        if locks.holder(lock) == os.getpid():
+            lock.unlink(missing_ok=True)
+
+
+@contextmanager
+def reserve(directory: str | os.PathLike[str], *, force: bool = False) -> Iterator[Place]:
+    """Hold `directory` for writing a run, from before it is simulated until it is written.
+
+    It must not exist, be empty, or be a run of flowsim's together with `force`. What killed
+    writers left beside it is removed.
+
+    Raises
+    ------
+    ArchiveError
+        If the directory is not fit, cannot be written, or another process holds it.
+
+    """
+    with sentences(f"Cannot write to {str(directory)!r}"):
+        place = Place.at(directory, force=force)
+        _refuse_unfit_unlocked(place)
+        place.final.parent.mkdir(parents=True, exist_ok=True)
+    with hold(place.final):
+        with sentences(f"Cannot write to {str(directory)!r}"):
+            _sweep(place)
+            refuse_unfit(place)
+        yield place
+
+
+@contextmanager
+def hold(final: Path) -> Iterator[None]:
+    """Hold the lock of the run directory `final`."""
+    with locks.held(_lock_of(final), final):
+        yield
+
+
+def _lock_of(final: Path) -> Path:
+    return final.parent / f".{final.name}.flowsim-lock"
+
+
+def _refuse_unfit_unlocked(place: Place) -> None:
+    """Refuse an unfit place before anything is touched; what changes meanwhile waits for the lock.
+
+    Another writer may be replacing the run there at this very moment: that is judged under lock.
+    """
+    before = _identity(place.final)
+    try:
+        refuse_unfit(place)
+    except (ArchiveError, OSError):
+        if _lock_of(place.final).exists() or _identity(place.final) != before:
+            return
+        raise
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def refuse_unfit(place: Place) -> None:
+    """Raise `ArchiveError` unless a run may be written to the place."""
+    final = place.final
+    if not os.path.lexists(final):
+        return
+    if not final.is_dir():
+        raise ArchiveError(f"{str(final)!r} is a file; give a folder that does not exist yet.")
+    if not any(_OURS.fullmatch(path.name) is None for path in final.iterdir()):
+        return
+    if manifest.recorded(final) is None:
+        raise ArchiveError(
+            f"{str(final)!r} is not empty and is not a run of flowsim's, so nothing in it is "
+            f"touched; give a folder that does not exist yet."
+        )
+    if not place.force:
+        raise ArchiveError(
+            f"{str(final)!r} already holds a run; say --force (in Python force=True) to replace "
+            f"it, or give another folder."
+        )
+    strangers = list(_strangers(final))
+    if strangers:
+        raise ArchiveError(
+            f"{str(final)!r} holds a run but also what flowsim did not write "
+            f"({', '.join(map(repr, strangers[:3]))}{', …' if len(strangers) > 3 else ''}), "
+            f"so it is not replaced; move that elsewhere or give another folder."
+        )
+
+
+def publish(temporary: Path, place: Place) -> None:
+    """Make the finished run in `temporary` appear at its place, replacing the one there."""
+    refuse_unfit(place)
+    if place.in_place:
+        _move_in(temporary, place.final)
+        return
+    aside = None
+    if place.final.is_dir():
+        shutil.copymode(place.final, temporary)
+    if place.final.is_dir() and manifest.recorded(place.final) is not None:
+        aside = place.temporary("old")
+        place.final.rename(aside)
+    try:
+        temporary.rename(place.final)
+    except OSError:
+        if aside is not None:
+            aside.rename(place.final)
+        raise
+    manifest.sync_folder(place.final.parent)
+    if aside is not None:
+        _remove(aside)
+
+
+def _move_in(temporary: Path, final: Path) -> None:
+    """Move a run into a folder that stays; until the last step readers find it unfinished."""
+    found = manifest.find(temporary)
+    assert found is not None
+    if manifest.recorded(final) is not None:
+        _remove(final, keep=True)
+    manifest.save(final, replace(found, state="writing"))
+    for path in sorted(temporary.iterdir()):
+        if path.name != manifest.NAME:
+            path.rename(final / path.name)
+    manifest.sync_folder(final)
+    (temporary / manifest.NAME).rename(final / manifest.NAME)
+    manifest.sync_folder(final)
+    temporary.rmdir()
+
+
+def _listed(folder: Path) -> tuple[set[str], set[str]]:
+    """Return the files and folders that the manifests in `folder` account for."""
+    found = manifest.recorded(folder)
+    if found is None:
+        return set(), set()
+    files = {manifest.NAME, *found.files}
+    for variant in found.variants:
+        inner = f"{manifest.VARIANTS}/{variant}"
+        below, _ = _listed(folder / inner)
+        files |= {f"{inner}/{name}" for name in below}
+        files.add(f"{inner}/{manifest.NAME}")
+    parents = {str(parent) for name in files for parent in PurePosixPath(name).parents}
+    return files, parents - {"."}
+
+
+def _strangers(folder: Path) -> Iterator[str]:
+    """Yield what lies in the run `folder` without being accounted for by its manifest."""
+    files, folders = _listed(folder)
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        plain_folder = path.is_dir() and not path.is_symlink()
+        known = name in folders if plain_folder else name in files and not path.is_symlink()
+        if not known and _OURS.fullmatch(path.relative_to(folder).parts[0]) is None:
+            yield name
+
+
+def _remove(folder: Path, *, keep: bool = False) -> None:
+    """Delete the run in `folder`: the files its manifest lists, and folders empty after that."""
+    files, folders = _listed(folder)
+    for name in sorted(files - {manifest.NAME}):
+        (folder / name).unlink(missing_ok=True)
+    (folder / manifest.NAME).unlink()
+    for name in sorted(folders, reverse=True):
+        with suppress(OSError):
+            (folder / name).rmdir()
+    if not keep:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def _leftovers(final: Path) -> list[Path]:
+    """Return what bears a name of ours beside the run directory `final` and in it."""
+    folders = (folder for folder in (final.parent, final) if folder.is_dir())
+    paths = (path for folder in folders for path in folder.iterdir())
+    return sorted(path for path in paths if _OURS.fullmatch(path.name))
+
+
+def _sweep(place: Place) -> None:
+    """Remove what killed writers left in the place and beside it."""
+    for path in _leftovers(place.final):
+        match = _OURS.fullmatch(path.name)
+        if match is None or locks.alive(int(match["pid"] or locks.holder(path) or 0)):
+            continue
+        with suppress(ArchiveError):
+            if match["name"] == place.final.name:
+                _tidy(path, match["kind"], place.final)
+            else:
+                final = path.parent / match["name"]
+                with hold(final):
+                    _tidy(path, match["kind"], final)
+
+
+def _tidy(path: Path, kind: str | None, final: Path) -> None:
+    """Remove a leftover of a killed writer, or put back the run that it had set aside."""
+    if kind == "new":
+        shutil.rmtree(path, ignore_errors=True)
+    elif kind == "old" and not os.path.lexists(final):
+        path.rename(final)
+    elif kind == "old":
+        _remove(path)

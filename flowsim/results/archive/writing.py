@@ -1,0 +1,155 @@
+"""A run onto the disk: everything or nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from flowsim.results.archive import manifest, netcdf
+from flowsim.results.archive.errors import ArchiveError, sentences
+from flowsim.results.archive.places import Place, hold, publish, reserve
+from flowsim.results.run import Run
+from flowsim.scenario.digest import data_files, digest
+from flowsim.scenario.toml.writing import dumps
+
+Draw = Callable[[Run, Path], object]
+"""Draws the figures of a run into a folder."""
+
+
+def write(
+    run: Run, directory: str | os.PathLike[str], *, force: bool = False, draw: Draw | None = None
+) -> None:
+    """Write `run` to `directory`, which appears there complete or not at all.
+
+    `draw(run, folder)` draws the figures, of the run and of each of its variants.
+
+    Raises
+    ------
+    ArchiveError
+        If the directory is not fit (see `reserve`) or the disk refuses.
+
+    """
+    with reserve(directory, force=force) as place:
+        fill(place, run, draw)
+
+
+def fill(place: Place, run: Run, draw: Draw | None = None) -> None:
+    """Write `run` to a place that is held (see `reserve`)."""
+    temporary = place.temporary("new")
+    try:
+        with sentences(f"Cannot write to {str(place.final)!r}"):
+            _compose(run, temporary, draw)
+            publish(temporary, place)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _compose(run: Run, folder: Path, draw: Draw | None) -> None:
+    folder.mkdir(parents=True)
+    _copy_data(run, folder / "data")
+    (folder / "scenario.toml").write_text(dumps(run.scenario, data_folder="data"), "utf-8")
+    (folder / "summary.json").write_text(strict_json(run.summary), "utf-8")
+    if run.groups:
+        netcdf.write(folder / "run.nc", run.groups, {"title": run.scenario.title, "name": run.name})
+    for name, variant in run.variants.items():
+        if name in ("", ".", "..") or "/" in name:
+            raise ArchiveError(f"A variant's name becomes a folder's, but got {name!r}.")
+        _compose(variant, folder / manifest.VARIANTS / name, draw)
+    if draw is not None:
+        figures = folder / manifest.FIGURES
+        figures.mkdir()
+        draw(run, figures)
+        if not any(figures.iterdir()):
+            figures.rmdir()
+    digests = {name: digest(variant.scenario) for name, variant in run.variants.items()}
+    for path in sorted(path for path in folder.rglob("*") if path.is_dir()):
+        manifest.sync_folder(path)
+    files = manifest.entries(folder)
+    manifest.save(folder, manifest.Manifest(run.name, digest(run.scenario), files, digests))
+
+
+def _copy_data(run: Run, folder: Path) -> None:
+    sources = data_files(run.scenario)
+    if sources:
+        folder.mkdir()
+    for name, source in sources.items():
+        shutil.copyfile(source, folder / name)
+
+
+def add_figures(run: Run, draw: Draw) -> list[Path]:
+    """Draw the figures of a run that was read from disk, and of its variants, beside it.
+
+    Figures of equal names are replaced. Killed at any moment, this leaves a run that can be read.
+
+    Returns
+    -------
+    list of Path
+        The files that were drawn.
+
+    Raises
+    ------
+    ArchiveError
+        If the run does not lie on disk, another process writes there, or the disk refuses.
+
+    """
+    if run.directory is None:
+        raise ArchiveError(f"The run of {run.name!r} does not lie on disk; write it first.")
+    place = Place.at(run.directory)
+    with hold(place.final), sentences(f"Cannot write to {str(run.directory)!r}"):
+        return _add_to(run, place, draw)
+
+
+def _add_to(run: Run, place: Place, draw: Draw) -> list[Path]:
+    folder = Path(str(run.directory))
+    found = manifest.find(folder)
+    if found is None:
+        raise ArchiveError(f"{str(folder)!r} is not a run of flowsim's: it has no manifest.")
+    temporary = place.temporary("new")
+    try:
+        temporary.mkdir()
+        draw(run, temporary)
+        names = _move_figures(temporary, folder, found)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    below = [_add_to(variant, place, draw) for variant in run.variants.values()]
+    return [folder / name for name in names] + list(chain.from_iterable(below))
+
+
+def _move_figures(temporary: Path, folder: Path, found: manifest.Manifest) -> list[str]:
+    """Move what was drawn into a run's figures, which its manifest leaves out until they are in."""
+    drawn = {f"{manifest.FIGURES}/{path.name}": path for path in sorted(temporary.iterdir())}
+    added = {name: manifest.entry(path) for name, path in drawn.items()}
+    kept = {name: entry for name, entry in found.files.items() if name not in added}
+    if drawn:
+        (folder / manifest.FIGURES).mkdir(exist_ok=True)
+        manifest.save(folder, replace(found, files=kept))
+        for name, path in drawn.items():
+            path.replace(folder / name)
+        manifest.sync_folder(folder / manifest.FIGURES)
+        manifest.save(folder, replace(found, files={**kept, **added}))
+    return list(drawn)
+
+
+def strict_json(summary: Mapping[str, Any]) -> str:
+    """Return `summary` as JSON that any reader takes: what is not finite becomes null."""
+    return json.dumps(_plain(summary), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` out of JSON's own types; floats keep every bit."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    if hasattr(value, "tolist"):  # NumPy's and JAX's scalars and arrays
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,157 @@
+"""What came out of an experiment, as plain named arrays: what archives store and figures draw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flowsim import cards
+from flowsim.solvers.storage import Series, by_pieces
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from flowsim.scenario import Scenario
+
+
+@dataclass(frozen=True, eq=False)
+class Variable:
+    """A named array: `values` with one dimension name per axis, and what it means.
+
+    `attributes` always hold `long_name`, and `units` where the variable has any. What is `held` may
+    be a series that is larger than memory; `values` reads all of it.
+    """
+
+    dims: tuple[str, ...]
+    held: np.ndarray | Series
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self.dims) != self.held.ndim:
+            raise ValueError(
+                f"A variable needs one dimension name per axis, but got {self.dims} "
+                f"for an array of shape {self.held.shape}."
+            )
+
+    @property
+    def values(self) -> np.ndarray:
+        """Return the whole array."""
+        return self.held.whole() if isinstance(self.held, Series) else self.held
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return the lengths of the dimensions."""
+        return self.held.shape
+
+    def has_numbers(self) -> bool:
+        """Say whether any number in it is finite."""
+        held = self.held
+        pieces = held.pieces(held.rows_at_once) if isinstance(held, Series) else [held]
+        return any(bool(np.isfinite(piece).any()) for piece in pieces)
+
+    def over(self, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """Return a function of arrays along leading axes, by pieces where the array is large."""
+        return (
+            by_pieces(function, self.held) if isinstance(self.held, Series) else function(self.held)
+        )
+
+    def picked(self, dim: str, index: int) -> Variable:
+        """Return the variable at one index of a dimension, which it then no longer has."""
+        axis = self.dims.index(dim)
+        left = self.dims[:axis] + self.dims[axis + 1 :]
+        return Variable(left, _picked(self.held, index, axis), self.attributes)
+
+
+def named(dims: Sequence[str], values: np.ndarray | Series, long_name: str) -> Variable:
+    """Return a variable that says what it is."""
+    held = values if isinstance(values, Series) else np.asarray(values)
+    return Variable(tuple(dims), held, {"long_name": long_name})
+
+
+def _picked(held: np.ndarray | Series, index: int, axis: int) -> np.ndarray | Series:
+    if not isinstance(held, Series):
+        return np.asarray(np.take(held, index, axis=axis))
+    own = axis - held.rows.ndim
+    if own < 0:
+        return Series(held.store, np.take(held.rows, index, axis=axis))
+    return by_pieces(lambda W: np.take(W, index, axis=1 + own), held)
+
+
+TIME = "time t of the flow"
+"""The long name of times."""
+
+Group = Mapping[str, Variable]
+"""The variables of one space, of descent, or of a comparison."""
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A finished experiment: its scenario, its arrays by group, and its summary.
+
+    `groups` maps `"layers"`, `"end_to_end"`, `"descent"`, `"comparison"`, `"exact"`, `"plane"` and
+    the measures asked for (those that exist) to their variables; `variants` maps a variant's name
+    to its own run, and is empty for a plain run. `directory` is where the run lies on disk, if it
+    does.
+    """
+
+    name: str
+    scenario: Scenario
+    groups: Mapping[str, Group]
+    summary: Mapping[str, Any]
+    variants: Mapping[str, Run] = field(default_factory=dict)
+    directory: Path | None = None
+
+    def __getitem__(self, path: str) -> np.ndarray:
+        """Return the array at `"group.variable"`, or `"variant/group.variable"`.
+
+        Raises
+        ------
+        KeyError
+            If there is no such variable, naming those that exist.
+
+        """
+        return self.variable(path).values
+
+    def variable(self, path: str) -> Variable:
+        """Return the variable at `"group.variable"`, or `"variant/group.variable"`."""
+        variant, _, inner = path.rpartition("/")
+        if variant:
+            if variant not in self.variants:
+                raise KeyError(f"no variant {variant!r}; there are: {', '.join(self.variants)}")
+            return self.variants[variant].variable(inner)
+        group, _, name = inner.partition(".")
+        if name not in self.groups.get(group, {}):
+            raise KeyError(f"no variable {path!r}; there are: {', '.join(self.paths())}")
+        return self.groups[group][name]
+
+    def has(self, path: str) -> bool:
+        """Say whether there is a variable at `path`."""
+        return path in set(self.paths())
+
+    def paths(self) -> Iterator[str]:
+        """Yield the path of every variable, those of variants included."""
+        for group, variables in self.groups.items():
+            yield from (f"{group}.{name}" for name in variables)
+        for variant, run in self.variants.items():
+            yield from (f"{variant}/{path}" for path in run.paths())
+
+    def _rows(self) -> dict[str, str]:
+        rows = {"scenario": self.scenario.title}
+        if self.variants:
+            rows["variants"] = ", ".join(self.variants)
+        for space, outcome in self.summary.get("outcome", {}).items():
+            rows[space] = str(outcome)
+        for k, claim in enumerate(self.summary.get("claims", []), start=1):
+            rows[f"claim {k}"] = f"{'✓' if claim['holds'] else '✗'} {claim['claim']}"
+        if self.directory is not None:
+            rows["files"] = str(self.directory)
+        return rows
+
+    def __repr__(self) -> str:
+        return cards.as_text(f"Run of {self.name}", self._rows())
+
+    def _repr_html_(self) -> str:
+        return cards.as_html(f"Run of {self.name}", self._rows())

@@ -1,0 +1,102 @@
+"""The shapes of the arrays that a scenario gives, without making them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flowsim.scenario.spec.errors import listed
+from flowsim.scenario.build.files import UnusableFileError, facts
+from flowsim.scenario.spec.forms import FileRef
+from flowsim.scenario.spec.numbers import Rows
+from flowsim.scenario.spec.data import Data
+
+DATA_LOSSES = ("regression", "logistic", "cross_entropy")
+
+
+@dataclass(frozen=True)
+class Bundled:
+    """A data set that comes with scikit-learn, as flowsim uses it.
+
+    `inputs` × `samples` inputs; `classes` classes, or `outputs` real targets. For regression the
+    targets of a classification set are one-hot, one output a class; for cross_entropy they are
+    class numbers from 0; for logistic, two classes only, they are −1 and +1.
+    """
+
+    inputs: int
+    samples: int
+    classes: int = 0
+    outputs: int = 0
+
+
+BUNDLED = {
+    "digits": Bundled(64, 1797, classes=10),
+    "diabetes": Bundled(10, 442, outputs=1),
+    "iris": Bundled(4, 150, classes=3),
+    "wine": Bundled(13, 178, classes=3),
+    "breast_cancer": Bundled(30, 569, classes=2),
+    "linnerud": Bundled(3, 20, outputs=3),
+}
+
+
+def bundled_outputs(name: str, kind: str) -> int:
+    """Return the outputs that a network needs for a bundled set and a loss on data.
+
+    Raises
+    ------
+    ValueError
+        If the loss cannot take the set, saying which sets it can.
+
+    """
+    about = BUNDLED[name]
+    if kind == "regression":
+        return about.classes or about.outputs
+    fitting = {"logistic": (2, 2), "cross_entropy": (2, 10**9)}[kind]
+    if not fitting[0] <= about.classes <= fitting[1]:
+        known = [n for n, b in BUNDLED.items() if fitting[0] <= b.classes <= fitting[1]]
+        wanted = "two classes" if kind == "logistic" else "classes"
+        has = f"{about.classes} classes" if about.classes else "real targets"
+        raise ValueError(
+            f'has {has}, but kind = "{kind}" wants {wanted}; write {listed(known)}, or another loss'
+        )
+    return 1 if kind == "logistic" else about.classes
+
+
+def shape(value: Rows | FileRef) -> tuple[int, int]:
+    """Return rows and columns of a matrix that is written out or in a file.
+
+    Raises
+    ------
+    UnusableFileError
+        If the file cannot be used, or does not hold a matrix.
+
+    """
+    if not isinstance(value, FileRef):
+        return len(value), len(value[0])
+    return file_shape(value)
+
+
+def file_shape(ref: FileRef, key: str | None = None) -> tuple[int, int]:
+    """Return rows and columns of a matrix in a file; raises as `shape` does."""
+    found = facts(ref, key).shape
+    if len(found) != 2:
+        raise UnusableFileError(f"holds an array of shape {found}; save one with two axes")
+    return found[0], found[1]
+
+
+def available(data: Data) -> int:
+    """Return how many samples the data have before any are chosen or held out."""
+    if data.dataset is not None:
+        return BUNDLED[data.dataset].samples
+    if data.inputs is None:
+        raise ValueError("Data need inputs or a dataset to have samples.")
+    return shape(data.inputs)[1]
+
+
+def used(data: Data) -> int:
+    """Return how many samples a scenario uses, held-out ones included."""
+    return available(data) if data.samples is None else min(data.samples, available(data))
+
+
+def times(size: tuple[int, int]) -> str:
+    """Write a shape as it is written on paper."""
+    return f"{size[0]} × {size[1]}"

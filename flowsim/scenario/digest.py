@@ -1,0 +1,91 @@
+"""The data files that a scenario names: found, renamed for a copy, and hashed with the scenario."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flowsim.scenario.spec.errors import ScenarioError, shown
+
+if TYPE_CHECKING:
+    from flowsim.scenario.spec.scenario import Scenario
+
+
+def plain(scenario: Scenario) -> dict[str, Any]:
+    """Return a scenario as plain data, without what is left out."""
+    return scenario.model_dump(exclude_none=True)
+
+
+def mapped(data: Any, change: Callable[[str | Path], Any]) -> Any:
+    """Return plain data in which every file name `file = "…"` went through `change`."""
+    if isinstance(data, Mapping):
+        return {
+            key: change(value)
+            if key == "file" and isinstance(value, str | Path)
+            else mapped(value, change)
+            for key, value in data.items()
+        }
+    if isinstance(data, list | tuple) and data and isinstance(data[0], Mapping):
+        return [mapped(entry, change) for entry in data]
+    return data
+
+
+def resolved(data: Any, base: Path) -> Any:
+    """Return plain data with every file name taken relative to the folder `base`."""
+    return mapped(data, lambda file: str(base / file) if str(file) else file)
+
+
+def _files(data: Any) -> Iterator[Path]:
+    found: list[Path] = []
+    mapped(data, lambda file: found.append(Path(file).absolute()))
+    yield from dict.fromkeys(found)
+
+
+def _names(data: Any) -> dict[str, Path]:
+    """Name each data file as it is, or with a number where two have one name."""
+    names: dict[str, Path] = {}
+    for file in _files(data):
+        name, number = file.name, 2
+        while name.lower() in (taken.lower() for taken in names):
+            name, number = f"{file.stem}-{number}{file.suffix}", number + 1
+        names[name] = file
+    return names
+
+
+def data_files(scenario: Scenario) -> dict[str, Path]:
+    """Return the data files that a scenario reads, by a unique name for each copy."""
+    return _names(plain(scenario))
+
+
+def renamed(data: dict[str, Any], folder: str) -> dict[str, Any]:
+    """Return plain data with its file names replaced by those of their copies in `folder`."""
+    by_path = {path: name for name, path in _names(data).items()}
+    renaming: dict[str, Any] = mapped(
+        data, lambda file: f"{folder}/{by_path[Path(file).absolute()]}"
+    )
+    return renaming
+
+
+def digest(scenario: Scenario) -> str:
+    """Return the SHA-256 that names a scenario's results; see the module."""
+    import json
+    from importlib.metadata import version
+
+    data = mapped(plain(scenario), _content)
+    text = json.dumps([version("flowsim"), data], sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _content(file: str | Path) -> str:
+    """Return what stands for a data file in the digest: its kind and the hash of its bytes."""
+    total = hashlib.sha256()
+    try:
+        with Path(file).open("rb") as stream:
+            for block in iter(partial(stream.read, 1 << 20), b""):
+                total.update(block)
+    except OSError as error:
+        raise ScenarioError([f"{shown(str(file))}: cannot be read: {error.strerror}"]) from None
+    return f"{Path(file).suffix} {total.hexdigest()}"

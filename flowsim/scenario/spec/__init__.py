@@ -1,0 +1,1 @@
+"""Scenarios as frozen data, one module per table of the file."""

@@ -1,0 +1,102 @@
+"""`[[claims]]`: what a scenario shows, checked after every run."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from flowsim.scenario.spec.forms import STRICT
+from flowsim.scenario.spec.numbers import Index, Positive
+
+
+class At(BaseModel):
+    """Which entry of a variable a claim speaks of."""
+
+    model_config = STRICT
+
+    step_size: Positive | None = Field(
+        None,
+        description="One of descent.step_sizes, as written there; of a generated set the nearest.",
+        examples=[0.1],
+    )
+    level: Positive | None = Field(
+        None,
+        description="One of the levels of excess loss of speed, or of output.track_within.",
+        examples=[1e-3],
+    )
+    time: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="The saved time nearest to this one.", examples=[5.0]
+    )
+    sample: Index | None = Field(
+        None, description="The saved time of descent, from 0.", examples=[0]
+    )
+    mode: Index | None = Field(
+        None, description="The singular value, from 0, largest first.", examples=[0]
+    )
+    output: Index | None = Field(None, description="The row of W, from 0.", examples=[0])
+    input: Index | None = Field(None, description="The column of W, from 0.", examples=[0])
+    left: Index | None = Field(
+        None, description="The left singular vector of W, from 0.", examples=[0]
+    )
+    right: Index | None = Field(
+        None, description="The right singular vector of W, from 0.", examples=[0]
+    )
+    pair: Index | None = Field(
+        None, description="The pair of neighbouring layers, from 0.", examples=[0]
+    )
+    point: Index | None = Field(
+        None, description="The matrix that explicit_loss is measured at, from 0.", examples=[0]
+    )
+    visit: Index | None = Field(
+        None, description="The iterate of an orbit of oscillation, from 0.", examples=[0]
+    )
+    loop: Index | None = Field(
+        None, description="The closed loop of explicit_loss, from 0.", examples=[0]
+    )
+
+
+class Claim(BaseModel):
+    """What the scenario shows: a number drawn from a variable, and what it is compared with."""
+
+    model_config = STRICT
+
+    quantity: str = Field(
+        description="A variable of the run, group.variable; with variants variant/group.variable.",
+        examples=["comparison.end_to_end_vs_layers"],
+    )
+    reduce: Literal["max", "min", "last", "first", "mean"] = Field(
+        "max", description="How the variable becomes one number.", examples=["last"]
+    )
+    at: At | None = Field(
+        None,
+        description="Which entry to take before reducing.",
+        examples=[{"step_size": 0.1}],
+    )
+    below: float | None = Field(None, description="It is below this number.", examples=[1e-6])
+    above: float | None = Field(None, description="It is above this number.", examples=[0.5])
+    equals: float | None = Field(
+        None, description="It equals this number, give or take `within`.", examples=[1.0]
+    )
+    within: Positive | None = Field(
+        None,
+        description="How far `equals` and `order` may be missed, and by how much one value may go "
+        "against a `trend`.",
+        examples=[1e-3],
+    )
+    trend: Literal["decreasing", "increasing"] | None = Field(
+        None,
+        description="From each saved time to the next, it goes no other way than this one.",
+        examples=["decreasing"],
+    )
+    order: float | None = Field(
+        None,
+        description="Over the step sizes η, it goes as this power of η, give or take `within`.",
+        examples=[1.0],
+    )
+    below_quantity: str | None = Field(
+        None, description="It is below this variable, reduced alike.", examples=["layers.loss"]
+    )
+    above_quantity: str | None = Field(
+        None, description="It is above this variable, reduced alike.", examples=["layers.loss"]
+    )

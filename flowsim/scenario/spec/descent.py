@@ -1,0 +1,99 @@
+"""`[descent]`: gradient descent, its step sizes, its update rule and its noise."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from flowsim.scenario.spec.forms import STRICT, Place, StepSizes
+from flowsim.scenario.spec.numbers import Momentum, Positive, Size
+
+AlgorithmName = Literal["gradient", "nesterov", "midpoint", "heun", "rk4", "adagrad", "adadelta"]
+"""As in `flowsim.dynamics.update_rules`."""
+
+
+ADAPTIVE = ("adagrad", "adadelta")
+"""Algorithms that optax brings; η is no time in them."""
+
+
+class Descent(BaseModel):
+    """Descent from the same start, at each step size."""
+
+    model_config = STRICT
+
+    step_sizes: StepSizes = Field(
+        description="Step sizes η, or a set of them; iterate k is compared with the flow at time "
+        "kη.",
+        examples=[[0.4, 0.1]],
+    )
+    algorithm: AlgorithmName = Field(
+        "gradient",
+        description="gradient descent, nesterov, Runge-Kutta's midpoint, heun or rk4, or "
+        "adagrad or adadelta, which optax brings.",
+        examples=["nesterov"],
+    )
+    momentum: Momentum = Field(
+        0.0,
+        description="μ of the heavy ball (gradient) or of nesterov, which also takes increasing.",
+        examples=[0.9],
+    )
+    precision: Literal["float64", "float32"] = Field(
+        "float64", description="float32 exposes rounding.", examples=["float32"]
+    )
+    batch: Size | None = Field(
+        None,
+        description="How many samples, measurements or observed entries a step goes by, drawn "
+        "without replacement, anew at every step; all if left out.",
+        examples=[16],
+    )
+    label_noise: Positive | None = Field(
+        None,
+        description="The standard deviation of Gaussian noise on the labels, drawn anew at every "
+        "step.",
+        examples=[0.5],
+    )
+
+    @property
+    def noisy(self) -> bool:
+        """Whether the gradient is an estimate that is drawn anew at every step."""
+        return self.batch is not None or self.label_noise is not None
+
+    @property
+    def follows_flow(self) -> bool:
+        """Whether iterate k is compared with the flow at time kη."""
+        return self.algorithm not in ADAPTIVE and self.momentum != "increasing"
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is gradient descent without momentum or noise in double precision."""
+        usual = (self.algorithm, self.momentum, self.precision) == ("gradient", 0, "float64")
+        return usual and not self.noisy
+
+    @property
+    def written(self) -> tuple[float, ...]:
+        """The step sizes in the unit in which they are written."""
+        return self.step_sizes if isinstance(self.step_sizes, tuple) else self.step_sizes.values
+
+    @property
+    def relative_to(self) -> Place | None:
+        """Where 2/sharpness is their unit, or None where the unit is 1."""
+        return None if isinstance(self.step_sizes, tuple) else self.step_sizes.relative_to
+
+    @property
+    def sizes(self) -> tuple[float, ...]:
+        """The step sizes η.
+
+        Raises
+        ------
+        ValueError
+            If they are relative to a sharpness, which is only known of the problem.
+
+        """
+        if self.relative_to is not None:
+            raise ValueError(f"Step sizes are relative to the sharpness at {self.relative_to}.")
+        return self.written
+
+    def most_iterations(self, horizon: float) -> int:
+        """Return how many iterations the smallest step size takes to the horizon."""
+        return round(horizon / min(self.sizes))

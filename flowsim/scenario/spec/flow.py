@@ -1,0 +1,76 @@
+"""`[flow]`: gradient flow, its final time, its saved times and its integration."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, FailFast, Field
+
+from flowsim.scenario.spec.forms import STRICT, Listed
+from flowsim.scenario.spec.numbers import Positive, Size, unique
+
+SMALLEST_RTOL = 100 * 2.0**-52
+"""100 float64 eps: below it rounding, not the step size, makes the error."""
+
+
+class Flow(BaseModel):
+    """Gradient flow: how long, saved when, in which spaces, solved how."""
+
+    model_config = STRICT
+
+    horizon: Positive = Field(description="The time at which the flow ends.", examples=[6.0])
+    samples: Annotated[int, Field(ge=2, le=10**15)] = Field(
+        200, description="How many times are saved, both ends included.", examples=[200]
+    )
+    spacing: Literal["linear", "log"] = Field(
+        "linear",
+        description="Saved times: equally spaced, or 0 and then geometric up to the horizon.",
+        examples=["log"],
+    )
+    first_time: Positive | None = Field(
+        None,
+        description="The first saved time after 0 of spacing log; horizon·1e-6 if left out.",
+        examples=[1e-3],
+    )
+    spaces: Annotated[
+        tuple[Literal["layers", "end_to_end", "spectral", "modes"], ...],
+        Listed,
+        FailFast(),
+        Field(min_length=1, max_length=100),
+        AfterValidator(unique),
+    ] = Field(
+        ("layers", "end_to_end"),
+        description="Which flows are solved: of the layers; of the end-to-end matrix, by its "
+        "entries, by a graded factorization that keeps every singular value (spectral), or by "
+        "modes that do not turn (modes).",
+        examples=[["layers", "end_to_end"]],
+    )
+    method: Literal[
+        "auto", "tsit5", "dopri5", "dopri8", "rkc2", "rock4", "kvaerno5", "rodas4", "rodas5p"
+    ] = Field(
+        "auto",
+        description="The integrator; the last five are for stiff flows.",
+        examples=["tsit5"],
+    )
+    rtol: float = Field(
+        1e-8, ge=SMALLEST_RTOL, le=0.1, description="Relative tolerance.", examples=[1e-8]
+    )
+    atol: Positive | None = Field(
+        None,
+        description="Absolute tolerance; rtol × the scale of the start, per layer, if left out.",
+        examples=[1e-12],
+    )
+    max_steps: Size = Field(
+        10_000_000, description="The largest number of steps of a flow.", examples=[10_000_000]
+    )
+    stop_at_loss: float | None = Field(
+        None, description="A flow ends where its loss reaches this value.", examples=[1e-6]
+    )
+    weight_decay: float = Field(
+        0.0, ge=0, description="λ in −λW_j, on flows and descent alike.", examples=[1e-3]
+    )
+
+    @property
+    def first_saved_time(self) -> float:
+        """The first saved time after 0 of log spacing, with its default horizon·1e-6."""
+        return self.horizon * 1e-6 if self.first_time is None else self.first_time

@@ -1,0 +1,152 @@
+"""The numbers of a scenario: strict, finite, and rectangular where they are arrays.
+
+Integers are taken where a number is wanted; booleans and strings are not, nan and inf nowhere.
+"""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PlainValidator, WithJsonSchema
+
+from flowsim.scenario.spec.errors import found
+
+Row = tuple[float, ...]
+Rows = tuple[Row, ...]
+
+
+def finite(value: object, where: str) -> float:
+    """Return one entry of an array as a float, or say what is wrong with it."""
+    if type(value) is not int and type(value) is not float:
+        raise ValueError(f"{where} is {found(value)}, but every entry must be a number")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = float("inf")
+    if not isfinite(number):
+        raise ValueError(f"{where} is {found(value)}, but every entry must be finite in float64")
+    return number
+
+
+def sequence(value: object, wanted: str) -> list[Any] | tuple[Any, ...]:
+    """Return `value` if it is a non-empty array (NumPy's are taken too)."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"is {found(value)}, but {wanted} is wanted")
+    if not value:
+        raise ValueError(f"is empty, but {wanted} is wanted")
+    return value
+
+
+def row(value: object, where: str, wanted: str) -> Row:
+    """Return an array of numbers as a tuple of floats; `where` begins complaints of entries."""
+    entries = sequence(value, wanted)
+    try:
+        if set(map(type, entries)) <= {int, float}:
+            numbers = tuple(map(float, entries))
+            if all(map(isfinite, numbers)):
+                return numbers
+    except OverflowError:
+        pass
+    return tuple(finite(entry, f"{where} {i}") for i, entry in enumerate(entries, 1))
+
+
+def vector(value: object) -> Row:
+    """Return a one-dimensional array of numbers."""
+    return row(value, "entry", "an array of numbers such as [3.0, 2.0]")
+
+
+def matrix(value: object) -> Rows:
+    """Return a rectangular array of rows of numbers."""
+    wanted = "an array of rows such as [[1.0, 0.0], [0.0, 1.0]]"
+    lines = sequence(value, wanted)
+    rows = []
+    for i, line in enumerate(lines, 1):
+        if not isinstance(line, list | tuple):
+            raise ValueError(f"row {i} is {found(line)}, but {wanted} is wanted")
+        rows.append(row(line, f"row {i}, column", wanted))
+        if len(rows[-1]) != len(rows[0]):
+            raise ValueError(
+                f"row {i} is of length {len(rows[-1])} and row 1 of length {len(rows[0])}; "
+                "write rows of one length"
+            )
+    return tuple(rows)
+
+
+def matrices(value: object) -> tuple[Rows, ...]:
+    """Return an array of matrices, as W_1 … W_N are given."""
+    result = []
+    for j, layer in enumerate(sequence(value, "an array of matrices [[[…]], …]"), 1):
+        try:
+            result.append(matrix(layer))
+        except ValueError as error:
+            raise ValueError(f"matrix {j}: {error}") from None
+    return tuple(result)
+
+
+def mask(value: object) -> tuple[tuple[int, ...], ...]:
+    """Return a rectangular array of rows of 0 and 1."""
+    rows = matrix(value)
+    for i, line in enumerate(rows, 1):
+        for j, entry in enumerate(line, 1):
+            if entry not in (0.0, 1.0):
+                raise ValueError(
+                    f"row {i}, column {j} is {entry}; write 1 where the entry is observed, else 0"
+                )
+    return tuple(tuple(map(int, line)) for line in rows)
+
+
+Vector = Annotated[Row, PlainValidator(vector, json_schema_input_type=list[float])]
+Matrix = Annotated[Rows, PlainValidator(matrix, json_schema_input_type=list[list[float]])]
+Matrices = Annotated[
+    tuple[Rows, ...], PlainValidator(matrices, json_schema_input_type=list[list[list[float]]])
+]
+Mask = Annotated[
+    tuple[tuple[int, ...], ...], PlainValidator(mask, json_schema_input_type=list[list[int]])
+]
+
+
+def momentum(value: object) -> float | Literal["increasing"]:
+    """Return μ, 0 ≤ μ < 1, or that it increases from step to step."""
+    write = 'write momentum = 0.9, or "increasing" with algorithm = "nesterov"'
+    if value == "increasing":
+        return "increasing"
+    if type(value) is not int and type(value) is not float:
+        raise ValueError(f"is {found(value)}, but a number is wanted; {write}")
+    if not value >= 0:
+        raise ValueError(f"is {found(value)}, but must be at least 0; {write}")
+    if not value < 1:
+        raise ValueError(f"is {found(value)}, but must be below 1; {write}")
+    return float(value)
+
+
+Momentum = Annotated[
+    float | Literal["increasing"],
+    PlainValidator(momentum),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
+                {"const": "increasing"},
+            ]
+        }
+    ),
+]
+
+
+Index = Annotated[int, Field(ge=0)]
+
+
+Size = Annotated[int, Field(ge=1, le=10**15)]
+
+
+Positive = Annotated[float, Field(gt=0)]
+
+
+def unique(values: tuple[object, ...]) -> tuple[object, ...]:
+    """Return the values if none is named twice."""
+    twice = [value for i, value in enumerate(values) if value in values[:i]]
+    if twice:
+        raise ValueError(f"names {twice[0]} twice; write each once")
+    return values

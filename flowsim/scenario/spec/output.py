@@ -1,0 +1,74 @@
+"""`[output]`: what is saved, measured and drawn."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, Field, PlainValidator, WithJsonSchema
+
+from flowsim.scenario.spec.errors import found
+from flowsim.scenario.spec.forms import STRICT, Listed
+from flowsim.scenario.spec.numbers import Index, Vector, unique
+
+
+def _saved(value: object) -> object:
+    """Accept all, last or a stride."""
+    if value in ("all", "last") or (type(value) is int and value >= 1):
+        return value
+    raise ValueError(f'is {found(value)}; write "all", "last" or a stride such as 10')
+
+
+Saved = Annotated[
+    Literal["all", "last"] | int,
+    PlainValidator(_saved),
+    WithJsonSchema({"anyOf": [{"enum": ["all", "last"]}, {"type": "integer", "minimum": 1}]}),
+]
+
+
+Entry = Annotated[tuple[Index, Index], Listed]
+
+
+def _shares(values: tuple[float, ...]) -> tuple[float, ...]:
+    if min(values) <= 0:
+        raise ValueError(f"holds {min(values)}; write shares above 0")
+    return values
+
+
+class Output(BaseModel):
+    """What is saved and drawn."""
+
+    model_config = STRICT
+
+    layers: bool = Field(False, description="Also save W_1 … W_N over time.", examples=[True])
+    end_to_end: Saved = Field(
+        "all",
+        description="At which saved times W is kept: all, last or a stride.",
+        examples=["last"],
+    )
+    measures: Annotated[tuple[str, ...], Listed, AfterValidator(unique)] = Field(
+        (), description="What else is measured.", examples=[["sharpness"]]
+    )
+    figure: str | None = Field(
+        None,
+        description="The figure that leads; the first that fits if left out.",
+        examples=["singular_values"],
+    )
+    plane: Annotated[tuple[Entry, Entry], Listed] | None = Field(
+        None,
+        description="Two entries (output, input) of W that span the plane of the path's figure; "
+        "the path's principal directions if left out.",
+        examples=[[[0, 0], [1, 1]]],
+    )
+
+    track_within: Annotated[Vector, AfterValidator(unique), AfterValidator(_shares)] | None = Field(
+        None,
+        description="Distances from the flow, as shares of its largest ‖W‖_F, within which "
+        "step_size_thresholds asks which step sizes track it; [0.1, 0.01] if left out.",
+        examples=[[0.1, 0.01]],
+    )
+    noise_runs: Annotated[int, Field(ge=2, le=10**6)] | None = Field(
+        None,
+        description="Over how many draws of descent's noise sgd_noise takes means; 400 if left "
+        "out.",
+        examples=[1000],
+    )

@@ -1,0 +1,136 @@
+"""A scenario: what to simulate, what to save, and what it should show. Frozen and validated."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    FailFast,
+    Field,
+)
+
+from flowsim import cards
+from flowsim.scenario.spec.card import (
+    describe_data,
+    describe_descent,
+    describe_flow,
+    describe_init,
+    describe_loss,
+    describe_network,
+)
+from flowsim.scenario.spec.claim import Claim
+from flowsim.scenario.spec.data import Data
+from flowsim.scenario.spec.descent import Descent
+from flowsim.scenario.spec.errors import shown
+from flowsim.scenario.spec.flow import Flow
+from flowsim.scenario.spec.forms import STRICT, Listed
+from flowsim.scenario.spec.init import Init
+from flowsim.scenario.spec.loss import Loss
+from flowsim.scenario.spec.network import Network
+from flowsim.scenario.spec.output import Output
+from flowsim.scenario.spec.variant import Variant
+
+
+def _line(value: str) -> str:
+    if not value.strip():
+        raise ValueError('is empty; write title = "One line"')
+    if len(value.splitlines()) > 1:
+        raise ValueError('holds a line break; write one line, and more in summary = "…"')
+    return value
+
+
+class Scenario(BaseModel):
+    """What to simulate, as a scenario file says it: frozen data with all defaults.
+
+    The type and the range of every value are validated here; whether values fit together is checked
+    by `flowsim.experiment.plan.reading.check`, which every run begins with.
+
+    Attributes are named as in the file: `scenario.flow.rtol` is `rtol` of `[flow]`. An option that
+    depends on another (`loss.p`, `flow.first_time`, `flow.atol`) is None where it is left out.
+
+    Raises
+    ------
+    ValueError
+        If a value is mistaken.
+
+    """
+
+    model_config = STRICT
+
+    title: Annotated[str, AfterValidator(_line)] = Field(
+        description="One line that names the scenario.", examples=["One line"]
+    )
+    summary: str = Field(
+        "", description="What to look at, and why it matters.", examples=["What to look at."]
+    )
+    sources: Annotated[tuple[str, ...], Listed, FailFast()] = Field(
+        (), description="Where it comes from.", examples=[["arXiv:1802.06509, Theorem 1"]]
+    )
+    seed: int = Field(
+        0,
+        ge=0,
+        lt=2**63,
+        description="Every random draw derives from it and the draw's name.",
+        examples=[0],
+    )
+    network: Network = Field(description="The network.")
+    loss: Loss = Field(description="The loss of the end-to-end matrix.")
+    data: Data | None = Field(None, description="Inputs and targets of a loss on data.")
+    init: Init = Field(description="The starting layers.")
+    flow: Flow = Field(description="Gradient flow.")
+    descent: Descent | None = Field(None, description="Gradient descent, if wanted.")
+    output: Output = Field(default_factory=Output, description="What is saved and drawn.")
+    variant: Annotated[tuple[Variant, ...], Listed, FailFast(), Field(max_length=1000)] = Field(
+        (), description="The scenario with some keys replaced; the base itself is then not run."
+    )
+    claims: Annotated[tuple[Claim, ...], Listed, FailFast(), Field(max_length=1000)] = Field(
+        (), description="What this scenario shows, checked after every run."
+    )
+
+    def _rows(self) -> dict[str, str]:
+        rows = {
+            "network": describe_network(self.network),
+            "loss": describe_loss(self.loss),
+        }
+        if self.data is not None:
+            rows["data"] = describe_data(self.data)
+        rows |= {"init": describe_init(self.init), "flow": describe_flow(self.flow)}
+        if self.descent is not None:
+            rows["descent"] = describe_descent(self.descent)
+        if self.output.measures:
+            rows["measures"] = ", ".join(self.output.measures)
+        if self.variant:
+            names = [variant.name for variant in self.variant]
+            more = [f"and {len(names) - 8} more"] if len(names) > 8 else []
+            rows["variants"] = ", ".join(names[:8] + more)
+        if self.claims:
+            rows["claims"] = str(len(self.claims))
+        return rows
+
+    def _title(self) -> str:
+        return f"Scenario: {shown(self.title, 200)}"
+
+    def __repr__(self) -> str:
+        return cards.as_text(self._title(), self._rows())
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        return cards.as_html(self._title(), self._rows())
+
+
+SECTIONS: dict[str, type[BaseModel]] = {
+    "network": Network,
+    "loss": Loss,
+    "data": Data,
+    "init": Init,
+    "flow": Flow,
+    "descent": Descent,
+    "output": Output,
+}
+"""The tables of a scenario that stand once."""
+
+ITEMS: dict[str, type[BaseModel]] = {"variant": Variant, "claims": Claim}
+"""The arrays of tables of a scenario."""

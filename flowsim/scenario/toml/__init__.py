@@ -1,0 +1,1 @@
+"""Reading and writing TOML, with the line of every key."""

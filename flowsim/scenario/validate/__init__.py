@@ -1,0 +1,1 @@
+"""Every mistake of a scenario at once: in each table, across tables, in every variant."""

@@ -1,0 +1,143 @@
+"""Rules of `[flow]`, `[descent]` and `[output]`: times that can be told apart, things there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from flowsim.scenario.spec.errors import Mistake, wrong
+
+if TYPE_CHECKING:
+    from flowsim.scenario.spec.scenario import Scenario
+
+
+DRAWN = ("balanced", "gaussian", "xavier", "orthogonal", "lambda_balanced")
+"""Kinds of starts whose singular vectors are random."""
+
+
+def first_time_fits(scenario: Scenario) -> Iterator[Mistake]:
+    """Require that a first time is for log spacing, and lies before the horizon."""
+    first = scenario.flow.first_time
+    if first is None:
+        return
+    if scenario.flow.spacing != "log":
+        text = 'is not used by spacing = "linear"; remove it or write spacing = "log"'
+        yield wrong("flow.first_time", text)
+    elif first >= scenario.flow.horizon:
+        text = f"is {first}, but the horizon is {scenario.flow.horizon}; write an earlier time"
+        yield wrong("flow.first_time", text)
+
+
+def times_differ(scenario: Scenario) -> Iterator[Mistake]:
+    """Require saved times that are different numbers of float64."""
+    flow = scenario.flow
+    if flow.horizon / flow.samples < 1e-290 or flow.first_saved_time < 1e-290:
+        text = f"is {flow.horizon}, too small for saved times to differ; write a larger one"
+        yield wrong("flow.horizon", text)
+        return
+    first = flow.first_saved_time if flow.spacing == "log" else 0.0
+    if first < flow.horizon and (flow.horizon - first) / flow.samples < 1e-15 * flow.horizon:
+        text = f"is {flow.samples}, too many for saved times to differ; write less"
+        yield wrong("flow.samples", text)
+
+
+def descent_ends(scenario: Scenario) -> Iterator[Mistake]:
+    """Require iterations to the horizon that can be counted."""
+    if scenario.descent is None or scenario.descent.relative_to is not None:
+        return
+    smallest = min(scenario.descent.sizes)
+    if scenario.flow.horizon / smallest > 2**53:
+        text = f"holds {smallest}, of which more than 2^53 make the horizon; write larger ones"
+        yield wrong("descent.step_sizes", text)
+
+
+def momentum_fits(scenario: Scenario) -> Iterator[Mistake]:
+    """Require momentum of Nesterov's method, and of no other but gradient descent."""
+    descent = scenario.descent
+    if descent is None:
+        return
+    if descent.algorithm == "nesterov":
+        if descent.momentum == 0:
+            text = 'is 0, at which "nesterov" is gradient descent; write momentum = 0.9 or '
+            yield wrong("descent.momentum", text + '"increasing", or algorithm = "gradient"')
+    elif descent.momentum and descent.algorithm != "gradient":
+        text = f'is not used by algorithm = "{descent.algorithm}", only by "gradient" and '
+        yield wrong("descent.momentum", text + '"nesterov"; remove it')
+    elif descent.momentum == "increasing":
+        text = 'is "increasing", which "nesterov" alone can be; write algorithm = "nesterov", '
+        yield wrong("descent.momentum", text + "or momentum = 0.9")
+
+
+def layers_exist(scenario: Scenario) -> Iterator[Mistake]:
+    """Require the layer flow where layers are to be saved."""
+    if scenario.output.layers and "layers" not in scenario.flow.spaces:
+        text = 'is not used without "layers" in flow.spaces; remove it, or add "layers" there'
+        yield wrong("output.layers", text)
+
+
+def plane_fits(scenario: Scenario) -> Iterator[Mistake]:
+    """Require that the entries that span the plane are two, and that W has them."""
+    plane = scenario.output.plane
+    if plane is None:
+        return
+    if plane[0] == plane[1]:
+        yield wrong("output.plane", "names one entry twice; write two different ones")
+    rows, columns = scenario.network.shape
+    for row, column in plane:
+        if row >= rows or column >= columns:
+            yield wrong(
+                "output.plane",
+                f"names entry [{row}, {column}], but W is {rows} × {columns}; "
+                f"write [output, input] of at most [{rows - 1}, {columns - 1}], counted from 0",
+            )
+
+
+def modes_exist(scenario: Scenario) -> Iterator[Mistake]:
+    """Require a quadratic loss and a start that is not drawn at random where modes are asked for.
+
+    Whether the flow does decouple is only known of the problem itself (`flowsim.dynamics.modes`).
+    """
+    if "modes" not in scenario.flow.spaces:
+        return
+    loss, init = scenario.loss, scenario.init
+    if loss.kind == "linear":
+        yield wrong(
+            "flow.spaces",
+            'names "modes", which are those of a quadratic loss, and kind = "linear" is none; '
+            'write "layers" and "end_to_end", or another loss',
+        )
+    elif loss.kind in ("logistic", "cross_entropy") or loss.power != 2:
+        kind = f"p = {loss.p}" if loss.kind == "regression" else f'kind "{loss.kind}"'
+        yield wrong(
+            "flow.spaces",
+            f'names "modes", but a loss of {kind} has a gradient that is not linear in W and mixes '
+            'them; write "layers" and "end_to_end", or another loss',
+        )
+    elif init.kind in DRAWN and max(scenario.network.shape) > 1:
+        yield wrong(
+            "flow.spaces",
+            f'names "modes", but init.kind = "{init.kind}" draws singular vectors at random, and '
+            'modes need those of the target; write init.kind = "aligned", or leave "modes" out',
+        )
+
+
+def logarithms_exist(scenario: Scenario) -> Iterator[Mistake]:
+    """Require layers enough that no singular value may pass through 0 in spectral space."""
+    if "spectral" in scenario.flow.spaces and scenario.network.depth == 1:
+        yield wrong(
+            "flow.spaces",
+            'names "spectral", but with one layer singular values may pass through 0, where they '
+            'have no logarithm; write "layers" or "end_to_end", or more widths',
+        )
+
+
+RULES = (
+    first_time_fits,
+    times_differ,
+    descent_ends,
+    momentum_fits,
+    layers_exist,
+    plane_fits,
+    modes_exist,
+    logarithms_exist,
+)

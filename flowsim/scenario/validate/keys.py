@@ -1,0 +1,68 @@
+"""The keys that a scenario knows, and the nearest one to a key that it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+
+from flowsim.scenario.spec.errors import listed
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """Return the name most like `name`, if any is."""
+    from difflib import get_close_matches
+
+    if len(name) > 100:
+        return None
+    close = get_close_matches(name.lower(), list(names), n=1, cutoff=0.6)
+    return close[0] if close else None
+
+
+def unknown_key(key: str, siblings: list[str], table: str) -> str:
+    """Say that a key of `table` is not known, and which known one is nearest to it."""
+    elsewhere = [known for known in known_keys() if known.rpartition(".")[2] == key]
+    if elsewhere:
+        return f"unknown key here; did you mean {listed(elsewhere)}"
+    prefix = f"{table}." if table else ""
+    near = nearest(key, siblings)
+    if near:
+        return f"unknown key; did you mean {prefix}{near}"
+    return f"unknown key; known here are {listed(siblings)}"
+
+
+def nearest_key(key: str) -> str | None:
+    """Return a known dotted key with the last part of `key`, or else the one most like it."""
+    last = key.rpartition(".")[2]
+    same = (name for name in known_keys() if name.rpartition(".")[2] == last)
+    return next(same, None) or nearest(key, known_keys())
+
+
+@cache
+def known_keys() -> tuple[str, ...]:
+    """Return every dotted key of a scenario, those of tables in place of arrays included."""
+    from flowsim.scenario.spec.forms import (
+        Count,
+        FileRef,
+        Fraction,
+        IdentityMultiple,
+        RankNorm,
+        Spectrum,
+        StepSizeMultiples,
+        StepSizeRange,
+    )
+    from flowsim.scenario.spec.scenario import SECTIONS, Scenario
+
+    forms = {
+        "loss.target": (Spectrum, RankNorm, IdentityMultiple, FileRef),
+        "loss.observed": (Count, Fraction),
+        "data.inputs": (FileRef,),
+        "data.targets": (FileRef,),
+        "init.layers": (FileRef,),
+        "descent.step_sizes": (StepSizeRange, StepSizeMultiples),
+    }
+    keys = list(Scenario.model_fields)
+    for name, section in SECTIONS.items():
+        keys += [f"{name}.{key}" for key in section.model_fields]
+    for name, models in forms.items():
+        keys += [f"{name}.{key}" for model in models for key in model.model_fields]
+    return tuple(dict.fromkeys(keys))

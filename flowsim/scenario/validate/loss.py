@@ -1,0 +1,98 @@
+"""Rules of `[loss]`: what each kind needs, and how targets fit the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from flowsim.scenario.build.files import UnusableFileError
+from flowsim.scenario.build.shapes import DATA_LOSSES, shape, times
+from flowsim.scenario.spec.errors import Mistake, wrong
+from flowsim.scenario.spec.forms import Count, FileRef, Fraction, RankNorm, Spectrum
+from flowsim.scenario.validate.options import Option, fitting
+
+if TYPE_CHECKING:
+    from flowsim.scenario.spec.scenario import Scenario
+
+WITH_TARGET = ("squared", "completion", "sensing")
+"""Kinds that a matrix Φ minimizes."""
+
+TAKING_TARGET = ("linear", *WITH_TARGET)
+"""Kinds that are given by a matrix Φ."""
+
+OPTIONS = (
+    Option("target", TAKING_TARGET),
+    Option("observed", ("completion",)),
+    Option("measurements", ("sensing",)),
+    Option("p", ("regression",), needed=False),
+)
+
+
+def takes_its_options(scenario: Scenario) -> Iterator[Mistake]:
+    """Require of each kind the options that it needs, and no others."""
+    yield from fitting("loss", scenario.loss, scenario.loss.kind, OPTIONS)
+
+
+def takes_data_or_not(scenario: Scenario) -> Iterator[Mistake]:
+    """Require `[data]` of losses on data, and of no others."""
+    kind, data = scenario.loss.kind, scenario.data
+    if kind in DATA_LOSSES and data is None:
+        yield wrong(
+            "data",
+            f'is missing, and loss.kind = "{kind}" needs it; write [data] with inputs and targets, '
+            "or with dataset",
+        )
+    if kind not in DATA_LOSSES and data is not None:
+        yield wrong("data", f'is not used by loss.kind = "{kind}", which takes no data; remove it')
+
+
+def target_fits(scenario: Scenario) -> Iterator[Mistake]:
+    """Require a target of d_N × d_0, with no more singular values than that allows."""
+    target, network = scenario.loss.target, scenario.network
+    if target is None or scenario.loss.kind not in TAKING_TARGET:
+        return
+    most = f"a {times(network.shape)} matrix has {network.modes} singular values"
+    if isinstance(target, Spectrum) and len(target.spectrum) > network.modes:
+        yield wrong("loss.target", f"gives {len(target.spectrum)}, but {most}; write no more")
+    if isinstance(target, RankNorm) and target.rank > network.modes:
+        yield wrong("loss.target.rank", f"is {target.rank}, but {most}; write no more")
+    if isinstance(target, tuple | FileRef):
+        try:
+            size = shape(target)
+        except UnusableFileError as error:
+            yield wrong("loss.target", f"{target.file}: {error}")  # type: ignore[union-attr]
+            return
+        yield from same_shape("loss.target", size, network.shape)
+
+
+def observed_fits(scenario: Scenario) -> Iterator[Mistake]:
+    """Require that what is observed is d_N × d_0, and not nothing."""
+    observed, network = scenario.loss.observed, scenario.network
+    if observed is None or scenario.loss.kind != "completion":
+        return
+    entries = network.shape[0] * network.shape[1]
+    if isinstance(observed, Count):
+        if observed.count > entries:
+            text = f"is {observed.count}, but W has {entries} entries; write no more"
+            yield wrong("loss.observed.count", text)
+    elif isinstance(observed, Fraction):
+        if round(observed.fraction * entries) < 1:
+            text = f"is {observed.fraction} of {entries} entries, which is none; write more"
+            yield wrong("loss.observed.fraction", text)
+    else:
+        yield from same_shape("loss.observed", shape(observed), network.shape)
+        if not any(map(any, observed)):
+            yield wrong("loss.observed", "observes nothing; write 1 where an entry is observed")
+
+
+def same_shape(key: str, size: tuple[int, int], wanted: tuple[int, int]) -> Iterator[Mistake]:
+    """Yield a mistake unless a matrix has the end-to-end matrix's shape."""
+    if size != wanted:
+        yield wrong(
+            key,
+            f"is {times(size)}, but network.widths make W {times(wanted)} (d_N × d_0); "
+            f"write {wanted[0]} rows of {wanted[1]}, or other widths",
+        )
+
+
+RULES = (takes_its_options, takes_data_or_not, target_fits, observed_fits)

@@ -1,0 +1,52 @@
+"""Rules of the noise of `[descent]`: there are samples, and labels, and something to average."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from flowsim.scenario.build.files import UnusableFileError
+from flowsim.scenario.build.samples import LABELLED, SAMPLED, samples
+from flowsim.scenario.spec.errors import Mistake, listed, wrong
+
+if TYPE_CHECKING:
+    from flowsim.scenario.spec.scenario import Scenario
+
+
+def batch_fits(scenario: Scenario) -> Iterator[Mistake]:
+    """Require samples to draw from, no fewer than a batch has."""
+    descent, kind = scenario.descent, scenario.loss.kind
+    if descent is None or descent.batch is None:
+        return
+    if kind not in SAMPLED:
+        users = listed(f'"{name}"' for name in SAMPLED)
+        text = f'is not used by loss.kind = "{kind}", which has no samples, only by {users}; '
+        yield wrong("descent.batch", text + "remove it")
+        return
+    if kind not in ("sensing", "completion") and scenario.data is None:
+        return
+    try:
+        count = samples(scenario)
+    except (UnusableFileError, ValueError):
+        return  # the rules of [data] say so
+    if descent.batch > count:
+        of_what = {"sensing": "measurements", "completion": "observed entries"}
+        there = f"there are {count} {of_what.get(kind, 'samples to train on')}"
+        yield wrong("descent.batch", f"is {descent.batch}, but {there}; write no more")
+
+
+def labels_fit(scenario: Scenario) -> Iterator[Mistake]:
+    """Require labels that Gaussian noise can be added to, in a loss that is quadratic in them."""
+    descent, loss = scenario.descent, scenario.loss
+    if descent is None or descent.label_noise is None:
+        return
+    if loss.kind not in LABELLED:
+        users = listed(f'"{name}"' for name in LABELLED)
+        text = f'is not used by loss.kind = "{loss.kind}", only by {users}; remove it'
+        yield wrong("descent.label_noise", text)
+    elif loss.power != 2:
+        text = f"is for p = 2, but loss.p is {loss.p:g}: noise would not leave the gradient's mean "
+        yield wrong("descent.label_noise", text + "as it is; remove it, or loss.p")
+
+
+RULES = (batch_fits, labels_fit)

@@ -1,0 +1,156 @@
+"""What pydantic found wrong, as sentences: what is wrong; what to write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from flowsim.scenario.spec.claim import At
+from flowsim.scenario.spec.errors import Mistake, found, listed
+from flowsim.scenario.spec.forms import FORMS
+from flowsim.scenario.validate.keys import nearest, unknown_key
+
+MOST = 200
+"""How many mistakes of one table are told."""
+
+_WANTED = {
+    "int_type": "an integer",
+    "float_type": "a number",
+    "string_type": "a string",
+    "bool_type": "true or false",
+    "tuple_type": "an array",
+    "dict_type": "a table",
+    "model_type": "a table",
+    "model_attributes_type": "a table",
+}
+_BOUNDS = {
+    "greater_than": ("above", "gt"),
+    "greater_than_equal": ("at least", "ge"),
+    "less_than": ("below", "lt"),
+    "less_than_equal": ("at most", "le"),
+}
+_SLUG = "letters, digits, dots, dashes and underscores, a letter or digit first"
+
+
+def example(model: type[BaseModel], key: str) -> Any:
+    """Return a valid value of a key, to write where there is none."""
+    return (model.model_fields[key].examples or [None])[0]
+
+
+def mistakes(model: type[BaseModel], error: ValidationError, table: str) -> list[Mistake]:
+    """Return what pydantic found wrong in a table of this name, one mistake a key."""
+    result: dict[tuple[str, ...], Mistake] = {}
+    details = error.errors(include_url=False)
+    for detail in details[:MOST]:
+        path, place = _split(detail["loc"])
+        result.setdefault(path, Mistake(path, place + _text(model, table, path, detail)))
+    if len(details) > MOST:
+        more = f"is wrong, and so are {len(details) - MOST} further keys of this table"
+        result[path] = Mistake(path, more)
+    return list(result.values())
+
+
+def _split(loc: tuple[int | str, ...]) -> tuple[tuple[str, ...], str]:
+    """Split a location into the key's path and words for the place in its array."""
+    parts = [part for part in loc if not str(part).startswith("<")]
+    keys: list[str] = []
+    for part in parts:
+        if isinstance(part, int):
+            break
+        keys.append(part)
+    items = [str(part + 1) for part in parts[len(keys) :] if isinstance(part, int)]
+    return tuple(keys), f"item {', '.join(items)} " if items else ""
+
+
+def _text(model: type[BaseModel], table: str, path: tuple[str, ...], detail: ErrorDetails) -> str:
+    kind, value, key = detail["type"], detail["input"], path[-1]
+    owner = _owner(model, detail["loc"])
+    if kind == "extra_forbidden":
+        inside = ".".join(part for part in (table, *path[:-1]) if part)
+        return unknown_key(key, list(owner.model_fields), inside)
+    if kind == "value_error":
+        return str(detail["ctx"]["error"])
+    write = f"; write {_assignment(owner, key)}"
+    if kind == "missing":
+        return f"is missing{write}"
+    for sentence in (_wanted, _bounded, _chosen, _sized):
+        text = sentence(kind, value, detail.get("ctx", {}), key)
+        if text:
+            return text if ";" in text else text + write
+    return f"is {found(value)}, which cannot be used{write}"
+
+
+def _owner(model: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseModel]:
+    """Return the model that a location's last key belongs to."""
+    if "at" in loc[:-1]:
+        return At
+    forms = {f"<{form.__name__}>": form for form in FORMS.values()}
+    return next((forms[part] for part in loc[:-1] if part in forms), model)
+
+
+def _assignment(model: type[BaseModel], key: str) -> str:
+    from flowsim.scenario.toml.writing import assignment
+
+    return assignment(key, example(model, key))
+
+
+def _wanted(kind: str, value: Any, _context: dict[str, Any], _key: str) -> str | None:
+    if kind == "finite_number":
+        return f"is {found(value)}, but must be finite"
+    return f"is {found(value)}, but {_WANTED[kind]} is wanted" if kind in _WANTED else None
+
+
+def _bounded(kind: str, value: Any, context: dict[str, Any], key: str) -> str | None:
+    if kind not in _BOUNDS:
+        return None
+    words, name = _BOUNDS[kind]
+    why = (
+        " (100 float64 eps, below which rounding makes the error)"
+        if key == "rtol" and (name == "ge")
+        else ""
+    )
+    return f"is {found(value)}, but must be {words} {context[name]}{why}"
+
+
+def _chosen(kind: str, value: Any, context: dict[str, Any], _key: str) -> str | None:
+    if kind == "literal_error":
+        names = [name.strip("'") for name in context["expected"].replace(" or ", ", ").split(", ")]
+        near = nearest(str(value), names)
+        hint = f'; did you mean "{near}"? Known are ' if near else "; write one of "
+        return f"is {found(value)}, which is not known{hint}{listed(names)}"
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        names = [tag.strip("'<>") for tag in context.get("expected_tags", "").split(", ")]
+        return f"is {found(value)} of no known form; write {listed(_forms(names))}"
+    if kind == "string_pattern_mismatch":
+        return f"is {found(value)}; write {_SLUG}"
+    return None
+
+
+def _forms(names: list[str]) -> list[str]:
+    """Return how each form of a union is written."""
+    from flowsim.scenario.toml.writing import text
+
+    models = {model.__name__: model for model in FORMS.values()}
+    tables = [
+        {
+            key: example(models[name], key)
+            for key, f in models[name].model_fields.items()
+            if f.is_required()
+        }
+        for name in names
+        if name in models
+    ]
+    array = "an array of numbers" if "StepSizeRange" in names else "an array of rows"
+    return [array, *map(text, tables)]
+
+
+def _sized(kind: str, _value: Any, context: dict[str, Any], _key: str) -> str | None:
+    if kind == "too_short":
+        return f"has {context['actual_length']} entries, but needs {context['min_length']}"
+    if kind == "too_long":
+        return f"has more than {context['max_length']} entries"
+    if kind == "string_too_long":
+        return f"is longer than {context['max_length']} characters"
+    return None

@@ -1,0 +1,1 @@
+"""How a flow is integrated and gradient descent is iterated, with an error estimate."""

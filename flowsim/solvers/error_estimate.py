@@ -1,0 +1,130 @@
+"""An error estimate from the solution itself: a looser solution of the same flow, another way.
+
+It takes ten times the tolerance, where the flow has other coordinates in these (`checked_by`), and
+starts from a state changed by one rounding (so that a continuation which rounding decides shows as
+an error). Its steps end on every other saved time, so that the two share no step even where the
+saved times limit the steps. If the error is proportional to the tolerance, the difference exceeds
+the first solution's error about tenfold.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from flowsim.dynamics import State
+from flowsim.problem.losses import Loss, of_each
+from flowsim.problem.problem import Problem
+from flowsim.solvers.integrate import follow
+from flowsim.solvers.methods import Method
+from flowsim.solvers.monitor import unwatched
+from flowsim.solvers.options import Task, Wanted, window_size
+from flowsim.solvers.storage import Series, by_pieces
+from flowsim.solvers.trajectory import Trajectory, Verdict
+
+LOOSENING = 10.0
+EPSILON = float(np.finfo(np.float64).eps)
+LARGEST_COMPARISON = 1 << 28
+"""Bytes of end-to-end matrices that are compared, at most."""
+
+
+def compared_times(count: int, problem: Problem) -> np.ndarray:
+    """Mark every saved time, or fewer where the matrices would be too many to hold."""
+    most = max(2, LARGEST_COMPARISON // (8 * problem.start.size))
+    stride = -(-count // most)
+    marked = np.zeros(count, dtype=bool)
+    marked[::stride] = True
+    marked[-1] = True
+    return marked
+
+
+def with_error_estimate(main: Trajectory, task: Task) -> Trajectory:
+    """Return the trajectory of a task with the estimated errors of W and ℓ(W) at its times."""
+    if main.times.size == 1:
+        return main.with_error_estimate(np.zeros(1), np.zeros(1), 0.0)  # the start is exact
+    if main.verdict is Verdict.INTERRUPTED:
+        return main
+    started = time.perf_counter()
+    marked = compared_times(main.times.size, task.problem)
+    chosen = np.intersect1d(np.flatnonzero(marked), main.kept)
+    W = main.end_to_end_series.take(np.searchsorted(main.kept, chosen))
+    rounding, known = _rounding(W, main.statistics.accepted), chosen.size
+    gaps = np.stack([rounding, np.zeros(chosen.size)], axis=1)
+
+    differences = partial(_differences, task.problem.loss)
+    for seen, landings in _divided(chosen.size, task.method):
+        check = follow(_loosened(task, main.times[chosen[seen]], main.times[chosen[landings]]))
+        times, found = _matrices(check)
+        reached = seen[: times.size]
+        gaps[reached] = np.maximum(gaps[reached], by_pieces(differences, W.take(reached), found))
+        known = min(known, int(reached[-1]) + 1)
+    estimate, loss_error = np.full((2, main.times.size), np.nan)
+    estimate[: chosen[known - 1] + 1] = _spread(chosen[:known], gaps[:known, 0])
+    loss_error[: chosen[known - 1] + 1] = _spread(chosen[:known], gaps[:known, 1])
+    return main.with_error_estimate(estimate, loss_error, time.perf_counter() - started)
+
+
+def _divided(count: int, method: Method) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return, a solution each, which of `count` times are seen by it and which end its steps.
+
+    With accurate dense output one solution steps on the even times and sees all. Without it, one
+    sees the even and one the odd times. The first and the last are always among them.
+    """
+    every, ends = np.arange(count), np.array([0, count - 1])
+    even, odd = np.union1d(every[::2], ends), np.union1d(every[1::2], ends)
+    if method.interpolates:
+        return [(every, even)]
+    return [(even, even), *([(odd, odd)] if count > 2 else [])]
+
+
+def _loosened(task: Task, times: np.ndarray, landings: np.ndarray) -> Task:
+    """Return the task of a second solution that is seen at `times` and steps on `landings`."""
+    flow, start = task.flow.checked_by(task.problem)
+    keep = np.ones(landings.size, dtype=bool)
+    return replace(
+        task,
+        flow=flow,
+        tolerances=task.tolerances.loosened(LOOSENING),
+        # a level that no loss reaches: what is compiled serves the first solution too
+        stop_at_loss=None if task.stop_at_loss is None else -np.inf,
+        wanted=Wanted(landings, np.setdiff1d(times, landings), keep, measures=False),
+        start=_rounded(start),
+        window_size=window_size(start, task.wanted.times.size),
+        watch=unwatched,
+    )
+
+
+def _rounded(state: State) -> State:
+    """Return the state with every entry changed by a random relative rounding."""
+    rng = np.random.default_rng(0)
+    return tuple(y * (1 + EPSILON * rng.choice([-1.0, 1.0], y.shape)) for y in state)
+
+
+def _rounding(W: Series, steps: int) -> np.ndarray:
+    """Return what rounding alone does to each W, once a step: ε √steps ‖W‖_F."""
+    return by_pieces(lambda W: EPSILON * np.sqrt(steps) * np.linalg.norm(W, axis=(1, 2)), W)
+
+
+def _differences(loss: Loss, W: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return ‖W - W'‖_F and |ℓ(W) - ℓ(W')| of matrices along the leading axis."""
+    of_loss = np.abs(np.asarray(of_each(loss, W)) - np.asarray(of_each(loss, other)))
+    return np.stack([np.linalg.norm(W - other, axis=(1, 2)), of_loss], axis=1)
+
+
+def _matrices(check: Trajectory) -> tuple[np.ndarray, Series]:
+    """Return every time at which a solution is known, in order, and its W."""
+    landed, passed = check.times[check.kept], check.between[0]
+    order = np.argsort(np.concatenate([landed, passed]))
+    rows = np.concatenate([check.end_to_end_series.rows, check.between[1].rows])[order]
+    return np.sort(np.concatenate([landed, passed])), Series(check.end_to_end_series.store, rows)
+
+
+def _spread(indices: np.ndarray, gaps: np.ndarray) -> np.ndarray:
+    """Return the estimate at every index up to the last: between two, the larger neighbour's."""
+    every = np.arange(indices[-1] + 1)
+    right = np.searchsorted(indices, every)
+    left = np.searchsorted(indices, every, side="right") - 1
+    return np.asarray(np.maximum(gaps[left], gaps[right]))

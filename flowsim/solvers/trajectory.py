@@ -1,0 +1,186 @@
+"""What came out of solving a problem: states at the wanted times, statistics, and a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+import numpy as np
+
+from flowsim import cards
+from flowsim.solvers.stiffness import Choice
+from flowsim.solvers.storage import ByTime, Series
+
+
+class Verdict(Enum):
+    """How an integration ended; the value says what it means and what to do about it."""
+
+    REACHED_HORIZON = "the flow was followed to its horizon"
+    STOPPED_AT_LOSS = "the flow reached the loss at which it was to stop"
+    AT_REST = (
+        "the start is an exact equilibrium of the flow with a non-zero loss gradient, a saddle: "
+        "nothing moves, ever; start from anything else"
+    )
+    BUDGET_EXHAUSTED = (
+        "max_steps was used up before the horizon: allow more steps, loosen rtol, "
+        "or shorten the horizon"
+    )
+    STIFF = (
+        "max_steps was used up while stability, not accuracy, limited the step: "
+        'the flow is stiff; take flow.method = "auto", "rock4" or "rodas5p"'
+    )
+    BLOW_UP = (
+        "the solution grows without bound near this time; nothing past it was kept; "
+        "shorten the horizon, or take a loss that is bounded below"
+    )
+    TOLERANCE_TOO_TIGHT = (
+        "no step is small enough to meet the tolerance in float64: loosen rtol, or raise atol"
+    )
+    INTERRUPTED = "the run was interrupted; what was reached is kept"
+
+    @property
+    def outcome(self) -> str:
+        """Return "completed", "failed" or "interrupted"."""
+        if self in (Verdict.REACHED_HORIZON, Verdict.STOPPED_AT_LOSS, Verdict.AT_REST):
+            return "completed"
+        return "interrupted" if self is Verdict.INTERRUPTED else "failed"
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What an integration cost: steps, and seconds of wall time."""
+
+    accepted: int = 0
+    rejected: int = 0
+    integration: float = 0.0
+    compile: float = 0.0
+    error_estimate: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """The solution of a flow at the wanted times.
+
+    Attributes
+    ----------
+    space
+        A key of `flowsim.solvers.solve.SPACES`, as in `"layers"`.
+    times
+        The saved times, strictly increasing from 0; fewer than asked for after a stop or failure.
+    loss, singular_values, distance_to_target
+        ℓ(W) of shape (time,); σ of shape (time, mode), descending; ‖W - Φ‖_F, nan without a
+        target Φ.
+    det_sign
+        The sign of det W, -1, 0 or 1, of shape (time,); None where W is not square.
+    log_singular_values
+        log σ of shape (time, mode), where the flow holds it more accurately than W does.
+    imbalance, squared_norm
+        In layer space: ‖W_{j+1}ᵀW_{j+1} - W_jW_jᵀ‖_F of shape (time, pair), and Σ_j ‖W_j‖²_F.
+    kept, end_to_end
+        Indices into `times` at which W was kept, and those W, shape (kept, d_N, d_0); they may be
+        more than memory holds, and `end_to_end_series` reads them by pieces.
+    layers
+        W_1, …, W_N over time where asked for, each of shape (time, d_j, d_{j-1}); likewise
+        `layer_series`.
+    between
+        W at further times that were asked for: a pair (times, matrices), these a series.
+    error_estimate, loss_error
+        Estimated Frobenius error of W, and estimated error of the loss, at each saved time; nan
+        where there is none.
+    choices
+        The methods used, each with the time from which it was, and why.
+
+    """
+
+    space: str
+    times: np.ndarray
+    loss: np.ndarray
+    singular_values: np.ndarray
+    distance_to_target: np.ndarray
+    kept: np.ndarray
+    end_to_end_series: Series
+    between: tuple[np.ndarray, Series]
+    verdict: Verdict
+    stopped_at: float
+    choices: tuple[Choice, ...]
+    rtol: float
+    det_sign: np.ndarray | None = None
+    log_singular_values: np.ndarray | None = None
+    imbalance: np.ndarray | None = None
+    squared_norm: np.ndarray | None = None
+    layer_series: tuple[Series, ...] | None = None
+    error_estimate: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    loss_error: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    statistics: Statistics = Statistics()
+
+    def with_error_estimate(
+        self, estimate: np.ndarray, loss_error: np.ndarray, seconds: float
+    ) -> Trajectory:
+        """Return the same trajectory with its error estimates at every saved time."""
+        return replace(
+            self,
+            error_estimate=estimate,
+            loss_error=loss_error,
+            statistics=replace(self.statistics, error_estimate=seconds),
+        )
+
+    def thinned(self, keep: np.ndarray) -> Trajectory:
+        """Return the same trajectory with W only where `keep` says, and at its last time."""
+        last = self.times.size - 1
+        wanted = np.array([i == last or (i < keep.size and keep[i]) for i in self.kept], dtype=bool)
+        return replace(
+            self, kept=self.kept[wanted], end_to_end_series=self.end_to_end_series.take(wanted)
+        )
+
+    @property
+    def end_to_end(self) -> np.ndarray:
+        """Return W at the kept times, all at once."""
+        return np.asarray(self.end_to_end_series)
+
+    @property
+    def layers(self) -> tuple[np.ndarray, ...] | None:
+        """Return W_1, …, W_N over time, all at once, where they were asked for."""
+        return None if self.layer_series is None else tuple(map(np.asarray, self.layer_series))
+
+    @property
+    def largest_error(self) -> float:
+        """Return the largest estimated Frobenius error of W; nan if one saved time has none."""
+        return float(self.error_estimate.max()) if self.error_estimate.size else float("nan")
+
+    @property
+    def method(self) -> str:
+        """Return the method, or the methods in turn: "tsit5, then kvaerno5 from t = 3.1"."""
+        first, *later = self.choices
+        names = [first.method.name, *(f"{c.method.name} from t = {c.since:.4g}" for c in later)]
+        return ", then ".join(names)
+
+    def matrices(self) -> ByTime:
+        """Return every W that is known, by its time."""
+        times = [*self.between[0].tolist(), *self.times[self.kept].tolist()]
+        rows = [*self.between[1].rows.tolist(), *self.end_to_end_series.rows.tolist()]
+        return ByTime(self.end_to_end_series.store, dict(zip(times, rows, strict=True)))
+
+    def _rows(self) -> Mapping[str, str]:
+        steps = self.statistics
+        return {
+            "verdict": f"{self.verdict.name.lower()} (t = {self.stopped_at:.6g})",
+            "method": f"{self.method}, rtol = {self.rtol:g}",
+            "because": "; then ".join(choice.why for choice in self.choices),
+            "steps": f"{steps.accepted} accepted, {steps.rejected} rejected",
+            "saved": f"{len(self.times)} times, W of shape {self.end_to_end_series.shape[1:]}",
+            "final loss": f"{self.loss[-1]:.6g}",
+            "error estimate": f"{self.largest_error:.2g}",
+            "seconds": f"{steps.integration:.2f}, and {steps.compile:.2f} to compile",
+        }
+
+    def __repr__(self) -> str:
+        return cards.as_text(f"Trajectory in {self.space} space", self._rows())
+
+    def _repr_html_(self) -> str:
+        return cards.as_html(f"Trajectory in {self.space} space", self._rows())
+
+
+def reference(flows: Mapping[str, Trajectory]) -> Trajectory:
+    """Return the flow that others are compared with: the layer flow, else the first."""
+    return flows.get("layers", next(iter(flows.values())))

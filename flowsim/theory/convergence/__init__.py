@@ -1,0 +1,1 @@
+"""Convergence of the loss beside the rates and bounds that are proved."""

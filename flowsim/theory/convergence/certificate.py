@@ -1,0 +1,178 @@
+"""What the convergence theorems promise for a start, and which of their hypotheses fail.
+
+The theorems are those of `flowsim.theory.convergence.formulas`: the rate of the balanced flow, and
+ACGH, Theorem 1, on descent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from flowsim.problem import network
+from flowsim.problem.losses import LeastSquares, Loss
+from flowsim.problem.problem import Problem
+from flowsim.theory.convergence import formulas as convergence
+from flowsim.theory.exact.whitened import whitened
+
+NAN = float("nan")
+
+
+class Hypothesis(NamedTuple):
+    """A condition of a theorem by name: what was wanted, what was found, and whether it holds.
+
+    `holds` is None where it depends on another that fails.
+    """
+
+    name: str
+    wanted: str
+    found: str
+    holds: bool | None
+
+
+OF_FLOW = ("white squared loss", "deficiency margin", "hidden widths", "balance")
+OF_DESCENT = (
+    "white squared loss",
+    "deficiency margin",
+    "hidden widths",
+    "approximate balance",
+    "plain descent",
+    "step size",
+)
+"""The names of the hypotheses of each theorem."""
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """The numbers of the theorems for a start; nan where what they are made of does not exist.
+
+    Attributes
+    ----------
+    hypotheses
+        Those of both theorems, each once.
+    margin
+        c; nan for a loss that is not ½h‖W - Φ‖² up to a constant.
+    h
+        The loss's h.
+    rate
+        r of the flow's bound e^{-rt}; nan unless its hypotheses hold.
+    imbalance, admitted_imbalance
+        max_j ‖W_{j+1}ᵀW_{j+1} - W_jW_jᵀ‖_F at the start, and what descent's theorem allows.
+    largest_step_size
+        η of descent's theorem.
+
+    """
+
+    hypotheses: tuple[Hypothesis, ...]
+    margin: float
+    h: float
+    rate: float
+    imbalance: float
+    admitted_imbalance: float
+    largest_step_size: float
+    depth: int
+
+    def iterations(self, step_sizes: np.ndarray, share: float) -> np.ndarray:
+        """Return after how many steps ℓ - ℓ* is `share` of the first; nan where nothing is proved.
+
+        That is at step sizes above the largest, or where another hypothesis fails.
+        """
+        found = convergence.iterations(step_sizes, self.margin, self.depth, share, self.h)
+        others = [name for name in OF_DESCENT if name != "step size"]
+        proved = np.asarray(step_sizes) <= self.largest_step_size
+        return np.where(proved & (not self.failing(others)), found, np.nan)
+
+    def failing(self, names: Sequence[str]) -> list[Hypothesis]:
+        """Return those of the named hypotheses that do not hold."""
+        return [each for each in self.hypotheses if each.name in names and not each.holds]
+
+
+def certificate(
+    problem: Problem, step_sizes: Sequence[float] = (), *, plain: bool = True
+) -> Certificate:
+    """Return the certificate of a problem without weight decay, and of descent at step sizes.
+
+    `plain` says whether it is gradient descent without momentum or noise in double precision.
+    """
+    layers, N, shape = problem.layers, problem.depth, problem.start.shape
+    white = whitened(problem.loss)
+    imbalance = float(np.max(network.imbalance(layers))) if N > 1 else 0.0
+    c = h = size = NAN
+    if not isinstance(white, str):
+        size, h = float(np.linalg.norm(white.Phi)), white.h
+        c = convergence.deficiency_margin(np.asarray(problem.start), white.Phi)
+    delta = convergence.admitted_imbalance(c, size, N)
+    eta = convergence.largest_step_size(c, size, N, h)
+    hypotheses = [
+        Hypothesis(
+            "white squared loss",
+            "½h‖W − Φ‖² up to a constant",
+            _kind(problem.loss) if isinstance(white, str) else f"h = {h:.4g}",
+            not isinstance(white, str),
+        ),
+        _of_margin(c),
+        _of_widths(problem.widths),
+        Hypothesis(
+            "balance",
+            "layers balanced to rounding",
+            f"imbalance {imbalance:.4g}",
+            network.is_balanced(layers),
+        ),
+        Hypothesis(
+            "approximate balance",
+            "imbalance of at most " + _limit("δ", delta),
+            f"imbalance {imbalance:.4g}",
+            None if np.isnan(delta) else imbalance <= delta,
+        ),
+    ]
+    if len(step_sizes):
+        least = min(step_sizes)
+        hypotheses += [
+            Hypothesis(
+                "plain descent",
+                "gradient descent without momentum, in double precision",
+                "as wanted" if plain else "another algorithm, momentum, noise or single precision",
+                plain,
+            ),
+            Hypothesis(
+                "step size",
+                "at most " + _limit("η", eta),
+                f"{least:.4g}, the smallest",
+                None if np.isnan(eta) else least <= eta,
+            ),
+        ]
+    named = tuple(hypotheses)
+    holds = all(each.holds for each in named if each.name in OF_FLOW)
+    rate = convergence.flow_rate(c, N, shape, h) if holds else NAN
+    return Certificate(named, c, h, rate, imbalance, delta, eta, N)
+
+
+def _kind(loss: Loss) -> str:
+    white = ", on data that are not white" if isinstance(loss, LeastSquares) else ""
+    return f"the loss {type(loss).__name__}{white}"
+
+
+def _limit(name: str, value: float) -> str:
+    return f"a {name} that the margin gives" if np.isnan(value) else f"{name} = {value:.4g}"
+
+
+def _of_margin(c: float) -> Hypothesis:
+    return Hypothesis(
+        "deficiency margin",
+        "σ_min(Φ) − ‖W(0) − Φ‖_F > 0",
+        f"{c:.4g}",
+        None if np.isnan(c) else c > 0,
+    )
+
+
+def _of_widths(widths: Sequence[int]) -> Hypothesis:
+    wanted, narrowest = min(widths[0], widths[-1]), min(widths)
+    return Hypothesis(
+        "hidden widths",
+        f"at least min(d_0, d_N) = {wanted}",
+        f"the narrowest is {narrowest}" if len(widths) > 2 else "none",
+        narrowest >= wanted,
+    )

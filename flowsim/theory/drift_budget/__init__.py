@@ -1,0 +1,1 @@
+"""How gradient descent loses balancedness, step by step, and its effect on W."""

@@ -1,0 +1,1 @@
+"""Exact solutions of gradient flow, and where they hold."""

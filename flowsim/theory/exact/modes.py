@@ -1,0 +1,156 @@
+"""Exact modes: where the end-to-end flow decouples into one scalar equation a singular value.
+
+ṡ = h N s^{2-2/N} (φ - s), from a balanced start aligned with what a quadratic loss wants (Saxe,
+McClelland & Ganguli 2014; Arora, Cohen, Hu & Luo 2019). Weight decay takes λ N s from the right,
+so that at N = 2 the equation is the same with φ - λ/h for φ.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from flowsim.dynamics.fixed_basis import FixedBasis, fixed_basis
+from flowsim.problem.problem import Problem
+from flowsim.theory.exact.solution import ExactSolution
+
+LAST_STRETCH = 20.0
+"""log|s/(φ - s)| from which on s approaches φ exponentially, up to e^{-2·20} = 4e-18 of φ."""
+
+
+@dataclass(frozen=True, eq=False)
+class ExactModes(ExactSolution):
+    """W(t) = U diag(s(t)) Vᵀ with singular vectors that do not turn."""
+
+    basis: FixedBasis
+    depth: int
+    weight_decay: float = 0.0
+
+    source = "Saxe, McClelland & Ganguli 2014; Arora, Cohen, Hu & Luo 2019, Theorem 3"
+
+    @classmethod
+    def of(cls, problem: Problem) -> ExactModes | str:
+        """Return the solution where a quadratic loss and an aligned balanced start give one."""
+        if problem.weight_decay and problem.depth != 2:
+            return f"there must be no weight decay at any depth but N = 2, and N = {problem.depth}"
+        basis = fixed_basis(problem)
+        return basis if isinstance(basis, str) else cls(basis, problem.depth, problem.weight_decay)
+
+    def strengths(self, times: np.ndarray) -> np.ndarray:
+        """Return s_r(t), shape (time, mode), in the order of the basis."""
+        modes = zip(self.basis.h, self.basis.start, self.basis.phi, strict=True)
+        return np.stack([self._mode(times, *each) for each in modes], axis=1)
+
+    def _mode(self, times: np.ndarray, h: float, s_0: float, phi: float) -> np.ndarray:
+        """Return s(t) of one mode; where the loss does not see it, h = 0, weight decay alone."""
+        if self.weight_decay and h == 0:
+            return np.asarray(s_0 * np.exp(-self.depth * self.weight_decay * times))
+        return mode(h * times, s_0, phi - self.weight_decay / h if h else phi, self.depth)
+
+    def end_to_end(self, times: np.ndarray) -> np.ndarray:
+        """Return U diag(s(t)) Vᵀ."""
+        U, Vt = self.basis.U, self.basis.Vt
+        return np.asarray((U * self.strengths(times)[:, None, :]) @ Vt)
+
+    def singular_values(self, times: np.ndarray) -> np.ndarray:
+        """Return |s(t)|, sorted: as exact for the smallest as for the largest."""
+        return np.asarray(-np.sort(-np.abs(self.strengths(times)), axis=1))
+
+
+def mode(times: np.ndarray, s_0: float, phi: float, depth: int) -> np.ndarray:
+    """Return the solution of ṡ = N s^{2-2/N}(φ - s), s(0) = s_0, at `times`; s_0 ≥ 0 if N ≥ 2.
+
+    N = 1: s = φ + (s_0 - φ) e^{-t}. N = 2: s = s_0 φ / (s_0 + (φ - s_0) e^{-2φt}) (Saxe et al.
+    2014, eq. 8). N ≥ 3 inverts t = [F(s) - F(s_0)]/N, F an antiderivative of s^{2/N-2}/(φ - s).
+    """
+    if depth == 1:
+        return np.asarray(phi + (s_0 - phi) * np.exp(-times))
+    if s_0 in (0, phi):
+        return np.full(times.shape, s_0)
+    if phi == 0:
+        power = 2 - 2 / depth
+        return np.asarray((s_0**-power + depth * power * times) ** (-1 / power))
+    if depth == 2:
+        decay, gap = np.exp(-2 * abs(phi) * times), -np.expm1(-2 * abs(phi) * times)
+        if phi < 0:
+            return np.asarray(s_0 * decay / (1 + s_0 * gap / -phi))
+        return np.asarray(s_0 / (decay + s_0 * gap / phi))
+    return _inverted(times, s_0, phi, depth) if phi > 0 else _sinking(times, s_0, -phi, depth)
+
+
+def _inverted(times: np.ndarray, s_0: float, phi: float, depth: int) -> np.ndarray:
+    """Solve t = [F(s) - F(s_0)]/N for s between s_0 and φ, at all times at once.
+
+    The unknown is x = log(s/(φ - s)) from below, x = -log(s/φ - 1) from above: both ends of the
+    way from s_0 to φ are resolved, and the time grows with x.
+    """
+    below = s_0 < phi
+    x_0 = np.log(s_0 / (phi - s_0)) if below else -np.log(s_0 / phi - 1)
+
+    def at(x: np.ndarray) -> np.ndarray:
+        return np.asarray(phi / (1 + np.exp(-x)) if below else phi * (1 + np.exp(-x)))
+
+    def excess(x: np.ndarray, t: np.ndarray) -> np.ndarray:
+        return np.asarray(_elapsed(s_0, at(x), phi, depth) - t)
+
+    from scipy.optimize.elementwise import find_root
+
+    x_last = max(LAST_STRETCH, x_0)
+    t_last = 0.0 if x_last == x_0 else _elapsed(s_0, at(np.asarray(x_last)), phi, depth)
+    x = x_last + depth * phi ** (2 - 2 / depth) * (times - t_last)
+    under_way = (times > 0) & (times < t_last)
+    x[under_way] = find_root(excess, (x_0 - 1, x_last + 1), args=(times[under_way],)).x
+    x[times == 0] = x_0
+    return np.where(times == 0, s_0, at(x))
+
+
+def _sinking(times: np.ndarray, s_0: float, psi: float, depth: int) -> np.ndarray:
+    """Solve t = [F(s) - F(s_0)]/N for 0 < s < s_0, φ = -ψ < 0: s falls like t^{-N/(N-2)}.
+
+    With x = s/ψ the time lies between those with 1 + x replaced by 1 and by 1 + x_0, which
+    brackets log x.
+    """
+    from scipy.optimize.elementwise import find_root
+
+    a, x_0 = 2 - 2 / depth, s_0 / psi
+    pace = depth * psi**a
+
+    def excess(y: np.ndarray, t: np.ndarray) -> np.ndarray:
+        return np.asarray(_sunk(np.exp(y), a) - _sunk(np.asarray(x_0), a) - pace * t)
+
+    later = times > 0
+    fallen = x_0 ** (1 - a) + (a - 1) * (1 + x_0) * pace * times[later]
+    y = np.full(times.shape, np.log(x_0))
+    bracket = (np.log(fallen) / (1 - a) - 1e-3, np.full(fallen.shape, np.log(x_0) + 1e-3))
+    y[later] = find_root(excess, bracket, args=(times[later],)).x
+    return np.where(later, psi * np.exp(y), s_0)
+
+
+def _elapsed(s_0: float, s: np.ndarray, phi: float, depth: int) -> np.ndarray:
+    """Return the time from s_0 to s."""
+    a = 2 - 2 / depth
+    F = _above if s_0 > phi else _below
+    return np.asarray((F(s / phi, a) - F(np.asarray(s_0 / phi), a)) * phi**-a / depth)
+
+
+def _below(x: np.ndarray, a: float) -> np.ndarray:
+    """Return an antiderivative of x^{-a}/(1 - x) on 0 < x < 1, a ≠ 1."""
+    return np.asarray(x ** (1 - a) / (1 - a) * _hyp2f1(1 - a, x))
+
+
+def _above(x: np.ndarray, a: float) -> np.ndarray:
+    """Return an antiderivative of x^{-a}/(1 - x) on x > 1, the series in 1/x summed."""
+    return np.asarray(x**-a / a * _hyp2f1(a, 1 / x))
+
+
+def _sunk(x: np.ndarray, a: float) -> np.ndarray:
+    """Return an antiderivative of -x^{-a}/(1 + x) on x > 0, a ≠ 1."""
+    return np.asarray(x ** (1 - a) / (a - 1) * _hyp2f1(1 - a, -x))
+
+
+def _hyp2f1(b: float, x: np.ndarray) -> np.ndarray:
+    """Return Gauss's ₂F₁(1, b; 1 + b; x)."""
+    from scipy.special import hyp2f1
+
+    return np.asarray(hyp2f1(1, b, 1 + b, x))

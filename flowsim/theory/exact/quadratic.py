@@ -1,0 +1,129 @@
+"""Depth 1 on a linear or quadratic loss: linear equations, solved in the eigenbasis of the loss.
+
+∇ℓ(W) = H[W] - B with a symmetric H ≥ 0. In H's eigenbasis, with κ = h + λ for weight decay λ:
+flow      ẇ = b - κ w,              w(t) = e^{-κt} w(0) + b (1 - e^{-κt})/κ;
+descent   w_{k+1} = w_k + η(b - κ w_k),   w_k = (1 - ηκ)^k w_0 + b (1 - (1 - ηκ)^k)/κ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from flowsim.problem.losses import (
+    QUADRATIC,
+    Completion,
+    LeastSquares,
+    Linear,
+    Loss,
+    Sensing,
+    Squared,
+)
+from flowsim.problem.problem import Problem
+from flowsim.theory.exact.solution import ExactSolution
+
+
+@dataclass(frozen=True, eq=False)
+class Eigenbasis:
+    """Coordinates w of W in which H is diagonal; `rest` is the part of W that H does not see."""
+
+    h: np.ndarray
+    b: np.ndarray
+    start: np.ndarray
+    rest: np.ndarray
+    decay: float
+    assembled: Callable[[np.ndarray], np.ndarray]
+
+    def mixed(self, factor: np.ndarray, sum_of: np.ndarray, rest: np.ndarray) -> np.ndarray:
+        """Return the matrices with coordinates factor·w(0) + sum_of·b, and rest of the rest."""
+        coordinates = factor * self.start + sum_of * self.b
+        return np.asarray(self.assembled(coordinates) + rest * self.rest)
+
+
+@dataclass(frozen=True, eq=False)
+class LinearFlow(ExactSolution):
+    """The flow of a single layer, by the matrix exponential of its linear equation."""
+
+    basis: Eigenbasis
+
+    source = "linear differential equation; H diagonalized"
+
+    @classmethod
+    def of(cls, problem: Problem) -> LinearFlow | str:
+        """Return the solution for one layer, a linear or quadratic loss and any weight decay."""
+        basis = eigenbasis(problem)
+        return basis if isinstance(basis, str) else cls(basis)
+
+    def end_to_end(self, times: np.ndarray) -> np.ndarray:
+        """Return e^{-κt} w(0) + b (1 - e^{-κt})/κ, assembled."""
+        basis = self.basis
+        rates = basis.h + basis.decay
+        t = times.reshape(-1, *(1,) * rates.ndim)
+        safe = np.where(rates > 0, rates, 1.0)
+        grown = np.where(rates > 0, -np.expm1(-rates * t) / safe, t)
+        rest = np.exp(-basis.decay * times)[:, None, None]
+        return basis.mixed(np.exp(-rates * t), grown, rest)
+
+
+@dataclass(frozen=True, eq=False)
+class QuadraticDescent:
+    """Gradient descent on a single layer: the powers of I - η(H + λ)."""
+
+    basis: Eigenbasis
+
+    source = "linear recurrence; H diagonalized"
+
+    @classmethod
+    def of(cls, problem: Problem) -> QuadraticDescent | str:
+        """Return the iterates for one layer, a linear or quadratic loss and no momentum."""
+        basis = eigenbasis(problem)
+        return basis if isinstance(basis, str) else cls(basis)
+
+    def end_to_end(self, step_size: float, iterations: np.ndarray) -> np.ndarray:
+        """Return W_k for each k of `iterations`, shape (iteration, d_N, d_0)."""
+        basis = self.basis
+        rates = basis.h + basis.decay
+        k = iterations.reshape(-1, *(1,) * rates.ndim)
+        factor = (1 - step_size * rates) ** k
+        safe = np.where(rates > 0, rates, 1.0)
+        grown = np.where(rates > 0, (1 - factor) / safe, step_size * k)
+        rest = ((1 - step_size * basis.decay) ** iterations)[:, None, None]
+        return basis.mixed(factor, grown, rest)
+
+
+def eigenbasis(problem: Problem) -> Eigenbasis | str:
+    """Return the eigenbasis of a linear or quadratic loss at depth 1, or say why there is none."""
+    if problem.depth != 1:
+        return f"the network must have 1 layer, but has {problem.depth}"
+    loss, W, decay = problem.loss, np.asarray(problem.start), problem.weight_decay
+    if not isinstance(loss, (*QUADRATIC, Linear)):
+        return (
+            "the gradient must be linear in W, as that of a linear, squared, completion or sensing "
+            f"loss or of regression with p = 2, but the loss is {type(loss).__name__}"
+        )
+    h, b, start, assembled = _coordinates(loss, W)
+    return Eigenbasis(h, b, start, W - assembled(start), decay, assembled)
+
+
+def _coordinates(
+    loss: Loss, W: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+    """Return h, b and w(0) in an eigenbasis of H, and how to assemble W from w."""
+    if isinstance(loss, LeastSquares):
+        # H[W] = W RRᵀ, B = T Rᵀ; R = V diag(r) Zᵀ
+        V, r, Zt = np.linalg.svd(np.asarray(loss.R), full_matrices=False)
+        b = np.asarray(loss.T) @ Zt.T * r
+        return np.broadcast_to(r**2, b.shape), b, W @ V, lambda w: w @ V.T
+    if isinstance(loss, Linear):
+        return np.zeros(W.shape), np.asarray(loss.Phi), W, np.asarray
+    if isinstance(loss, Sensing):
+        # H = Σ_i A_i ⟨A_i, ·⟩, B = H[Φ]; the rows of A = Y diag(r) E
+        A = np.asarray(loss.A).reshape(len(loss.A), -1)
+        _, r, E = np.linalg.svd(A, full_matrices=False)
+        b = r**2 * (E @ np.asarray(loss.Phi).ravel())
+        return r**2, b, E @ W.ravel(), lambda w: (w @ E).reshape(*w.shape[:-1], *W.shape)
+    assert isinstance(loss, Squared | Completion)
+    h = np.ones(W.shape) if isinstance(loss, Squared) else np.asarray(loss.observed)
+    return h, h * np.asarray(loss.Phi), W, np.asarray

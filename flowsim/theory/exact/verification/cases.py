@@ -1,0 +1,111 @@
+"""Small problems with exact solutions, in few shapes so that they share compiled programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from flowsim.problem import initialization, network
+from flowsim.problem.losses import LeastSquares, Loss, Squared
+from flowsim.problem.problem import Problem
+from flowsim.theory.exact.solution import ExactSolution
+from flowsim.theory.exact.solutions import exact_solutions
+
+SAMPLES = 21
+FINE = 400
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A problem, and every exact solution that applies to it."""
+
+    name: str
+    problem: Problem
+
+    @cached_property
+    def solutions(self) -> list[ExactSolution]:
+        """Return the exact solutions."""
+        return exact_solutions(self.problem)
+
+    @cached_property
+    def times(self) -> np.ndarray:
+        """Return the times at which the flow is compared."""
+        return np.linspace(0.0, self.problem.horizon, SAMPLES)
+
+    @cached_property
+    def exact(self) -> list[np.ndarray]:
+        """Return W(t) by each of the solutions."""
+        return [solution.end_to_end(self.times) for solution in self.solutions]
+
+    @property
+    def balanced(self) -> bool:
+        """Say whether the end-to-end flow is that of the layers."""
+        return network.is_balanced(self.problem.layers)
+
+    @cached_property
+    def magnification(self) -> float:
+        """Return what an error of 1 per step, relative to the state, may become in W, per step.
+
+        The Hessian of φ is a positive semidefinite part and one that is bounded by
+        μ = (N-1) ‖G‖ ‖W‖^{1-2/N}, so that errors of the layers, n numbers of norm M at most in each
+        of them, grow at most by e^{∫μ dt} (compare Elkabetz & Cohen 2021); they are up to
+        2M √n in all, and move W by √N M^{N-1} times as much.
+        """
+        problem, N = self.problem, self.problem.depth
+        times = np.linspace(0.0, problem.horizon, FINE)
+        path = self.solutions[0].end_to_end(times)
+        W = np.linalg.norm(path, 2, axis=(1, 2))
+        G = [float(np.linalg.norm(problem.loss.gradient(W_t), 2)) for W_t in path]
+        growth = np.exp(np.trapezoid((N - 1) * np.asarray(G) * W ** (1 - 2 / N), times))
+        start = max(float(np.sum(np.square(layer))) for layer in problem.layers)
+        M = np.sqrt(np.max(W) ** (2 / N) + start)
+        n = sum(layer.size for layer in problem.layers)
+        return float(2 * np.sqrt(N * n) * M**N * growth)
+
+
+def cases() -> list[Case]:
+    """Return the cases: one layer, two and three; aligned or not, balanced or not."""
+    rng = np.random.default_rng(0)
+    U, V = _orthogonal(3, rng), _orthogonal(4, rng)[:, :3]
+    modes = Squared((U * np.array([2.0, 1.0, 0.5])) @ V.T)
+    generic = Squared(rng.standard_normal((3, 4)))
+    row = Squared(rng.standard_normal((1, 4)))
+    H = _orthogonal(3, rng)
+    unbalanced = (H * [0.1, 0.5, 0.2]) @ V.T, (U * [0.7, 0.2, 0.2]) @ H.T
+    deep = initialization.from_svd((4, 3, 3, 1), *_along(row, 0.05))
+    return [
+        _case("one layer, data", _data(rng), [rng.standard_normal((3, 4))], 6.0),
+        _case(
+            "modes, N = 2", modes, initialization.from_svd((4, 3, 3), U, np.full(3, 0.02), V.T), 6.0
+        ),
+        _case("unbalanced modes, N = 2", modes, unbalanced, 4.0),
+        _case("any start, N = 2", generic, initialization.balanced((4, 3, 3), 0.1, rng), 4.0),
+        _case("any start, λ = ½, N = 2", generic, _of_imbalance(0.5, rng), 4.0),
+        _case("mode, N = 3", row, deep, 6.0),
+        _case("one output, N = 3", row, initialization.balanced((4, 3, 3, 1), 0.1, rng), 4.0),
+    ]
+
+
+def _case(name: str, loss: Loss, layers: Sequence[np.ndarray], horizon: float) -> Case:
+    return Case(name, Problem(loss, layers, horizon))
+
+
+def _orthogonal(size: int, rng: np.random.Generator) -> np.ndarray:
+    return np.asarray(np.linalg.qr(rng.standard_normal((size, size)))[0])
+
+
+def _data(rng: np.random.Generator) -> LeastSquares:
+    return LeastSquares.from_data(rng.standard_normal((4, 12)), rng.standard_normal((3, 12)))
+
+
+def _along(loss: Squared, scale: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the singular vectors of a target of one row, with the singular value `scale`."""
+    Phi = np.asarray(loss.Phi)
+    return np.eye(1), np.array([scale]), Phi / np.linalg.norm(Phi)
+
+
+def _of_imbalance(lam: float, rng: np.random.Generator) -> Sequence[np.ndarray]:
+    return initialization.lambda_balanced((4, 3, 3), 0.1, lam, rng)

@@ -1,0 +1,93 @@
+"""Every dynamics by every method against the exact solutions of the cases."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import groupby
+
+import numpy as np
+
+from flowsim.solvers.solve import SPACES, solve
+from flowsim.solvers.trajectory import Trajectory, Verdict
+from flowsim.theory.exact.verification.cases import Case
+from flowsim.theory.exact.verification.check import Check
+
+RTOL = 1e-9
+MOST_STEPS = 200_000
+
+
+def flows(known: Sequence[Case], spaces: Sequence[str], methods: Sequence[str]) -> Iterator[Check]:
+    """Yield the checks of all cases in all spaces by all methods, in order, as they are done.
+
+    Cases of one shape share a compiled program and are solved one after the other, different
+    programs side by side. A space that is refused in every case fails.
+    """
+    solved = dict.fromkeys(spaces, 0)
+    jobs = []
+    for space in spaces:
+        for _, shape in groupby(known, key=lambda case: case.problem.widths):
+            reasons = {case: _refusal(case, space) for case in shape}
+            yield from (
+                Check(case.name, space, note=reason, refused=True)
+                for case, reason in reasons.items()
+                if reason
+            )
+            fit = [case for case, reason in reasons.items() if not reason]
+            solved[space] += len(fit)
+            jobs += [partial(_solved, fit, space, method) for method in methods]
+    yield from (Check("any", s, note="refused in every case") for s in spaces if not solved[s])
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        for found in pool.map(lambda job: job(), jobs):
+            yield from found
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _refusal(case: Case, space: str) -> str:
+    """Say why a space has no flow that is the layers' of a case; nothing where it has."""
+    if space != "layers" and not case.balanced:
+        return "the start is not balanced; only the layers follow the exact solution"
+    try:
+        SPACES[space](case.problem)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _solved(alike: Sequence[Case], space: str, method: str) -> list[Check]:
+    """Return the checks of cases of one shape."""
+    return [_checked(case, space, method) for case in alike]
+
+
+def _checked(case: Case, space: str, method: str) -> Check:
+    try:
+        found = solve(
+            case.problem,
+            space,
+            times=case.times,
+            method=method,
+            rtol=RTOL,
+            max_steps=MOST_STEPS,
+            estimate_error=False,
+        )
+    except ValueError as error:
+        return Check(case.name, space, method, note=str(error), refused=True)
+    except Exception as error:  # a broken installation is to be told of, whatever breaks
+        return Check(case.name, space, method, note=f"{type(error).__name__}: {error}")
+    return _compared(case, space, method, found)
+
+
+def _compared(case: Case, space: str, method: str, found: Trajectory) -> Check:
+    steps = found.statistics.accepted + found.statistics.rejected
+    seconds = found.statistics.integration + found.statistics.compile
+    if found.verdict is not Verdict.REACHED_HORIZON:
+        note = f"{found.verdict.name.lower()} at t = {found.stopped_at:g}"
+        return Check(case.name, space, method, steps=steps, seconds=seconds, note=note)
+    W = found.end_to_end
+    error = max(np.linalg.norm(W - exact, axis=(1, 2)).max() for exact in case.exact)
+    tolerance = max(1, steps) * RTOL * case.magnification
+    return Check(case.name, space, method, float(error), tolerance, steps, seconds)

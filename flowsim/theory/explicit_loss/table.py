@@ -1,0 +1,167 @@
+"""The table of losses and depths that have an explicit loss, over a run's variants.
+
+Where a variant stands is read from its scenario: a panel for each number of outputs, a row for each
+loss, a column for each depth. Where two would share a cell there is a row for each by its name.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from textwrap import wrap
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from flowsim.pictures.kit import page, style
+from flowsim.pictures.kit.words import clipped, listed, number
+from flowsim.results.run import Run
+from flowsim.scenario import Scenario
+
+CELLS: dict[str, style.Pen] = {
+    "gradient": {"facecolor": "#A6D5F2", "edgecolor": "white", "linewidth": 1.2},
+    "no gradient": {"facecolor": "#F3C98B", "edgecolor": "white", "linewidth": 1.2},
+    "undecided": {"facecolor": "#E6E6E6", "edgecolor": "white", "linewidth": 1.2},
+}
+MARKS = {"gradient": "✓", "no gradient": "✗", "undecided": "?"}
+KEYS: dict[str, style.Pen] = {
+    "largest asymmetry ‖J − Jᵀ‖/‖J‖ of the Jacobian J": {
+        "linestyle": "none", "marker": "$J$", "color": style.INK,
+    },
+    "largest circulation around closed loops": {
+        "linestyle": "none", "marker": r"$\oint$", "color": style.INK, "markersize": 5.5,
+    },
+}  # fmt: skip
+ROW = 12
+"""Characters that the name of a row has in a line."""
+
+LINE = 0.105
+"""Inches that a line of text in a cell takes."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a variant stands: its panel, row and column, as they are called."""
+
+    panel: str
+    row: str
+    column: str
+
+
+def draw(run: Run, parts: dict[str, Run]) -> Figure:
+    """Draw a cell a variant: its answer, and the numbers it rests on."""
+    places = found_places(parts)
+    panels, rows, columns = (
+        list(dict.fromkeys(getattr(place, side) for place in places.values()))
+        for side in ("panel", "row", "column")
+    )
+    columns.sort()
+    answers = {name: answer(part) for name, part in parts.items()}
+    cells = {f"{MARKS[a]} {a}": CELLS[a] for a in CELLS if a in answers.values()}
+    sheet = page.open_page(
+        run,
+        headline(parts),
+        panels=len(panels),
+        names=panels,
+        drawn=parts,
+        keys=cells | KEYS,
+    )
+    for panel in sheet.panels:
+        frame(panel, rows, columns)
+    for name, place in places.items():
+        panel = sheet.panels[panels.index(place.panel)]
+        corner = columns.index(place.column), rows.index(place.row)
+        panel.add_patch(Rectangle(corner, 1, 1, **CELLS[answers[name]]))
+        write(panel, corner, [MARKS[answers[name]], *texts(parts[name])], len(rows))
+    sheet.label(*("depth N", "loss") if any(columns) else ("variants, by name", "name"))
+    of_rows = sheet.panels[0].yaxis
+    of_rows.set_label_coords(-0.02, 1.02)
+    of_rows.label.set(rotation=0, ha="right", va="bottom")
+    return sheet.figure
+
+
+def found_places(parts: dict[str, Run]) -> dict[str, Place]:
+    """Return each variant's place by its loss, outputs and depth, or by its name."""
+    places = {name: place(part.scenario) for name, part in parts.items()}
+    if max(Counter(places.values()).values()) > 1:
+        return {name: Place("", name, "") for name in parts}
+    return places
+
+
+def place(scenario: Scenario) -> Place:
+    """Return the place of a scenario by its loss, outputs and depth."""
+    outputs, depth = scenario.network.widths[-1], len(scenario.network.widths) - 1
+    kind = scenario.loss.kind.replace("_", "-")
+    if scenario.loss.kind == "regression" and scenario.loss.power != 2:
+        kind += f", p = {scenario.loss.power:g}"
+    if scenario.data is not None and scenario.data.whiten:
+        kind += ", whitened"
+    return Place(f"{outputs} output{'s' if outputs > 1 else ''}", kind, f"{depth:>2}")
+
+
+def answer(run: Run) -> str:
+    """Return what was found: a key of `CELLS`."""
+    value = float(run["explicit_loss.conservative"])
+    return "undecided" if np.isnan(value) else ("gradient" if value else "no gradient")
+
+
+def numbers(run: Run) -> dict[str, str]:
+    """Return the largest asymmetry and circulation, or 0 give or take the largest bound."""
+    found = {"asymmetry": "asymmetry_bound", "circulation": "circulation_error"}
+    return {name: told(run, name, error) for name, error in found.items()}
+
+
+def told(run: Run, name: str, error: str) -> str:
+    """Write the largest of a row of numbers, as 0 where all are within their bounds."""
+    values, bounds = np.abs(run[f"explicit_loss.{name}"]), run[f"explicit_loss.{error}"]
+    known = np.isfinite(values) & np.isfinite(bounds)
+    if not known.any():
+        return "unknown"
+    if (values[known] <= bounds[known]).all():
+        bound = float(bounds[known].max())
+        return f"0 ± {number(bound, 1)}" if bound else "0"
+    return number(float(values[known].max()), 2)
+
+
+def texts(run: Run) -> list[str]:
+    """Return the lines of a cell below its mark."""
+    asymmetry, circulation = numbers(run).values()
+    return [f"J  {asymmetry}", f"∮  {circulation}"]
+
+
+def frame(panel: Axes, rows: list[str], columns: list[str]) -> None:
+    """Fit the axes to rows and columns, and name them."""
+    panel.set_xlim(0, len(columns))
+    panel.set_ylim(len(rows), 0)
+    panel.set_xticks(np.arange(len(columns)) + 0.5, labels=[column.strip() for column in columns])
+    names = ["\n".join(wrap(clipped(row, 99), ROW, max_lines=3, placeholder="…")) for row in rows]
+    panel.set_yticks(np.arange(len(rows)) + 0.5, labels=names)
+    panel.tick_params(length=0)
+    panel.tick_params(axis="y", labelsize=min(6.5, 65 * page.HEIGHTS[1] / len(rows)))
+    panel.grid(visible=False)
+    for spine in panel.spines.values():
+        spine.set_visible(False)
+    for label in panel.get_yticklabels():
+        label.set_parse_math(False)
+
+
+def write(panel: Axes, corner: tuple[int, int], lines: list[str], rows: int) -> None:
+    """Write lines into a cell, side by side or not at all where it is too low for them."""
+    room = page.HEIGHTS[1] / rows / LINE
+    if room < 1:
+        return
+    text = ("\n" if room >= len(lines) else "   ").join(lines)
+    x, y = corner[0] + 0.5, corner[1] + 0.5
+    panel.text(x, y, text, ha="center", va="center", fontsize=5.8, linespacing=1.25)
+
+
+def headline(parts: dict[str, Run]) -> str:
+    """Say at which depths how many fields are the gradient of an explicit loss."""
+    depths = {name: len(part.scenario.network.widths) - 1 for name, part in parts.items()}
+    held = [name for name, part in parts.items() if answer(part) == "gradient"]
+    every, kept = Counter(depths.values()), Counter(depths[name] for name in held)
+    shares = {d: f"{kept[d]} of {every[d]}" if kept[d] else "none" for d in sorted(every)}
+    said = listed(f"{share} at depth {depth}" for depth, share in shares.items())
+    return f"Fields that are the gradient of an explicit loss: {said}"

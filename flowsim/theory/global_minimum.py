@@ -1,0 +1,193 @@
+"""The global minimum of a loss over end-to-end matrices, with no regard to any flow.
+
+Quadratic losses by linear algebra (with a bound on the rank by Eckart & Young 1936, where that
+solves it), other convex ones by Newton's method in a trust region (SciPy's "trust-ncg").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from flowsim.problem.losses import (
+    Completion,
+    CrossEntropy,
+    LeastSquares,
+    Linear,
+    Logistic,
+    Loss,
+    PowerRegression,
+    Sensing,
+    Squared,
+    value_and_gradient,
+)
+from flowsim.problem.types import Array
+
+LARGEST = 1000
+"""A convex solve is made for up to so many entries of W."""
+
+RESIDUAL, UNSETTLED = 1e-10, 1e-6
+"""The gradient at which a solve is to end, and the largest of a solution, relative to that at 0."""
+
+FLAT = 1e-8
+"""A minimum is taken to be the only one where the Hessian's eigenvalues are within this factor."""
+
+
+@dataclass(frozen=True, eq=False)
+class Minimum:
+    """The least value of a loss over the matrices of a shape and at most a rank.
+
+    Attributes
+    ----------
+    value
+        ℓ*; nan where it is not known.
+    W
+        A minimizer; None where there is none, or none is known.
+    only
+        Whether W is the only one.
+    free
+        Whether the bound on the rank makes no difference, so that ∇ℓ(W) = 0.
+    error
+        What ℓ* may be too large by: 0 for linear algebra, for a solve the least of ℓ* itself (no
+        loss here is negative) and half the squared Newton decrement, ½ gᵀH⁺g, which is what is
+        left to gain to leading order in the gradient g.
+    how
+        How it was found, or why it was not.
+
+    """
+
+    value: float
+    W: np.ndarray | None
+    only: bool
+    free: bool
+    error: float
+    how: str
+
+
+def global_minimum(loss: Loss, shape: tuple[int, int], rank: int) -> Minimum:
+    """Return the minimum of ℓ over d_N × d_0 matrices of rank at most `rank`."""
+    if isinstance(loss, Squared):
+        return _nearest(np.asarray(loss.Phi), np.eye(shape[1]), 0.0, rank)
+    if isinstance(loss, LeastSquares):
+        return _regression(loss, shape, rank)
+    if isinstance(loss, Completion | Sensing):
+        return _interpolated(loss, rank)
+    if isinstance(loss, PowerRegression | Logistic | CrossEntropy):
+        if isinstance(loss, PowerRegression) and loss.p == 1:
+            return _unknown("the minimum of a loss that is not differentiable, p = 1,")
+        return _solved(loss, shape, rank)
+    if isinstance(loss, Linear):
+        return _unknown("the minimum of a linear loss, which has none,")
+    return _unknown("the minimum of a loss that is not known to be convex")
+
+
+def _unknown(what: str) -> Minimum:
+    nan = float("nan")
+    return Minimum(nan, None, only=False, free=False, error=nan, how=f"{what} is not computed")
+
+
+def _rank(A: np.ndarray) -> int:
+    return int(np.linalg.matrix_rank(A))
+
+
+def _nearest(T: np.ndarray, R_inverse: np.ndarray, floor: float, rank: int) -> Minimum:
+    """Return the minimum of ½‖WR - T‖² + floor over rank(W) ≤ r for an invertible R.
+
+    WR is T cut to its first r singular values, unique where these are larger than the next.
+    """
+    U, sigma, Vt = np.linalg.svd(T, full_matrices=False)
+    rest = sigma[rank:]
+    one = not rest.size or sigma[rank - 1] > rest[0] or rest[0] == 0
+    W = (T if not rest.any() else (U[:, :rank] * sigma[:rank]) @ Vt[:rank]) @ R_inverse
+    free = not rest.any()
+    how = "linear algebra" if free else f"the first {rank} singular values"
+    value = 0.5 * float(rest @ rest) + floor
+    return Minimum(value, W, only=bool(one), free=free, error=0.0, how=how)
+
+
+def _regression(loss: LeastSquares, shape: tuple[int, int], rank: int) -> Minimum:
+    """Return the minimum of ½‖WR - T‖² + floor: TR⁺, and with full data that of bounded rank."""
+    R, T, floor = np.asarray(loss.R), np.asarray(loss.T), float(loss.floor)
+    known = _rank(R)
+    if known == shape[1]:
+        return _nearest(T, np.linalg.pinv(R), floor, rank)
+    W = T @ np.linalg.pinv(R)
+    if _rank(W) > rank:
+        return _unknown("a minimum under a bound on the rank, on data that do not span the inputs,")
+    value = floor + 0.5 * float(np.sum((W @ R - T) ** 2))
+    return Minimum(value, W, only=False, free=True, error=0.0, how="linear algebra")
+
+
+def _interpolated(loss: Completion | Sensing, rank: int) -> Minimum:
+    """Return the minimum 0 at Φ, which is the only one where all of W is seen."""
+    Phi = np.asarray(loss.Phi)
+    if rank < min(Phi.shape) and _rank(Phi) > rank:
+        return _unknown("a minimum under a bound on the rank")
+    if isinstance(loss, Completion):
+        one = bool(np.all(loss.observed == 1))
+    else:
+        A = np.asarray(loss.A).reshape(len(loss.A), -1)
+        one = len(A) >= Phi.size and Phi.size <= LARGEST and _rank(A) == Phi.size
+    return Minimum(0.0, Phi, only=one, free=True, error=0.0, how="the target fits exactly")
+
+
+def _solved(
+    loss: PowerRegression | Logistic | CrossEntropy, shape: tuple[int, int], rank: int
+) -> Minimum:
+    """Return the minimum of a smooth convex loss, from W = 0.
+
+    Where W separates the classes of a loss on classes its infimum is 0 and not attained.
+    """
+    from scipy.optimize import minimize
+
+    size = shape[0] * shape[1]
+    if size > LARGEST:
+        return _unknown(f"the minimum over more than {LARGEST} entries of W")
+
+    def value_and_slope(x: np.ndarray) -> tuple[float, np.ndarray]:
+        value, G = value_and_gradient(loss, x.reshape(shape))
+        return float(value), np.array(G).ravel()
+
+    def curve(x: np.ndarray, v: np.ndarray) -> np.ndarray:
+        return np.array(_curvature(loss, x.reshape(shape), v.reshape(1, *shape))).ravel()
+
+    at_zero = float(np.linalg.norm(value_and_slope(np.zeros(size))[1]))
+    options = {"gtol": RESIDUAL * at_zero}
+    found = minimize(
+        value_and_slope, np.zeros(size), jac=True, hessp=curve, method="trust-ncg", options=options
+    )
+    W = found.x.reshape(shape)
+    if loss.separates(W):
+        how = "the classes can be separated: the infimum 0 is not attained"
+        return Minimum(0.0, None, only=False, free=True, error=0.0, how=how)
+    g = value_and_slope(found.x)[1]
+    if not np.linalg.norm(g) <= UNSETTLED * at_zero:
+        return _unknown("a minimum at which Newton's method does not settle")
+    return _certified(loss, W, g, rank)
+
+
+@eqx.filter_jit
+def _curvature(loss: Loss, W: Array, directions: Array) -> Array:
+    """Return ∇²ℓ(W) applied to each of the directions along the leading axis."""
+    found: Array = jax.lax.map(lambda V: jax.jvp(loss.gradient, (W,), (V,))[1], directions)
+    return found
+
+
+def _certified(loss: Loss, W: np.ndarray, g: np.ndarray, rank: int) -> Minimum:
+    """Return what a solve ended at as the minimum, with its Newton decrement."""
+    if isinstance(loss, CrossEntropy):
+        W = W - W.mean(axis=0)  # what all scores share changes no loss
+    every = np.eye(W.size).reshape(-1, *W.shape)
+    H = np.asarray(_curvature(loss, W, every)).reshape(W.size, W.size)
+    values, vectors = np.linalg.eigh((H + H.T) / 2)
+    known = values > W.size * np.finfo(float).eps * values[-1]
+    left = 0.5 * float(np.sum((vectors.T @ g)[known] ** 2 / values[known]))
+    value = float(loss.value(W))
+    if rank < min(W.shape) and _rank(W) > rank:
+        return _unknown("a minimum under a bound on the rank")
+    one = bool(values[0] > FLAT * values[-1])
+    how = "Newton's method in a trust region"
+    return Minimum(value, W, only=one, free=True, error=min(value, left), how=how)

@@ -1,0 +1,120 @@
+"""What the exact flow never does, watched along what was computed.
+
+Without weight decay, for any loss (Arora, Cohen & Hazan 2018; Arora, Cohen, Golowich & Hu 2019):
+- φ never rises; with weight decay λ, φ + (λ/2) Σ_j‖W_j‖²_F does not;
+- each W_{j+1}ᵀW_{j+1} - W_jW_jᵀ is constant; with weight decay it falls as e^{-2λt};
+- from a balanced start at N ≥ 2, the sign of det W never changes where W is square.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from flowsim.problem import network
+from flowsim.problem.problem import Problem
+from flowsim.solvers.descend import DescentTrajectory
+from flowsim.solvers.trajectory import Trajectory
+
+ROUNDING = 1e3 * float(np.finfo(np.float64).eps)
+"""Relative changes up to this are roundoff of a sum over all entries."""
+
+
+@dataclass(frozen=True)
+class Invariant:
+    """An invariant that was watched, and when it was first found broken (None: never)."""
+
+    name: str
+    broken_at: float | None
+
+    def record(self) -> dict[str, Any]:
+        """Return it as the summary holds it."""
+        return {"holds": self.broken_at is None, "time": self.broken_at}
+
+
+def of_flow(trajectory: Trajectory, problem: Problem) -> list[Invariant]:
+    """Watch a flow at its saved times.
+
+    The loss may rise, and the imbalance change, by as much as the error estimate explains; where
+    there is no estimate they are not watched.
+    """
+    times = trajectory.times
+    watched = []
+    if trajectory.det_sign is not None and _keeps_det_sign(problem):
+        watched.append(_det_sign(times, trajectory.det_sign))
+    if np.isfinite(trajectory.loss_error).all():
+        watched.append(_objective(trajectory, problem))
+    if trajectory.imbalance is not None and np.isfinite(trajectory.error_estimate).all():
+        watched.append(_imbalance(trajectory, problem))
+    return watched
+
+
+def of_descent(descent: DescentTrajectory, problem: Problem) -> list[list[Invariant]]:
+    """Watch gradient descent at each step size: the sign of det W, which large steps may change.
+
+    Other algorithms do not follow the flow, nor does a noisy gradient, and nothing is watched.
+    """
+    apart = descent.noisy or not descent.follows_flow
+    if descent.det_sign is None or apart or not _keeps_det_sign(problem):
+        return [[] for _ in descent.step_sizes]
+    pairs = zip(descent.times, descent.det_sign, strict=True)
+    return [[_det_sign(times, sign)] for times, sign in pairs]
+
+
+def _keeps_det_sign(problem: Problem) -> bool:
+    """Say whether det W keeps its sign; a start of lower rank has determinant 0, without one."""
+    if problem.depth < 2 or not network.is_balanced(problem.layers):
+        return False
+    return network.rank_bound(problem.layers) >= problem.start.shape[0]
+
+
+def _det_sign(times: np.ndarray, sign: np.ndarray) -> Invariant:
+    return Invariant("det_sign", _first(times, np.isfinite(sign) & (sign != sign[0])))
+
+
+def _objective(trajectory: Trajectory, problem: Problem) -> Invariant:
+    """Watch the loss, with its weight decay, against the lowest value so far."""
+    objective = trajectory.loss + 0.5 * problem.weight_decay * _squared_norm(trajectory, problem)
+    lowest = np.minimum.accumulate(objective)
+    error = np.maximum.accumulate(trajectory.loss_error) + ROUNDING * np.abs(objective).max()
+    if problem.weight_decay:
+        relative = _relative_error(trajectory)
+        error += problem.weight_decay * _squared_norm(trajectory, problem) * relative
+    return Invariant("loss", _first(trajectory.times, objective > lowest + error))
+
+
+def _imbalance(trajectory: Trajectory, problem: Problem) -> Invariant:
+    """Watch ‖W_{j+1}ᵀW_{j+1} - W_jW_jᵀ‖_F e^{2λt} against its value at the start.
+
+    Layers off by a relative ε change it by 2ε(‖W_{j+1}‖² + ‖W_j‖²) at most.
+    """
+    assert trajectory.imbalance is not None and trajectory.squared_norm is not None
+    expected = (
+        trajectory.imbalance[0] * np.exp(-2 * problem.weight_decay * trajectory.times)[:, None]
+    )
+    drift = np.abs(trajectory.imbalance - expected).max(axis=1, initial=0.0)
+    largest = np.maximum.accumulate(trajectory.squared_norm)
+    relative = np.maximum.accumulate(_relative_error(trajectory))
+    return Invariant("imbalance", _first(trajectory.times, drift > 2 * largest * relative))
+
+
+def _relative_error(trajectory: Trajectory) -> np.ndarray:
+    """Return the estimated error of W relative to W, no less than the tolerance and roundoff."""
+    size = np.linalg.norm(trajectory.singular_values, axis=1)
+    share = trajectory.error_estimate / np.where(size > 0, size, np.inf)
+    return np.asarray(share + 100 * trajectory.rtol + ROUNDING)
+
+
+def _squared_norm(trajectory: Trajectory, problem: Problem) -> np.ndarray:
+    """Return Σ_j‖W_j‖²_F, which for balanced layers is N Σ_r σ_r^{2/N}."""
+    if trajectory.squared_norm is not None:
+        return trajectory.squared_norm
+    powers = trajectory.singular_values ** (2 / problem.depth)
+    return np.asarray(problem.depth * powers.sum(axis=1))
+
+
+def _first(times: np.ndarray, broken: np.ndarray) -> float | None:
+    where = np.flatnonzero(broken)
+    return float(times[where[0]]) if where.size else None

@@ -1,0 +1,1 @@
+"""The long-term behaviour of gradient descent: convergence, oscillation, divergence."""

@@ -1,0 +1,214 @@
+"""Singular values of gradient descent, one panel a step size: which settle, swing or diverge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from flowsim.pictures.kit import curves, page, reading, style
+from flowsim.pictures.kit.words import clipped, distinct, indexed, listed, number
+from flowsim.results.run import Run
+from flowsim.theory.long_run.fates import Fate
+from flowsim.theory.long_run.modes import Modes, can_follow, descriptions, fates, modes, named
+
+MOST_PANELS = 8
+MOST_COLOURS = 6
+VISIBLE = 0.01
+FAR = 5.0
+"""A descent that stays finite is shown up to this many times the flow's largest mode."""
+BEHIND: style.Pen = {**style.FLOW, "color": "#c8c8c8"}
+DOTS: style.Pen = {"linewidth": 0.25, "markersize": 1.7, "markeredgewidth": 0.0}
+LEAVING: style.Pen = {**curves.EDGE_MARK, "markersize": 3.5}
+FOLLOWED, SORTED = r"mode strength $u_r^\top W v_r$", "sorted singular values"
+VERBS = {
+    "settles": ("settles", "settle"),
+    "seems": ("seems to settle, as seen every few iterates,", "seem to settle"),
+    "turns": ("still moves between its modes", "still move between modes"),
+    "drifts": ("still moves", "still move"),
+    "shrinks": ("swings ever less", "swing ever less"),
+    "wavers": ("swings unevenly", "swing unevenly"),
+    "swings": ("keeps swinging", "keep swinging"),
+    "diverges": ("diverges", "diverge"),
+    "ends": ("was not followed to the end", "were not followed to the end"),
+    "unclear": ("has too few iterates to tell", "have too few iterates to tell"),
+}
+"""What is said of one descent and of several, by kind of fate."""
+
+
+@dataclass(frozen=True, eq=False)
+class Descent:
+    """One step size of one run: what its panel draws and says."""
+
+    run: str
+    size: float
+    row: int
+    lost: bool
+    modes: Modes
+    fate: Fate
+
+
+def unfit(run: Run) -> str:
+    """Say why this cannot be drawn, or nothing."""
+    return reading.lacking(run, "descent.singular_values", "descent.time")
+
+
+def draw(run: Run) -> Figure:
+    """Draw the iterates' modes as dots, the flow's as a broad line; one panel a step size."""
+    parts = reading.fitted(run, unfit)
+    every = descents(parts)
+    shown = spread(every)
+    pens = mode_pens(shown)
+    sheet = page.open_page(
+        run,
+        over_variants(every, len(shown)) if len(parts) > 1 else headline(every, len(shown)),
+        panels=len(shown),
+        names=titles(shown, every, bool(run.variants)),
+        drawn={d.run: None for d in shown} if run.variants else (),
+        keys=keys(pens, shown),
+    )
+    times = [reading.flow_times(parts[d.run]) for d in shown]
+    curves.time_axes(sheet.panels, times, reading.logarithmic(parts.values()))
+    top = curves.plain_axis(sheet.panels, visible(shown))
+    for panel, descent in zip(sheet.panels, shown, strict=True):
+        draw_flow(panel, descent.modes)
+        draw_iterates(panel, descent, pens, top)
+    sheet.label("time t", FOLLOWED if shown[0].modes.followed else SORTED)
+    return sheet.figure
+
+
+def descents(parts: dict[str, Run]) -> list[Descent]:
+    """Return every step size of every run, ascending; modes are followed in all runs or in none."""
+    follow = all(can_follow(part) for part in parts.values())
+    every = []
+    for name, part in parts.items():
+        found, sizes, lost = modes(part, follow), reading.step_sizes(part), reading.diverged(part)
+        ends = fates(part, found)
+        for k in np.argsort(sizes):
+            every.append(Descent(name, float(sizes[k]), int(k), bool(lost[k]), found, ends[k]))
+    return every
+
+
+def spread(every: list[Descent]) -> list[Descent]:
+    """Return all, or as many as there are panels, from the first to the last."""
+    picked = np.linspace(0, len(every) - 1, min(len(every), MOST_PANELS)).round().astype(int)
+    return [every[k] for k in picked]
+
+
+def titles(shown: list[Descent], every: list[Descent], variants: bool) -> list[str]:
+    """Return what stands above each panel: step size and fate, as full as there is room for."""
+    places = page.Measures(len(shown), 0, 0, 0, page.RIGHT, page.SHARED_AXIS)
+    room = int(places.wide / page.CHARACTER)
+    runs = {d.run for d in shown}
+    sizes = {run: written([d for d in every if d.run == run]) for run in runs}
+    said = []
+    for d in shown:
+        name = f"{clipped(d.run, room // 2)}, " if variants else ""
+        eta = f"η = {sizes[d.run][d.size]}"
+        forms = [f"{name}{eta}: {end}" for end in descriptions(d.fate, d.modes.followed)]
+        said.append(next((form for form in forms if len(form) <= room), f"{name}{eta}"))
+    return said
+
+
+def written(every: list[Descent]) -> dict[float, str]:
+    """Return each step size as it is written, to four digits or as many as tell them apart."""
+    sizes = sorted({d.size for d in every})
+    texts = [number(size, 4) for size in sizes]
+    texts = texts if len(set(texts)) == len(texts) else distinct(sizes)
+    return dict(zip(sizes, texts, strict=True))
+
+
+def bounded(shown: list[Descent]) -> list[np.ndarray]:
+    """Return the modes of the flows and of the descents that do not diverge."""
+    flows = [d.modes.flow for d in shown]
+    reach = FAR * np.abs(curves.finite(flows)).max(initial=0.0) or np.inf
+    kept = [d.modes.descent[d.row] for d in shown if not d.lost]
+    with np.errstate(invalid="ignore"):
+        return flows + [np.where(np.abs(values) <= reach, values, np.nan) for values in kept]
+
+
+def visible(shown: list[Descent]) -> list[np.ndarray]:
+    """Return what sets the value axis: what is bounded, or else where the descents start."""
+    values = bounded(shown)
+    return values if curves.finite(values).size else [d.modes.descent[d.row, :1] for d in shown]
+
+
+def mode_pens(shown: list[Descent]) -> list[style.Pen]:
+    """Return a pen for each of the first modes, up to the last that is seen at this scale."""
+    values = visible(shown)
+    size = np.abs(curves.finite(values)).max(initial=0.0)
+    with np.errstate(invalid="ignore"):
+        seen = [np.flatnonzero((np.abs(v) > VISIBLE * size).any(axis=0)) for v in values]
+    count = max((int(found[-1]) + 1 for found in seen if found.size), default=1)
+    return style.curve_pens(min(count, MOST_COLOURS))
+
+
+def keys(pens: list[style.Pen], shown: list[Descent]) -> dict[str, style.Pen]:
+    """Return the legend: the modes of descent, and the flow."""
+    followed = shown[0].modes.followed
+    names = [f"mode {r + 1}" if followed else indexed("σ", r + 1) for r in range(len(pens))]
+    named_pens = {n: {**pen, "linestyle": "none"} for n, pen in zip(names, pens, strict=True)}
+    return named_pens | ({"flow": BEHIND} if shown[0].modes.flow.size else {})
+
+
+def draw_flow(panel: Axes, found: Modes) -> None:
+    """Draw the flow's modes behind the iterates."""
+    for column in found.flow.T:
+        curves.plot(panel, found.flow_time, column, BEHIND)
+
+
+def draw_iterates(panel: Axes, descent: Descent, pens: list[style.Pen], top: float) -> None:
+    """Draw every saved iterate as dots on a thin line; mark where a diverging mode leaves."""
+    time, values = descent.modes.time[descent.row], descent.modes.descent[descent.row]
+    drawn = time > 0 if panel.get_xscale() == "log" else np.full(len(time), True)
+    for r in range(values.shape[1]):
+        pen = {**pens[r], **DOTS} if r < len(pens) else style.FAINT
+        panel.plot(time[drawn], values[drawn, r], **pen)
+        where = curves.leaves(time, values[:, r], top, log=False) if descent.lost else None
+        if where is not None and r < len(pens):
+            marker = "^" if where[1] == top else "x"
+            panel.plot(*where, marker=marker, color=pens[r]["color"], **LEAVING)
+
+
+def headline(every: list[Descent], panels: int) -> str:
+    """Say which step sizes settle, which keep swinging and in which modes, and which diverge."""
+    sizes = written(every)
+    said = []
+    for kind, (verb, _) in VERBS.items():
+        alike = [d for d in every if d.fate.kind == kind]
+        if alike:
+            said.append(f"{verb} {where(alike, every, sizes)}")
+    subject = "Descent" if every[0].modes.followed else "The spectrum of descent"
+    return f"{subject} {'; '.join(said)}{left_out(len(every), panels)}"
+
+
+def where(alike: list[Descent], every: list[Descent], sizes: dict[float, str]) -> str:
+    """Name step sizes, each with the modes that move; many neighbours by the last or first."""
+    moving = [named(d.fate.modes, d.modes.followed) for d in alike]
+    if len(alike) > 3 and len(set(moving)) == 1:
+        of = f" ({moving[0]})" if moving[0] else ""
+        if alike == every[: len(alike)]:
+            return f"at the {len(alike)} step sizes up to {sizes[alike[-1].size]}{of}"
+        if alike == every[-len(alike) :]:
+            return f"at the {len(alike)} step sizes from {sizes[alike[0].size]}{of}"
+    each = len(alike) > 1 and len(set(moving)) == 1 and moving[0]
+    who = [
+        sizes[d.size] + (f" ({m})" if m and not each else "")
+        for d, m in zip(alike, moving, strict=True)
+    ]
+    return f"at η = {listed(who, most=4)}{f' ({each} each)' if each else ''}"
+
+
+def over_variants(every: list[Descent], panels: int) -> str:
+    """Say how many descents of all variants end in which way."""
+    kinds = [d.fate.kind for d in every]
+    told = [(kinds.count(kind), verbs) for kind, verbs in VERBS.items() if kind in kinds]
+    counts = [f"{count} {verbs[count > 1]}" for count, verbs in told]
+    return f"Of {len(every)} descents, {listed(counts)}{left_out(len(every), panels)}"
+
+
+def left_out(descents: int, panels: int) -> str:
+    """Say how many descents are drawn where that is not all."""
+    return f" ({panels} of {descents} drawn)" if panels < descents else ""

@@ -1,0 +1,1 @@
+"""The margin of a linear classifier beside the maximum margin."""

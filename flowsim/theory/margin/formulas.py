@@ -1,0 +1,104 @@
+"""Margins of linear classifiers, and the largest there is.
+
+On separable data the logistic and the cross-entropy loss have no finite minimizer: under gradient
+flow ‖W‖ → ∞ while W/‖W‖_F turns to the classifier of largest margin, at any depth for one output
+(Soudry et al. 2018, Theorem 3, one layer; Ji & Telgarsky 2019, Theorem 2, deep linear networks).
+
+With two classes y = ±1 a sample (x, y) is classified with the slack y w x; with more classes it has
+a slack (W x)_c - (W x)_k against every other class k. All slacks are linear in W.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from flowsim.problem.losses import CrossEntropy, Logistic
+
+Classifier = Logistic | CrossEntropy
+
+
+@dataclass(frozen=True, eq=False)
+class LargestMargin:
+    """The classifier W of largest margin γ: min over samples of the slack, at ‖W‖_F = 1.
+
+    `error` bounds how far γ is under the true one: the margin of W is reached by a classifier, and
+    the dual gives an upper bound.
+    """
+
+    W: np.ndarray
+    margin: float
+    error: float
+
+
+def slacks(loss: Classifier, W: np.ndarray) -> np.ndarray:
+    """Return all slacks of W, shape (samples,) or (samples, classes - 1)."""
+    X = np.asarray(loss.X)
+    if isinstance(loss, Logistic):
+        return np.asarray((np.asarray(loss.y) * (W @ X))[0])
+    scores, own = W @ X, np.asarray(loss.classes)
+    others = np.arange(scores.shape[0])[:, None] != own[None, :]
+    gaps = scores[own, np.arange(own.size)] - scores
+    return np.asarray(gaps.T[others.T].reshape(own.size, -1))
+
+
+def margin(loss: Classifier, W: np.ndarray) -> float:
+    """Return the smallest slack of W/‖W‖_F; nan where W is 0 or not finite."""
+    norm = np.linalg.norm(W)
+    if not np.isfinite(norm) or norm == 0:
+        return float("nan")
+    return float(slacks(loss, W / norm).min())
+
+
+def largest_margin(loss: Classifier, shape: tuple[int, ...]) -> LargestMargin | None:
+    """Return the classifier of largest margin, or None where none separates the data.
+
+    The least-distance problem min ‖W‖ with all slacks ≥ 1 is solved through non-negative least
+    squares (Lawson & Hanson 1974, ch. 23; SciPy's `nnls`). It says that the data cannot be
+    separated where its residual vanishes.
+
+    Raises
+    ------
+    RuntimeError
+        If the weights do not settle.
+
+    """
+    from scipy.optimize import nnls
+
+    A = constraints(loss, shape)
+    goal = np.zeros(A.shape[1] + 1)
+    goal[-1] = 1.0
+    E = np.vstack([A.T, np.ones(len(A))])
+    u, residual = nnls(E, goal, maxiter=30 * len(A))
+    if residual <= np.finfo(float).eps * np.sqrt(E.size) * np.linalg.norm(E, ord=2):
+        return None
+    W = (A.T @ u).reshape(shape)
+    W /= np.linalg.norm(W)
+    reached = float((A @ W.ravel()).min())
+    # any weights u ≥ 0 bound every margin by ‖Aᵀu‖ / Σu
+    above = float(np.linalg.norm(A.T @ u) / u.sum())
+    return LargestMargin(W, reached, max(0.0, above - reached))
+
+
+def constraints(loss: Classifier, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the matrix A of all slacks, A vec(W), a row a slack."""
+    X = np.asarray(loss.X)
+    if isinstance(loss, Logistic):
+        return np.asarray((np.asarray(loss.y) * X).T)
+    own, (outputs, inputs) = np.asarray(loss.classes), shape
+    rows = np.zeros((own.size, outputs, outputs, inputs))
+    rows[np.arange(own.size), :, own, :] += X.T[:, None, :]
+    every = np.arange(outputs)
+    rows[:, every, every, :] -= X.T[:, None, :]
+    others = every[None, :] != own[:, None]
+    return np.asarray(rows[others].reshape(-1, outputs * inputs))
+
+
+def angle(W: np.ndarray, other: np.ndarray) -> float:
+    """Return the angle between two matrices in radians; nan where one is 0 or not finite."""
+    norms = np.linalg.norm(W), np.linalg.norm(other)
+    if not np.isfinite(norms).all() or min(norms) == 0:
+        return float("nan")
+    one, two = W / norms[0], other / norms[1]
+    return float(2 * np.arctan2(np.linalg.norm(one - two), np.linalg.norm(one + two)))

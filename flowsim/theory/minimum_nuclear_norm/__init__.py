@@ -1,0 +1,1 @@
+"""The matrix of minimum nuclear norm that meets the measurements."""

@@ -1,0 +1,1 @@
+"""Flows that approximate gradient descent, beyond the edge of stability too."""

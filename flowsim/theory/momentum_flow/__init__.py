@@ -1,0 +1,1 @@
+"""Flows that approximate gradient descent with momentum."""

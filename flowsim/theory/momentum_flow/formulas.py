@@ -1,0 +1,153 @@
+"""Flows that describe descent with momentum: in layer space, θ being the entries of all layers.
+
+With V_k = θ_k - θ_{k-1} (0 at k = 0) and g = ∇φ, weight decay included, both methods are
+
+    θ_{k+1} = θ_k + μV_k - ηg(θ_k + aV_k),   a = 0: heavy ball (Polyak 1964), a = μ: Nesterov.
+
+*Constant μ*, t = kη. With V ≈ ηθ̇ a step says (1 - μ)θ̇ + ½(1 + μ)ηθ̈ = -g - aηHθ̇ + O(η²). To
+leading order θ follows the gradient flow at time t/(1 - μ), and to the next one
+
+    ηmθ̈ + (1 - μ)θ̇ + ηbHθ̇ = -g,   m = (1 + μ)/2 and b = a.
+
+Since (1 - μ)θ̈ = -Hθ̇ + O(η), b can be exchanged for inertia: b = 0 and m = (1 + μ)/2 - a(1 - μ),
+which is (1 - μ + 2μ²)/2 for Nesterov. So have it Kovachki & Stuart (2021); with b = μ it is a
+high-resolution equation as of Shi, Du, Jordan & Su (2021). Where g is constant, iterates lag behind
+the steady motion -gt/(1 - μ) by μ/(1 - μ) steps; the equation does too from the velocity
+θ̇(0) = -(1 - μ/m)g/(1 - μ). From rest they part by a share of a step, in order 1.
+
+*Increasing μ* = (k - 1)/(k + 2), t = k√η: θ̈ + (3/t)θ̇ = -g from rest (Su, Boyd & Candès 2014), and
+with the next order in h = √η, at t = (k + ½)h,
+
+    θ̈ + (3/t)θ̇ + hHθ̇ = -(1 + 3h/(2t))g,   θ(h/2) = θ_0,   θ̇(h/2) = -(5/8)hg(θ_0),
+
+which Shi, Du, Jordan & Su (2021) have, a step later, for the points θ_k + μV_k. Where g is constant
+its solution is θ_0 - (k² + 5k)ηg/8, the iterates θ_0 - (k² + 5k + 2)ηg/8 from k = 1 on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+
+from flowsim.dynamics.update_rules import AlgorithmName, Momentum
+from flowsim.problem.types import Array
+from flowsim.theory.modified_flows.described import Described, Motion, followed
+from flowsim.theory.modified_flows.descriptions import Objective, Weights
+
+State = tuple[Weights, Weights]
+"""θ and θ̇."""
+
+
+class Rescaled(Motion):
+    """The gradient flow with its time stretched: θ̇ = -g/(1 - μ)."""
+
+    objective: Objective
+    mu: Array
+
+    def velocity(self, t: Array, y: Weights) -> Weights:  # noqa: ARG002
+        """Return θ̇."""
+        return -self.objective.gradient(y) / (1 - self.mu)
+
+    def position(self, y: Weights) -> Weights:
+        """Return θ."""
+        return y
+
+
+class Inertia(Motion):
+    """A mass with friction on the landscape: η m θ̈ + (1 - μ) θ̇ + η b Hθ̇ = -g."""
+
+    objective: Objective
+    eta: Array
+    mu: Array
+    m: Array
+    b: Array
+
+    def start(self, theta: Weights) -> State:
+        """Return θ_0 and the velocity from which it lags as much as the iterates do."""
+        share = (1 - self.mu / self.m) / (1 - self.mu)
+        return theta, -share * self.objective.gradient(theta)
+
+    def velocity(self, t: Array, y: State) -> State:  # noqa: ARG002
+        """Return (θ̇, θ̈)."""
+        theta, v = y
+        friction = (1 - self.mu) * v + self.eta * self.b * self.objective.curved(theta, v)
+        return v, -(self.objective.gradient(theta) + friction) / (self.eta * self.m)
+
+    def position(self, y: State) -> Weights:
+        """Return θ."""
+        return y[0]
+
+
+class FadingFriction(Motion):
+    """Friction that fades as 3/t: θ̈ + (3/t)θ̇ + h Hθ̇ = -(1 + 3h/(2t)) g; h = 0 leaves out both."""
+
+    objective: Objective
+    h: Array
+
+    def start(self, theta: Weights) -> State:
+        """Return θ_0 and its velocity at t = h/2."""
+        return theta, -5 / 8 * self.h * self.objective.gradient(theta)
+
+    def velocity(self, t: Array, y: State) -> State:
+        """Return (θ̇, θ̈); at t = 0, where θ̇ = 0, (3/t)θ̇ is 3θ̈."""
+        theta, v = y
+        g, Hv = self.objective.gradient(theta), self.objective.curved(theta, v)
+        since = jnp.where(t > 0, t, 1.0)
+        moving = -(1 + 3 * self.h / (2 * since)) * g - 3 / since * v - self.h * Hv
+        return v, jnp.where(t > 0, moving, -g / 4)
+
+    def position(self, y: State) -> Weights:
+        """Return θ."""
+        return y[0]
+
+
+@dataclass(frozen=True)
+class Description:
+    """A motion, where it starts, and the time `(k + shift) · unit` at which it describes θ_k."""
+
+    motion: Motion
+    start: Weights | State
+    unit: float
+    shift: float = 0.0
+
+    def at(self, iterations: np.ndarray) -> Described:
+        """Return the motion at iterations, of which 0 is the first."""
+        return followed(self.motion, self.start, (iterations + self.shift) * self.unit)
+
+
+def descriptions(
+    objective: Objective, theta: Weights, eta: float, algorithm: AlgorithmName, momentum: Momentum
+) -> Mapping[str, Description]:
+    """Return what describes heavy ball ("gradient") or Nesterov's method from θ_0, by name.
+
+    Increasing momentum follows no gradient flow; of the heavy ball the equation with inertia is
+    the high-resolution one, b being 0.
+    """
+    if momentum == "increasing":
+        h = float(np.sqrt(eta))
+        plain, fine = (FadingFriction(objective, jnp.asarray(each)) for each in (0.0, h))
+        return {
+            "inertia": Description(plain, plain.start(theta), h),
+            "high_resolution": Description(fine, fine.start(theta), h, 0.5),
+        }
+    mu = jnp.asarray(momentum, dtype=float)  # strongly typed, so that one program serves all
+    rescaled = Rescaled(objective, mu)
+    found = {"flow": Description(rescaled, theta, eta)}
+    for name, m, b in _inertial(algorithm, mu):
+        motion = Inertia(objective, jnp.asarray(eta), mu, m, b)
+        found[name] = Description(motion, motion.start(theta), eta)
+    return found
+
+
+def _inertial(algorithm: AlgorithmName, mu: Array) -> list[tuple[str, Array, Array]]:
+    """Return m and b of each equation of second order at constant μ."""
+    without = ("inertia", (1 + mu) / 2, jnp.zeros(()))
+    if algorithm == "gradient":
+        return [without]
+    return [
+        ("inertia", (1 - mu + 2 * mu**2) / 2, jnp.zeros(())),
+        ("high_resolution", (1 + mu) / 2, mu),
+    ]

@@ -1,0 +1,1 @@
+"""Schatten norms, quasi-norms and the effective rank of W."""

@@ -1,0 +1,1 @@
+"""Persistent oscillation of gradient descent beyond the edge of stability, mode by mode."""

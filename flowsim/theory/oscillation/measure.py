@@ -1,0 +1,199 @@
+"""Beyond the edge of stability: which modes of descent swing, in what orbit, and catapults."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flowsim.dynamics.accumulators import Highest
+from flowsim.dynamics.descent import Iterates
+from flowsim.problem import network
+from flowsim.problem.types import Layers
+from flowsim.results.run import Group, Variable, named
+from flowsim.solvers.iterate import begin, stepper, walk
+from flowsim.theory.exact.whitened import whitened
+from flowsim.theory.oscillation.period_doubling import (
+    critical_step_size,
+    second_doubling,
+    sign_change,
+    two_cycle,
+)
+from flowsim.theory.oscillation.spec import VISITS
+from flowsim.theory.oscillation.swings import swings
+from flowsim.theory.oscillation.turning import turning_onset
+from flowsim.theory.registry import MEASURES
+from flowsim.theory.setting import Setting
+from flowsim.theory.sharpness.measure import settled
+
+RAISED, LOWERED = 0.01, 0.01
+"""By which share of the loss that the flow takes off a catapult first adds, and then leaves."""
+
+TOLD = {
+    "period": "period of a mode in iterations: 1 at rest, 0 aperiodic, nan undecided or diverged",
+    "amplitude": "half the range of a mode over its last iterates",
+    "centre": "mean of a mode over its last iterates",
+    "predicted_low": "lower strength of the exact 2-cycle, where that is stable",
+    "predicted_high": "upper strength of the exact 2-cycle, where that is stable",
+    "orbit": "mode strength u_rᵀ W v_r of the last iterates",
+    "target": "target φ_r of the mode, or its strength where the flow ends",
+    "critical": "critical step size 2/(N φ_r^{2−2/N}) of the mode",
+    "second_doubling": "step size at which the mode's exact 2-cycle gives way to a 4-cycle",
+    "sign_change": "step size past which the mode may change its sign",
+    "turning": "step size past which noise turns the mode's 2-cycle towards the next mode",
+    "onset": "smallest step size of descent from which on the mode swings for ever",
+    "onset_above": "largest step size below the onset, at which the mode comes to rest",
+    "highest_loss": "highest loss of all iterates",
+    "catapult": "1 where the loss rose above its start, and then came to rest near the flow's end",
+    "sharpness_over_limit": "sharpness over 2/η where a catapult ends",
+}
+
+
+def measure(setting: Setting) -> Group:
+    """Return what every mode does in the long run at each step size, and what is predicted.
+
+    All is nan from an interrupt on; where descent diverged, what is told of its last iterates.
+    """
+    problem, descent = setting.problem, setting.descent
+    assert descent is not None
+    U, Vt, target, h = _modes(setting)
+    found = _Walked.along(setting, U, Vt)
+    moves = found.of_swings(float(target.max(initial=0.0)))
+    columns = {**moves, **found.of_catapults(setting, moves["period"])}
+    columns |= _predicted(target, h, problem.depth, descent.step_sizes)
+    columns |= _onsets(descent.step_sizes, columns["period"])
+    columns["target"] = target
+    dims = MEASURES["oscillation"].variables
+    told: dict[str, Variable] = {
+        name: named(dims[name], columns[name], says) for name, says in TOLD.items()
+    }
+    return {"step_size": named(("step_size",), descent.step_sizes, "step size η"), **told}
+
+
+def _modes(setting: Setting) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Return U, Vᵀ and strengths of the modes that are followed, and the loss's curvature h.
+
+    These are of the target of ½h‖W - Φ‖²; of the flow's last W for any other loss, with h nan.
+    """
+    white = whitened(setting.problem.loss)
+    if isinstance(white, str) or setting.problem.weight_decay:
+        W, h = np.asarray(setting.reference.end_to_end_series[-1]), float("nan")
+    else:
+        W, h = white.Phi, white.h
+    U, sigma, Vt = np.linalg.svd(W, full_matrices=False)
+    return U, Vt, sigma, h
+
+
+class _Walked:
+    """The modes' last iterates early and late, `(visit, step_size, mode)`, and how it ended."""
+
+    def __init__(self, step_sizes: np.ndarray, modes: int) -> None:
+        self.step_sizes, count = step_sizes, step_sizes.size
+        self.early, self.late = np.full((2, VISITS, count, modes), np.nan)
+        self.highest = self.final = np.full(count, np.nan)
+        self.layers: Layers | None = None
+
+    @classmethod
+    def along(cls, setting: Setting, U: np.ndarray, Vt: np.ndarray) -> _Walked:
+        """Walk to the run's last iterates, or to twice as many as are looked at."""
+        descent = setting.descent
+        assert descent is not None
+        sizes = descent.step_sizes
+        last = np.maximum(descent.iteration[:, -1], 2 * VISITS)[:, None]
+        tail = np.arange(1 - VISITS, 1)
+        count = np.concatenate([last // 2 + tail, last + tail], axis=1)
+        found = cls(sizes, len(Vt))
+
+        def visit(sample: int, iterates: Iterates) -> None:
+            seen, loss = _strengths(setting.problem.loss, U, Vt, iterates.layers)
+            alive = np.asarray(iterates.alive)
+            tails = found.early if sample < VISITS else found.late
+            tails[sample % VISITS, alive] = np.asarray(seen)[alive]
+            if sample == count.shape[1] - 1:
+                found.final = np.where(alive, np.asarray(loss), np.nan)
+                found.highest = np.where(alive, np.asarray(iterates.sums), np.inf)
+                found.layers = tuple(np.asarray(W) for W in iterates.layers)
+
+        steps = stepper(setting.problem, sizes.tolist(), tally=Highest())
+        begun = begin(steps, setting.problem)
+        watch, stop = setting.watch, setting.interrupted
+        walk(steps, begun, count, visit, watch=watch, interrupted=stop)
+        return found
+
+    def of_swings(self, size: float) -> dict[str, np.ndarray]:
+        """Return what every mode does at each step size, beside the largest target."""
+        grid = np.full((3, *self.late.shape[1:]), np.nan)
+        for k in range(self.late.shape[1]):
+            if np.isfinite(self.late[:, k]).all():
+                grid[:, k] = np.transpose(swings(self.early[:, k], self.late[:, k], size))
+        period, amplitude, centre = grid
+        orbit = np.moveaxis(self.late, 0, 2)
+        return {"period": period, "amplitude": amplitude, "centre": centre, "orbit": orbit}
+
+    def of_catapults(self, setting: Setting, period: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the highest losses, where descent was catapulted, and how sharp it is there."""
+        problem, loss = setting.problem, setting.reference.loss
+        start, end = float(loss[0]), float(loss[-1])
+        still = (period == 1).all(axis=1)
+        with np.errstate(invalid="ignore"):
+            up = self.highest - start > RAISED * (start - end)
+            up_and_down = up & still & (self.final - end <= LOWERED * (start - end))
+        sharpness = np.full(still.size, np.nan)
+        for k in np.flatnonzero(up_and_down):
+            assert self.layers is not None
+            largest = settled(problem, [W[k] for W in self.layers]).largest
+            sharpness[k] = largest * self.step_sizes[k] / 2
+        return {
+            "highest_loss": self.highest,
+            "catapult": np.where(np.isnan(self.highest), np.nan, up_and_down),
+            "sharpness_over_limit": sharpness,
+        }
+
+
+@jax.jit
+def _strengths(loss: Any, U: np.ndarray, Vt: np.ndarray, layers: Any) -> Any:
+    """Return u_rᵀ W v_r and ℓ(W) at every step size."""
+    W = jax.vmap(network.end_to_end)(layers)
+    return jnp.einsum("or,koi,ri->kr", U, W, Vt), jax.vmap(loss.value)(W)
+
+
+def _predicted(phi: np.ndarray, h: float, depth: int, sizes: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what the map of one mode alone does, in its strengths and step sizes.
+
+    A time of its own turns ½h‖W - Φ‖² into ½‖W - Φ‖² at the step size hη.
+    """
+    critical = critical_step_size(phi, depth) / h
+    low, high = np.full((2, sizes.size, phi.size), np.nan)
+    nonlinear = depth > 1 and np.isfinite(h)
+    for r in np.flatnonzero(np.isfinite(critical)) if nonlinear else ():
+        for k, eta in enumerate(sizes):
+            cycle = two_cycle(float(eta / critical[r]), depth)
+            if cycle.stable:
+                low[k, r], high[k, r] = (phi[r] * u**depth for u in (cycle.low, cycle.high))
+    none = np.full(phi.size, np.nan)
+    turning = none.copy()
+    for r in np.flatnonzero(np.isfinite(critical[1:])) if nonlinear else ():
+        turning[r] = turning_onset((float(phi[r]), float(phi[r + 1])), depth) / h
+    return {
+        "critical": critical,
+        "predicted_low": low,
+        "predicted_high": high,
+        "second_doubling": critical * second_doubling(depth) if nonlinear else none,
+        "turning": turning,
+        "sign_change": critical * sign_change(depth) if nonlinear else none,
+    }
+
+
+def _onsets(sizes: np.ndarray, period: np.ndarray) -> dict[str, np.ndarray]:
+    """Return for each mode where it begins to swing, and the largest step size where it rests."""
+    order = np.argsort(sizes)
+    onset, above = np.full((2, period.shape[1]), np.nan)
+    for r, column in enumerate(period[order].T):
+        swinging = np.flatnonzero((column == 0) | (column > 1))
+        if swinging.size:
+            onset[r] = sizes[order][swinging[0]]
+            still = np.flatnonzero(column[: swinging[0]] == 1)
+            above[r] = sizes[order][still[-1]] if still.size else np.nan
+    return {"onset": onset, "onset_above": above}

@@ -1,0 +1,1 @@
+"""The preconditioner of the end-to-end flow."""

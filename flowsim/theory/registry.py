@@ -1,0 +1,45 @@
+"""Every diagnostic by its name: that of its group in the results and of its key in `[output]`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flowsim.theory.convergence.spec import CONVERGENCE
+from flowsim.theory.drift_budget.spec import DRIFT_BUDGET
+from flowsim.theory.explicit_loss.spec import EXPLICIT_LOSS
+from flowsim.theory.margin.spec import MARGIN
+from flowsim.theory.measure import Measure
+from flowsim.theory.minimum_nuclear_norm.spec import MINIMUM_NUCLEAR_NORM
+from flowsim.theory.modified_flows.spec import DESCRIPTIONS
+from flowsim.theory.momentum_flow.spec import MOMENTUM_FLOW
+from flowsim.theory.norms.spec import NORMS
+from flowsim.theory.oscillation.spec import OSCILLATION
+from flowsim.theory.preconditioner.spec import PRECONDITIONER
+from flowsim.theory.sgd_noise.spec import SGD_NOISE
+from flowsim.theory.sharpness.spec import SHARPNESS
+from flowsim.theory.singular_value_law.spec import SINGULAR_VALUE_LAW
+from flowsim.theory.speed.spec import SPEED
+from flowsim.theory.step_size_thresholds.spec import STEP_SIZE_THRESHOLDS
+from flowsim.theory.tangent_kernel.spec import TANGENT_KERNEL
+from flowsim.theory.tracking_bound.spec import TRACKING_BOUND
+
+MEASURES: Mapping[str, Measure] = {
+    "sharpness": SHARPNESS,
+    "tangent_kernel": TANGENT_KERNEL,
+    "margin": MARGIN,
+    "convergence": CONVERGENCE,
+    "preconditioner": PRECONDITIONER,
+    "singular_value_law": SINGULAR_VALUE_LAW,
+    "explicit_loss": EXPLICIT_LOSS,
+    "norms": NORMS,
+    "minimum_nuclear_norm": MINIMUM_NUCLEAR_NORM,
+    "speed": SPEED,
+    "drift_budget": DRIFT_BUDGET,
+    "tracking_bound": TRACKING_BOUND,
+    "descriptions": DESCRIPTIONS,
+    "step_size_thresholds": STEP_SIZE_THRESHOLDS,
+    "oscillation": OSCILLATION,
+    "momentum_flow": MOMENTUM_FLOW,
+    "sgd_noise": SGD_NOISE,
+}
+"""Every measure by name."""

@@ -1,0 +1,1 @@
+"""Stochastic gradient descent beside its stochastic modified equations."""

@@ -1,0 +1,182 @@
+"""Stochastic gradient descent, and the stochastic differential equations that describe it.
+
+Descent θ_{k+1} = θ_k - η ĝ(θ_k), E ĝ = ∇φ, Cov ĝ = Σ, has iterates whose law is, at t = kη, that of
+
+    first:   dθ = -∇φ dt + √η Σ^{1/2} dB,                  to order 1 in η,
+    second:  dθ = -∇(φ + (η/4)‖∇φ‖²) dt + √η Σ^{1/2} dB,   to order 2,
+
+in Itô's sense and weakly: E f(θ_k) - E f(θ(kη)) is of that order for smooth f (Li, Tai & E 2017;
+2019). With noise that is Gaussian, ĝ = ∇φ + S(θ)ζ_k, SSᵀ = Σ, descent is the scheme of Euler and
+Maruyama for the first equation, dB's increment over the k-th step being √η ζ_k.
+
+Both are solved by Strang's splitting in steps h = η/n: the drift over h/2, the noise over h by the
+step of Euler and Maruyama, the drift over h/2, each half drift a midpoint step. Since the noise is
+small, √η, the weak error is O(h²) + O(η²h), where that of Euler and Maruyama alone is O(h).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Float, Int, Key
+
+from flowsim.problem import network
+from flowsim.problem.gradient_noise import Noise
+from flowsim.problem.losses import Loss
+from flowsim.problem.types import Array, Layers, Matrix, Scalar
+
+Drift: TypeAlias = Callable[[Layers], Layers]
+
+Stacked: TypeAlias = tuple[Array, ...]
+"""Layers with more axes before their own."""
+
+PIECES = 4
+"""The steps that a solution takes for one of descent; one that it is checked with takes half."""
+
+LENGTHS = ((1.0, 1.0, 1.0, 1.0), (2.0, 0.0, 2.0, 0.0))
+"""Of both: the lengths of those steps in quarters of one of descent, 0 where there is none."""
+
+SECOND = (0.0, 1.0, 0.0, 1.0)
+"""Whether a solution is of the second equation: of the two, and of the two that check them."""
+
+
+class Driven(eqx.Module):
+    """One draw of the noise: the layers of descent and of `solutions`, driven by the same draws.
+
+    Along the latter's leading axis are the solution of the first equation, that of the second, and
+    the same in half as many steps.
+    """
+
+    descent: Stacked
+    solutions: Stacked
+
+
+class Ensemble(eqx.Module):
+    """Many runs at one step size, and how many steps they have taken."""
+
+    runs: Driven
+    taken: Int[Array, " 1"]
+    alive: Array
+
+
+class StochasticFlows(eqx.Module):
+    """Descent with noise at a step size η, and the equations that describe it, over many draws.
+
+    A run draws by its key of `keys`, as `flowsim.dynamics.descent` does, and by that of `bridges`
+    what Brownian motion does within the steps of descent.
+    """
+
+    loss: Loss
+    noise: Noise
+    weight_decay: Scalar
+    eta: Scalar
+    keys: Key[Array, " run"]
+    bridges: Key[Array, " run"]
+
+    def start(self, layers: Layers) -> Ensemble:
+        """Return every run at the starting layers."""
+        many = tuple(jnp.broadcast_to(W, (self.keys.size, *W.shape)) for W in layers)
+        runs = Driven(many, tuple(jnp.stack([W] * len(SECOND), axis=1) for W in many))
+        return Ensemble(runs, jnp.zeros(1, dtype=int), jnp.ones(1, dtype=bool))
+
+    @eqx.filter_jit
+    def advance(self, ensemble: Ensemble, until: Int[Array, " 1"], budget: Array) -> Ensemble:
+        """Go on to the iteration `until`, by `budget` steps at most."""
+        count = jnp.minimum(budget, (until - ensemble.taken).max())
+
+        def step(i: Array, runs: Driven) -> Driven:
+            k = ensemble.taken[0] + i
+            moved: Driven = jax.vmap(self._step, (0, 0, 0, None))(runs, self.keys, self.bridges, k)
+            return moved
+
+        runs = jax.lax.fori_loop(0, count, step, ensemble.runs)
+        return Ensemble(runs, ensemble.taken + count, ensemble.alive)
+
+    def _step(self, run: Driven, key: Key[Array, ""], bridge: Key[Array, ""], k: Array) -> Driven:
+        zeta = self.noise.draw(jax.random.fold_in(key, k))
+        fine = bridged(jax.random.fold_in(bridge, k), zeta, PIECES)
+        noisy = self._gradient(run.descent, lambda W: self.noise.gradient(W, zeta))
+        return Driven(_moved(run.descent, -self.eta, noisy), self.solved(run.solutions, fine))
+
+    def drift(self, second: Scalar, layers: Layers) -> Layers:
+        """Return -∇φ, where `second` is 1 -∇(φ + (η/4)‖∇φ‖²) = -g - (η/2) H g.
+
+        With weight decay φ + (λ/2)‖θ‖² stands for φ.
+        """
+
+        def b(layers: Layers) -> Layers:
+            return tuple(-g for g in self._gradient(layers, self.loss.gradient))
+
+        g, curved = jax.jvp(b, (layers,), (b(layers),))  # b'b = H g
+        return _moved(g, -second * self.eta / 2, curved)
+
+    def diffusion(self, layers: Layers, zeta: Array) -> Layers:
+        """Return S(θ)ζ, SSᵀ = Σ: the chain rule of the Gaussian noise on ∇ℓ."""
+        return network.layer_gradients(layers, lambda W: self.noise.gaussian(W, zeta))
+
+    def trace(self, layers: Layers) -> Scalar:
+        """Return tr Σ(θ) = Σ_a ‖S e_a‖²."""
+        columns = self.noise.columns(network.end_to_end(layers))
+
+        def size(C: Matrix) -> Scalar:
+            return network.squared_norm(network.layer_gradients(layers, lambda W: C))  # noqa: ARG005
+
+        return jnp.sum(jax.vmap(size)(columns))
+
+    def _gradient(self, layers: Layers, of_loss: Callable[[Matrix], Matrix]) -> Layers:
+        found = network.layer_gradients(layers, of_loss)
+        return _moved(found, self.weight_decay, layers)
+
+    def solved(self, solutions: Stacked, fine: Float[Array, "piece draw"]) -> Stacked:
+        """Return where the solutions go in a step of descent, B's pieces having these increments.
+
+        The increments have variance 1 until √h scales them.
+        """
+        coarse = jnp.repeat((fine[0::2] + fine[1::2]) / math.sqrt(2.0), 2, axis=0)
+        lengths = self.eta / PIECES * jnp.asarray(LENGTHS)
+
+        def one(layers: Layers, second: Scalar, h: Array, increments: Array) -> Layers:
+            noise = jnp.sqrt(self.eta * h)[:, None] * increments
+            halves = jnp.stack([noise, jnp.zeros_like(noise)], axis=1).reshape(-1, noise.shape[1])
+            return jax.lax.scan(
+                partial(self._half, second), layers, (jnp.repeat(h / 2, 2), halves)
+            )[0]
+
+        each = jnp.stack([fine, fine, coarse, coarse])
+        found: Stacked = jax.vmap(one)(
+            solutions, jnp.asarray(SECOND), jnp.repeat(lengths, 2, axis=0), each
+        )
+        return found
+
+    def _half(
+        self, second: Scalar, layers: Layers, step: tuple[Scalar, Array]
+    ) -> tuple[Layers, None]:
+        """Return the drift over h, by a midpoint step, and then a step of noise √η ΔB."""
+        h, noise = step
+        at = midpoint(partial(self.drift, second), layers, h)
+        return _moved(at, -jnp.ones(()), self.diffusion(at, noise)), None
+
+
+def midpoint(b: Drift, layers: Layers, h: Scalar) -> Layers:
+    """Return the midpoint step of θ̇ = b(θ) over h, of order 2."""
+    return _moved(layers, h, b(_moved(layers, h / 2, b(layers))))
+
+
+def bridged(key: Key[Array, ""], zeta: Array, pieces: int) -> Float[Array, "piece draw"]:
+    """Return increments of Brownian motion over equal pieces of a step, each of variance 1.
+
+    Their sum over √pieces is ζ, the increment over the whole step: independent normal numbers,
+    less their mean, plus ζ/√pieces.
+    """
+    z = jax.random.normal(key, (pieces, *zeta.shape))
+    return z - jnp.mean(z, axis=0, keepdims=True) + zeta[None] / math.sqrt(pieces)
+
+
+def _moved(layers: Layers, by: Scalar, along: Layers) -> Layers:
+    return tuple(W + by * V for W, V in zip(layers, along, strict=True))

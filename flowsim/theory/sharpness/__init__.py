@@ -1,0 +1,1 @@
+"""Extreme eigenvalues of the Hessian over the layers."""

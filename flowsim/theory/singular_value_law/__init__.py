@@ -1,0 +1,1 @@
+"""The dynamics of singular values under balanced layers."""

@@ -1,0 +1,1 @@
+"""How many iterations gradient descent takes to a fraction of the initial excess loss."""

@@ -1,0 +1,1 @@
+"""The step sizes at which gradient descent leaves the flow, oscillates and diverges."""

@@ -1,0 +1,133 @@
+"""How far descent comes from a flow, looked at after every step rather than at saved times."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from flowsim.dynamics.accumulators import ManyLayers, Taken, Tally
+from flowsim.problem import network
+from flowsim.problem.losses import Loss
+from flowsim.problem.types import Array, Layers, Matrix, Scalar
+from flowsim.theory.tracking_bound.formulas import derivatives
+
+if TYPE_CHECKING:
+    from scipy.interpolate import PPoly
+
+SAME_TIME = 1e-12
+"""Times apart by this share are one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """The end-to-end matrix of a flow at all times, a polynomial of degree 5 between saved ones.
+
+    It has the flow's W, Ẇ and Ẅ at every saved time (quintic Hermite interpolation, of order 6).
+    `size` is the largest ‖W‖_F at saved times, `error` an estimate of the largest error between
+    them, `end` is W at the last.
+    """
+
+    times: np.ndarray
+    pieces: np.ndarray
+    end: np.ndarray
+    size: float
+    error: float
+
+    @classmethod
+    def of(
+        cls, loss: Loss, times: np.ndarray, layers: Sequence[np.ndarray], weight_decay: float = 0.0
+    ) -> Course:
+        """Return the course of layers `(time, out, in)` that flow, known at two times or more.
+
+        The error is estimated by how far the polynomials through every other time miss the rest:
+        64 times as much, where the times resolve the flow. Of two times it is not known, inf.
+        """
+        at = [tuple(W[i] for W in layers) for i in range(times.size)]
+        known = np.array([_moving(loss, each, weight_decay) for each in at])
+        kept = np.zeros(times.size, dtype=bool)
+        kept[::2] = kept[-1] = True
+        missed = _hermite(times[kept], known[kept])(times[~kept]) - known[~kept, 0]
+        return cls(
+            times=times,
+            pieces=np.asarray(_hermite(times, known).c),
+            end=known[-1, 0],
+            size=float(np.linalg.norm(known[:, 0], axis=(1, 2)).max()),
+            error=float(np.linalg.norm(missed, axis=(1, 2)).max()) if len(missed) else np.inf,
+        )
+
+
+@eqx.filter_jit
+def _moving(
+    loss: Loss, layers: Layers, weight_decay: Array | float
+) -> tuple[Matrix, Matrix, Matrix]:
+    """Return W, Ẇ and Ẅ of layers that flow."""
+    moving = derivatives(loss, layers, weight_decay)
+
+    def path(t: Scalar) -> Matrix:
+        series = zip(layers, moving.first, moving.second, strict=True)
+        return network.end_to_end(tuple(W + t * V + 0.5 * t**2 * A for W, V, A in series))
+
+    def velocity(t: Scalar) -> tuple[Matrix, Matrix]:
+        both: tuple[Matrix, Matrix] = jax.jvp(path, (t,), (jnp.ones(()),))
+        return both
+
+    (W, first), (_, second) = jax.jvp(velocity, (jnp.zeros(()),), (jnp.ones(()),))
+    return W, first, second
+
+
+def _hermite(times: np.ndarray, known: np.ndarray) -> PPoly:
+    """Return the polynomials with these W, Ẇ and Ẅ, `(time, order, output, input)`."""
+    from scipy.interpolate import BPoly, PPoly
+
+    return PPoly.from_bernstein_basis(BPoly.from_derivatives(times, list(known)))
+
+
+class Followed(NamedTuple):
+    """The largest ‖W_k - W(kη)‖_F so far, and the loss of the last iterate before the end."""
+
+    distance: Float[Array, " step_size"]
+    loss: Float[Array, " step_size"]
+
+
+class Following(Tally):
+    """Compares every iterate with a flow at t = kη, to the flow's end."""
+
+    times: Float[Array, " time"]
+    pieces: Float[Array, "power piece output input"]
+
+    @classmethod
+    def along(cls, course: Course) -> Following:
+        """Return the comparison with a course."""
+        return cls(times=course.times, pieces=course.pieces)
+
+    def start(self, loss: Loss, layers: ManyLayers) -> Followed:
+        """Return no distance, and the loss of the start."""
+        values = jax.vmap(lambda W: loss.value(network.end_to_end(W)))(layers)
+        return Followed(distance=jnp.zeros_like(values), loss=values)
+
+    def after(self, loss: Loss, step: Taken, sums: Followed) -> Followed:  # noqa: ARG002
+        """Return the larger distance, and the loss, while the flow lasts."""
+        t = step.iteration.astype(step.step_sizes.dtype) * step.step_sizes
+        lasts = t <= self.times[-1] * (1 + SAME_TIME)
+        farther = jnp.maximum(sums.distance, jax.vmap(self._distance)(t, step.after))
+        return Followed(
+            distance=jnp.where(lasts, farther, sums.distance),
+            loss=jnp.where(lasts, step.loss, sums.loss),
+        )
+
+    def _distance(self, t: Scalar, layers: Layers) -> Scalar:
+        """Return ‖W_N⋯W_1 - W(t)‖_F."""
+        last = self.times.shape[0] - 2
+        piece = jnp.clip(jnp.searchsorted(self.times, t, side="right") - 1, 0, last)
+        flow = jnp.zeros(self.pieces.shape[2:])
+        for coefficient in self.pieces[:, piece]:
+            flow = flow * (t - self.times[piece]) + coefficient
+        distance: Scalar = jnp.linalg.norm(network.end_to_end(layers) - flow)
+        return distance

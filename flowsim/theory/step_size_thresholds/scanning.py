@@ -1,0 +1,136 @@
+"""Gradient descent at many step sizes, followed for long: how near it is to the flow, and its fate.
+
+Step sizes are walked in blocks of one size, so that one program serves all; those of a block are
+neighbours, and take about as many steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import jax
+import numpy as np
+
+from flowsim.dynamics.descent import Iterates
+from flowsim.problem import network
+from flowsim.problem.problem import Problem
+from flowsim.solvers.iterate import arrived, begin, stepper, walk
+from flowsim.solvers.monitor import Interrupted
+from flowsim.theory.long_run.fates import Fate, in_the_long_run
+from flowsim.theory.step_size_thresholds.following import SAME_TIME, Course, Following
+
+BLOCK = 64
+"""Step sizes that are walked at once."""
+TAIL = 64
+"""Iterates in a row that are looked at, half-way and at the end: periods up to half of it show."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """What was found at step sizes η, ascending.
+
+    `distance` is max_k ‖W_k - W(kη)‖_F to the flow's end, inf where descent diverges before it;
+    `loss` that of the last iterate by then; `fates` are told from `steps` iterations.
+    """
+
+    eta: np.ndarray
+    distance: np.ndarray
+    loss: np.ndarray
+    fates: np.ndarray
+    steps: np.ndarray
+
+    @classmethod
+    def nothing(cls) -> Scan:
+        """Return no step size."""
+        none = np.zeros(0)
+        return cls(none, none, none, np.zeros(0, dtype=object), np.zeros(0, dtype=int))
+
+    def joined(self, other: Scan) -> Scan:
+        """Return both; of a step size in both what the longer walk found."""
+        columns = {
+            f.name: np.concatenate([getattr(self, f.name), getattr(other, f.name)])
+            for f in fields(self)
+        }
+        order = np.lexsort((-columns["steps"], columns["eta"]))
+        first = order[np.diff(columns["eta"][order], prepend=-np.inf) > 0]
+        return Scan(**{name: values[first] for name, values in columns.items()})
+
+    def kinds(self) -> list[str]:
+        """Return the kind of every fate."""
+        return [fate.kind for fate in self.fates]
+
+    def rows(self, sizes: np.ndarray) -> np.ndarray:
+        """Return where each of these step sizes stands, -1 where it was not reached."""
+        places = {float(eta): row for row, eta in enumerate(self.eta)}
+        return np.array([places.get(float(eta), -1) for eta in sizes], dtype=int)
+
+
+@dataclass(frozen=True, eq=False)
+class Scanner:
+    """Walks descent on a problem along the course of its flow."""
+
+    problem: Problem
+    course: Course
+    looking: np.ndarray
+    interrupted: Interrupted
+
+    @classmethod
+    def of(cls, problem: Problem, course: Course, interrupted: Interrupted) -> Scanner:
+        """Return a scanner that looks at the modes of W at the flow's end.
+
+        That is at ⟨A, W⟩ for A = u_r v_rᵀ, and for one random A, by which any other movement shows.
+        """
+        U, _, Vt = np.linalg.svd(course.end, full_matrices=False)
+        modes = np.einsum("or,ri->roi", U, Vt)
+        other = np.random.default_rng(0).standard_normal(course.end.shape)
+        looking = np.stack([*modes, other / np.linalg.norm(other)])
+        return cls(problem, course, looking, interrupted)
+
+    def scan(self, sizes: np.ndarray, least: int) -> Scan:
+        """Walk to the flow's end, and for as many iterations as `least` says; by blocks.
+
+        After an interrupt, only the blocks that were done are returned.
+        """
+        sizes, found = np.unique(sizes), Scan.nothing()
+        for begun in range(0, sizes.size, BLOCK):
+            block = self._block(sizes[begun : begun + BLOCK], least)
+            if block is None:
+                break
+            found = found.joined(block)
+        return found
+
+    def _block(self, sizes: np.ndarray, least: int) -> Scan | None:
+        """Return what is found at up to `BLOCK` step sizes, or nothing after an interrupt."""
+        eta = np.concatenate([sizes, np.full(BLOCK - sizes.size, sizes[-1])])
+        at_end = np.floor(self.course.times[-1] * (1 + SAME_TIME) / eta).astype(int)
+        steps = np.maximum(at_end, least)
+        tail = np.arange(1 - TAIL, 1)
+        count = np.concatenate([steps[:, None] // 2 + tail, steps[:, None] + tail], axis=1)
+        seen = np.full((2 * TAIL, BLOCK, len(self.looking)), np.nan)
+
+        def visit(sample: int, iterates: Iterates) -> None:
+            seen[sample] = np.asarray(_looked(self.looking, iterates))
+
+        descent = stepper(self.problem, eta.tolist(), tally=Following.along(self.course))
+        iterates = walk(
+            descent, begin(descent, self.problem), count, visit, interrupted=self.interrupted
+        )
+        if not arrived(iterates, count):
+            return None
+        lost = ~np.asarray(iterates.alive)
+        early = lost & (np.asarray(iterates.taken) < at_end)
+        fates = np.empty(BLOCK, dtype=object)
+        fates[:] = [
+            Fate("diverges") if gone else in_the_long_run(seen[:TAIL, k], seen[TAIL:, k])
+            for k, gone in enumerate(lost)
+        ]
+        distance, loss = (np.where(early, np.inf, np.asarray(a)) for a in iterates.sums)
+        whole = Scan(eta, distance, loss, fates, steps)
+        return Scan(**{f.name: getattr(whole, f.name)[: sizes.size] for f in fields(Scan)})
+
+
+@jax.jit
+def _looked(looking: np.ndarray, iterates: Iterates) -> jax.Array:
+    W = jax.vmap(network.end_to_end)(iterates.layers)
+    found: jax.Array = jax.numpy.einsum("koi,roi->kr", W, looking)
+    return found

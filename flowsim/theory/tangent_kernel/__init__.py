@@ -1,0 +1,1 @@
+"""How far the neural tangent kernel moves from initialization."""

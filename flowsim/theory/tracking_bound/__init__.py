@@ -1,0 +1,1 @@
+"""A bound on the distance of gradient descent from gradient flow."""

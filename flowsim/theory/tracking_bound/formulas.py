@@ -1,0 +1,113 @@
+"""How far gradient descent comes from the flow of the layers, to first order in the step size.
+
+Stack the layers as θ, with θ̇ = -∇φ(θ). A step of descent is one of Euler's method, and misses the
+flow by (η²/2) θ̈ + O(η³), θ̈ = ∇²φ ∇φ. Between steps errors move as ė = -∇²φ e, so that
+
+    ‖θ_k - θ(kη)‖ ≤ η ∫_0^{kη} ½‖∇²φ∇φ‖(s) exp(∫_s^{kη} m) ds + O(η²),   m = max(0, -λ_min(∇²φ)),
+
+all of it along the flow. It is what the theorem of Elkabetz & Cohen (2021, arXiv:2107.06608,
+Theorem 3) comes to on the trajectory itself. The theorem holds for every η below a limit, not only
+to first order, and takes ‖∇²φ‖‖∇φ‖ for ½‖∇²φ∇φ‖ and suprema over a neighbourhood of the flow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flowsim.dynamics.layers import LayerFlow
+from flowsim.problem.losses import Loss
+from flowsim.problem.types import Array, Layers
+
+
+class Derivatives(NamedTuple):
+    """θ̇, θ̈ and the third derivative along the flow of the layers, each of the layers' shapes."""
+
+    first: Layers
+    second: Layers
+    third: Layers
+
+
+@eqx.filter_jit
+def derivatives(loss: Loss, layers: Layers, weight_decay: Array | float = 0.0) -> Derivatives:
+    """Return θ̇ = -∇φ, θ̈ = ∇²φ∇φ and θ⃛ at `layers`, φ with (λ/2) Σ‖W_j‖² added."""
+
+    def velocity(at: Layers) -> Layers:
+        return LayerFlow().velocity(at, loss, weight_decay)
+
+    def acceleration(at: Layers) -> Layers:
+        moved: Layers = jax.jvp(velocity, (at,), (velocity(at),))[1]
+        return moved
+
+    first = velocity(tuple(layers))
+    second, third = jax.jvp(acceleration, (tuple(layers),), (first,))
+    return Derivatives(first, second, third)
+
+
+def norm(layers: Sequence[Array]) -> float:
+    """Return ‖θ‖ = (Σ_j ‖W_j‖²_F)^{1/2}."""
+    return float(jnp.sqrt(sum(jnp.sum(jnp.square(W)) for W in layers)))
+
+
+def shortly_after(
+    layers: Sequence[Array], moving: Derivatives, delay: float
+) -> tuple[list[np.ndarray], float]:
+    """Return θ + δθ̇ + (δ²/2)θ̈ for θ(t + δ), and |δ|³/3 ‖θ⃛‖: twice the first term it leaves out."""
+    series = zip(layers, moving.first, moving.second, strict=True)
+    moved = [np.asarray(W + delay * V + 0.5 * delay**2 * A) for W, V, A in series]
+    return moved, abs(delay) ** 3 / 3 * norm(moving.third)
+
+
+class Bound(NamedTuple):
+    """What to multiply η by at wanted times: the bound from above, and from below.
+
+    Between two times the density and m are taken as the larger of their ends `above`, as the
+    smaller `below`: where they have no extremum in between, the integral lies within the two.
+    """
+
+    above: np.ndarray
+    below: np.ndarray
+
+
+def bound(time: np.ndarray, density: np.ndarray, smallest: np.ndarray, wanted: np.ndarray) -> Bound:
+    """Return ∫_0^t ½‖∇²φ∇φ‖ exp(∫_s^t m) ds at wanted times t, from ½‖∇²φ∇φ‖ and λ_min at others.
+
+    Past the last time its own values are taken.
+    """
+    m = np.maximum(0.0, -smallest)
+    found = []
+    for pick in (np.maximum, np.minimum):
+        d, rate = (np.append(pick(v[1:], v[:-1]), v[-1]) for v in (density, m))
+        at_times = [0.0]
+        for k, span in enumerate(np.diff(time)):
+            at_times.append(grown(at_times[k], d[k], rate[k], span))
+        before = np.searchsorted(time, wanted, side="right") - 1
+        found.append(
+            [
+                grown(at_times[k], d[k], rate[k], t - time[k])
+                for k, t in zip(before.ravel(), wanted.ravel(), strict=True)
+            ]
+        )
+    above, below = (np.reshape(values, wanted.shape) for values in found)
+    return Bound(above, below)
+
+
+def amplification(time: np.ndarray, smallest: np.ndarray) -> np.ndarray:
+    """Return exp ∫_0^t m, m = max(0, -λ_min), from above: by the larger end of each interval."""
+    m = np.maximum(0.0, -smallest)
+    exponent = np.cumsum(np.diff(time) * np.maximum(m[1:], m[:-1]))
+    with np.errstate(over="ignore"):
+        return np.asarray(np.exp(np.concatenate([[0.0], exponent])))
+
+
+def grown(B: float, density: float, m: float, span: float) -> float:
+    """Return B e^{mh} + density (e^{mh} - 1)/m, a solution of Ḃ = mB + density after a time h."""
+    with np.errstate(over="ignore"):
+        gain = float(np.expm1(m * span))
+    made = density * (gain / m if m > 0 else span)
+    return float((B * (1 + gain) if B else 0.0) + made)  # and not 0 · inf
