@@ -102,9 +102,10 @@ def run(
     name, chosen = _named(scenario, overrides)
     refuse_if_impossible(chosen)
     from flowsim.experiment import run as experiment
+    from flowsim.solvers.monitor import SILENT, Monitor
 
     def simulate() -> Run:
-        return experiment.run(chosen, name, progress=progress or (lambda _label, _fraction: None))
+        return experiment.run(chosen, name, monitor=Monitor(progress) if progress else SILENT)
 
     if directory is None:
         return simulate()

@@ -18,23 +18,23 @@ from typing import Any
 from flowsim.cli import entry
 
 
-def run(scenario: Any, name: str, *, progress: Any, interrupted: Any) -> Any:
+def run(scenario: Any, name: str, *, monitor: Any) -> Any:
     import made_runs
 
     print("simulating", file=sys.stderr, flush=True)
     whole = float(os.environ.get("FAKE_SECONDS", "0"))
     end = time.monotonic() + whole
-    while time.monotonic() < end and not interrupted():
-        progress("layers flow", 1 - (end - time.monotonic()) / whole)
+    while time.monotonic() < end and not monitor.stop_requested():
+        monitor.show("layers flow", 1 - (end - time.monotonic()) / whole)
         until = time.monotonic() + float(os.environ.get("FAKE_BLOCK", "0.02"))
         while time.monotonic() < until:
             time.sleep(0.01)
-    progress("layers flow", 1.0)
+    monitor.show("layers flow", 1.0)
     if "FAKE_LARGEST_FILE" in os.environ:
         limit = int(os.environ["FAKE_LARGEST_FILE"])
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     made = made_runs.run_of(scenario, name, int(os.environ.get("FAKE_EXIT", "0")))
-    if interrupted() and time.monotonic() < end:
+    if monitor.stop_requested() and time.monotonic() < end:
         outcome = {**made.summary["outcome"], "layers": "interrupted"}
         made = replace(made, summary={**made.summary, "outcome": outcome, "exit_code": 3})
     return made

@@ -41,9 +41,9 @@ def simulated(monkeypatch) -> list[str]:
 
     names: list[str] = []
 
-    def run(scenario, name, *, progress):
+    def run(scenario, name, *, monitor):
         names.append(name)
-        progress("layers flow", 1.0)
+        monitor.named("layers flow").report(1.0)
         return made_runs.run_of(scenario, name)
 
     monkeypatch.setattr(experiment, "run", run)

@@ -110,11 +110,12 @@ def _simulate(name: str, scenario: Scenario, place: Place, target: Path, no_figu
     compile_cache.turn_on()
     from flowsim.experiment import run as experiment
     from flowsim.scenario import ScenarioError
+    from flowsim.solvers.monitor import Monitor
     from flowsim.solvers.scratch import ScratchError
 
     with signals.heeded(place.abandon) as wish, progress.shown() as report:
         with refusing(ScenarioError), refusing(ScratchError, exit_code=3):
-            run = experiment.run(scenario, name, progress=report, interrupted=wish)
+            run = experiment.run(scenario, name, monitor=Monitor(report, wish))
         if wish.code is not None and not _finished(run):
             run = replace(run, summary={**run.summary, "exit_code": wish.code})
         draw = None if no_figures or wish() else drawing(report, stop=wish)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -23,7 +22,7 @@ from flowsim.scenario.spec.errors import ScenarioError
 from flowsim.scenario.variants import variants
 from flowsim.solvers.descend import DescentTrajectory, descend
 from flowsim.solvers.iterate import iterations
-from flowsim.solvers.monitor import Interrupted, uninterrupted
+from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.solvers.solve import SPACES, solve
 from flowsim.solvers.trajectory import Trajectory, reference
 from flowsim.theory import setting as measuring
@@ -36,9 +35,6 @@ if TYPE_CHECKING:
 
 EVERYWHERE = ("layers", "end_to_end")
 """The spaces in which every problem has a flow."""
-
-ShowProgress: TypeAlias = Callable[[str, float], None]
-"""Called with what is being done and the fraction of it that is done."""
 
 
 @dataclass
@@ -54,8 +50,7 @@ def run(
     scenario: Scenario,
     name: str = "scenario",
     *,
-    progress: ShowProgress = lambda label, fraction: None,  # noqa: ARG005
-    interrupted: Interrupted = uninterrupted,
+    monitor: Monitor = SILENT,
 ) -> Run:
     """Run a scenario, each of its variants if it has any, and check its claims.
 
@@ -71,13 +66,12 @@ def run(
     members = variants(scenario)
     wanted = members or {"": scenario}
     _refuse_missing_spaces(wanted)
-    tell = {variant: _named(progress, variant) for variant in wanted}
     plans = {
-        variant: absolute(each, partial(tell[variant], "sharpness"), interrupted)
+        variant: absolute(each, monitor.named(variant).named("sharpness"))
         for variant, each in wanted.items()
     }
     if not members:
-        plain = _run_plain(plans[""], name, progress, interrupted)
+        plain = _run_plain(plans[""], name, monitor)
         return _concluded(plain, scenario, started)
     runs: dict[str, Run] = {}
     shapes = None
@@ -87,9 +81,9 @@ def run(
             jax.clear_caches()  # type: ignore[no-untyped-call]
         shapes = resolved.network.widths
         begun = time.perf_counter()
-        plain = _run_plain(plans[variant], variant, tell[variant], interrupted)
+        plain = _run_plain(plans[variant], variant, monitor.named(variant))
         runs[variant] = _concluded(plain, resolved, begun)
-        if interrupted():
+        if monitor.stop_requested():
             break
     whole = Run(name, scenario, {}, summarizing.over_variants(scenario, runs), runs)
     return _concluded(whole, scenario, started)
@@ -117,46 +111,42 @@ def _concluded(run: Run, scenario: Scenario, started: float) -> Run:
     return replace(run, summary={**summary, "exit_code": summarizing.exit_code(summary)})
 
 
-def _named(progress: ShowProgress, variant: str) -> ShowProgress:
-    """Return what shows progress under the name of a variant, where there is one."""
-    if not variant:
-        return progress
-    return lambda label, fraction: progress(f"{variant}: {label}", fraction)
-
-
-def _run_plain(plan: Absolute, name: str, progress: ShowProgress, interrupted: Interrupted) -> Run:
+def _run_plain(plan: Absolute, name: str, monitor: Monitor) -> Run:
     scenario = plan.scenario
     problem, times = build_problem(scenario), saved_times(scenario)
     outcome = Outcome(problem)
     for space in scenario.flow.spaces:
-        if outcome.flows and interrupted():
+        if outcome.flows and monitor.stop_requested():
             break
-        outcome.flows[space] = _flow(scenario, problem, space, times, progress, interrupted)
-    if scenario.descent is not None and not interrupted():
-        outcome.descent = _descent(scenario, outcome, times, progress, interrupted)
+        outcome.flows[space] = _flow(scenario, problem, space, times, monitor)
+    if scenario.descent is not None and not monitor.stop_requested():
+        outcome.descent = _descent(scenario, outcome, times, monitor)
     groups = _groups(scenario, outcome)
     if plan.unit is not None and "descent" in groups:
         of_units = tables.relative(plan.unit, plan.written)
         groups["descent"] = {**groups["descent"], **of_units}
-    if not interrupted():  # compiling the loss over a plane would keep an interrupt waiting
+    if (
+        not monitor.stop_requested()
+    ):  # compiling the loss over a plane would keep an interrupt waiting
         plane = tables.plane(scenario.output.plane, problem, outcome.flows, outcome.descent)
         groups = {**groups, **({"plane": plane} if plane else {})}
-    measured = _measured(scenario, outcome, progress, interrupted)
+    measured = _measured(scenario, outcome, monitor)
     summary = summarizing.of(scenario, problem, outcome.flows, outcome.descent)
     summary["notes"] += measuring.notes(measured)
     return Run(name, plan.written, {**groups, **measured}, summary)
 
 
-def _measured(
-    scenario: Scenario, outcome: Outcome, progress: ShowProgress, interrupted: Interrupted
-) -> dict[str, Group]:
+def _measured(scenario: Scenario, outcome: Outcome, monitor: Monitor) -> dict[str, Group]:
     """Return the groups of the measures asked for, of the flow as far as it was reached."""
     found: dict[str, Group] = {}
     for name in scenario.output.measures:
         if measuring.possible(name, outcome.flows):
-            watch = partial(progress, name.replace("_", " "))
             setting = measuring.Setting(
-                scenario, outcome.problem, outcome.flows, outcome.descent, watch, interrupted
+                scenario,
+                outcome.problem,
+                outcome.flows,
+                outcome.descent,
+                monitor.named(name.replace("_", " ")),
             )
             found[name] = measuring.measure(name, setting)
     return found
@@ -167,8 +157,7 @@ def _flow(
     problem: Problem,
     space: str,
     times: np.ndarray,
-    progress: ShowProgress,
-    interrupted: Interrupted,
+    monitor: Monitor,
 ) -> Trajectory:
     spec = scenario.flow
     all_needed = len(spec.spaces) > 1 or _held_out(scenario) or holds_matrices(scenario.output)
@@ -184,8 +173,7 @@ def _flow(
         between=_iterate_times(scenario, space, times),
         keep=None if all_needed else kept_samples(scenario),
         keep_layers=holds_layers(scenario.output),
-        watch=lambda fraction: progress(f"{space} flow", fraction),
-        interrupted=interrupted,
+        monitor=monitor.named(f"{space} flow"),
     )
 
 
@@ -208,8 +196,7 @@ def _descent(
     scenario: Scenario,
     outcome: Outcome,
     times: np.ndarray,
-    progress: ShowProgress,
-    interrupted: Interrupted,
+    monitor: Monitor,
 ) -> DescentTrajectory:
     spec = scenario.descent
     assert spec is not None
@@ -224,8 +211,7 @@ def _descent(
         noise=gradient_noise.stream(scenario),
         reference=reference(outcome.flows).matrices() if spec.follows_flow else None,
         keep=keep,
-        watch=lambda fraction: progress("descent", fraction),
-        interrupted=interrupted,
+        monitor=monitor.named("descent"),
     )
 
 

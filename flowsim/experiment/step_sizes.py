@@ -6,7 +6,6 @@ minimum it is stable under the same condition (Cohen et al. 2021, arXiv:2103.000
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,6 @@ from flowsim.scenario.spec.errors import Mistake, ScenarioError
 
 if TYPE_CHECKING:
     from flowsim.scenario import Scenario
-    from flowsim.solvers.monitor import Interrupted
 
 
 from dataclasses import replace
@@ -29,7 +27,7 @@ from flowsim.problem.network import layer_gradients
 from flowsim.problem.problem import Problem
 from flowsim.problem.types import Array, Layers
 from flowsim.scenario.build.problem import build_problem
-from flowsim.solvers.monitor import Interrupted, Watcher, uninterrupted, unwatched
+from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.solvers.solve import solve
 from flowsim.solvers.trajectory import Trajectory, Verdict
 from flowsim.theory.sharpness.formulas import Extremes, extremes
@@ -78,8 +76,7 @@ def critical_step_size(
     problem: Problem,
     following: Following,
     *,
-    watch: Watcher = unwatched,
-    interrupted: Interrupted = uninterrupted,
+    monitor: Monitor = SILENT,
 ) -> Critical | None:
     """Return 2/λ_max of the Hessian over the layers at a place, or None after an interrupt.
 
@@ -90,8 +87,8 @@ def critical_step_size(
         101 of them; `"minimum"`, which that flow is followed to, if need be beyond its horizon.
     problem, following
         What flows, saved when, and solved how.
-    watch, interrupted
-        As of `flowsim.solve`.
+    monitor
+        Where progress is reported and stop requests come from.
 
     Raises
     ------
@@ -101,18 +98,16 @@ def critical_step_size(
     """
     if place == "start":
         return _critical(_sharpness(problem, problem.layers), 0.0, "at the start")
-    end = watch if place == "flow" else lambda share: watch(share / 2)
-    flow = _followed(problem, following, end, interrupted)
+    first = monitor if place == "flow" else monitor.part(0.0, 0.5)
+    flow = _followed(problem, following, first)
     if flow is None:
         return None
     if place == "flow":
-        return _along(problem, flow, interrupted)
-    return _at_minimum(problem, flow, following, interrupted)
+        return _along(problem, flow, monitor)
+    return _at_minimum(problem, flow, following, monitor)
 
 
-def _followed(
-    problem: Problem, following: Following, watch: Watcher, interrupted: Interrupted
-) -> Trajectory | None:
+def _followed(problem: Problem, following: Following, monitor: Monitor) -> Trajectory | None:
     flow = solve(
         problem,
         times=following.times,
@@ -122,8 +117,7 @@ def _followed(
         max_steps=following.max_steps,
         keep_layers=True,
         estimate_error=False,
-        watch=watch,
-        interrupted=interrupted,
+        monitor=monitor,
     )
     if flow.verdict is Verdict.INTERRUPTED:
         return None
@@ -135,13 +129,13 @@ def _followed(
     return flow
 
 
-def _along(problem: Problem, flow: Trajectory, interrupted: Interrupted) -> Critical | None:
+def _along(problem: Problem, flow: Trajectory, monitor: Monitor) -> Critical | None:
     """Return 2/λ_max where it is least along a flow."""
     count = flow.times.size
     picked = np.unique(np.linspace(0, count - 1, min(count, MOST_TIMES)).round().astype(int))
     found: list[Extremes] = []
     for i in picked:
-        if interrupted():
+        if monitor.stop_requested():
             return None
         found.append(_sharpness(problem, _layers(flow, i)))
     sharpest = int(np.argmax([each.largest for each in found]))
@@ -149,7 +143,7 @@ def _along(problem: Problem, flow: Trajectory, interrupted: Interrupted) -> Crit
 
 
 def _at_minimum(
-    problem: Problem, flow: Trajectory, following: Following, interrupted: Interrupted
+    problem: Problem, flow: Trajectory, following: Following, monitor: Monitor
 ) -> Critical | None:
     """Return 2/λ_max at the minimum that a flow ends in, doubling the time until it is there."""
     horizon = float(flow.times[-1])
@@ -165,8 +159,7 @@ def _at_minimum(
         more = _followed(
             Problem(problem.loss, layers, time, problem.weight_decay),
             onward,
-            unwatched,
-            interrupted,
+            monitor.silent(),
         )
         if more is None:
             return None
@@ -233,9 +226,7 @@ class Absolute:
     unit: Critical | None = None
 
 
-def absolute(
-    scenario: Scenario, watch: Callable[[float], None], interrupted: Interrupted
-) -> Absolute:
+def absolute(scenario: Scenario, monitor: Monitor) -> Absolute:
     """Find the sharpness that step sizes are relative to, if they are.
 
     Raises
@@ -250,9 +241,7 @@ def absolute(
     following = Following(saved_times(scenario), flow.method, flow.rtol, flow.atol, flow.max_steps)
     problem = build_problem(scenario)
     try:
-        unit = critical_step_size(
-            descent.relative_to, problem, following, watch=watch, interrupted=interrupted
-        )
+        unit = critical_step_size(descent.relative_to, problem, following, monitor=monitor)
     except NoCriticalStepSizeError as error:
         text = f"{error}; write step sizes that are relative to nothing, or to another place"
         raise ScenarioError([str(Mistake(("descent", "step_sizes"), text))]) from None

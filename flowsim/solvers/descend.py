@@ -21,7 +21,7 @@ from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
 from flowsim.problem.types import Array, Layers
 from flowsim.solvers.iterate import arrived, begin, iterations, stepper, walk
-from flowsim.solvers.monitor import Interrupted, Watcher, uninterrupted, unwatched
+from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.solvers.recorder import distance_to_target
 from flowsim.solvers.storage import Series, Store
 
@@ -79,8 +79,7 @@ def descend(
     noise: Stream | None = None,
     reference: Mapping[float, np.ndarray] | None = None,
     keep: np.ndarray | None = None,
-    watch: Watcher = unwatched,
-    interrupted: Interrupted = uninterrupted,
+    monitor: Monitor = SILENT,
 ) -> DescentTrajectory:
     """Run W_j ← W_j - η ∂φ/∂W_j for every step size, exactly round(T/η) iterations of exactly η.
 
@@ -111,7 +110,7 @@ def descend(
     iterates = begin(descent, problem)
     _measured(problem.loss, iterates)
     compiled = time.perf_counter()
-    iterates = walk(descent, iterates, count, record.take, watch=watch, interrupted=interrupted)
+    iterates = walk(descent, iterates, count, record.take, monitor=monitor)
     stopped = not arrived(iterates, count)
     seconds, compiling = time.perf_counter() - compiled, compiled - started
     return record.finished(stopped, seconds, compiling, noisy=noise is not None)
@@ -140,8 +139,7 @@ def iterations_to(
     momentum: Momentum = 0.0,
     precision: str = "float64",
     noise: Stream | None = None,
-    watch: Watcher = unwatched,
-    interrupted: Interrupted = uninterrupted,
+    monitor: Monitor = SILENT,
 ) -> Reached:
     """Watch the first `most` iterates for losses ℓ ≤ each of `losses`, in descent's precision."""
     descent = stepper(
@@ -158,8 +156,7 @@ def iterations_to(
         begin(descent, problem),
         np.full((len(step_sizes), 1), most),
         lambda _sample, _iterates: None,
-        watch=watch,
-        interrupted=interrupted,
+        monitor=monitor,
     )
     alive, taken = np.asarray(iterates.alive), np.asarray(iterates.taken)
     first, since = np.asarray(iterates.sums.first), np.asarray(iterates.sums.since)

@@ -20,7 +20,6 @@ from flowsim.problem.losses import Loss, of_each
 from flowsim.problem.problem import Problem
 from flowsim.solvers.integrate import follow
 from flowsim.solvers.methods import Method
-from flowsim.solvers.monitor import unwatched
 from flowsim.solvers.options import Task, Wanted, window_size
 from flowsim.solvers.storage import Series, by_pieces
 from flowsim.solvers.trajectory import Trajectory, Verdict
@@ -93,7 +92,7 @@ def _loosened(task: Task, times: np.ndarray, landings: np.ndarray) -> Task:
         wanted=Wanted(landings, np.setdiff1d(times, landings), keep, measures=False),
         start=_rounded(start),
         window_size=window_size(start, task.wanted.times.size),
-        watch=unwatched,
+        monitor=task.monitor.silent(),
     )
 
 

@@ -113,7 +113,7 @@ def _ends_at_once(task: Task) -> Verdict | None:
     level, problem = task.stop_at_loss, task.problem
     if level is not None and problem.loss.value(problem.start) <= level:
         return Verdict.STOPPED_AT_LOSS
-    return Verdict.INTERRUPTED if task.interrupted() else None
+    return Verdict.INTERRUPTED if task.monitor.stop_requested() else None
 
 
 def _at_rest(journey: Journey, y: State) -> bool:
@@ -128,7 +128,7 @@ def _march(journey: Journey) -> Verdict:
     task, end = journey.task, float(journey.task.wanted.times[-1])
     while True:
         status = _advance(journey)
-        task.watch(journey.t / end if end > 0 else 1.0)
+        task.monitor.report(journey.t / end if end > 0 else 1.0)
         if status == LOSS_REACHED:
             _stop(journey)
             return Verdict.STOPPED_AT_LOSS
@@ -136,7 +136,7 @@ def _march(journey: Journey) -> Verdict:
             return Verdict.BLOW_UP if _at_pole(journey) else Verdict.TOLERANCE_TOO_TIGHT
         if journey.done == task.wanted.times.size:
             return Verdict.REACHED_HORIZON
-        if task.interrupted():
+        if task.monitor.stop_requested():
             return Verdict.INTERRUPTED
         if journey.steps >= task.max_steps:
             return Verdict.STIFF if _limited_by_stability(journey) else Verdict.BUDGET_EXHAUSTED

@@ -19,7 +19,7 @@ from flowsim.problem.losses import value_and_gradient
 from flowsim.problem.problem import Problem
 from flowsim.solvers.chunks import Pacing
 from flowsim.solvers.integrate import finished
-from flowsim.solvers.monitor import Interrupted, Watcher, uninterrupted, unwatched
+from flowsim.solvers.monitor import SILENT, Monitor
 
 
 class Steps(Protocol):
@@ -101,8 +101,7 @@ def walk(
     count: np.ndarray,
     visit: Callable[[int, Reached], None],
     *,
-    watch: Watcher = unwatched,
-    interrupted: Interrupted = uninterrupted,
+    monitor: Monitor = SILENT,
 ) -> Reached:
     """Go to the iterations `count(step_size, sample)` and `visit(sample, iterates)` at each.
 
@@ -113,16 +112,16 @@ def walk(
     for sample, until in enumerate(count.T):
         whole = left = _left(iterates, until)
         while left:
-            if interrupted():
+            if monitor.stop_requested():
                 return iterates
             started, piece = time.perf_counter(), min(pacing.piece, left)
             iterates = finished(descent.advance(iterates, until, np.asarray(piece)))
             pacing.learn(piece, time.perf_counter() - started)
             left = _left(iterates, until)
             if left:
-                watch((sample + 1 - left / whole) / samples)
+                monitor.report((sample + 1 - left / whole) / samples)
         visit(sample, iterates)
-        watch((sample + 1) / samples)
+        monitor.report((sample + 1) / samples)
     return iterates
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from flowsim.dynamics import Flow, State
 from flowsim.problem.problem import Problem
 from flowsim.solvers.methods import Method, Tolerances
-from flowsim.solvers.monitor import Interrupted, Watcher, uninterrupted, unwatched
+from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.solvers.stepper import Integrator, Window
 
 WINDOW_BYTES = 1 << 22
@@ -74,8 +74,7 @@ class Task:
     wanted: Wanted
     start: State
     window_size: int
-    watch: Watcher = unwatched
-    interrupted: Interrupted = uninterrupted
+    monitor: Monitor = SILENT
 
     def _units(self) -> tuple[float, ...]:
         """Return the unit of each matrix of the state: the flow's own unless atol is given."""

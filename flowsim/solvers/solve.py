@@ -13,7 +13,7 @@ from flowsim.solvers.accuracy import tightened
 from flowsim.solvers.error_estimate import compared_times, with_error_estimate
 from flowsim.solvers.integrate import follow
 from flowsim.solvers.methods import AUTO, Tolerances
-from flowsim.solvers.monitor import Interrupted, Watcher, uninterrupted, unwatched
+from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.solvers.options import Task, Wanted, window_size
 from flowsim.solvers.trajectory import Trajectory
 
@@ -40,8 +40,7 @@ def solve(
     keep: np.ndarray | None = None,
     keep_layers: bool = False,
     estimate_error: bool = True,
-    watch: Watcher = unwatched,
-    interrupted: Interrupted = uninterrupted,
+    monitor: Monitor = SILENT,
 ) -> Trajectory:
     """Follow the flow of a problem and say how far to trust the numbers.
 
@@ -71,8 +70,8 @@ def solve(
         (`flowsim.solvers.error_estimate`): the difference estimates the error from above. Where it
         exceeds 1 % of ‖W‖, "auto" solves again at a tighter `rtol` (at most twice, `max_steps` for
         all), which the trajectory then bears.
-    watch, interrupted
-        Called between pieces of work: with the fraction done, and to ask whether to stop.
+    monitor
+        Where progress is reported and stop requests come from.
 
     Returns
     -------
@@ -109,8 +108,7 @@ def solve(
         wanted=wanted,
         start=start,
         window_size=window_size(start, wanted.times.size),
-        watch=watch,
-        interrupted=interrupted,
+        monitor=monitor,
     )
     trajectory = follow(task)
     if estimate_error:

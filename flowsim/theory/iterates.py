@@ -16,7 +16,7 @@ from flowsim.dynamics.update_rules import AlgorithmName, Momentum
 from flowsim.problem.problem import Problem
 from flowsim.problem.types import Layers
 from flowsim.solvers.iterate import begin, stepper, walk
-from flowsim.solvers.monitor import Interrupted, Watcher, uninterrupted, unwatched
+from flowsim.solvers.monitor import SILENT, Monitor
 
 
 def revisit(
@@ -28,8 +28,7 @@ def revisit(
     algorithm: AlgorithmName = "gradient",
     momentum: Momentum = 0.0,
     tally: Tally | None = None,
-    watch: Watcher = unwatched,
-    interrupted: Interrupted = uninterrupted,
+    monitor: Monitor = SILENT,
 ) -> None:
     """Go to the iterations `count(step_size, sample)`, and `visit` every step size at each.
 
@@ -44,4 +43,4 @@ def revisit(
 
     descent = stepper(problem, step_sizes, algorithm=algorithm, momentum=momentum, tally=tally)
     start = begin(descent, problem)
-    walk(descent, start, count, each, watch=watch, interrupted=interrupted)
+    walk(descent, start, count, each, monitor=monitor)

@@ -17,7 +17,7 @@ import numpy as np
 from flowsim.problem.problem import Problem
 from flowsim.results.run import TIME, Group, named
 from flowsim.solvers.descend import DescentTrajectory
-from flowsim.solvers.monitor import Interrupted, Watcher
+from flowsim.solvers.monitor import Monitor
 from flowsim.solvers.trajectory import Trajectory, reference
 from flowsim.theory.registry import MEASURES
 
@@ -33,16 +33,14 @@ _SUBPACKAGES = {"descriptions": "modified_flows"}
 class Setting:
     """What a measure is taken of: a scenario, its problem, and what came out so far.
 
-    `watch` wants the fraction that is done; a measure along a trajectory stops where it is
-    `interrupted`, and leaves nan from there on.
+    A measure along a trajectory ends at a stop request of `monitor`, and is nan from there on.
     """
 
     scenario: Scenario
     problem: Problem
     flows: Mapping[str, Trajectory]
     descent: DescentTrajectory | None
-    watch: Watcher
-    interrupted: Interrupted
+    monitor: Monitor
 
     @property
     def reference(self) -> Trajectory:
@@ -90,11 +88,11 @@ def along(
     first = [np.asarray(values, dtype=float) for values in at(0)]
     found = [np.full((count, *values.shape), np.nan) for values in first]
     for i in range(count):
-        if i and setting.interrupted():
+        if i and setting.monitor.stop_requested():
             break
         for column, values in zip(found, at(i) if i else first, strict=True):
             column[i] = values
-        setting.watch((i + 1) / count)
+        setting.monitor.report((i + 1) / count)
     columns = zip(told.items(), found, strict=True)
     return {
         "time": named(("time",), trajectory.times, TIME),

@@ -15,6 +15,7 @@ from flowsim.problem.problem import Problem
 from flowsim.solvers import chunks
 from flowsim.solvers.descend import DescentTrajectory, descend
 from flowsim.solvers.iterate import iterations
+from flowsim.solvers.monitor import Monitor
 from flowsim.solvers.solve import solve
 
 TIMES = np.linspace(0.0, 3.0, 13)
@@ -146,7 +147,7 @@ def test_w_is_kept_where_it_is_asked_for() -> None:
 
 def test_an_interrupt_keeps_what_was_reached() -> None:
     asked = iter([False, False, True])
-    found = descended(0.1, interrupted=lambda: next(asked))
+    found = descended(0.1, monitor=Monitor(stop_requested=lambda: next(asked)))
     assert found.outcome == ("interrupted",)
     assert np.isfinite(found.loss[0, :3]).all() and np.isnan(found.loss[0, -1])
 

@@ -14,6 +14,7 @@ from flowsim.problem import initialization, losses
 from flowsim.problem.problem import Problem
 from flowsim.scenario import ScenarioError
 from flowsim.scenario.toml.writing import dumps
+from flowsim.solvers.monitor import Monitor
 from flowsim.theory.sharpness.formulas import extremes
 
 PHI = np.diag([3.0, 1.0])
@@ -100,7 +101,12 @@ def test_where_there_is_none_the_reason_is_said() -> None:
 @pytest.mark.parametrize("place", ["minimum", "flow"])
 def test_an_interrupt_leaves_nothing(place) -> None:
     problem = scalar(0.1, 0.1, 1.0, 20.0)
-    assert critical_step_size(place, problem, following(20.0), interrupted=lambda: True) is None
+    assert (
+        critical_step_size(
+            place, problem, following(20.0), monitor=Monitor(stop_requested=lambda: True)
+        )
+        is None
+    )
 
 
 RANGE = "{ smallest = 0.5, largest = 2.0, count = 5 }"
@@ -215,13 +221,13 @@ set = { "loss" = { kind = "linear", target = [[2.0]] }, "network.widths" = [1, 1
     seen: list[str] = []
     scenario = from_toml(EDGE.partition("[[claims]]")[0] + variants)
     with pytest.raises(ScenarioError, match=r"descent\.step_sizes: the layer flow") as error:
-        run(scenario, "edge", progress=lambda label, _: seen.append(label))
+        run(scenario, "edge", monitor=Monitor(lambda label, _: seen.append(label)))
     assert "write step sizes that are relative to nothing" in str(error.value)
     assert not any("descent" in label for label in seen)
 
 
 def test_an_interrupt_while_the_unit_is_found_leaves_no_descent() -> None:
-    found = run(from_toml(EDGE), "edge", interrupted=lambda: True)
+    found = run(from_toml(EDGE), "edge", monitor=Monitor(stop_requested=lambda: True))
     assert "descent" not in found.groups
     assert found.summary["exit_code"] == 3
 

@@ -12,6 +12,7 @@ from flowsim.experiment.run import run
 from flowsim.results.run import Run
 from flowsim.scenario import Scenario
 from flowsim.scenario.build.problem import build_problem
+from flowsim.solvers.monitor import Monitor
 from flowsim.theory.explicit_loss import formulas as explicit_loss
 from flowsim.theory.explicit_loss import line_integrals, loops
 from flowsim.theory.sharpness.formulas import extremes
@@ -149,7 +150,7 @@ def test_a_failed_flow_keeps_what_was_reached_and_says_what_to_do() -> None:
 
 
 def test_an_interrupt_before_the_first_step_keeps_the_start() -> None:
-    found = run(scenario(DESCENT), "interrupted", interrupted=lambda: True)
+    found = run(scenario(DESCENT), "interrupted", monitor=Monitor(stop_requested=lambda: True))
     assert found.summary["outcome"] == {"layers": "interrupted", "end_to_end": "interrupted"}
     assert found["layers.time"].tolist() == [0.0]
     assert found["layers.singular_values"].shape == (1, 2)
@@ -157,7 +158,7 @@ def test_an_interrupt_before_the_first_step_keeps_the_start() -> None:
 
 def test_an_interrupted_sweep_of_variants_names_those_not_run() -> None:
     variants = "".join(f'[[variant]]\nname = "v{i}"\nset = {{ seed = {i} }}\n' for i in range(3))
-    found = run(scenario(variants), "interrupted", interrupted=lambda: True)
+    found = run(scenario(variants), "interrupted", monitor=Monitor(stop_requested=lambda: True))
     assert list(found.variants) == ["v0"]
     assert found.summary["outcome"]["v1"] == found.summary["outcome"]["v2"] == "interrupted"
 
@@ -308,7 +309,7 @@ def test_an_interrupt_leaves_what_was_measured() -> None:
             told.append(fraction)
 
     chosen = scenario(SHARP.replace("LAYERS", "false"))
-    found = run(chosen, "part", progress=progress, interrupted=lambda: len(told) >= 5)
+    found = run(chosen, "part", monitor=Monitor(progress, lambda: len(told) >= 5))
     largest = found["sharpness.largest"]
     assert np.isfinite(largest[:5]).all()
     assert np.isnan(largest[5:]).all()
@@ -323,7 +324,7 @@ def test_an_interrupt_before_the_layers_measures_nothing() -> None:
 
     text = SHARP.replace("LAYERS", "false")
     base = BASE.replace("samples = 21", 'samples = 21\nspaces = ["end_to_end", "layers"]')
-    found = run(scenario(text, base), "none", interrupted=interrupted)
+    found = run(scenario(text, base), "none", monitor=Monitor(stop_requested=interrupted))
     assert "layers" not in found.groups
     assert "sharpness" not in found.groups
 
@@ -424,7 +425,7 @@ def test_an_interrupt_leaves_what_the_law_was_measured_at() -> None:
             told.append(fraction)
 
     chosen = scenario('[output]\nmeasures = ["singular_value_law"]\n')
-    found = run(chosen, "part", progress=progress, interrupted=lambda: len(told) >= 5)
+    found = run(chosen, "part", monitor=Monitor(progress, lambda: len(told) >= 5))
     velocity = found["singular_value_law.velocity"]
     assert np.isfinite(velocity[:5]).all()
     assert np.isnan(velocity[5:]).all()
@@ -509,7 +510,7 @@ def test_an_interrupt_leaves_open_whether_there_is_an_explicit_loss() -> None:
         if label == "explicit loss":
             told.append(fraction)
 
-    found = run(from_toml(ASKED), "part", progress=progress, interrupted=lambda: len(told) >= 3)
+    found = run(from_toml(ASKED), "part", monitor=Monitor(progress, lambda: len(told) >= 3))
     assert np.isnan(found["explicit_loss.conservative"])
     assert np.isfinite(found["explicit_loss.circulation"][:3]).all()
     assert np.isnan(found["explicit_loss.circulation"][3:]).all()
@@ -610,8 +611,7 @@ def test_an_interrupt_leaves_the_descriptions_of_step_sizes_that_are_done() -> N
     found = run(
         scenario(DESCRIBED),
         "part",
-        progress=progress,
-        interrupted=lambda: max(told, default=0) > 0.5,
+        monitor=Monitor(progress, lambda: max(told, default=0) > 0.5),
     )
     assert np.isfinite(found["descriptions.flow"][0]).all()
     assert np.isnan(found["descriptions.flow"][1]).any()

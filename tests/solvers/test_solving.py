@@ -12,6 +12,7 @@ from scipy.optimize import brentq
 from flowsim.problem import initialization, losses
 from flowsim.problem.problem import Problem
 from flowsim.solvers import chunks
+from flowsim.solvers.monitor import Monitor
 from flowsim.solvers.solve import solve
 from flowsim.solvers.trajectory import Trajectory, Verdict
 
@@ -203,7 +204,12 @@ class TestInterrupts:
         asked = iter(range(100))
         times = np.linspace(0, case.horizon, 50)
         whole = solve(case.problem, times=times, **QUICK)
-        part = solve(case.problem, times=times, interrupted=lambda: next(asked) == 60, **QUICK)
+        part = solve(
+            case.problem,
+            times=times,
+            monitor=Monitor(stop_requested=lambda: next(asked) == 60),
+            **QUICK,
+        )
         assert part.verdict is Verdict.INTERRUPTED
         assert part.verdict.outcome == "interrupted"
         assert part.statistics.accepted + part.statistics.rejected == 60
@@ -215,7 +221,7 @@ class TestInterrupts:
 
     def test_no_error_is_estimated_afterwards(self, case) -> None:
         choices = QUICK | {"estimate_error": True}
-        trajectory = solve(case.problem, interrupted=lambda: True, **choices)
+        trajectory = solve(case.problem, monitor=Monitor(stop_requested=lambda: True), **choices)
         assert trajectory.verdict is Verdict.INTERRUPTED
         assert trajectory.times.tolist() == [0.0]
 
@@ -223,13 +229,18 @@ class TestInterrupts:
     def test_an_interrupt_during_the_error_estimate_leaves_the_solution(self, case) -> None:
         asked: list[float] = []
         times = np.linspace(0, case.horizon, 50)
-        whole = solve(case.problem, times=times, watch=asked.append, **QUICK)
+        whole = solve(
+            case.problem,
+            times=times,
+            monitor=Monitor(lambda _, share: asked.append(share)),
+            **QUICK,
+        )
         later = iter(range(10**6))
         limit = len(asked) + 30  # the first solution takes as many pieces as it told of
         part = solve(
             case.problem,
             times=times,
-            interrupted=lambda: next(later) >= limit,
+            monitor=Monitor(stop_requested=lambda: next(later) >= limit),
             **QUICK | {"estimate_error": True},
         )
         assert part.verdict is Verdict.REACHED_HORIZON
@@ -259,7 +270,12 @@ class TestInterrupts:
     @pytest.mark.usefixtures("tiny_pieces")
     def test_progress_is_told_as_a_rising_fraction(self, case) -> None:
         told: list[float] = []
-        solve(case.problem, times=np.linspace(0, 5, 6), watch=told.append, **QUICK)
+        solve(
+            case.problem,
+            times=np.linspace(0, 5, 6),
+            monitor=Monitor(lambda _, share: told.append(share)),
+            **QUICK,
+        )
         assert len(told) > 10
         assert np.all(np.diff(told) >= 0)
         assert told[-1] == 1.0

@@ -14,6 +14,7 @@ from flowsim.results import archive
 from flowsim.results.run import Run
 from flowsim.scenario import ScenarioError
 from flowsim.scenario.build.problem import build_problem
+from flowsim.solvers.monitor import Monitor
 from flowsim.theory.global_minimum import global_minimum
 
 BASE = """
@@ -180,8 +181,9 @@ def test_an_interrupt_leaves_what_was_reached() -> None:
     found = run(
         from_toml(text),
         "part",
-        progress=lambda label, _: reached.append(label),
-        interrupted=lambda: "end_to_end flow" in reached,
+        monitor=Monitor(
+            lambda label, _: reached.append(label), lambda: "end_to_end flow" in reached
+        ),
     )
     assert np.isnan(found["convergence.decrease"]).all()
     assert np.isfinite(found["convergence.loss"]).all()
@@ -216,6 +218,6 @@ def test_an_interrupted_flow_is_measured_as_far_as_it_came() -> None:
     text = BASE.replace("[descent]\nstep_sizes = [1e-5, 0.1]", "").replace(
         "samples = 31", "samples = 3000"
     )
-    found = run(from_toml(text), "part", interrupted=interrupted)
+    found = run(from_toml(text), "part", monitor=Monitor(stop_requested=interrupted))
     assert found.summary["exit_code"] == 3
     assert len(found["convergence.time"]) == len(found["convergence.rate"])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from flowsim.problem import initialization, losses, network
+from flowsim.solvers.monitor import Monitor
 from flowsim.theory.modified_flows.described import described
 from flowsim.theory.modified_flows.descriptions import (
     FIELDS,
@@ -171,10 +172,7 @@ def test_an_interrupt_ends_the_comparison():
     objective, theta = Objective.of(loss, layers), np.asarray(weights(layers))
     told = []
 
-    def go_on(fraction):
-        told.append(fraction)
-        return len(told) < 5
-
-    assert compare(objective, theta, 0.01, np.arange(6), go_on) is None
+    monitor = Monitor(lambda _, share: told.append(share), lambda: len(told) >= 5)
+    assert compare(objective, theta, 0.01, np.arange(6), monitor) is None
     assert len(told) == 5
     assert told == sorted(told)

@@ -14,6 +14,7 @@ from flowsim.problem import initialization, losses, network
 from flowsim.problem.problem import Problem
 from flowsim.solvers.descend import descend
 from flowsim.solvers.iterate import iterations
+from flowsim.solvers.monitor import Monitor
 from flowsim.theory.drift_budget.formulas import Budgeting, balanced_step, compared, layer_movement
 from flowsim.theory.iterates import revisit
 from flowsim.theory.tangent_kernel import formulas as tangent_kernel
@@ -200,6 +201,6 @@ def test_an_interrupt_leaves_what_was_reached():
         if label == "drift budget":
             told.append(fraction)
 
-    found = run(from_toml(TEXT), "drift", progress=progress, interrupted=lambda: len(told) > 2)
+    found = run(from_toml(TEXT), "drift", monitor=Monitor(progress, lambda: len(told) > 2))
     known = np.isfinite(found["drift_budget.accumulated"][0, :, 0])
     np.testing.assert_array_equal(known, np.arange(9) < 3)

@@ -16,6 +16,7 @@ from flowsim.problem import initialization
 from flowsim.problem.losses import Linear, Squared
 from flowsim.problem.problem import Problem
 from flowsim.results.run import Run
+from flowsim.solvers.monitor import Monitor
 from flowsim.theory.iterates import revisit
 from flowsim.theory.modified_flows.described import RTOL, Described
 from flowsim.theory.modified_flows.descriptions import Objective, weights
@@ -234,8 +235,10 @@ def test_an_interrupt_leaves_what_was_reached() -> None:
     found = run(
         from_toml(TEXT),
         "stopped",
-        progress=lambda label, share: told.append(share) if label == "momentum flow" else None,
-        interrupted=lambda: bool(told),
+        monitor=Monitor(
+            lambda label, share: told.append(share) if label == "momentum flow" else None,
+            lambda: bool(told),
+        ),
     )
     known = np.isfinite(found["momentum_flow.inertia"]).any(axis=1)
     np.testing.assert_array_equal(known, [True, False, False])

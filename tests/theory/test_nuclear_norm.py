@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from flowsim.problem import losses
+from flowsim.solvers.monitor import Monitor
 from flowsim.theory.minimum_nuclear_norm import formulas as nuclear_norm
 from flowsim.theory.minimum_nuclear_norm.formulas import Solution, minimum_nuclear_norm
 
@@ -121,7 +122,7 @@ def test_an_interrupt_leaves_a_solution_and_a_gap_that_tells(monkeypatch) -> Non
     target = low_rank(15, 15, 3)
     loss = losses.Completion(target, (RNG.uniform(size=(15, 15)) < 0.6).astype(float))
     whole = minimum_nuclear_norm(loss)
-    part = minimum_nuclear_norm(loss, interrupted=lambda: True)
+    part = minimum_nuclear_norm(loss, monitor=Monitor(stop_requested=lambda: True))
     assert part.gap > 100 * whole.gap
     assert part.residual <= 1e-13 * part.nuclear_norm
     assert part.lower_bound <= whole.nuclear_norm
@@ -144,7 +145,7 @@ def test_a_signal_that_comes_while_it_solves_reaches_its_handler(monkeypatch, ca
     target = low_rank(60, 60, 3)
     loss = losses.Completion(target, (RNG.uniform(size=(60, 60)) < 0.3).astype(float))
     try:
-        found = minimum_nuclear_norm(loss, interrupted=interrupted)
+        found = minimum_nuclear_norm(loss, monitor=Monitor(stop_requested=interrupted))
     finally:
         timer.join()
         signal.signal(signal.SIGINT, before)

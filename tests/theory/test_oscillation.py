@@ -13,6 +13,7 @@ from flowsim.experiment.run import run
 from flowsim.problem.losses import Squared
 from flowsim.problem.problem import Problem
 from flowsim.solvers.descend import descend
+from flowsim.solvers.monitor import Monitor
 from flowsim.theory.oscillation.period_doubling import critical_step_size, two_cycle
 from flowsim.theory.oscillation.swings import swings
 from flowsim.theory.oscillation.turning import multipliers, turning_onset
@@ -171,8 +172,7 @@ def test_an_interrupt_leaves_nan() -> None:
     stopped = run(
         from_toml(TEXT),
         "modes",
-        progress=progress,
-        interrupted=lambda: bool(label) and label[-1] == "oscillation",
+        monitor=Monitor(progress, lambda: bool(label) and label[-1] == "oscillation"),
     )
     assert np.isnan(stopped["oscillation.period"]).all()
     assert np.isnan(stopped["oscillation.catapult"]).all()

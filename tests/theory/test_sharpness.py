@@ -13,7 +13,7 @@ import pytest
 from flowsim.problem import initialization, losses, network
 from flowsim.problem.problem import Problem
 from flowsim.solvers.descend import descend
-from flowsim.solvers.monitor import uninterrupted, unwatched
+from flowsim.solvers.monitor import SILENT
 from flowsim.solvers.storage import Series
 from flowsim.theory.setting import Setting, measure
 from flowsim.theory.sharpness import formulas as sharpness
@@ -127,7 +127,7 @@ def test_a_hessian_that_is_not_finite_leaves_nan(size) -> None:
     history = Series.of(np.stack([np.zeros((size, size)), np.ones((size, size))]))
     flow = SimpleNamespace(times=np.array([0.0, 1.0]), layer_series=(history,))
     problem = SimpleNamespace(loss=loss, weight_decay=0.0)
-    setting = Setting(None, problem, {"layers": flow}, None, unwatched, uninterrupted)
+    setting = Setting(None, problem, {"layers": flow}, None, SILENT)
     found = measure("sharpness", setting)
     for end in ("smallest", "largest"):
         assert np.isnan(found[end].values[0])

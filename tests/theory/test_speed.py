@@ -18,6 +18,7 @@ from flowsim.results.run import Run
 from flowsim.scenario.build.problem import build_problem
 from flowsim.solvers import chunks
 from flowsim.solvers.descend import iterations_to
+from flowsim.solvers.monitor import Monitor
 from flowsim.theory.global_minimum import global_minimum
 from flowsim.theory.measure import MORE_ITERATES
 from flowsim.theory.speed.measure import best_of
@@ -95,7 +96,9 @@ def test_where_the_pieces_end_changes_nothing(monkeypatch, algorithm: str) -> No
 def test_an_interrupt_leaves_what_is_known(monkeypatch) -> None:
     monkeypatch.setattr(chunks, "PIECE_SECONDS", 1e-9)
     asked = iter([False] * 12 + [True])
-    found = iterations_to([0.1, 1e-9], SCALAR, [0.3, 2.5], 500, interrupted=lambda: next(asked))
+    found = iterations_to(
+        [0.1, 1e-9], SCALAR, [0.3, 2.5], 500, monitor=Monitor(stop_requested=lambda: next(asked))
+    )
     assert found.first[0, 0] == powers(0.3, [0.1])[0]
     assert np.isnan(found.first[0, 1]) and np.isnan(found.lasting[0]).all()
 

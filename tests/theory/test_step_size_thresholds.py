@@ -14,7 +14,7 @@ from flowsim.problem import initialization, losses, network
 from flowsim.problem.problem import Problem
 from flowsim.scenario import ScenarioError
 from flowsim.solvers.iterate import begin, stepper, walk
-from flowsim.solvers.monitor import uninterrupted
+from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.solvers.solve import solve
 from flowsim.theory.long_run.fates import happens, in_the_long_run, numbered, period, swing
 from flowsim.theory.power_law import power_law
@@ -395,9 +395,7 @@ def test_thresholds_are_the_smallest_step_sizes_found_though_windows_of_stabilit
         losses.Squared(np.array([[1.0]])), initialization.identity((1, 1, 1, 1), 0.3), 6.0
     )
     flow = solve(problem, times=np.linspace(0, 6, 31), keep_layers=True, estimate_error=False)
-    scanner = scanning.Scanner.of(
-        problem, Course.of(problem.loss, flow.times, flow.layers), uninterrupted
-    )
+    scanner = scanning.Scanner.of(problem, Course.of(problem.loss, flow.times, flow.layers), SILENT)
     edge = 2 / 3
     found = scanner.scan(edge * np.array([0.5, 0.9, 1.1, 1.7, 2.0, 3.0]), 4096)
     kinds = ["settles", "settles", "swings", "wavers", "drifts", "diverges"]
@@ -426,7 +424,9 @@ def test_an_interrupt_leaves_what_was_reached():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scanning.Scanner, "scan", scan)
-        stopped = run(from_toml(text), "stopped", interrupted=lambda: len(walked) > 0)
+        stopped = run(
+            from_toml(text), "stopped", monitor=Monitor(stop_requested=lambda: len(walked) > 0)
+        )
     group = stopped.groups[GROUP]
     assert len(walked) == 1
     assert group["scanned"].values.size == 0

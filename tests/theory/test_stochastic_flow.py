@@ -16,6 +16,7 @@ from flowsim.problem.gradient_noise import Batches, LabelNoise, Noise, Stream
 from flowsim.scenario.build import gradient_noise
 from flowsim.scenario.build.problem import build_problem
 from flowsim.solvers.descend import descend
+from flowsim.solvers.monitor import Monitor
 from flowsim.theory.modified_flows import descriptions
 from flowsim.theory.sgd_noise.noise_statistics import apart, deviation, distance, mean
 from flowsim.theory.sgd_noise.stochastic_flow import PIECES, StochasticFlows, bridged, midpoint
@@ -316,7 +317,7 @@ def test_an_interrupt_leaves_what_was_reached():
         if label == "sgd noise":
             told.append(fraction)
 
-    found = run(from_toml(TEXT), "noise", progress=progress, interrupted=lambda: len(told) > 1)
+    found = run(from_toml(TEXT), "noise", monitor=Monitor(progress, lambda: len(told) > 1))
     known = np.isfinite(found["sgd_noise.descent_loss"][0])
     assert known[0] and not known[-1]
     assert np.isnan(found["sgd_noise.descent_loss"][1]).all()

@@ -12,6 +12,7 @@ from flowsim.experiment.plan.reading import from_toml
 from flowsim.experiment.run import run
 from flowsim.problem import losses, network
 from flowsim.problem.problem import Problem
+from flowsim.solvers.monitor import Monitor
 from flowsim.solvers.solve import solve
 from flowsim.theory.sharpness.formulas import hessian_product
 from flowsim.theory.tracking_bound.formulas import (
@@ -236,7 +237,7 @@ def test_divergence_leaves_nan_and_an_interrupt_what_was_reached():
         if label == "tracking bound":
             told.append(fraction)
 
-    stopped = run(from_toml(text), "tracked", progress=progress, interrupted=lambda: len(told) > 4)
+    stopped = run(from_toml(text), "tracked", monitor=Monitor(progress, lambda: len(told) > 4))
     assert np.isfinite(stopped["tracking_bound.density"][:5]).all()
     assert np.isnan(stopped["tracking_bound.density"][5:]).all()
     assert np.isnan(stopped["tracking_bound.bound"][:, 6:]).all()

@@ -94,11 +94,11 @@ def _along(setting: Setting, trajectory: Trajectory, minimum: Minimum) -> conver
     count, size = len(series[0]), min(one.rows_at_once for one in series)
     found = np.full((len(convergence.Along._fields), count), np.nan)
     for first in range(0, count, size):
-        if setting.interrupted():
+        if setting.monitor.stop_requested():
             break
         at = slice(first, min(first + size, count))
         found[:, at] = convergence.along(loss, minimum.W, [history[at] for history in series])
-        setting.watch(at.stop / count)
+        setting.monitor.report(at.stop / count)
     return convergence.Along(*found)
 
 

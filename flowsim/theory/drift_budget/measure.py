@@ -50,8 +50,7 @@ def measure(setting: Setting) -> Group:
         count,
         visit,
         tally=Budgeting(network.rank_bound(problem.layers)),
-        watch=setting.watch,
-        interrupted=setting.interrupted,
+        monitor=setting.monitor,
     )
     dims, told = MEASURES["drift_budget"].variables, OF_PAIRS | OF_W
     return {

@@ -53,7 +53,7 @@ def measure(setting: Setting) -> Group:
     at_points[:, 0] = times
     found: list[Within] = []
     for k, loop in enumerate(loops):
-        if setting.interrupted():
+        if setting.monitor.stop_requested():
             found = []
             break
         if loop:
@@ -63,7 +63,7 @@ def measure(setting: Setting) -> Group:
         if loop and k:
             found.append(asymmetry_at(problem.loss, points[k - 1], problem.depth))
             at_points[k - 1, 1:3] = found[-1]
-        setting.watch((k + 1) / len(loops))
+        setting.monitor.report((k + 1) / len(loops))
     answer = conservative(found)
     if answer:
         at_points[:, 3:] = potentials(problem, points)

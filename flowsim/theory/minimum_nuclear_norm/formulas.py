@@ -13,7 +13,6 @@ spectral norm, so that every such y bounds the minimum from below.
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
 from contextlib import redirect_stdout
 from io import StringIO
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from flowsim.problem.losses import Completion, Loss, Sensing
-from flowsim.solvers.monitor import Interrupted, uninterrupted
+from flowsim.solvers.monitor import SILENT, Monitor
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -67,15 +66,11 @@ class Solution(NamedTuple):
         return self.nuclear_norm - self.lower_bound
 
 
-def minimum_nuclear_norm(
-    loss: Loss,
-    watch: Callable[[float], None] = lambda fraction: None,  # noqa: ARG005
-    interrupted: Interrupted = uninterrupted,
-) -> Solution:
+def minimum_nuclear_norm(loss: Loss, monitor: Monitor = SILENT) -> Solution:
     """Return argmin ‖W‖_* over all W of loss 0, for a loss of completion or sensing.
 
-    `watch` is called with 1 at the end; an `interrupted` solver leaves what it has, whose gap tells
-    how far that is from the minimum.
+    After a stop request the current iterate is returned; its gap bounds its distance from the
+    minimum.
 
     Raises
     ------
@@ -88,10 +83,10 @@ def minimum_nuclear_norm(
     scale = float(np.linalg.norm(b)) / max(shape)
     if scale == 0:
         return Solution(np.zeros(shape), 0.0, 0.0, 0.0)
-    W, y = _solved(A, b / scale, shape, interrupted)
+    W, y = _solved(A, b / scale, shape, monitor)
     W = _met(loss, A, b, scale * W)
     spectral = float(np.linalg.norm((A.T @ y).reshape(shape), 2))
-    watch(1.0)
+    monitor.report(1.0)
     return Solution(
         W,
         nuclear_norm=float(np.linalg.norm(W, "nuc")),
@@ -134,7 +129,7 @@ def _met(loss: Loss, A: csr_array, b: np.ndarray, W: np.ndarray) -> np.ndarray:
 
 
 def _solved(
-    A: csr_array, b: np.ndarray, shape: tuple[int, ...], interrupted: Interrupted
+    A: csr_array, b: np.ndarray, shape: tuple[int, ...], monitor: Monitor
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return W and y of the semidefinite program, by SCS as far as it came."""
     import scs
@@ -159,7 +154,7 @@ def _solved(
             signal.raise_signal(signal.SIGINT)
         else:
             state = {name: found[name] for name in state}
-        if status == SOLVED or interrupted():
+        if status == SOLVED or monitor.stop_requested():
             break
     return state["x"][W_in_Z].reshape(shape) / np.sqrt(2), -state["y"][: len(b)]
 

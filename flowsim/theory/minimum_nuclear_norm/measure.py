@@ -14,7 +14,7 @@ from flowsim.theory.setting import Setting
 def measure(setting: Setting) -> Group:
     """Return the matrix, bounds on the least nuclear norm, and what is measured of flows."""
     problem = setting.problem
-    found = minimum_nuclear_norm(problem.loss, setting.watch, setting.interrupted)
+    found = minimum_nuclear_norm(problem.loss, setting.monitor)
     sigma = spectra.singular_values(found.W)
     away = spectra.distance(found.W, np.asarray(problem.loss.target))
     numbers = {

@@ -79,12 +79,9 @@ def _compared(setting: Setting, descent: DescentTrajectory) -> list[Comparison |
     start = np.asarray(weights(problem.layers))
     count, found = len(descent.step_sizes), list[Comparison | None]()
 
-    def go_on(fraction: float) -> bool:
-        setting.watch((len(found) + fraction) / count)
-        return not setting.interrupted()
-
-    for eta, iteration in zip(descent.step_sizes, descent.iteration, strict=True):
-        found.append(compare(objective, start, float(eta), iteration, go_on))
+    for k, (eta, iteration) in enumerate(zip(descent.step_sizes, descent.iteration, strict=True)):
+        monitor = setting.monitor.part(k / count, (k + 1) / count)
+        found.append(compare(objective, start, float(eta), iteration, monitor))
     return found
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import jax.numpy as jnp
 import numpy as np
 
+from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.theory.modified_flows.central_flow import NEAR, REASONS
 from flowsim.theory.modified_flows.central_path import Walk, descend, walk
 from flowsim.theory.modified_flows.described import Described, described, settled, sharpness
@@ -54,19 +55,20 @@ def compare(
     start: np.ndarray,
     eta: float,
     counts: np.ndarray,
-    go_on: Callable[[float], bool] = lambda fraction: True,  # noqa: ARG005
+    monitor: Monitor = SILENT,
 ) -> Comparison | None:
     """Compare at the iterations `counts`, 0 first and not decreasing.
 
-    `go_on` is told the fraction done, and says whether to; None is returned where it does not.
+    After a stop request None is returned.
     """
     times, paths, tasks = counts * eta, {}, len(FIELDS) + 1
     for k, name in enumerate(FIELDS):
-        if not go_on(k / tasks):
+        monitor.report(k / tasks)
+        if monitor.stop_requested():
             return None
         paths[name] = described(name, objective, start, eta, times)
     with_iterates = _descended(
-        objective, paths["flow"], eta, counts, lambda share: go_on((len(FIELDS) + share) / tasks)
+        objective, paths["flow"], eta, counts, monitor.part(len(FIELDS) / tasks, 1.0)
     )
     if with_iterates is None:
         return None
@@ -105,7 +107,7 @@ def _descended(
     flow: Described,
     eta: float,
     counts: np.ndarray,
-    go_on: Callable[[float], bool],
+    monitor: Monitor,
 ) -> tuple[np.ndarray, Described, tuple[np.ndarray, np.ndarray]] | None:
     """Return the iterates, the central flow, and its variances, predicted and measured.
 
@@ -120,7 +122,8 @@ def _descended(
     ended, reason = (flow.ended, flow.reason) if first == samples else (float("nan"), "")
     at = Walk.start(jnp.asarray(iterates[0]), jnp.asarray(theta[0]))
     for i in range(1, samples):
-        if not go_on(i / samples):
+        monitor.report(i / samples)
+        if monitor.stop_requested():
             return None
         count = jnp.asarray(counts[i] - counts[i - 1])
         if i <= first:

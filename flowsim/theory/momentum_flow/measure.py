@@ -47,7 +47,7 @@ def measure(setting: Setting) -> Group:
     columns["strength"] = _strengths(objective, iterates)
     notes: list[str] = []
     for k, eta in enumerate(sizes.tolist()):
-        if setting.interrupted():
+        if setting.monitor.stop_requested():
             break
         given = _descriptions(setting, objective, eta)
         columns["time"][k] = count[k] * given["inertia"].unit
@@ -57,7 +57,7 @@ def measure(setting: Setting) -> Group:
             columns[f"{name}_error"][k] = there.error
             columns[f"{name}_strength"][k] = _strengths(objective, there.theta)
         notes += _ends(eta, found)
-        setting.watch((k + 1) / len(sizes))
+        setting.monitor.report((k + 1) / len(sizes))
     dims = MEASURES["momentum_flow"].variables
     notes += _diverging(descent)
     return {
@@ -87,7 +87,7 @@ def _iterates(setting: Setting, descent: DescentTrajectory) -> np.ndarray:
         visit,
         algorithm=spec.algorithm,
         momentum=spec.momentum,
-        interrupted=setting.interrupted,
+        monitor=setting.monitor.silent(),
     )
     return found
 

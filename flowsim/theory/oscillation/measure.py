@@ -118,8 +118,7 @@ class _Walked:
 
         steps = stepper(setting.problem, sizes.tolist(), tally=Highest())
         begun = begin(steps, setting.problem)
-        watch, stop = setting.watch, setting.interrupted
-        walk(steps, begun, count, visit, watch=watch, interrupted=stop)
+        walk(steps, begun, count, visit, monitor=setting.monitor)
         return found
 
     def of_swings(self, size: float) -> dict[str, np.ndarray]:

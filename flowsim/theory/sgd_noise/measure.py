@@ -63,7 +63,7 @@ def measure(setting: Setting) -> Group:
     }
     flows = _flows(setting)
     for k, eta in enumerate(sizes):
-        if k and setting.interrupted():
+        if k and setting.monitor.stop_requested():
             break
         of_size = {name: values[k] for name, values in found.items()}
         _fill(of_size, eqx.tree_at(lambda f: f.eta, flows, jnp.asarray(eta)), count, k, setting)
@@ -110,8 +110,7 @@ def _fill(
         flows.start(tuple(map(jnp.asarray, problem.layers))),
         count[k : k + 1],
         visit,
-        watch=lambda share: setting.watch((k + share) / len(count)),
-        interrupted=setting.interrupted,
+        monitor=setting.monitor.part(k / len(count), (k + 1) / len(count)),
     )
 
 

@@ -37,8 +37,7 @@ def measure(setting: Setting) -> Group:
         momentum=spec.momentum,
         precision=spec.precision,
         noise=gradient_noise.stream(setting.scenario),
-        watch=setting.watch,
-        interrupted=setting.interrupted,
+        monitor=setting.monitor,
     )
     unknown = np.where(np.isfinite(losses), 0.0, np.nan)
     first, lasting = reached.first + unknown, reached.lasting + unknown

@@ -85,7 +85,7 @@ def _limits(setting: Setting, flow: Trajectory) -> dict[str, float]:
     assert series is not None
     found = np.full(flow.times.size, np.nan)
     for i in range(flow.times.size):
-        if setting.interrupted():
+        if setting.monitor.stop_requested():
             break
         found[i] = settled(setting.problem, [history[i] for history in series]).largest
     limit = 2 / np.where(found > 0, found, np.nan)
@@ -98,7 +98,7 @@ def _search(setting: Setting, flow: Trajectory, within: np.ndarray) -> Search | 
     """Return a search along the flow, if that was reached at two times or more."""
     problem, series = setting.problem, flow.layer_series
     assert series is not None
-    if flow.times.size < 2 or setting.interrupted():
+    if flow.times.size < 2 or setting.monitor.stop_requested():
         return None
     layers = [np.asarray(history) for history in series]
     course = Course.of(problem.loss, flow.times, layers, problem.weight_decay)
@@ -109,8 +109,7 @@ def _search(setting: Setting, flow: Trajectory, within: np.ndarray) -> Search | 
         course,
         within * course.size,
         error,
-        watch=setting.watch,
-        interrupted=setting.interrupted,
+        monitor=setting.monitor,
     )
 
 

@@ -15,7 +15,7 @@ from flowsim.dynamics.descent import Iterates
 from flowsim.problem import network
 from flowsim.problem.problem import Problem
 from flowsim.solvers.iterate import arrived, begin, stepper, walk
-from flowsim.solvers.monitor import Interrupted
+from flowsim.solvers.monitor import Monitor
 from flowsim.theory.long_run.fates import Fate, in_the_long_run
 from flowsim.theory.step_size_thresholds.following import SAME_TIME, Course, Following
 
@@ -72,10 +72,10 @@ class Scanner:
     problem: Problem
     course: Course
     looking: np.ndarray
-    interrupted: Interrupted
+    monitor: Monitor
 
     @classmethod
-    def of(cls, problem: Problem, course: Course, interrupted: Interrupted) -> Scanner:
+    def of(cls, problem: Problem, course: Course, monitor: Monitor) -> Scanner:
         """Return a scanner that looks at the modes of W at the flow's end.
 
         That is at ⟨A, W⟩ for A = u_r v_rᵀ, and for one random A, by which any other movement shows.
@@ -84,7 +84,7 @@ class Scanner:
         modes = np.einsum("or,ri->roi", U, Vt)
         other = np.random.default_rng(0).standard_normal(course.end.shape)
         looking = np.stack([*modes, other / np.linalg.norm(other)])
-        return cls(problem, course, looking, interrupted)
+        return cls(problem, course, looking, monitor)
 
     def scan(self, sizes: np.ndarray, least: int) -> Scan:
         """Walk to the flow's end, and for as many iterations as `least` says; by blocks.
@@ -112,9 +112,7 @@ class Scanner:
             seen[sample] = np.asarray(_looked(self.looking, iterates))
 
         descent = stepper(self.problem, eta.tolist(), tally=Following.along(self.course))
-        iterates = walk(
-            descent, begin(descent, self.problem), count, visit, interrupted=self.interrupted
-        )
+        iterates = walk(descent, begin(descent, self.problem), count, visit, monitor=self.monitor)
         if not arrived(iterates, count):
             return None
         lost = ~np.asarray(iterates.alive)

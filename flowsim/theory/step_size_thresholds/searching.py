@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from flowsim.problem.problem import Problem
-from flowsim.solvers.monitor import Interrupted, Watcher
+from flowsim.solvers.monitor import Monitor
 from flowsim.theory.long_run.fates import HAPPENS, happens
 from flowsim.theory.power_law import PowerLaw, power_law
 from flowsim.theory.step_size_thresholds.brackets import Bracket, bracket, inside
@@ -38,8 +38,7 @@ class Search:
     scanner: Scanner
     levels: np.ndarray
     error: float
-    watch: Watcher
-    interrupted: Interrupted
+    monitor: Monitor
     found: Scan = field(default_factory=Scan.nothing)
 
     @classmethod
@@ -50,15 +49,14 @@ class Search:
         levels: np.ndarray,
         error: float,
         *,
-        watch: Watcher,
-        interrupted: Interrupted,
+        monitor: Monitor,
     ) -> Search:
         """Return a search for where descent comes further than `levels` from a course.
 
         Distances from it are known to the `error`.
         """
-        scanner = Scanner.of(problem, course, interrupted)
-        return cls(scanner, levels, error, watch, interrupted)
+        scanner = Scanner.of(problem, course, monitor.silent())
+        return cls(scanner, levels, error, monitor)
 
     def scan(self, wanted: np.ndarray, scale: np.ndarray) -> None:
         """Scan the step sizes wanted and a grid on the scale of 2/λ_max, widened where it ends."""
@@ -96,9 +94,9 @@ class Search:
 
     def add(self, sizes: np.ndarray, least: int, share: float) -> None:
         """Scan more step sizes; then this share of the work is done."""
-        if sizes.size and not self.interrupted():
+        if sizes.size and not self.monitor.stop_requested():
             self.found = self.found.joined(self.scanner.scan(sizes, least))
-            self.watch(share)
+            self.monitor.report(share)
 
     def _affordable(self, sizes: np.ndarray) -> np.ndarray:
         affordable = sizes * MOST_ITERATIONS >= self.scanner.course.times[-1]

@@ -48,7 +48,7 @@ def measure(setting: Setting) -> Group:
     Nan where the flow was not reached, where descent has diverged, and after an interrupt.
     """
     flow = setting.flows["layers"]
-    first = replace(setting, watch=lambda share: setting.watch(HALF * share))
+    first = replace(setting, monitor=setting.monitor.part(0.0, HALF))
     over_time = along("tracking_bound", first, flow, OVER_TIME, lambda i: _at(setting, flow, i))
     density, smallest, error = (over_time[name].values for name in OVER_TIME)
     lowest = smallest - error
@@ -122,7 +122,6 @@ def _distances(
         sizes.tolist(),
         count,
         visit,
-        watch=lambda share: setting.watch(HALF + HALF * share),
-        interrupted=setting.interrupted,
+        monitor=setting.monitor.part(HALF, 1.0),
     )
     return {"distance": distance, "distance_error": error}
