@@ -193,7 +193,7 @@ def test_large_square_networks_do_not_deadlock() -> None:
         "from flowsim import Problem, inits, losses\n"
         "from flowsim.solvers.descend import descend\n"
         "rng = np.random.default_rng(0)\n"
-        "layers = initialization.balanced([100] * 5, 1.0, rng)\n"
+        "layers = inits.balanced([100] * 5, 1.0, rng)\n"
         "problem = Problem(losses.Squared(np.eye(100)), layers, 1.0)\n"
         "found = descend(problem, [0.01, 0.02, 0.03], np.array([0.0, 0.1]))\n"
         "assert found.outcome == ('completed',) * 3\n"
