@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from itertools import groupby
 from pathlib import Path
 from posixpath import normpath
 from typing import Any
@@ -67,6 +68,9 @@ ELSEWHERE = (
 )
 """What the repository holds outside the site's sources, and the page that shows it."""
 
+UNLISTED = ("__init__", "spec", "measure", "figure")
+"""Modules of a subject that hold no formulas."""
+
 LINK = re.compile(r"(?<=\]\()[\w./-]+(?=[)#])")
 BAR = re.compile(r"\|(?=(?:[^`]*`[^`]*`)*[^`]*$)")  # outside of `code`
 
@@ -85,6 +89,24 @@ def lead_to_the_site(_app: Any, docname: str, source: list[str]) -> None:
     source[0] = LINK.sub(link, source[0])
 
 
+def list_the_theory(_app: Any, docname: str, source: list[str]) -> None:
+    """Replace `{theory}` on the page of the Python interface by the formulas of every subject."""
+    if docname != "api":
+        return
+    home = Path(flowsim.__file__).parent
+    files = sorted((home / "theory").glob("*/*.py"))
+    shown = [file for file in files if file.stem not in UNLISTED]
+    blocks = []
+    for subject, modules in groupby(shown, lambda file: file.parent.name):
+        directives = [
+            f".. automodule:: flowsim.theory.{subject}.{file.stem}\n   :members:\n"
+            for file in modules
+        ]
+        title = subject.replace("_", " ").capitalize()
+        blocks.append(f"### {title}\n\n```{{eval-rst}}\n{chr(10).join(directives)}```\n")
+    source[0] = source[0].replace("{theory}", "\n".join(blocks))
+
+
 def keep_bars(_app: Any, _what: str, _name: str, _it: Any, _options: Any, lines: list[str]) -> None:
     """Keep |x| in docstrings an absolute value, which reStructuredText takes for a reference."""
     lines[:] = [BAR.sub(r"\\|", line) for line in lines]
@@ -93,4 +115,5 @@ def keep_bars(_app: Any, _what: str, _name: str, _it: Any, _options: Any, lines:
 def setup(app: Any) -> None:
     """Register what this site needs beside Sphinx's extensions."""
     app.connect("source-read", lead_to_the_site)
+    app.connect("source-read", list_the_theory)
     app.connect("autodoc-process-docstring", keep_bars)
