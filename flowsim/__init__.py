@@ -142,7 +142,7 @@ def plot(run: Run | str | Path, name: str | None = None) -> Figure:
     run
         A `Run`, or the directory of one.
     name
-        Which figure (`flowsim.experiment.figures.fitting(run)` names those that fit); by default
+        Which figure (`flowsim.experiment.figures.available(run)` names them all); by default
         the one that stands for the run.
 
     Raises

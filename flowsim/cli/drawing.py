@@ -60,7 +60,7 @@ def _draw_one(run: Run, folder: Path, name: str, format: str) -> None:
     from flowsim.experiment import figures
 
     try:
-        if figures.FIGURES[name].fits(run):
+        if figures.FIGURES[name].available(run):
             figures.save(run, folder, format, [name])
     except OSError:
         raise

@@ -10,7 +10,7 @@ import click
 
 from flowsim.cli.refusal import Refusal, refusing
 from flowsim.cli.terminal import say, tell
-from flowsim.experiment.figures import FILMS, FORMATS
+from flowsim.experiment.figures import ANIMATION_FORMATS, FORMATS
 
 if TYPE_CHECKING:
     from flowsim.results.run import Run
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--format",
-    type=click.Choice([*FORMATS, *FILMS]),
+    type=click.Choice([*FORMATS, *ANIMATION_FORMATS]),
     help="Of figures png (the default), svg or pdf; of animations webp (the default) or gif.",
 )
 def command(directory: Path, names: tuple[str, ...], animate: bool, format: str | None) -> None:
@@ -66,29 +66,29 @@ def _format(animate: bool, format: str | None) -> str:
             f"An animation has frames, which {format} files have not; write --format webp or "
             "--format gif, or leave out --animate for a figure."
         )
-    if not animate and format in FILMS:
+    if not animate and format in ANIMATION_FORMATS:
         raise Refusal(
             f"A figure is saved as {', '.join(FORMATS)}, but got --format {format}; add --animate "
             "for an animation."
         )
-    return format or (FILMS if animate else FORMATS)[0]
+    return format or (ANIMATION_FORMATS if animate else FORMATS)[0]
 
 
 def _animated(run: Run, names: tuple[str, ...]) -> tuple[str, ...]:
     """Return the figures to animate, by default the first that can be; refuse others."""
     from flowsim.experiment import figures
 
-    able = figures.animated(run)
+    able = figures.animatable(run)
     for name in names:
         if name not in able:
             known = figures.FIGURES.get(name)
-            reason = known.still(run) if known else "no such figure"
+            reason = known.why_not_animatable(run) if known else "no such figure"
             raise Refusal(
                 f"The figure {name!r} of {run.name!r} cannot be animated: {reason}. "
                 f"Figures that can: {', '.join(able) or 'none'}."
             )
     if not able:
-        reason = figures.FIGURES["loss"].still(run)
+        reason = figures.FIGURES["loss"].why_not_animatable(run)
         raise Refusal(f"No figure of {run.name!r} can be animated: {reason}.")
     if all("descent" not in inner.groups for inner in run.variants.values() or [run]):
         tell("The run has no descent; the flow moves alone.")
@@ -100,11 +100,17 @@ def _refuse_unfit(run: Run, names: Iterable[str]) -> None:
     from flowsim.experiment import figures
 
     runs = [run, *run.variants.values()]
-    fitting = [name for name in figures.FIGURES if name in set().union(*map(figures.fitting, runs))]
+    fitting = [
+        name for name in figures.FIGURES if name in set().union(*map(figures.available, runs))
+    ]
     for name in names:
         if name in fitting:
             continue
-        reason = figures.FIGURES[name].unfit(run) if name in figures.FIGURES else "no such figure"
+        reason = (
+            figures.FIGURES[name].why_unavailable(run)
+            if name in figures.FIGURES
+            else "no such figure"
+        )
         raise Refusal(
             f"The figure {name!r} cannot be drawn of {run.name!r}: {reason}. "
             f"Figures that fit: {', '.join(fitting) or 'none'}."

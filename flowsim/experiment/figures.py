@@ -1,7 +1,7 @@
 """Figures of a Run: each answers one question, is drawn from the Run alone, and never simulates.
 
 >>> from flowsim import figures
->>> figures.fitting(run)
+>>> figures.available(run)
 ['singular_values', 'loss', 'gap']
 >>> figures.save(run, "figures", format="pdf", names=["loss"])
 >>> figures.animate(run, "figures", names=["plane"])
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from flowsim.results.run import Run
 
 FORMATS = ("png", "svg", "pdf")
-FILMS = ("webp", "gif")
+ANIMATION_FORMATS = ("webp", "gif")
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,17 @@ class Picture:
     module: str = ""
     moves: str = ""
 
-    def unfit(self, run: Run) -> str:
-        """Say why this figure cannot be drawn of `run`, or return nothing if it can."""
-        reasons = [self._module("unfit")(part) for part in run.variants.values() or [run]]
-        return "" if "" in reasons else str(reasons[0])
+    def why_unavailable(self, run: Run) -> str | None:
+        """Return the reason why this figure cannot be drawn of `run`, or None if it can.
 
-    def fits(self, run: Run) -> bool:
-        """Say whether this figure can be drawn of `run`, or of one of its variants."""
-        return not self.unfit(run)
+        A run over variants has the figure where one of its variants has it.
+        """
+        reasons = [self._module("why_unavailable")(part) for part in run.variants.values() or [run]]
+        return None if None in reasons else str(reasons[0])
+
+    def available(self, run: Run) -> bool:
+        """Whether this figure can be drawn of `run`, or of one of its variants."""
+        return self.why_unavailable(run) is None
 
     def draw(self, run: Run) -> Figure:
         """Draw the figure, a user's own matplotlib settings untouched.
@@ -57,30 +60,30 @@ class Picture:
         Raises
         ------
         ValueError
-            If it does not fit the run, saying why.
+            If the figure is unavailable, with the reason.
 
         """
-        reason = self.unfit(run)
+        reason = self.why_unavailable(run)
         if reason:
             raise ValueError(
                 f"The figure {self.name!r} cannot be drawn of {run.name!r}: {reason}; "
-                f"figures that fit: {', '.join(fitting(run)) or 'none'}."
+                f"available figures: {', '.join(available(run)) or 'none'}."
             )
         from flowsim.pictures.kit import style
 
         with style.settings():
             return cast("Figure", self._module("draw")(run))
 
-    def still(self, run: Run) -> str:
-        """Say why this figure of `run` cannot be animated, or return nothing if it can."""
+    def why_not_animatable(self, run: Run) -> str | None:
+        """Return the reason why this figure of `run` cannot be animated, or None if it can."""
         if not self.moves:
             return "it is drawn as a whole only"
         from flowsim.pictures.kit import reading
 
-        return self.unfit(run) or reading.at_one_time(run)
+        return self.why_unavailable(run) or reading.why_single_time(run)
 
-    def move(self, run: Run) -> Moving:
-        """Return the figure's motion, of a run for which it is not `still`."""
+    def animation(self, run: Run) -> Moving:
+        """Return the animation of the figure, which must be animatable for `run`."""
         from flowsim.pictures import animation as moving
         from flowsim.pictures.kit import style
 
@@ -210,9 +213,9 @@ FIGURES: Mapping[str, Picture] = {
 """Every figure by name, in the order in which they lead."""
 
 
-def fitting(run: Run) -> list[str]:
-    """Return the names of the figures that can be drawn of `run`, the most telling first."""
-    return [name for name, picture in FIGURES.items() if picture.fits(run)]
+def available(run: Run) -> list[str]:
+    """Return the names of the figures that can be drawn of `run`, in the order of `FIGURES`."""
+    return [name for name, picture in FIGURES.items() if picture.available(run)]
 
 
 def draw(run: Run, name: str) -> Figure:
@@ -221,7 +224,7 @@ def draw(run: Run, name: str) -> Figure:
     Raises
     ------
     ValueError
-        If there is no such figure, or it does not fit the run.
+        If there is no such figure, or it is unavailable for the run.
 
     """
     return _picture(name, run).draw(run)
@@ -230,17 +233,17 @@ def draw(run: Run, name: str) -> Figure:
 def lead(run: Run) -> str:
     """Return the name of the figure that stands for the run.
 
-    That is the scenario's `[output] figure`, else the first that fits.
+    That is the scenario's `[output] figure`, else the first available one.
 
     Raises
     ------
     ValueError
-        If the scenario names no known figure, or if none fits.
+        If the scenario names an unknown figure, or if none is available.
 
     """
     if run.scenario.output.figure is not None:
         return _picture(run.scenario.output.figure, run).name
-    names = fitting(run)
+    names = available(run)
     if not names:
         raise ValueError(f"No figure can be drawn of {run.name!r}: it holds no finite numbers.")
     return names[0]
@@ -253,24 +256,24 @@ def save(
 
     The files are the same byte for byte whenever the run is, for one version of matplotlib.
 
-    `names` are all that fit by default; `format` is `"png"` (200 dots per inch), `"svg"` or
-    `"pdf"`. A file of the same name is replaced, and only once its new form is complete.
+    `names` are all available figures by default; `format` is `"png"` (200 dots per inch),
+    `"svg"` or `"pdf"`. A file of the same name is replaced, and only once its new form is complete.
 
     Raises
     ------
     ValueError
-        If the format or a figure is unknown, or a figure does not fit the run.
+        If the format or a figure is unknown, or a figure is unavailable for the run.
 
     """
     if format not in FORMATS:
         raise ValueError(f"Figures are saved as {', '.join(FORMATS)}, but got {format!r}.")
-    figures = {name: draw(run, name) for name in (fitting(run) if names is None else names)}
+    figures = {name: draw(run, name) for name in (available(run) if names is None else names)}
     return [files.write(each, Path(folder) / f"{name}.{format}") for name, each in figures.items()]
 
 
-def animated(run: Run) -> list[str]:
+def animatable(run: Run) -> list[str]:
     """Return the names of the figures of `run` that can be animated, the plane first."""
-    names = [name for name, picture in FIGURES.items() if not picture.still(run)]
+    names = [name for name, picture in FIGURES.items() if not picture.why_not_animatable(run)]
     return sorted(names, key=lambda name: name != "plane")
 
 
@@ -298,7 +301,7 @@ def animate(
     format
         `"webp"` (lossless, 200 dots per inch) or `"gif"` (256 colours, 120 dots per inch).
     names
-        Which figures; by default the first of `animated(run)`.
+        Which figures; by default the first of `animatable(run)`.
     progress
         Is called with a figure's name and the fraction of its frames that are drawn.
 
@@ -308,24 +311,26 @@ def animate(
         If the format or a figure is unknown, or a figure cannot be animated, saying why.
 
     """
-    if format not in FILMS:
-        raise ValueError(f"Animations are saved as {', '.join(FILMS)}, but got {format!r}.")
+    if format not in ANIMATION_FORMATS:
+        raise ValueError(
+            f"Animations are saved as {', '.join(ANIMATION_FORMATS)}, but got {format!r}."
+        )
     from flowsim.pictures.animation import film
     from flowsim.pictures.kit import style
 
-    if reason := film.lacking(format):
-        raise ValueError(f"No animation can be written: {reason}.")
-    chosen = animated(run)[:1] if names is None else list(names)
+    if missing := film.lacking(format):
+        raise ValueError(f"No animation can be written: {missing}.")
+    chosen = animatable(run)[:1] if names is None else list(names)
     for name in chosen:
-        if reason := _picture(name, run).still(run):
+        if reason := _picture(name, run).why_not_animatable(run):
             raise ValueError(
                 f"The figure {name!r} of {run.name!r} cannot be animated: {reason}; "
-                f"figures that can: {', '.join(animated(run)) or 'none'}."
+                f"figures that can: {', '.join(animatable(run)) or 'none'}."
             )
     paths = []
     for name in chosen:
         with files.replacing(Path(folder) / f"{name}.{format}") as new, style.settings():
-            film.write(FIGURES[name].move(run), new, format, partial(progress, name))
+            film.write(FIGURES[name].animation(run), new, format, partial(progress, name))
         paths.append(Path(folder) / f"{name}.{format}")
     return paths
 
@@ -337,5 +342,14 @@ def _picture(name: str, run: Run) -> Picture:
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise ValueError(
         f"There is no figure {name!r}.{hint} "
-        f"Figures that fit this run: {', '.join(fitting(run)) or 'none'}."
+        f"Figures available for this run: {', '.join(available(run)) or 'none'}."
     )
+
+
+_RENAMED = {"fitting": "available", "animated": "animatable"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _RENAMED:
+        raise AttributeError(f"figures.{name} is now called figures.{_RENAMED[name]}.")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

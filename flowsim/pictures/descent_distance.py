@@ -22,9 +22,9 @@ from flowsim.results.run import Run
 LABEL = r"$\|W_\mathrm{descent}-W_\mathrm{flow}\|_F$"
 
 
-def unfit(run: Run) -> str:
-    """Say why this cannot be drawn, or nothing."""
-    return reading.lacking(run, "comparison.descent_vs_flow")
+def why_unavailable(run: Run) -> str | None:
+    """Return the reason why the figure is unavailable, or None."""
+    return reading.why_missing(run, "comparison.descent_vs_flow")
 
 
 def draw(run: Run) -> Figure:
@@ -54,7 +54,7 @@ def draw_plain(run: Run) -> Figure:
 
 def draw_variants(run: Run) -> Figure:
     """Draw one panel a variant, and in the last how the largest distances grow with η."""
-    parts = reading.fitted(run, unfit)
+    parts = reading.fitted(run, why_unavailable)
     laws = lawful(parts)
     together = len(laws) > 1
     greys = dict(zip(laws, style.grey_pens(len(laws)), strict=True)) if together else {}

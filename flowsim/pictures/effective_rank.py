@@ -13,14 +13,14 @@ from flowsim.results.run import Run
 LABELS = {"effective_rank": "effective rank of W", "nuclear_norm": r"nuclear norm $\|W\|_*$"}
 
 
-def unfit(run: Run) -> str:
-    """Say why this cannot be drawn, or nothing."""
-    return reading.lacking_flow(run, "effective_rank") or reading.lacking_flow(run, "nuclear_norm")
+def why_unavailable(run: Run) -> str | None:
+    """Return the reason why the figure is unavailable, or None."""
+    return reading.why_no_flow(run, "effective_rank") or reading.why_no_flow(run, "nuclear_norm")
 
 
 def draw(run: Run) -> Figure:
     """Draw both measures side by side, of flows and descent or of every variant."""
-    parts = reading.fitted(run, unfit)
+    parts = reading.fitted(run, why_unavailable)
     pens = dict(zip(parts, style.curve_pens(len(parts)), strict=True))
     own_keys = curves.flow_keys(run, "effective_rank") | curves.step_keys([run])
     levels = {measure: curves.least_levels(parts.values(), measure) for measure in LABELS}

@@ -13,9 +13,9 @@ from flowsim.results.run import Run
 MOST_ENTRIES = 9
 
 
-def unfit(run: Run) -> str:
-    """Say why this cannot be drawn, or nothing."""
-    reason = reading.lacking_flow(run, "end_to_end")
+def why_unavailable(run: Run) -> str | None:
+    """Return the reason why the figure is unavailable, or None."""
+    reason = reading.why_no_flow(run, "end_to_end")
     if reason:
         return reason
     W = run.variable(f"{reading.spaces(run, 'end_to_end')[0]}.end_to_end")
@@ -24,7 +24,7 @@ def unfit(run: Run) -> str:
         return f"W has {shape[0]} × {shape[1]} entries, and at most {MOST_ENTRIES} are drawn"
     if times == 1 and W.dims[0] == "saved_time":
         return "the end-to-end matrix was saved at one time only"
-    return ""
+    return None
 
 
 def matrices(run: Run, group: str | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -42,7 +42,7 @@ def names(run: Run) -> list[str]:
 
 def draw(run: Run) -> Figure:
     """Draw every entry of W(t) of the first flow, the closed form dashed; one panel a variant."""
-    parts = reading.fitted(run, unfit)
+    parts = reading.fitted(run, why_unavailable)
     labels = max((names(part) for part in parts.values()), key=len)
     pens = dict(zip(labels, style.curve_pens(len(labels)), strict=True))
     exact = any(reading.drawable(part, "exact.end_to_end") for part in parts.values())

@@ -25,9 +25,9 @@ DOT: style.Pen = {**curves.EDGE_MARK, "marker": "o", "markeredgecolor": "white"}
 MOST_TOLD = 5
 
 
-def unfit(run: Run) -> str:
-    """Say why this cannot be drawn, or nothing."""
-    reason = end_to_end_entries.unfit(run)
+def why_unavailable(run: Run) -> str | None:
+    """Return the reason why the figure is unavailable, or None."""
+    reason = end_to_end_entries.why_unavailable(run)
     if reason or len(reading.spaces(run, "end_to_end")) > 1 or descends(run):
         return reason
     return "W was saved along one flow alone, and there is nothing to compare it with"
@@ -35,7 +35,7 @@ def unfit(run: Run) -> str:
 
 def draw(run: Run) -> Figure:
     """Draw that entry in every flow, in the closed form and in descent; one panel a variant."""
-    parts = reading.fitted(run, unfit)
+    parts = reading.fitted(run, why_unavailable)
     descents = [part for part in parts.values() if descends(part)]
     pens = flow_pens(parts)
     keys = {reading.FLOWS[space]: pen for space, pen in pens.items()}

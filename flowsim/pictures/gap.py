@@ -14,14 +14,14 @@ GAP: style.Pen = {"color": "#0072B2", "linewidth": 1.4}
 GAP_KEY, BAND_KEY = "gap", "error estimates of both flows, summed"
 
 
-def unfit(run: Run) -> str:
-    """Say why this cannot be drawn, or nothing."""
-    return reading.lacking(run, "comparison.end_to_end_vs_layers")
+def why_unavailable(run: Run) -> str | None:
+    """Return the reason why the figure is unavailable, or None."""
+    return reading.why_missing(run, "comparison.end_to_end_vs_layers")
 
 
 def draw(run: Run) -> Figure:
     """Draw ‖W_end-to-end − W_layers‖_F(t), and the sum of both error estimates as a band."""
-    parts = reading.fitted(run, unfit)
+    parts = reading.fitted(run, why_unavailable)
     estimates = {name: estimate(part) for name, part in parts.items()}
     known = any(np.isfinite(e).any() for e in estimates.values())
     sheet = page.open_page(

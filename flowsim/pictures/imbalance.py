@@ -13,14 +13,14 @@ from flowsim.results.run import Run
 LABEL = r"$\|W_{j+1}^\top W_{j+1}-W_jW_j^\top\|_F$"
 
 
-def unfit(run: Run) -> str:
-    """Say why this cannot be drawn, or nothing."""
+def why_unavailable(run: Run) -> str | None:
+    """Return the reason why the figure is unavailable, or None."""
     for path in ("layers.imbalance", "descent.imbalance"):
         group, name = path.split(".")
         variable = run.groups.get(group, {}).get(name)
         if variable is not None and variable.values.shape[-1] == 0:
             return "a network of one layer has no neighbouring layers to compare"
-    return reading.lacking(run, "layers.imbalance")
+    return reading.why_missing(run, "layers.imbalance")
 
 
 def draw(run: Run) -> Figure:
@@ -54,7 +54,7 @@ def draw_plain(run: Run) -> Figure:
 
 def draw_variants(run: Run) -> Figure:
     """Draw one panel a variant: the flow's pairs in grey, descent's largest by step size."""
-    parts = reading.fitted(run, unfit)
+    parts = reading.fitted(run, why_unavailable)
     descending = [p for p in parts.values() if reading.descends(p, "imbalance")]
     sheet = page.open_page(
         run,

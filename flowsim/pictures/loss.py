@@ -12,9 +12,9 @@ from flowsim.results.run import Run
 LABEL = r"loss $\ell(W)$"
 
 
-def unfit(run: Run) -> str:
-    """Say why this cannot be drawn, or nothing."""
-    return reading.lacking_flow(run, "loss")
+def why_unavailable(run: Run) -> str | None:
+    """Return the reason why the figure is unavailable, or None."""
+    return reading.why_no_flow(run, "loss")
 
 
 def draw(run: Run) -> Figure:
@@ -45,7 +45,7 @@ def draw_plain(run: Run) -> Figure:
 
 def draw_variants(run: Run) -> Figure:
     """Draw the first flow of every variant in a colour and with marks of its own."""
-    parts = reading.fitted(run, unfit)
+    parts = reading.fitted(run, why_unavailable)
     firsts = {name: reading.spaces(part, "loss")[0] for name, part in parts.items()}
     pens = style.curve_pens(len(parts))
     keys = dict(zip(parts, pens, strict=True))

@@ -32,9 +32,9 @@ END: style.Pen = {
 }  # fmt: skip
 
 
-def unfit(run: Run) -> str:
-    """Say why this cannot be drawn, or nothing."""
-    missing = reading.lacking(run, "plane.u", "plane.v", "plane.loss")
+def why_unavailable(run: Run) -> str | None:
+    """Return the reason why the figure is unavailable, or None."""
+    missing = reading.why_missing(run, "plane.u", "plane.v", "plane.loss")
     if missing or any(reading.drawable(run, f"plane.{space}") for space in reading.FLOWS):
         return missing
     return "no flow of the run lies in the plane"
@@ -42,7 +42,7 @@ def unfit(run: Run) -> str:
 
 def draw(run: Run) -> Figure:
     """Draw loss contours, the flow's path and descents coloured by η; one panel a variant."""
-    parts = reading.fitted(run, unfit)
+    parts = reading.fitted(run, why_unavailable)
     descending = [part for part in parts.values() if reading.drawable(part, "plane.descent")]
     scale = scales.family(descending)
     sheet = page.open_page(

@@ -18,14 +18,14 @@ Rise = tuple[int, float, float, float]
 """A mode, and when it reached a tenth, a half and nine tenths of its final value."""
 
 
-def unfit(run: Run) -> str:
-    """Say why this cannot be drawn, or nothing."""
-    return reading.lacking_flow(run, "singular_values")
+def why_unavailable(run: Run) -> str | None:
+    """Return the reason why the figure is unavailable, or None."""
+    return reading.why_no_flow(run, "singular_values")
 
 
 def draw(run: Run) -> Figure:
     """Draw σ_r(t): the first flow as lines, others as marks, the closed form dashed."""
-    parts = reading.fitted(run, unfit)
+    parts = reading.fitted(run, why_unavailable)
     shown = max(modes_of(part) for part in parts.values())
     keys = key_pens(parts)
     if run.variants:

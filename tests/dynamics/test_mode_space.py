@@ -152,4 +152,4 @@ def test_a_run_holds_what_modes_know() -> None:
     assert run["comparison.modes_vs_exact"].max() < 1e-6
     assert run["comparison.descent_vs_flow"][1, -1] < 1e-2
     np.testing.assert_allclose(run["exact.loss"], run["modes.loss"], atol=1e-6)
-    assert set(figures.fitting(run)) >= {"singular_values", "loss", "plane"}
+    assert set(figures.available(run)) >= {"singular_values", "loss", "plane"}

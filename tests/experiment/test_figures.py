@@ -403,8 +403,8 @@ def test_the_largest_entry_is_compared_only_where_there_is_something_to_compare(
     one = made.plain(sizes=[0.1], time=SHORT)
     groups = {key: one.groups[key] for key in ("layers", "descent")}
     alone = Run(one.name, one.scenario, groups, one.summary)
-    assert "entry_comparison" not in figures.fitting(alone)
-    assert "entry_comparison" in figures.fitting(with_saved_descent(alone))
+    assert "entry_comparison" not in figures.available(alone)
+    assert "entry_comparison" in figures.available(with_saved_descent(alone))
 
 
 TIMELESS = {
@@ -416,7 +416,7 @@ TIMELESS = {
 
 def test_logarithmic_times_leave_out_zero() -> None:
     run = CASES["log-time"]()
-    for name in figures.fitting(run):
+    for name in figures.available(run):
         axes = figures.draw(run, name).axes[0]
         if name in TIMELESS:
             continue
@@ -506,7 +506,7 @@ def test_numbers_are_written_as_a_reader_says_them() -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_every_figure_draws_every_run_it_fits(case: str, name: str) -> None:
     run = CASES[case]()
-    if not figures.FIGURES[name].fits(run):
+    if not figures.FIGURES[name].available(run):
         with pytest.raises(ValueError, match="cannot be drawn of"):
             figures.draw(run, name)
         return
@@ -543,12 +543,12 @@ def assert_readable(figure: Figure) -> None:
 
 def test_cases_cover_every_figure() -> None:
     for name in figures.FIGURES:
-        assert sum(figures.FIGURES[name].fits(make()) for make in CASES.values()) > 10
+        assert sum(figures.FIGURES[name].available(make()) for make in CASES.values()) > 10
 
 
 def test_depth_one_has_no_imbalance_to_draw() -> None:
     run = CASES["depth-1"]()
-    assert "imbalance" not in figures.fitting(run)
+    assert "imbalance" not in figures.available(run)
     with pytest.raises(ValueError, match="one layer has no neighbouring layers"):
         figures.draw(run, "imbalance")
 
@@ -1113,3 +1113,10 @@ def test_effective_rank_is_drawn_beside_that_of_least_nuclear_norm(run: Run) -> 
     figure = figures.draw(several, "effective_rank")
     assert len(levels(figure.axes[0])) == 1
     assert headline(figure).endswith("of least nuclear norm")
+
+
+@pytest.mark.parametrize(("old", "new"), [("fitting", "available"), ("animated", "animatable")])
+def test_a_renamed_function_is_answered_with_its_new_name(old: str, new: str) -> None:
+    with pytest.raises(AttributeError, match=f"figures.{old} is now called figures.{new}"):
+        getattr(figures, old)
+    assert not hasattr(figures, "nothing")

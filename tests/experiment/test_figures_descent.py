@@ -230,7 +230,7 @@ def test_variants_are_counted() -> None:
 
 
 def test_it_fits_only_where_descent_has_singular_values() -> None:
-    assert NAME not in figures.fitting(made.plain())
+    assert NAME not in figures.available(made.plain())
     run = made.replaced(run_of(SETTLING), "descent.singular_values", None)
     with pytest.raises(ValueError, match=r"no numbers in descent\.singular_values"):
         drawn(run)

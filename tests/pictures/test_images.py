@@ -69,7 +69,7 @@ def test_pictures_of_different_sizes_are_told_apart(tmp_path: Path) -> None:
 
 def test_axes_stay_where_they_are_whatever_the_font(tmp_path: Path) -> None:
     run = made.plain(sizes=[0.1, 0.2])
-    for name in figures.fitting(run):
+    for name in figures.available(run):
         places = images.interiors(figures.draw(run, name))
         settings = dict(style.SETTINGS)
         try:

@@ -54,7 +54,7 @@ CASES: dict[str, Callable[[], Run]] = {
 
 
 def moving(run: Run, name: str = "plane") -> Moving:
-    return figures.FIGURES[name].move(run)
+    return figures.FIGURES[name].animation(run)
 
 
 def part(found: Moving, kind: type) -> object:
@@ -68,7 +68,7 @@ def part(found: Moving, kind: type) -> object:
 def test_frames_are_what_a_drawing_of_that_moment_is(case: str) -> None:
     """Nothing that stands still covers what moves, and nothing of an earlier frame is left."""
     run = CASES[case]()
-    for name in figures.animated(run) if case == "plain" else ["plane"]:
+    for name in figures.animatable(run) if case == "plain" else ["plane"]:
         with style.settings():
             found = moving(run, name)
             projector = Projector(found, 50)
@@ -193,7 +193,7 @@ def film_in(folder: Path) -> dict[str, Path]:
     told: list[tuple[str, float]] = []
     paths = {
         format: figures.animate(plain(), folder, format, progress=lambda *said: told.append(said))
-        for format in figures.FILMS
+        for format in figures.ANIMATION_FORMATS
     }
     assert [path.name for path in sorted(folder.iterdir())] == ["plane.gif", "plane.webp"]
     assert {name for name, _ in told} == {"plane"}
@@ -203,7 +203,7 @@ def film_in(folder: Path) -> dict[str, Path]:
     return {format: found for format, (found,) in paths.items()}
 
 
-@pytest.mark.parametrize("format", figures.FILMS)
+@pytest.mark.parametrize("format", figures.ANIMATION_FORMATS)
 def test_a_film_has_its_frames_for_their_time(filmed: dict[str, Path], format: str) -> None:
     with Image.open(filmed[format]) as image:
         assert image.n_frames == film.FRAMES
@@ -240,7 +240,7 @@ def test_gif_frames_have_nearly_the_colours_of_the_drawing(filmed: dict[str, Pat
     assert (shown[2, 2] == 255).all()
 
 
-@pytest.mark.parametrize("format", figures.FILMS)
+@pytest.mark.parametrize("format", figures.ANIMATION_FORMATS)
 def test_films_of_one_run_are_the_same_bytes(tmp_path: Path, format: str) -> None:
     run, few = plain(), 3
     for name in ("a", "b"):
@@ -282,9 +282,9 @@ def test_what_goes_wrong_while_drawing_leaves_the_old_film(tmp_path: Path) -> No
 
 
 def test_figures_that_can_be_animated_are_named() -> None:
-    assert figures.animated(plain()) == ANIMATED
-    assert figures.animated(plain(time=np.array([0.0]))) == []
-    assert figures.animated(plain(target=np.array([2.0])))[0] == "singular_values"
+    assert figures.animatable(plain()) == ANIMATED
+    assert figures.animatable(plain(time=np.array([0.0]))) == []
+    assert figures.animatable(plain(target=np.array([2.0])))[0] == "singular_values"
 
 
 def test_what_cannot_be_animated_is_refused(tmp_path: Path) -> None:

@@ -248,5 +248,5 @@ def test_variants_have_their_two_strongest_modes_beside_each_other() -> None:
 
 
 def test_a_few_step_sizes_make_no_diagram(found) -> None:
-    reason = figures.FIGURES["oscillation"].unfit(found)
+    reason = figures.FIGURES["oscillation"].why_unavailable(found)
     assert reason == "descent was run at fewer than 16 step sizes"

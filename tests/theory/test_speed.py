@@ -284,7 +284,7 @@ def test_the_figure_of_variants_joins_depths() -> None:
 def test_descent_without_times_is_not_drawn_over_time() -> None:
     one = made.replaced(made.plain(sizes=[0.1, 0.2]), "descent.time", None)
     one = made.replaced(one, "comparison.descent_vs_flow", None)
-    assert {"descent_singular_values", "descent_distance"}.isdisjoint(figures.fitting(one))
+    assert {"descent_singular_values", "descent_distance"}.isdisjoint(figures.available(one))
     bare = made.plain()
     for name in ("loss", "imbalance", "effective_rank"):
         with_it, without = figures.draw(one, name), figures.draw(bare, name)

@@ -38,7 +38,7 @@ class Span:
 
 def moving(run: Run) -> Moving:
     """Return the motion in the plane: with the loss beside it, or one panel a variant."""
-    parts = reading.fitted(run, plane.unfit)
+    parts = reading.fitted(run, plane.why_unavailable)
     descending = [part for part in parts.values() if descends(part)]
     scale = scales.family(descending)
     shades, span = plane.colours(scale, descending), span_of(list(parts.values()))

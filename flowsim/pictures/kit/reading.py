@@ -49,15 +49,15 @@ def over_least(run: Run, value: float, measure: str) -> float:
     return value / of_least if of_least > 0 else float("nan")
 
 
-def lacking(run: Run, *paths: str) -> str:
-    """Say which of the paths has no numbers in it, or nothing."""
+def why_missing(run: Run, *paths: str) -> str | None:
+    """Return the reason that names the paths without finite numbers, or None."""
     missing = [path for path in paths if not drawable(run, path)]
-    return f"the run has no numbers in {' or '.join(missing)}" if missing else ""
+    return f"the run has no numbers in {' or '.join(missing)}" if missing else None
 
 
-def lacking_flow(run: Run, variable: str) -> str:
-    """Say that no flow has this variable, or nothing."""
-    return "" if spaces(run, variable) else f"no flow of the run has numbers in {variable!r}"
+def why_no_flow(run: Run, variable: str) -> str | None:
+    """Return the reason that no flow has this variable, or None."""
+    return None if spaces(run, variable) else f"no flow of the run has numbers in {variable!r}"
 
 
 def members(run: Run) -> dict[str, Run]:
@@ -65,9 +65,9 @@ def members(run: Run) -> dict[str, Run]:
     return dict(run.variants) or {run.name: run}
 
 
-def fitted(run: Run, unfit: Callable[[Run], str]) -> dict[str, Run]:
+def fitted(run: Run, why_unavailable: Callable[[Run], str | None]) -> dict[str, Run]:
     """Return the members that a picture can draw, at most `MOST_PANELS`."""
-    fit = [(name, member) for name, member in members(run).items() if not unfit(member)]
+    fit = [(name, member) for name, member in members(run).items() if not why_unavailable(member)]
     return dict(fit[:MOST_PANELS])
 
 
@@ -90,10 +90,10 @@ def flow_times(run: Run) -> list[np.ndarray]:
     return flows or [run["descent.time"]]
 
 
-def at_one_time(run: Run) -> str:
-    """Say that a run was saved at one time only, or nothing."""
+def why_single_time(run: Run) -> str | None:
+    """Return the reason that a run was saved at one time only, or None."""
     ends = [np.ptp(time) for part in members(run).values() for time in flow_times(part)]
-    return "" if max(ends) > 0 else "the run was saved at one time only"
+    return None if max(ends) > 0 else "the run was saved at one time only"
 
 
 def step_sizes(run: Run) -> np.ndarray:

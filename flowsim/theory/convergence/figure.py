@@ -22,14 +22,14 @@ PENS = {"excess_loss": MEASURED, "bound": BOUND, "running_bound": RUNNING}
 WRONG_KEY = "N times that rate: no bound, W is not square"
 
 
-def unfit(run: Run) -> str:
-    """Say why this cannot be drawn, or nothing."""
-    return reading.lacking(run, "convergence.excess_loss")
+def why_unavailable(run: Run) -> str | None:
+    """Return the reason why the figure is unavailable, or None."""
+    return reading.why_missing(run, "convergence.excess_loss")
 
 
 def draw(run: Run) -> Figure:
     """Draw ℓ(t) - ℓ* and its bounds, a panel a variant, with the bound that would be too good."""
-    parts = reading.fitted(run, unfit)
+    parts = reading.fitted(run, why_unavailable)
     shown = {
         name: pen
         for name, pen in PENS.items()

@@ -35,9 +35,9 @@ NAMES = ("drift, largest of the pairs", "what that costs W, against the step siz
 LABEL = "change of imbalance"
 
 
-def unfit(run: Run) -> str:
-    """Say why this cannot be drawn, or nothing."""
-    return reading.lacking(run, "drift_budget.accumulated")
+def why_unavailable(run: Run) -> str | None:
+    """Return the reason why the figure is unavailable, or None."""
+    return reading.why_missing(run, "drift_budget.accumulated")
 
 
 def draw(run: Run) -> Figure:
@@ -68,7 +68,7 @@ def draw_plain(run: Run) -> Figure:
 
 def draw_variants(run: Run) -> Figure:
     """Draw the drift of every variant, a panel each."""
-    parts = reading.fitted(run, unfit)
+    parts = reading.fitted(run, why_unavailable)
     sheet = page.open_page(
         run,
         over_variants(parts),

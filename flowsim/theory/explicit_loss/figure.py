@@ -28,15 +28,15 @@ PENS: dict[str, style.Pen] = {
 FIRST, RANDOM, MAIN = PENS.values()
 
 
-def unfit(run: Run) -> str:
-    """Say why this cannot be drawn, or nothing."""
-    return reading.lacking(run, "explicit_loss.circulation")
+def why_unavailable(run: Run) -> str | None:
+    """Return the reason why the figure is unavailable, or None."""
+    return reading.why_missing(run, "explicit_loss.circulation")
 
 
 def draw(run: Run) -> Figure:
     """Draw the numbers of a run, or the table of its variants."""
     if run.variants:
-        return explicit_loss_table.draw(run, reading.fitted(run, unfit))
+        return explicit_loss_table.draw(run, reading.fitted(run, why_unavailable))
     keys = {**PENS, "0 within rounding": ROUNDING}
     on_it, loops = np.isfinite(run["explicit_loss.time"]), run["explicit_loss.circulation"]
     names = (

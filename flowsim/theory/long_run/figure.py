@@ -50,14 +50,14 @@ class Descent:
     fate: Fate
 
 
-def unfit(run: Run) -> str:
-    """Say why this cannot be drawn, or nothing."""
-    return reading.lacking(run, "descent.singular_values", "descent.time")
+def why_unavailable(run: Run) -> str | None:
+    """Return the reason why the figure is unavailable, or None."""
+    return reading.why_missing(run, "descent.singular_values", "descent.time")
 
 
 def draw(run: Run) -> Figure:
     """Draw the iterates' modes as dots, the flow's as a broad line; one panel a step size."""
-    parts = reading.fitted(run, unfit)
+    parts = reading.fitted(run, why_unavailable)
     every = descents(parts)
     shown = spread(every)
     pens = mode_pens(shown)

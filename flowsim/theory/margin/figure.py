@@ -13,14 +13,14 @@ PEN: style.Pen = {"color": "#0072B2", "linewidth": 1.6}
 BOUND_KEY = "largest margin there is"
 
 
-def unfit(run: Run) -> str:
-    """Say why this cannot be drawn, or nothing."""
-    return reading.lacking(run, "margin.margin", "margin.norm")
+def why_unavailable(run: Run) -> str | None:
+    """Return the reason why the figure is unavailable, or None."""
+    return reading.why_missing(run, "margin.margin", "margin.norm")
 
 
 def draw(run: Run) -> Figure:
     """Draw the margin beside the largest, the angle between their directions, and ‖W‖_F."""
-    parts = reading.fitted(run, unfit)
+    parts = reading.fitted(run, why_unavailable)
     pens = style.curve_pens(len(parts)) if run.variants else [PEN]
     bounds = [bound for bound in map(largest, parts.values()) if bound is not None]
     sheet = page.open_page(

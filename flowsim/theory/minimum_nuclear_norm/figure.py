@@ -28,16 +28,16 @@ MOST_NAMES, FAR = 12, 100
 """How many rows are named at most; and by which factor values differ on a logarithmic axis."""
 
 
-def unfit(run: Run) -> str:
-    """Say why this cannot be drawn, or nothing."""
-    return reading.lacking(run, "minimum_nuclear_norm.nuclear_norm") or reading.lacking_flow(
+def why_unavailable(run: Run) -> str | None:
+    """Return the reason why the figure is unavailable, or None."""
+    return reading.why_missing(run, "minimum_nuclear_norm.nuclear_norm") or reading.why_no_flow(
         run, "distance_to_target"
     )
 
 
 def draw(run: Run) -> Figure:
     """Draw a row a variant: where its flow ends, and the solution of least nuclear norm."""
-    parts = reading.fitted(run, unfit)
+    parts = reading.fitted(run, why_unavailable)
     sheet = page.open_page(
         run,
         over_variants(parts) if run.variants else headline(run),

@@ -34,14 +34,14 @@ ROOM = 3
 """Distances are drawn up to so many times the largest to the gradient or the central flow."""
 
 
-def unfit(run: Run) -> str:
-    """Say why this cannot be drawn, or nothing."""
-    return reading.lacking(run, f"{GROUP}.flow")
+def why_unavailable(run: Run) -> str | None:
+    """Return the reason why the figure is unavailable, or None."""
+    return reading.why_missing(run, f"{GROUP}.flow")
 
 
 def draw(run: Run) -> Figure:
     """Draw ‖θ_k - θ(kη)‖ of each description over time, and where it breaks, for each η."""
-    parts = reading.fitted(run, unfit)
+    parts = reading.fitted(run, why_unavailable)
     shown = [(name, part, k) for name, part in parts.items() for k in picked(part)][: 2 * MOST]
     several = len(parts) > 1
     names = [(f"{name}: " if several else "") + told(part, k) for name, part, k in shown]

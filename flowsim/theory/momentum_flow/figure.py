@@ -37,9 +37,9 @@ MOST = 3
 """Variants that have a path drawn under their distances."""
 
 
-def unfit(run: Run) -> str:
-    """Say why this cannot be drawn, or nothing."""
-    return reading.lacking(run, f"{GROUP}.inertia")
+def why_unavailable(run: Run) -> str | None:
+    """Return the reason why the figure is unavailable, or None."""
+    return reading.why_missing(run, f"{GROUP}.inertia")
 
 
 def draw(run: Run) -> Figure:
@@ -67,7 +67,7 @@ def draw_plain(run: Run) -> Figure:
 
 def draw_variants(run: Run) -> Figure:
     """Draw the distances of each variant, a panel each, and below it, if they are few, its path."""
-    parts = reading.fitted(run, unfit)
+    parts = reading.fitted(run, why_unavailable)
     few = len(parts) <= MOST
     sheet = page.open_page(
         run,

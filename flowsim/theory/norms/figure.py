@@ -24,14 +24,14 @@ SHOWN = 1e-2
 """Of a norm that starts small, what is under so much of where it ends is not shown."""
 
 
-def unfit(run: Run) -> str:
-    """Say why this cannot be drawn, or nothing."""
-    return reading.lacking(run, "norms.nuclear_norm")
+def why_unavailable(run: Run) -> str | None:
+    """Return the reason why the figure is unavailable, or None."""
+    return reading.why_missing(run, "norms.nuclear_norm")
 
 
 def draw(run: Run) -> Figure:
     """Draw each norm in its panel, a curve a variant, and the least nuclear norm's as a level."""
-    parts = reading.fitted(run, unfit)
+    parts = reading.fitted(run, why_unavailable)
     pens = dict(zip(parts, style.curve_pens(len(parts)), strict=True))
     levels = {measure: curves.least_levels(parts.values(), measure) for measure in PANELS}
     least = {curves.LEAST_KEY: style.LEVEL} if levels["nuclear_norm"].size else {}

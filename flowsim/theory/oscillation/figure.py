@@ -29,12 +29,12 @@ EVENTS = {
 }
 
 
-def unfit(run: Run) -> str:
-    """Say why this cannot be drawn, or nothing."""
-    lacking = reading.lacking(run, f"{GROUP}.orbit")
+def why_unavailable(run: Run) -> str | None:
+    """Return the reason why the figure is unavailable, or None."""
+    lacking = reading.why_missing(run, f"{GROUP}.orbit")
     if not lacking and np.unique(of(run, "step_size")).size < LEAST_STEP_SIZES:
         return f"descent was run at fewer than {LEAST_STEP_SIZES} step sizes"
-    return lacking or ("" if modes(run) else "no mode has a target above 0")
+    return lacking or (None if modes(run) else "no mode has a target above 0")
 
 
 def of(run: Run, name: str) -> np.ndarray:
@@ -81,7 +81,7 @@ def draw_plain(run: Run) -> Figure:
 
 def draw_variants(run: Run) -> Figure:
     """Draw the two strongest modes of every variant, as far as there is room."""
-    parts = reading.fitted(run, unfit)
+    parts = reading.fitted(run, why_unavailable)
     each = [(name, r) for name, part in parts.items() for r in modes(part)[:2]]
     each = each[: reading.MOST_PANELS]
     drawn = {name: parts[name] for name, _ in each}

@@ -29,9 +29,9 @@ NOTHING = "#e6e6e6"
 DASHED = (0, (3, 1.5))
 
 
-def unfit(run: Run) -> str:
-    """Say why this cannot be drawn, or nothing."""
-    return reading.lacking(run, "preconditioner.eigenvalues") or reading.lacking_flow(
+def why_unavailable(run: Run) -> str | None:
+    """Return the reason why the figure is unavailable, or None."""
+    return reading.why_missing(run, "preconditioner.eigenvalues") or reading.why_no_flow(
         run, "singular_values"
     )
 
@@ -128,7 +128,7 @@ def draw_maps(sheet: page.Page, run: Run, indices: list[int]) -> None:
 
 def draw_variants(run: Run) -> Figure:
     """Draw of each variant the shares of movement and of gradient in its leading blocks."""
-    parts = reading.fitted(run, unfit)
+    parts = reading.fitted(run, why_unavailable)
     modes = min(FEW_MODES, max(p["preconditioner.movement_share"].shape[1] for p in parts.values()))
     colours = style.colours(modes)
     keys: dict[str, style.Pen] = {

@@ -32,9 +32,9 @@ BANDS = {"descent ± a deviation": WITHIN, "first equation ± a deviation": EDGE
 OF_W = "largest distance over time"
 
 
-def unfit(run: Run) -> str:
-    """Say why this cannot be drawn, or nothing."""
-    return reading.lacking(run, "sgd_noise.descent_loss")
+def why_unavailable(run: Run) -> str | None:
+    """Return the reason why the figure is unavailable, or None."""
+    return reading.why_missing(run, "sgd_noise.descent_loss")
 
 
 def draw(run: Run) -> Figure:
@@ -70,7 +70,7 @@ def draw_plain(run: Run) -> Figure:
 
 def draw_variants(run: Run) -> Figure:
     """Draw a panel each variant: the distances over η where all have several, else the loss."""
-    parts = reading.fitted(run, unfit)
+    parts = reading.fitted(run, why_unavailable)
     several = all(len(reading.step_sizes(part)) > 1 for part in parts.values())
     keys = dict(DISTANCES.values()) if several else dict(SOURCES.values()) | BANDS
     sheet = page.open_page(

@@ -21,14 +21,14 @@ ROOM = 1.5
 """A bound 2/η is shown up to so many times the largest sharpness."""
 
 
-def unfit(run: Run) -> str:
-    """Say why this cannot be drawn, or nothing."""
-    return reading.lacking(run, "sharpness.largest")
+def why_unavailable(run: Run) -> str | None:
+    """Return the reason why the figure is unavailable, or None."""
+    return reading.why_missing(run, "sharpness.largest")
 
 
 def draw(run: Run) -> Figure:
     """Draw λ_max(t) and λ_min(t), and 2/η, which λ_max must not pass for descent to be stable."""
-    parts = reading.fitted(run, unfit)
+    parts = reading.fitted(run, why_unavailable)
     shown = {name: bounds(part) for name, part in parts.items()}
     keys = {KEYS[name]: pen for name, pen in PENS.items()}
     sheet = page.open_page(

@@ -24,14 +24,14 @@ KEYS: dict[str, style.Pen] = {
 PATH = "singular_value_law"
 
 
-def unfit(run: Run) -> str:
-    """Say why this cannot be drawn, or nothing."""
-    return reading.lacking(run, f"{PATH}.velocity", f"{PATH}.law")
+def why_unavailable(run: Run) -> str | None:
+    """Return the reason why the figure is unavailable, or None."""
+    return reading.why_missing(run, f"{PATH}.velocity", f"{PATH}.law")
 
 
 def draw(run: Run) -> Figure:
     """Draw u_rᵀẆv_r(t) with the law over it, and in a second panel their relative distance."""
-    parts = dict(list(reading.fitted(run, unfit).items())[:MOST_VARIANTS])
+    parts = dict(list(reading.fitted(run, why_unavailable).items())[:MOST_VARIANTS])
     names = list(parts) if run.variants else []
     sheet = page.open_page(
         run,

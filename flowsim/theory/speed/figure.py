@@ -15,9 +15,9 @@ LABEL = "iterations at the best step size"
 SPELLED = {"adagrad": "AdaGrad", "adadelta": "AdaDelta"}
 
 
-def unfit(run: Run) -> str:
-    """Say why this cannot be drawn, or nothing."""
-    return reading.lacking(run, "speed.best_iterations")
+def why_unavailable(run: Run) -> str | None:
+    """Return the reason why the figure is unavailable, or None."""
+    return reading.why_missing(run, "speed.best_iterations")
 
 
 def draw(run: Run) -> Figure:
@@ -49,7 +49,7 @@ def draw_variants(run: Run) -> Figure:
 
     A mark is open where the best step size is the smallest or the largest of those tried.
     """
-    parts = reading.fitted(run, unfit)
+    parts = reading.fitted(run, why_unavailable)
     groups = by_loss(parts)
     levels = next(iter(parts.values()))["speed.level"]
     pens = style.curve_pens(len(levels))

@@ -39,9 +39,9 @@ APART = 0.006
 DISTANCE = r"$\max_k\,\|W_k-W(k\eta)\|_F$"
 
 
-def unfit(run: Run) -> str:
-    """Say why this cannot be drawn, or nothing."""
-    lacking = reading.lacking(run, f"{GROUP}.scanned_fate")
+def why_unavailable(run: Run) -> str | None:
+    """Return the reason why the figure is unavailable, or None."""
+    lacking = reading.why_missing(run, f"{GROUP}.scanned_fate")
     if not lacking and not np.unique(of(run, "scanned")).size > 1:
         return "descent was followed at a single step size"
     return lacking
@@ -75,7 +75,7 @@ def draw_plain(run: Run) -> Figure:
 
 def draw_variants(run: Run) -> Figure:
     """Draw the final loss of every variant over the colours of its fates."""
-    parts = reading.fitted(run, unfit)
+    parts = reading.fitted(run, why_unavailable)
     sheet = page.open_page(
         run,
         over_variants(parts),

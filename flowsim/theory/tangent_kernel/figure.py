@@ -17,14 +17,14 @@ LABELS = {
 }
 
 
-def unfit(run: Run) -> str:
-    """Say why this cannot be drawn, or nothing."""
-    return reading.lacking(run, "tangent_kernel.angle", "tangent_kernel.distance")
+def why_unavailable(run: Run) -> str | None:
+    """Return the reason why the figure is unavailable, or None."""
+    return reading.why_missing(run, "tangent_kernel.angle", "tangent_kernel.distance")
 
 
 def draw(run: Run) -> Figure:
     """Draw how far the kernel turns, and how far it moves, for every variant."""
-    parts = reading.fitted(run, unfit)
+    parts = reading.fitted(run, why_unavailable)
     pens = style.curve_pens(len(parts)) if run.variants else [PEN]
     sheet = page.open_page(
         run,

@@ -23,9 +23,9 @@ NAMES = ("over all layers", "where the bound is made, over η")
 LABEL = r"$\|\theta_k-\theta(k\eta)\|$"
 
 
-def unfit(run: Run) -> str:
-    """Say why this cannot be drawn, or nothing."""
-    return reading.lacking(run, "tracking_bound.distance")
+def why_unavailable(run: Run) -> str | None:
+    """Return the reason why the figure is unavailable, or None."""
+    return reading.why_missing(run, "tracking_bound.distance")
 
 
 def draw(run: Run) -> Figure:
@@ -53,7 +53,7 @@ def draw_plain(run: Run) -> Figure:
 
 def draw_variants(run: Run) -> Figure:
     """Draw distance and bound of every variant, a panel each."""
-    parts = reading.fitted(run, unfit)
+    parts = reading.fitted(run, why_unavailable)
     sheet = page.open_page(
         run,
         over_variants(parts),
