@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from flowsim.dynamics.registry import FLOWS
 from flowsim.experiment import run as experiment
 from flowsim.experiment.figures import FIGURES
 from flowsim.experiment.plan.reading import read
-from flowsim.experiment.plan.variables import GROUPS, SPACES
+from flowsim.experiment.plan.variables import GROUPS
 from flowsim.results import archive
 from flowsim.scenario import ScenarioError
 from flowsim.scenario.spec.scenario import ITEMS, SECTIONS, Scenario
@@ -221,7 +222,7 @@ def list_of(value: object) -> object:
 
 def test_every_variable_is_documented() -> None:
     variables = section("results.md", "Groups and variables")
-    coordinates = {"time", "step_size", *(f"{space}_time" for space in SPACES)}
+    coordinates = {"time", "step_size", *(f"{space}_time" for space in FLOWS)}
     for group, names in GROUPS.items():
         heading = rf"^### [^\n]*`/{group}`.*?(?=^### |\Z)"
         told = re.search(heading, variables, re.MULTILINE | re.DOTALL)

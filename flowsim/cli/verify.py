@@ -54,12 +54,12 @@ def command(spaces: tuple[str, ...], methods: tuple[str, ...]) -> int:
 
 
 def _refuse_unknown(spaces: tuple[str, ...], methods: tuple[str, ...]) -> None:
+    from flowsim.dynamics.registry import FLOWS
     from flowsim.solvers.methods import named
-    from flowsim.solvers.solve import SPACES
 
     for space in spaces:
-        if space not in SPACES:
-            raise Refusal(f"There is no space {space!r}; choose from {', '.join(SPACES)}.")
+        if space not in FLOWS:
+            raise Refusal(f"There is no space {space!r}; choose from {', '.join(FLOWS)}.")
     with refusing(ValueError):
         for method in methods:
             named(method)

@@ -9,20 +9,14 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
+from flowsim.dynamics.registry import ALGORITHMS, AlgorithmName, Momentum
 from flowsim.problem.types import Array, Layers
-
-AlgorithmName = Literal["gradient", "nesterov", "midpoint", "heun", "rk4", "adagrad", "adadelta"]
-"""The name of an algorithm; the last two are the functions of that name in optax."""
-
-Momentum: TypeAlias = float | Literal["increasing"]
-"""μ, 0 ≤ μ < 1; or μ_k = (k - 1)/(k + 2) in the step from W_k."""
 
 Memory: TypeAlias = Any
 """What a rule remembers of earlier gradients: arrays in any structure."""
@@ -33,11 +27,6 @@ Gradient: TypeAlias = Callable[[Layers], Layers]
 
 class Rule(eqx.Module):
     """A rule that moves the layers by gradients g_j, taken where it wants, at a step size η."""
-
-    @property
-    def follows_flow(self) -> bool:
-        """Whether iterate k is compared with the gradient flow at time kη."""
-        return True
 
     @abc.abstractmethod
     def start(self, layers: Layers) -> Memory:
@@ -77,11 +66,6 @@ class Nesterov(Rule):
     """
 
     momentum: Array | None
-
-    @property
-    def follows_flow(self) -> bool:
-        """Whether μ is constant; where it increases iterate k belongs to no time of the flow."""
-        return self.momentum is not None
 
     def start(self, layers: Layers) -> Memory:
         """Return velocities of 0 and k = 0."""
@@ -149,11 +133,6 @@ class Adaptive(Rule):
 
     transformation: Callable[[Array], Any] = eqx.field(static=True)
 
-    @property
-    def follows_flow(self) -> bool:
-        """No: η is the length of a step, and no time."""
-        return False
-
     def start(self, layers: Layers) -> Memory:
         """Return the transformation's own state, which does not depend on η."""
         return self.transformation(jnp.zeros((), layers[0].dtype)).init(layers)
@@ -180,10 +159,12 @@ def rule(algorithm: AlgorithmName, momentum: Momentum = 0.0, dtype: Any = np.flo
         return Nesterov(None if momentum == "increasing" else np.asarray(momentum, dtype=dtype))
     if momentum == "increasing":
         raise ValueError(f"Momentum increases in 'nesterov' alone, not in {algorithm!r}.")
+    if momentum != 0 and not ALGORITHMS[algorithm].momentum:
+        raise ValueError(f"Momentum is not used by {algorithm!r}, but is {momentum}.")
     if algorithm == "gradient":
         return HeavyBall(np.asarray(momentum, dtype=dtype))
-    if momentum != 0:
-        raise ValueError(f"Momentum is not used by {algorithm!r}, but is {momentum}.")
-    if algorithm in TABLEAUS:
-        return RungeKutta(TABLEAUS[algorithm])
-    return Adaptive(getattr(import_module("optax"), algorithm))
+    if ALGORITHMS[algorithm].adaptive:
+        import optax
+
+        return Adaptive(getattr(optax, algorithm))
+    return RungeKutta(TABLEAUS[algorithm])

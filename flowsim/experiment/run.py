@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from flowsim.dynamics.registry import FLOWS
 from flowsim.experiment import claims
 from flowsim.experiment import groups as tables
 from flowsim.experiment import summary as summarizing
@@ -23,7 +24,7 @@ from flowsim.scenario.variants import variants
 from flowsim.solvers.descend import DescentTrajectory, descend
 from flowsim.solvers.iterate import iterations
 from flowsim.solvers.monitor import SILENT, Monitor
-from flowsim.solvers.solve import SPACES, solve
+from flowsim.solvers.solve import solve
 from flowsim.solvers.trajectory import Trajectory, reference
 from flowsim.theory import setting as measuring
 from flowsim.theory.exact.solutions import exact_solution
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
     from flowsim.problem.losses import Loss
     from flowsim.problem.problem import Problem
     from flowsim.scenario import Scenario
-
-EVERYWHERE = ("layers", "end_to_end")
-"""The spaces in which every problem has a flow."""
 
 
 @dataclass
@@ -94,9 +92,9 @@ def _refuse_missing_spaces(runs: Mapping[str, Scenario]) -> None:
     mistakes = []
     for variant, scenario in runs.items():
         where = f"variant {variant}: " if variant else ""
-        for space in set(scenario.flow.spaces) - set(EVERYWHERE):
+        for space in {space for space in scenario.flow.spaces if FLOWS[space].requires}:
             try:
-                SPACES[space](build_problem(scenario))
+                FLOWS[space].build(build_problem(scenario))
             except ValueError as error:
                 mistakes.append(f"{where}flow.spaces: {error}")
     if mistakes:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from flowsim.dynamics.registry import ALGORITHMS
 from flowsim.problem.problem import Problem
 from flowsim.results.run import Run
-from flowsim.scenario.spec.descent import ADAPTIVE
 from flowsim.scenario.variants import variants
 from flowsim.solvers import accuracy
 from flowsim.solvers.descend import DescentTrajectory
@@ -230,6 +230,6 @@ def _seconds(
 
 def _versions(scenarios: Iterable[Scenario]) -> dict[str, str]:
     """Return the versions of the libraries that had a part in it."""
-    adaptive = any(s.descent is not None and s.descent.algorithm in ADAPTIVE for s in scenarios)
+    adaptive = any(s.descent and ALGORITHMS[s.descent.algorithm].adaptive for s in scenarios)
     libraries = (*LIBRARIES, *(["optax"] if adaptive else []))
     return {"python": platform.python_version(), **{name: version(name) for name in libraries}}

@@ -14,7 +14,7 @@ import numpy as np
 
 from flowsim.dynamics.accumulators import Watching
 from flowsim.dynamics.descent import Iterates
-from flowsim.dynamics.update_rules import AlgorithmName, Momentum
+from flowsim.dynamics.registry import AlgorithmName, Momentum, follows_flow
 from flowsim.problem import network
 from flowsim.problem.gradient_noise import Stream
 from flowsim.problem.losses import Loss
@@ -106,7 +106,9 @@ def descend(
         precision=precision,
         noise=noise,
     )
-    record = _Record(problem, step_sizes, descent.rule.follows_flow, count, reference or {}, keep)
+    record = _Record(
+        problem, step_sizes, follows_flow(algorithm, momentum), count, reference or {}, keep
+    )
     iterates = begin(descent, problem)
     _measured(problem.loss, iterates)
     compiled = time.perf_counter()

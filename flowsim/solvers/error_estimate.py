@@ -15,7 +15,7 @@ from functools import partial
 
 import numpy as np
 
-from flowsim.dynamics import State
+from flowsim.dynamics.flow import State
 from flowsim.problem.losses import Loss, of_each
 from flowsim.problem.problem import Problem
 from flowsim.solvers.integrate import follow

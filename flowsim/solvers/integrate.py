@@ -14,7 +14,7 @@ from typing import TypeVar
 import jax
 import numpy as np
 
-from flowsim.dynamics import State
+from flowsim.dynamics.flow import State
 from flowsim.solvers import stiffness
 from flowsim.solvers.chunks import Pacing
 from flowsim.solvers.methods import Method

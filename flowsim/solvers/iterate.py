@@ -10,10 +10,10 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from flowsim.dynamics import Descent
 from flowsim.dynamics.accumulators import Nothing, Tally
-from flowsim.dynamics.descent import DIVERGED_FACTOR, Iterates
-from flowsim.dynamics.update_rules import AlgorithmName, Momentum, rule
+from flowsim.dynamics.descent import DIVERGED_FACTOR, Descent, Iterates
+from flowsim.dynamics.registry import AlgorithmName, Momentum
+from flowsim.dynamics.update_rules import rule
 from flowsim.problem.gradient_noise import Stream
 from flowsim.problem.losses import value_and_gradient
 from flowsim.problem.problem import Problem

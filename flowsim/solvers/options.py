@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from flowsim.dynamics import Flow, State
+from flowsim.dynamics.flow import Flow, State
 from flowsim.problem.problem import Problem
 from flowsim.solvers.methods import Method, Tolerances
 from flowsim.solvers.monitor import SILENT, Monitor

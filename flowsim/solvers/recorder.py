@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowsim.dynamics import State
+from flowsim.dynamics.flow import State
 from flowsim.problem import network
 from flowsim.problem.losses import Loss
 from flowsim.problem.types import Array

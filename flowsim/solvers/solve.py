@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from flowsim.dynamics import EndToEndFlow, Flow, LayerFlow, ModeFlow, SpectralFlow
+from flowsim.dynamics.registry import FLOWS
 from flowsim.problem.problem import Problem
 from flowsim.solvers import methods
 from flowsim.solvers.accuracy import tightened
@@ -17,12 +17,6 @@ from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.solvers.options import Task, Wanted, window_size
 from flowsim.solvers.trajectory import Trajectory
 
-SPACES: dict[str, Callable[[Problem], Flow]] = {
-    "layers": LayerFlow.of,
-    "end_to_end": EndToEndFlow.of,
-    "spectral": SpectralFlow.of,
-    "modes": ModeFlow.of,
-}
 DEFAULT_SAMPLES = 200
 
 
@@ -87,14 +81,14 @@ def solve(
     tolerances = Tolerances(rtol, atol)
     chosen = methods.first_choice(method, rtol)
     saved = _checked_times(problem, times)
-    if space not in SPACES:
-        raise ValueError(f"space must be one of {', '.join(SPACES)}, but is {space!r}.")
+    if space not in FLOWS:
+        raise ValueError(f"space must be one of {', '.join(FLOWS)}, but is {space!r}.")
     if max_steps < 1:
         raise ValueError(f"max_steps must be at least 1, but is {max_steps}.")
     kept = np.ones(saved.size, dtype=bool) if keep is None else np.array(keep, dtype=bool)
     kept[-1] = True
     held = kept | compared_times(saved.size, problem) if estimate_error else kept
-    flow = SPACES[space](problem)
+    flow = FLOWS[space].build(problem)
     start = flow.start(problem)
     wanted = Wanted(saved, np.asarray(between, dtype=float), held, layers=keep_layers)
     task = Task(

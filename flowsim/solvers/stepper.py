@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowsim.dynamics import Flow, State
+from flowsim.dynamics.flow import Flow, State
 from flowsim.problem.losses import Loss
 from flowsim.problem.types import Array, Matrix, Scalar
 from flowsim.solvers.methods import Method

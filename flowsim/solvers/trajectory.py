@@ -65,7 +65,7 @@ class Trajectory:
     Attributes
     ----------
     space
-        A key of `flowsim.solvers.solve.SPACES`, as in `"layers"`.
+        A key of `flowsim.dynamics.registry.FLOWS`, as in `"layers"`.
     times
         The saved times, strictly increasing from 0; fewer than asked for after a stop or failure.
     loss, singular_values, distance_to_target

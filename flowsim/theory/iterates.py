@@ -12,7 +12,7 @@ import numpy as np
 
 from flowsim.dynamics.accumulators import Sums, Tally
 from flowsim.dynamics.descent import Iterates
-from flowsim.dynamics.update_rules import AlgorithmName, Momentum
+from flowsim.dynamics.registry import AlgorithmName, Momentum
 from flowsim.problem.problem import Problem
 from flowsim.problem.types import Layers
 from flowsim.solvers.iterate import begin, stepper, walk

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from flowsim.dynamics.registry import ALGORITHMS
+
 if TYPE_CHECKING:
     from flowsim.scenario.spec.descent import Descent
     from flowsim.scenario.spec.scenario import Scenario
@@ -56,18 +58,9 @@ class Measure:
     levels: Callable[[Scenario], tuple[float, ...]] = no_levels
 
 
-ITERATES, MORE_ITERATES = 11, 9
-"""What descent holds with one copy remembered, as velocities are; and more with a second one."""
-
-
-REMEMBERING = ("adadelta", "rk4")
-"""Algorithms that hold more than one copy of the layers, remembered or within a step."""
-
-
 def iterates(scenario: Scenario) -> int:
     """Return the copies of the layers that descent holds at each step size."""
-    more = scenario.descent is not None and scenario.descent.algorithm in REMEMBERING
-    return ITERATES + (MORE_ITERATES if more else 0)
+    return ALGORITHMS[scenario.descent.algorithm if scenario.descent else "gradient"].copies
 
 
 def not_plain_descent(scenario: Scenario) -> str:

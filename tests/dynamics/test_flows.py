@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowsim.dynamics import EndToEndFlow, LayerFlow
+from flowsim.dynamics.end_to_end import EndToEndFlow
+from flowsim.dynamics.layers import LayerFlow
 from flowsim.problem import initialization, losses, network
 from flowsim.problem.problem import Problem
 from flowsim.solvers.solve import solve

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
-from flowsim.dynamics import EndToEndFlow, SpectralFlow
+from flowsim.dynamics.end_to_end import EndToEndFlow
 from flowsim.dynamics.graded import log_singular_values
-from flowsim.dynamics.spectral import singular_value_decomposition
+from flowsim.dynamics.spectral import SpectralFlow, singular_value_decomposition
 from flowsim.problem import initialization, losses
 from flowsim.problem.problem import Problem
 from flowsim.scenario import ScenarioError

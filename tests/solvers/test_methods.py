@@ -7,7 +7,7 @@ import numpy as np
 import problems
 import pytest
 
-from flowsim.dynamics import LayerFlow
+from flowsim.dynamics.layers import LayerFlow
 from flowsim.problem import initialization, losses
 from flowsim.problem.problem import Problem
 from flowsim.solvers import methods

@@ -11,8 +11,9 @@ import pytest
 from jax.flatten_util import ravel_pytree
 from scipy.integrate import solve_ivp
 
-from flowsim.dynamics import EndToEndFlow, LayerFlow
+from flowsim.dynamics.end_to_end import EndToEndFlow
 from flowsim.dynamics.gauss_newton import curvature, end_to_end_inverse, layer_inverse
+from flowsim.dynamics.layers import LayerFlow
 from flowsim.problem import initialization, losses, network
 from flowsim.problem.problem import Problem
 from flowsim.solvers.methods import METHODS, Tolerances

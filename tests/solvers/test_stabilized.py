@@ -10,7 +10,7 @@ import numpy as np
 import problems
 import pytest
 
-from flowsim.dynamics import LayerFlow
+from flowsim.dynamics.layers import LayerFlow
 from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
 from flowsim.solvers.methods import METHODS

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from flowsim.cli import main
-from flowsim.dynamics import ModeFlow
+from flowsim.dynamics.modes import ModeFlow
+from flowsim.dynamics.registry import FLOWS
 from flowsim.problem import losses
-from flowsim.solvers import solve as solving
 from flowsim.solvers.descend import descend
 from flowsim.theory.exact.modes import ExactModes
 from flowsim.theory.exact.verification import Check, checks, expected
@@ -61,7 +61,7 @@ def test_every_check_passes_and_the_table_tells_it(capsys) -> None:
 
 @pytest.mark.usefixtures("without_losses")
 def test_a_wrong_velocity_fails_in_a_space_that_joins_by_its_entry(capsys, monkeypatch) -> None:
-    monkeypatch.setitem(solving.SPACES, "wrong", wrong)
+    monkeypatch.setitem(FLOWS, "wrong", replace(FLOWS["modes"], build=wrong))
     assert main(["verify", "--space", "wrong", "--method", "tsit5"]) == 1
     failed = [row for row in capsys.readouterr().out.splitlines() if row.startswith("✗")]
     assert [row.split("  ")[0] for row in failed] == ["✗ modes, N = 2", "✗ mode, N = 3"]
@@ -80,7 +80,7 @@ def test_a_space_that_refuses_everything_fails(monkeypatch) -> None:
     def refuses(problem):
         raise ValueError("never: not today.")
 
-    monkeypatch.setitem(solving.SPACES, "never", refuses)
+    monkeypatch.setitem(FLOWS, "never", replace(FLOWS["modes"], build=refuses))
     assert [check.note for check in failures(("never",))] == ["refused in every case"]
 
 

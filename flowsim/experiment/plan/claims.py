@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from flowsim.dynamics.registry import FLOWS
 from flowsim.experiment.plan.variables import (
     ALONG_TIME,
     GROUPS,
     HELD_OUT,
-    SPACES,
     TIMES,
     dimensions,
     layer_number,
@@ -173,12 +173,12 @@ def _measure_absent(name: str, run: Scenario) -> str | None:
 
 def _spaces_of(group: str, name: str) -> tuple[str, ...]:
     """Return the spaces that a flow must be solved in for a variable to exist."""
-    if group in SPACES:
+    if group in FLOWS:
         return (group,)
     if group == "comparison" and name in ("time", "end_to_end_vs_layers"):
         return ("layers", "end_to_end")
     if group in ("comparison", "plane"):
-        for space in SPACES:
+        for space in FLOWS:
             if name in (space, f"{space}_time", f"{space}_vs_exact"):
                 return (space,)
     return ()

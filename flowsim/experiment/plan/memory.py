@@ -6,10 +6,11 @@ its libraries take left out, the sum is within a factor of 1.3 of the peak.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from flowsim.dynamics.registry import FLOWS, Formulation
 from flowsim.experiment.plan.measures import holds_layers, holds_matrices
 from flowsim.scenario.build.samples import draws
 from flowsim.theory.measure import iterates
@@ -109,8 +110,8 @@ def _measurements(scenario: Scenario) -> int:
 def _flow(scenario: Scenario) -> int:
     """Return the bytes that solving works in, in the space that takes most, or reading W does."""
     spaces = scenario.flow.spaces
-    solved = dict.fromkeys((*spaces, *(CHECKS[space] for space in spaces)))
-    working = max(STATES[space](scenario) for space in solved) + _window(scenario)
+    solved = {*spaces, *(FLOWS[space].checked_in for space in spaces)}
+    working = max(_working(scenario, FLOWS[space]) for space in solved) + _window(scenario)
     W = end_to_end(scenario)
     return max(working, 5 * max(PIECE, W) if scenario.flow.samples * W > PIECE else 0)
 
@@ -127,51 +128,19 @@ def _stages(scenario: Scenario) -> int:
     return MORE_STAGES if high else STAGES
 
 
-def _layer_flow(scenario: Scenario) -> int:
-    return _stages(scenario) * layers(scenario)
-
-
-def _end_to_end_flow(scenario: Scenario) -> int:
-    """Return the bytes of stages, and of singular bases in several of them."""
-    rows, columns = scenario.network.shape
-    return _stages(scenario) * end_to_end(scenario) + 8 * FLOAT * (rows**2 + columns**2)
-
-
-def _spectral_flow(scenario: Scenario) -> int:
-    """Return the bytes for two frames and a triangle, and products of them."""
-    rows, columns = scenario.network.shape
-    modes = scenario.network.modes
-    return _stages(scenario) * FLOAT * modes * (rows + columns + modes)
-
-
-def _mode_flow(scenario: Scenario) -> int:
-    """Return the bytes for the modes, and W where it is looked at."""
-    return 8 * end_to_end(scenario) + _stages(scenario) * FLOAT * scenario.network.modes
-
-
-STATES: Mapping[str, Callable[[Scenario], int]] = {
-    "layers": _layer_flow,
-    "end_to_end": _end_to_end_flow,
-    "spectral": _spectral_flow,
-    "modes": _mode_flow,
-}
-CHECKS = {"layers": "layers", "end_to_end": "layers", "spectral": "spectral", "modes": "modes"}
-"""In which space the solution is computed that a flow is checked with."""
+def _working(scenario: Scenario, flow: Formulation) -> int:
+    """Return the bytes of a solver's stages, and of reading W or the velocity off a state."""
+    widths = scenario.network.widths
+    return FLOAT * (_stages(scenario) * flow.state_size(widths) + flow.workspace(widths))
 
 
 def _jacobian(scenario: Scenario) -> int:
     """Return the bytes of an implicit method's Jacobian and its factors."""
     if scenario.flow.method != "kvaerno5":
         return 0
-    entries = max(_entries(scenario, CHECKS[space]) for space in scenario.flow.spaces)
-    return 3 * FLOAT * entries**2
-
-
-def _entries(scenario: Scenario, space: str) -> int:
-    """Return how many numbers the state of a space has; spectral: Q, P and the r × r factor R."""
-    d_N, d_0 = scenario.network.shape
-    r = min(scenario.network.widths)
-    return {"layers": layers(scenario) // FLOAT, "spectral": r * (d_N + d_0 + r), "modes": r}[space]
+    widths = scenario.network.widths
+    checks = (FLOWS[FLOWS[space].checked_in] for space in scenario.flow.spaces)
+    return 3 * FLOAT * max(flow.state_size(widths) for flow in checks) ** 2
 
 
 def _saved(scenario: Scenario) -> int:

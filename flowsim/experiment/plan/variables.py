@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 
+from flowsim.dynamics.registry import FLOWS
 from flowsim.theory.registry import MEASURES
 
-SPACES = ("layers", "end_to_end", "spectral", "modes")
-"""The spaces in which a flow can be solved, as in `flowsim.solvers.solve`."""
-
-TIMES = ("time", "saved_time", *(f"{space}_time" for space in SPACES))
+TIMES = ("time", "saved_time", *(f"{space}_time" for space in FLOWS))
 """Dimensions that are times of the flow, …"""
 
 ALONG_TIME = (*TIMES, "sample", "saved_sample")
@@ -34,14 +32,10 @@ _SPACE = {
     "saved_time": ("saved_time",),
 }
 _GRID = ("step_size", "sample")
-_KEEPING_SIGNS = {**_SPACE, "log_singular_values": ("time", "mode")}
-_TIMES = {f"{space}_time": (f"{space}_time",) for space in SPACES}
+_TIMES = {f"{space}_time": (f"{space}_time",) for space in FLOWS}
 
 GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
-    "layers": {**_SPACE, "imbalance": ("time", "pair"), "squared_norm": ("time",)},
-    "end_to_end": _SPACE,
-    "spectral": _KEEPING_SIGNS,
-    "modes": _KEEPING_SIGNS,
+    **{name: {**_SPACE, **flow.extra_variables} for name, flow in FLOWS.items()},
     "descent": {
         "step_size": ("step_size",),
         "iteration": _GRID,
@@ -62,7 +56,7 @@ GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
         "step_size": ("step_size",),
         "descent_vs_flow": _GRID,
         **_TIMES,
-        **{f"{space}_vs_exact": (f"{space}_time",) for space in SPACES},
+        **{f"{space}_vs_exact": (f"{space}_time",) for space in FLOWS},
     },
     "exact": {
         "time": ("time",),
@@ -78,7 +72,7 @@ GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
         "lowest_loss": (),
         "minimum": ("end", "axis"),
         **_TIMES,
-        **{space: (f"{space}_time", "axis") for space in SPACES},
+        **{space: (f"{space}_time", "axis") for space in FLOWS},
         "step_size": ("step_size",),
         "descent": (*_GRID, "axis"),
     },
@@ -107,7 +101,7 @@ def dimensions(group: str, name: str, *, all_saved: bool = True) -> tuple[str, .
     if group == "layers" and (j := layer_number(name)):
         return ("time", f"unit_{j}", f"unit_{j - 1}")
     dims = GROUPS[group][name]
-    if name == "end_to_end" and group in (*SPACES, "descent", "exact") and not all_saved:
+    if name == "end_to_end" and group in (*FLOWS, "descent", "exact") and not all_saved:
         saved = {"time": "saved_time", "sample": "saved_sample"}
         return tuple(saved.get(dim, dim) for dim in dims)
     return dims

@@ -6,15 +6,11 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 import numpy as np
 
+from flowsim.dynamics import registry
 from flowsim.pictures.kit.words import clipped, distinct, number
 from flowsim.results.run import Run
 
-FLOWS = {
-    "layers": "layer flow",
-    "end_to_end": "end-to-end flow",
-    "spectral": "spectral flow",
-    "modes": "mode flow",
-}
+FLOWS = {name: flow.label for name, flow in registry.FLOWS.items()}
 MOST_PANELS = 40
 
 

@@ -6,15 +6,9 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from flowsim.dynamics.registry import AlgorithmName, follows_flow
 from flowsim.scenario.spec.forms import STRICT, Place, StepSizes
 from flowsim.scenario.spec.numbers import Momentum, Positive, Size
-
-AlgorithmName = Literal["gradient", "nesterov", "midpoint", "heun", "rk4", "adagrad", "adadelta"]
-"""As in `flowsim.dynamics.update_rules`."""
-
-
-ADAPTIVE = ("adagrad", "adadelta")
-"""Algorithms that optax brings; η is no time in them."""
 
 
 class Descent(BaseModel):
@@ -62,7 +56,7 @@ class Descent(BaseModel):
     @property
     def follows_flow(self) -> bool:
         """Whether iterate k is compared with the flow at time kη."""
-        return self.algorithm not in ADAPTIVE and self.momentum != "increasing"
+        return follows_flow(self.algorithm, self.momentum)
 
     @property
     def plain(self) -> bool:

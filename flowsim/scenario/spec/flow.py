@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, FailFast, Field
 
+from flowsim.dynamics.registry import FlowName
 from flowsim.scenario.spec.forms import STRICT, Listed
 from flowsim.scenario.spec.numbers import Positive, Size, unique
 
@@ -33,7 +34,7 @@ class Flow(BaseModel):
         examples=[1e-3],
     )
     spaces: Annotated[
-        tuple[Literal["layers", "end_to_end", "spectral", "modes"], ...],
+        tuple[FlowName, ...],
         Listed,
         FailFast(),
         Field(min_length=1, max_length=100),

@@ -32,7 +32,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 import numpy as np
 
-from flowsim.dynamics.update_rules import AlgorithmName, Momentum
+from flowsim.dynamics.registry import AlgorithmName, Momentum
 from flowsim.problem.types import Array
 from flowsim.theory.modified_flows.described import Described, Motion, followed
 from flowsim.theory.modified_flows.descriptions import Objective, Weights

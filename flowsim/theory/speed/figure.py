@@ -7,12 +7,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from flowsim.dynamics.registry import ALGORITHMS
 from flowsim.pictures.kit import curves, page, reading, style
 from flowsim.pictures.kit.words import number
 from flowsim.results.run import Run
 
 LABEL = "iterations at the best step size"
-SPELLED = {"adagrad": "AdaGrad", "adadelta": "AdaDelta"}
 
 
 def why_unavailable(run: Run) -> str | None:
@@ -126,9 +126,15 @@ def algorithm(run: Run) -> str:
     return "gradient" if descent is None else descent.algorithm
 
 
+def adaptive_rule(run: Run) -> str:
+    """Return "AdaGrad" or "AdaDelta", or "" where the update rule is not adaptive."""
+    rule = ALGORITHMS[algorithm(run)]
+    return rule.label if rule.adaptive else ""
+
+
 def labels(group: dict[str, Run]) -> list[str]:
     """Name variants by depth or algorithm where that tells them apart, else by their own names."""
-    short = [SPELLED.get(algorithm(p), f"{p.scenario.network.depth}") for p in group.values()]
+    short = [adaptive_rule(p) or f"{p.scenario.network.depth}" for p in group.values()]
     return short if len(set(short)) == len(short) else list(group)
 
 
@@ -176,7 +182,7 @@ def over_variants(groups: dict[str, dict[str, Run]]) -> str:
 def told(group: dict[str, Run], level: int) -> str:
     """Say which variant of gradient descent is fastest against the first, and what others take."""
     best = {key: float(part["speed.best_iterations"][level]) for key, part in group.items()}
-    spoken = {key: SPELLED.get(algorithm(p), label(p)) for key, p in group.items()}
+    spoken = {key: adaptive_rule(p) or label(p) for key, p in group.items()}
     if len(set(spoken.values())) < len(spoken):
         spoken = {key: key for key in group}
     own = [key for key, part in group.items() if algorithm(part) == "gradient"] or list(group)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from flowsim.dynamics.registry import FLOWS
 from flowsim.solvers.methods import METHODS
-from flowsim.solvers.solve import SPACES
 from flowsim.theory.exact.verification.basics import (
     agreement,
     descent,
@@ -36,10 +36,10 @@ def checks(
     yield from descent(STEP_SIZES)
     known = cases()
     yield from map(agreement, known)
-    yield from flows(known, spaces or tuple(SPACES), methods or tuple(METHODS))
+    yield from flows(known, spaces or tuple(FLOWS), methods or tuple(METHODS))
 
 
 def expected(spaces: Sequence[str] | None = None, methods: Sequence[str] | None = None) -> int:
     """Return how many checks there are at most."""
     plain, known = 1 + len(every_loss()) + len(STEP_SIZES), len(cases())
-    return plain + known * (1 + len(spaces or SPACES) * len(methods or METHODS))
+    return plain + known * (1 + len(spaces or FLOWS) * len(methods or METHODS))

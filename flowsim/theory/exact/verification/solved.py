@@ -10,7 +10,8 @@ from itertools import groupby
 
 import numpy as np
 
-from flowsim.solvers.solve import SPACES, solve
+from flowsim.dynamics.registry import FLOWS
+from flowsim.solvers.solve import solve
 from flowsim.solvers.trajectory import Trajectory, Verdict
 from flowsim.theory.exact.verification.cases import Case
 from flowsim.theory.exact.verification.check import Check
@@ -52,7 +53,7 @@ def _refusal(case: Case, space: str) -> str:
     if space != "layers" and not case.balanced:
         return "the start is not balanced; only the layers follow the exact solution"
     try:
-        SPACES[space](case.problem)
+        FLOWS[space].build(case.problem)
     except ValueError as error:
         return str(error)
     return ""

@@ -1,0 +1,172 @@
+"""The formulations of the gradient flow and the update rules of descent, each declared once.
+
+Both registries are data: importing them takes neither NumPy nor JAX, and a flow's class is imported
+when the flow is built. Names in files, labels in pictures and predictions of memory derive from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from flowsim.dynamics.flow import Flow
+    from flowsim.problem.problem import Problem
+
+FlowName: TypeAlias = Literal["layers", "end_to_end", "spectral", "modes"]
+AlgorithmName: TypeAlias = Literal[
+    "gradient", "nesterov", "midpoint", "heun", "rk4", "adagrad", "adadelta"
+]
+
+Momentum: TypeAlias = float | Literal["increasing"]
+"""μ, 0 ≤ μ < 1; or μ_k = (k - 1)/(k + 2) in the step from W_k."""
+
+Size: TypeAlias = Callable[[Sequence[int]], int]
+"""A count of float64 numbers as a function of the widths (d_0, …, d_N)."""
+
+
+def _nothing(widths: Sequence[int]) -> int:  # noqa: ARG001
+    return 0
+
+
+@dataclass(frozen=True)
+class Formulation:
+    """A set of coordinates in which the gradient flow is solved.
+
+    Attributes
+    ----------
+    label
+        Its name in pictures and messages.
+    build
+        Problem ↦ its flow; raises ValueError with the condition that fails where it has none.
+    state_size
+        How many numbers its state has at most.
+    checked_in
+        The formulation of the second solve, which estimates the error (`Flow.checked_by`).
+    workspace
+        How many numbers reading W or the velocity off a state needs beside the solver's stages.
+    extra_variables
+        The variables that this flow yields beside those of every flow, with their dimensions.
+    requires
+        The condition on the problem beyond those of every flow; "" where there is no other.
+
+    """
+
+    label: str
+    build: Callable[[Problem], Flow]
+    state_size: Size
+    checked_in: FlowName
+    workspace: Size = _nothing
+    extra_variables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    requires: str = ""
+
+
+def _layer_flow(problem: Problem) -> Flow:
+    from flowsim.dynamics.layers import LayerFlow
+
+    return LayerFlow.of(problem)
+
+
+def _end_to_end_flow(problem: Problem) -> Flow:
+    from flowsim.dynamics.end_to_end import EndToEndFlow
+
+    return EndToEndFlow.of(problem)
+
+
+def _spectral_flow(problem: Problem) -> Flow:
+    from flowsim.dynamics.spectral import SpectralFlow
+
+    return SpectralFlow.of(problem)
+
+
+def _mode_flow(problem: Problem) -> Flow:
+    from flowsim.dynamics.modes import ModeFlow
+
+    return ModeFlow.of(problem)
+
+
+_LOG_SINGULAR_VALUES = {"log_singular_values": ("time", "mode")}
+
+FLOWS: dict[str, Formulation] = {
+    "layers": Formulation(
+        label="layer flow",
+        build=_layer_flow,
+        state_size=lambda d: sum(above * below for below, above in pairwise(d)),
+        checked_in="layers",
+        extra_variables={"imbalance": ("time", "pair"), "squared_norm": ("time",)},
+    ),
+    "end_to_end": Formulation(
+        label="end-to-end flow",
+        build=_end_to_end_flow,
+        state_size=lambda d: d[-1] * d[0],
+        checked_in="layers",
+        # singular bases of both sides, several of them at once
+        workspace=lambda d: 8 * (d[-1] ** 2 + d[0] ** 2),
+    ),
+    "spectral": Formulation(
+        label="spectral flow",
+        build=_spectral_flow,
+        # Q, P and the r × r factor R
+        state_size=lambda d: min(d) * (d[-1] + d[0] + min(d)),
+        checked_in="spectral",
+        extra_variables=_LOG_SINGULAR_VALUES,
+        requires="at least 2 layers and W(0) ≠ 0",
+    ),
+    "modes": Formulation(
+        label="mode flow",
+        build=_mode_flow,
+        state_size=lambda d: min(d[-1], d[0]),
+        checked_in="modes",
+        # W itself, wherever the loss is evaluated
+        workspace=lambda d: 8 * d[-1] * d[0],
+        extra_variables=_LOG_SINGULAR_VALUES,
+        requires="a quadratic loss and balanced layers that share its singular vectors",
+    ),
+}
+"""Every formulation by its name, the reference first."""
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """What is known of an update rule without running it.
+
+    Attributes
+    ----------
+    label
+        Its name in pictures.
+    momentum
+        Whether it takes the parameter μ.
+    adaptive
+        Whether it rescales the gradient by its history (AdaGrad, AdaDelta): η is then no time, so
+        that no iterate corresponds to a time of the gradient flow. These rules are optax's.
+    copies
+        How many copies of all layers descent holds at each step size, measured.
+
+    """
+
+    label: str
+    momentum: bool = False
+    adaptive: bool = False
+    copies: int = 11
+
+
+ALGORITHMS: Mapping[str, Algorithm] = {
+    "gradient": Algorithm("gradient descent", momentum=True),
+    "nesterov": Algorithm("Nesterov's method", momentum=True),
+    "midpoint": Algorithm("midpoint method"),
+    "heun": Algorithm("Heun's method"),
+    "rk4": Algorithm("Runge–Kutta 4", copies=20),
+    "adagrad": Algorithm("AdaGrad", adaptive=True),
+    "adadelta": Algorithm("AdaDelta", adaptive=True, copies=20),
+}
+"""Every update rule by its name in files; `update_rules.rule` makes them."""
+
+
+def follows_flow(algorithm: AlgorithmName, momentum: Momentum = 0.0) -> bool:
+    """Return whether iterate k approximates the gradient flow at time kη.
+
+    It does not for adaptive rules, nor where momentum increases.
+    """
+    return not ALGORITHMS[algorithm].adaptive and momentum != "increasing"
