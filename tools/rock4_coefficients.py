@@ -1,4 +1,4 @@
-"""Compute the coefficients of ROCK4, and write flowsim/methods/rock4.npz.
+"""Compute the coefficients of ROCK4, and write flowsim/solvers/methods/rock4.npz.
 
     python tools/rock4_coefficients.py
 
@@ -20,7 +20,7 @@ import numpy as np
 from scipy.linalg import null_space
 from scipy.optimize import minimize
 
-DATA = Path(__file__).resolve().parent.parent / "flowsim" / "methods" / "rock4.npz"
+DATA = Path(__file__).resolve().parent.parent / "flowsim" / "solvers" / "methods" / "rock4.npz"
 
 STAGES = (*range(5, 21), *(round(20 * 1.05**k) for k in range(1, 56)))
 DAMPING = 0.95
