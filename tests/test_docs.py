@@ -20,7 +20,9 @@ from flowsim.experiment.plan.reading import read
 from flowsim.experiment.plan.variables import GROUPS
 from flowsim.results import archive
 from flowsim.scenario import ScenarioError
-from flowsim.scenario.spec.scenario import ITEMS, SECTIONS, Scenario
+from flowsim.scenario.spec.init import INITS
+from flowsim.scenario.spec.loss import LOSSES
+from flowsim.scenario.spec.scenario import ITEMS, SECTIONS, Scenario, options
 from flowsim.solvers.methods import AUTO, METHODS
 from flowsim.solvers.trajectory import Verdict
 from flowsim.theory.registry import MEASURES
@@ -183,7 +185,7 @@ def undocumented(names: Iterator[str] | list[str], text: str) -> list[str]:
 @pytest.mark.parametrize("name", [*SECTIONS, *ITEMS])
 def test_every_key_is_documented(name: str) -> None:
     heading = f"`[[{name}]]`" if name in ITEMS else f"`[{name}]`"
-    keys = list({**SECTIONS, **ITEMS}[name].model_fields)
+    keys = list(ITEMS[name].model_fields if name in ITEMS else options(name))
     if name == "claims":
         from flowsim.scenario.spec.claim import At
 
@@ -194,9 +196,8 @@ def test_every_key_is_documented(name: str) -> None:
 def test_every_plain_key_and_kind_is_documented() -> None:
     plain = [key for key in Scenario.model_fields if key not in (*SECTIONS, *ITEMS)]
     assert undocumented(plain, section("scenario-files.md", "Top level")) == []
-    for name in ("loss", "init"):
-        kinds = list(SECTIONS[name].model_fields["kind"].annotation.__args__)
-        assert undocumented(kinds, section("scenario-files.md", f"`[{name}]`")) == []
+    for name, kinds in (("loss", LOSSES), ("init", INITS)):
+        assert undocumented(list(kinds), section("scenario-files.md", f"`[{name}]`")) == []
     assert undocumented(list(FIGURES), section("scenario-files.md", "`[output]`")) == []
 
 
@@ -206,12 +207,12 @@ def test_every_measure_is_documented() -> None:
 
 def test_defaults_are_those_of_the_code() -> None:
     """Every default that a table gives as a literal is the model's own."""
-    for name, model in SECTIONS.items():
+    for name in SECTIONS:
         rows = re.findall(
             r"^\| `(\w+)` \| `([^`]+)`", section("scenario-files.md", f"`[{name}]`"), re.MULTILINE
         )
         for key, told in rows:
-            default = model.model_fields[key].default if key in model.model_fields else None
+            default = options(name)[key].default if key in options(name) else None
             if default is not None:
                 assert tomllib.loads(f"x = {told}")["x"] in (default, list_of(default)), key
 

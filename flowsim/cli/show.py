@@ -26,13 +26,12 @@ def command(name_or_file: str) -> None:
 
 def _card(scenario: Scenario) -> Iterator[str]:
     from flowsim.experiment.plan.footprint import footprint, human, machine_memory
-    from flowsim.scenario.spec.card import claim_sentence
 
     yield repr(scenario)
     if scenario.summary:
         yield ""
         yield textwrap.fill(" ".join(scenario.summary.split()), 100)
-    yield from _listed("claims", map(claim_sentence, scenario.claims))
+    yield from _listed("claims", (claim.sentence for claim in scenario.claims))
     for variant in scenario.variant:
         changes = ", ".join(f"{key} = {value}" for key, value in variant.set.items())
         yield from _listed(f"variant {variant.name}", [textwrap.shorten(changes, 200)])

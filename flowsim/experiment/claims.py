@@ -9,7 +9,6 @@ import numpy as np
 
 from flowsim.experiment.plan.variables import ALONG_TIME
 from flowsim.results.run import Run, Variable
-from flowsim.scenario.spec.card import claim_sentence, picks
 
 if TYPE_CHECKING:
     from flowsim.scenario import Scenario
@@ -39,8 +38,8 @@ def _checked(claim: Claim, run: Run) -> dict[str, Any]:
     try:
         value, holds = _outcome(claim, run)
     except (KeyError, IndexError):
-        return {"claim": claim_sentence(claim), "value": None, "holds": False}
-    return {"claim": claim_sentence(claim), "value": value, "holds": holds}
+        return {"claim": claim.sentence, "value": None, "holds": False}
+    return {"claim": claim.sentence, "value": value, "holds": holds}
 
 
 def _outcome(claim: Claim, run: Run) -> tuple[float, bool]:
@@ -92,7 +91,7 @@ def _judged(claim: Claim, values: np.ndarray, bound: np.ndarray | None) -> tuple
 
 def _picked(claim: Claim, path: str, run: Run) -> Variable:
     variable = run.variable(path)
-    for dim, wanted in picks(claim):
+    for dim, wanted in claim.picks:
         variable = _at(variable, dim, wanted, run, path.rpartition(".")[0])
     return variable
 

@@ -14,7 +14,7 @@ from flowsim.problem import spectra
 from flowsim.problem.losses import CrossEntropy, Logistic, Loss, of_each
 from flowsim.problem.problem import Problem
 from flowsim.results.run import TIME, Group, Variable, named
-from flowsim.scenario.spec.card import UNITS
+from flowsim.scenario.spec.forms import UNITS
 from flowsim.solvers.descend import DescentTrajectory
 from flowsim.solvers.storage import Series, Store, by_pieces, rows_at_once
 from flowsim.solvers.trajectory import Trajectory, reference

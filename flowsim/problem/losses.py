@@ -34,6 +34,11 @@ class Loss(eqx.Module):
         """Return the matrix Φ that minimizes the loss by construction, if there is one."""
         return None
 
+    @property
+    def directions(self) -> Matrix | None:
+        """Return the matrix whose singular vectors an aligned initialization takes, if any."""
+        return self.target
+
     def separates(self, W: Matrix) -> bool:  # noqa: ARG002
         """Say whether W classifies every sample strictly: then no finite W minimizes the loss."""
         return False
@@ -86,6 +91,11 @@ class Linear(Loss):
     def gradient(self, W: Matrix) -> Matrix:
         """Return -Φ, of W's shape."""
         return -self.Phi + jnp.zeros_like(W)
+
+    @property
+    def directions(self) -> Matrix:
+        """Return Φ."""
+        return self.Phi
 
 
 class Squared(Loss):
@@ -182,6 +192,11 @@ class LeastSquares(Loss):
     def gradient(self, W: Matrix) -> Matrix:
         """Return (W R - T) Rᵀ = (W X - Y) Xᵀ / m."""
         return (W @ self.R - self.T) @ self.R.T
+
+    @property
+    def directions(self) -> Matrix:
+        """Return T Rᵀ = Y Xᵀ/m."""
+        return self.T @ self.R.T
 
 
 class PowerRegression(Loss):

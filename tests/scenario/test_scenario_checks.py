@@ -157,7 +157,7 @@ def with_loss(kind: str, targets: str, outputs: int) -> str:
 @pytest.mark.parametrize(
     ("kind", "targets", "outputs", "start"),
     [
-        ("logistic", "[[1, 0, 1]]", 1, 'data.targets: holds 0.0, but loss.kind = "logistic" wants'),
+        ("logistic", "[[1, 0, 1]]", 1, 'data.targets: holds 0.0, but loss.kind = "logistic" needs'),
         ("logistic", "[[1], [1]]", 1, 'data.targets: has 2 rows, but loss.kind = "logistic" takes'),
         ("cross_entropy", "[[0, 1, 2]]", 2, "data.targets: holds 2.0, but with 2 outputs the cla"),
         ("cross_entropy", "[[0, 0.5, 1]]", 2, "data.targets: holds 0.5, but with 2 outputs"),
@@ -180,7 +180,7 @@ def test_labels_that_fit_are_taken() -> None:
 @pytest.mark.parametrize(
     ("kind", "outputs", "reason"),
     [
-        ("logistic", 2, 'end with 2, but loss.kind = "logistic" wants one output; write d_N = 1'),
+        ("logistic", 2, 'end with 2, but loss.kind = "logistic" needs one output; write d_N = 1'),
         ("cross_entropy", 1, "end with 1, but loss.kind"),
     ],
 )

@@ -13,8 +13,8 @@ from flowsim.experiment.plan.footprint import footprint
 from flowsim.experiment.plan.reading import from_toml, json_schema
 from flowsim.scenario import Scenario, ScenarioError
 from flowsim.scenario.digest import digest
+from flowsim.scenario.toml.values import text as as_toml
 from flowsim.scenario.toml.writing import dumps
-from flowsim.scenario.toml.writing import text as as_toml
 from flowsim.scenario.variants import variants
 
 numbers = st.floats(-1e9, 1e9) | st.integers(-(10**9), 10**9)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from itertools import chain
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from scenario_texts import REGRESSION, SQUARED, spoilt
 from flowsim.experiment.plan.reading import from_toml, json_schema
 from flowsim.scenario.spec.claim import At
 from flowsim.scenario.spec.forms import FORMS
-from flowsim.scenario.spec.scenario import ITEMS, SECTIONS
+from flowsim.scenario.spec.scenario import ITEMS, SECTIONS, Head
 from flowsim.scenario.toml.writing import dumps
 
 SCHEMA = json_schema()
@@ -153,7 +154,13 @@ def test_plain_errors_are_not(old: str, new: str) -> None:
     assert not accepts(SCHEMA, tomllib.loads(spoilt(old, new)))
 
 
-MODELS: list[type[BaseModel]] = [*SECTIONS.values(), *ITEMS.values(), *FORMS.values(), At]
+MODELS: list[type[BaseModel]] = [
+    Head,
+    *chain.from_iterable(SECTIONS.values()),
+    *ITEMS.values(),
+    *FORMS.values(),
+    At,
+]
 
 
 @pytest.mark.parametrize("model", dict.fromkeys(MODELS), ids=lambda model: model.__name__)

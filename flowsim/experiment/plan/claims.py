@@ -17,9 +17,8 @@ from flowsim.experiment.plan.variables import (
 )
 from flowsim.scenario.spec.errors import Mistake, listed, shown, wrong
 from flowsim.scenario.spec.forms import StepSizeRange
+from flowsim.scenario.spec.table import InvalidValueError
 from flowsim.scenario.validate.keys import nearest
-from flowsim.scenario.validate.loss import WITH_TARGET
-from flowsim.scenario.validate.partial import Unknown, known
 from flowsim.theory.explicit_loss.spec import LOOPS, POINTS
 from flowsim.theory.oscillation.spec import VISITS
 from flowsim.theory.preconditioner.spec import EIGENVALUES
@@ -51,7 +50,7 @@ def broken_claim(claim: Claim, runs: Runs) -> list[Mistake]:
     if not runs:
         return mistakes
     for key in QUANTITIES:
-        with suppress(Unknown):
+        with suppress(InvalidValueError):
             quantity = getattr(claim, key)
             if quantity is not None:
                 lacks = [wrong(key, text) for text in _lacks(quantity, runs)]
@@ -61,7 +60,7 @@ def broken_claim(claim: Claim, runs: Runs) -> list[Mistake]:
 
 def _compares(claim: Claim) -> Iterator[Mistake]:
     """Require one comparison, `within` where it belongs, and no `reduce` that is not used."""
-    if not all(known(claim, key) for key in (*COMPARISONS, "within", "reduce")):
+    if not all(hasattr(claim, key) for key in (*COMPARISONS, "within", "reduce")):
         return
     made = [key for key in COMPARISONS if getattr(claim, key) is not None]
     if not made:
@@ -150,9 +149,9 @@ def _layer_absent(name: str, run: Scenario) -> str | None:
 
 
 def _measure_absent(name: str, run: Scenario) -> str | None:
-    kind = run.loss.kind
-    if name == "distance_to_target" and kind not in WITH_TARGET:
-        return f'a loss of kind "{kind}" has no target; write another variable'
+    loss = run.loss
+    if name == "distance_to_target" and not loss.minimized_by_target:
+        return f'a loss of kind "{loss.kind}" has no target; write another variable'
     if name in RELATIVE and (run.descent is None or run.descent.relative_to is None):
         return (
             "step sizes are relative to no sharpness; write descent.step_sizes = "
@@ -166,8 +165,8 @@ def _measure_absent(name: str, run: Scenario) -> str | None:
         return 'W is saved at all times; write output.end_to_end = "last" or a stride'
     if name in HELD_OUT and (run.data is None or not run.data.held_out):
         return "no samples are held out; write data.held_out = 0.2"
-    if name == "held_out_accuracy" and kind not in ("logistic", "cross_entropy"):
-        return f'a loss of kind "{kind}" has no classes; write held_out_loss'
+    if name == "held_out_accuracy" and not loss.classifies:
+        return f'a loss of kind "{loss.kind}" has no classes; write held_out_loss'
     return None
 
 

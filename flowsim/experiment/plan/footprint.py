@@ -132,10 +132,9 @@ def operations(scenario: Scenario) -> int:
 
 def _loss_operations(scenario: Scenario) -> int:
     rows, columns = scenario.network.shape
-    kind = scenario.loss.kind
     if scenario.data is None:
-        return 4 * rows * columns * ((scenario.loss.measurements or 0) + 1)
-    if kind == "regression" and scenario.loss.power == 2:
+        return 4 * rows * columns * (scenario.loss.sensing_matrices + 1)
+    if scenario.loss.quadratic:  # compressed to the size of W
         return 2 * rows * columns**2
     from flowsim.scenario.build.shapes import used
 

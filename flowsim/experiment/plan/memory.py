@@ -104,7 +104,7 @@ def _data(scenario: Scenario) -> int:
 
 def _measurements(scenario: Scenario) -> int:
     """Return the bytes of what a loss without data holds besides W."""
-    return ((scenario.loss.measurements or 0) + 2) * end_to_end(scenario)
+    return (scenario.loss.sensing_matrices + 2) * end_to_end(scenario)
 
 
 def _flow(scenario: Scenario) -> int:

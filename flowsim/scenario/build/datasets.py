@@ -5,23 +5,18 @@ Columns are samples. Standardizing and whitening use the statistics of the train
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from flowsim.scenario.build.files import load_array
-from flowsim.scenario.spec.forms import FileRef
+from flowsim.scenario.build.loss_data import Samples
 from flowsim.scenario.build.randomness import generator
+from flowsim.scenario.spec.forms import FileRef
+from flowsim.scenario.spec.loss import DataLoss
 
 if TYPE_CHECKING:
     from flowsim.scenario.spec.scenario import Scenario
-
-
-class Samples(NamedTuple):
-    """Inputs X (d_0 × m) and targets Y (d_N × m; classes and labels are 1 × m)."""
-
-    X: np.ndarray
-    Y: np.ndarray
 
 
 def samples(scenario: Scenario) -> tuple[Samples, Samples | None]:
@@ -33,7 +28,7 @@ def samples(scenario: Scenario) -> tuple[Samples, Samples | None]:
         chosen = generator(scenario.seed, "samples").permutation(X.shape[1])[: spec.samples]
         X, Y = X[:, np.sort(chosen)], Y[:, np.sort(chosen)]
     train, test = _split(scenario, X.shape[1])
-    standardize_targets = real_targets and scenario.loss.kind == "regression"
+    standardize_targets = real_targets and not scenario.loss.classifies
     Z = X
     if spec.standardize:
         Z = _standardized(Z, Z[:, train])
@@ -56,7 +51,8 @@ def _raw(scenario: Scenario) -> tuple[np.ndarray, np.ndarray, bool]:
     spec = scenario.data
     assert spec is not None
     if spec.dataset is not None:
-        return _bundled(spec.dataset, scenario.loss.kind)
+        assert isinstance(scenario.loss, DataLoss)
+        return _bundled(spec.dataset, scenario.loss)
     return _array(spec.inputs), _array(spec.targets), True
 
 
@@ -64,7 +60,7 @@ def _array(value: object) -> np.ndarray:
     return load_array(value) if isinstance(value, FileRef) else np.asarray(value, dtype=float)
 
 
-def _bundled(name: str, loss_kind: str) -> tuple[np.ndarray, np.ndarray, bool]:
+def _bundled(name: str, loss: DataLoss) -> tuple[np.ndarray, np.ndarray, bool]:
     """Return a bundled table; classes become one-hot rows, integers or ±1 as the loss needs."""
     from sklearn import datasets
 
@@ -72,12 +68,7 @@ def _bundled(name: str, loss_kind: str) -> tuple[np.ndarray, np.ndarray, bool]:
     X = np.asarray(bunch.data, dtype=float).T
     if name in ("diabetes", "linnerud"):
         return X, np.atleast_2d(np.asarray(bunch.target, dtype=float).T), True
-    classes = np.asarray(bunch.target, dtype=np.int64)
-    if loss_kind == "cross_entropy":
-        return X, classes[None, :].astype(float), False
-    if loss_kind == "logistic":
-        return X, np.where(classes == 1, 1.0, -1.0)[None, :], False
-    return X, np.eye(classes.max() + 1)[:, classes], False
+    return X, loss.encode(np.asarray(bunch.target, dtype=np.int64)), False
 
 
 def _standardized(Z: np.ndarray, train: np.ndarray) -> np.ndarray:

@@ -10,10 +10,8 @@ import jax.numpy as jnp
 from jaxtyping import Key
 
 from flowsim.problem.types import Array
-from flowsim.problem.losses import Completion, LeastSquares, PowerRegression
 from flowsim.problem.gradient_noise import Batches, LabelNoise, Noise, Stream
-from flowsim.problem.samples import Entries
-from flowsim.scenario.build.problem import training
+from flowsim.scenario.build.problem import loss_data, training
 from flowsim.scenario.build.randomness import generator
 
 if TYPE_CHECKING:
@@ -38,15 +36,12 @@ def of(scenario: Scenario) -> Noise | None:
     spec = scenario.descent
     if spec is None or not spec.noisy:
         return None
-    loss, data = training(scenario)
     deviation = None if spec.label_noise is None else jnp.asarray(spec.label_noise)
+    loss, samples = training(scenario)
     if spec.batch is None:
         assert deviation is not None
-        compressed = isinstance(loss, LeastSquares) and data is not None
-        count = data.X.shape[1] if compressed and data is not None else 1
+        # noise of deviation s on m samples is noise of s/√m on the compressed least squares
+        count = 1 if samples is None else samples.X.shape[1]
         return LabelNoise(loss, deviation / math.sqrt(count))
-    if isinstance(loss, LeastSquares) and data is not None:
-        loss = PowerRegression(jnp.asarray(data.X), jnp.asarray(data.Y), 2.0)
-    if isinstance(loss, Completion):
-        loss = Entries.of(loss)
-    return Batches(loss, spec.batch, deviation)
+    sampled = scenario.loss.build_sampled(loss_data(scenario, samples))
+    return Batches(sampled, spec.batch, deviation)

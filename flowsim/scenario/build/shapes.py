@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flowsim.scenario.spec.errors import listed
 from flowsim.scenario.build.files import UnusableFileError, facts
 from flowsim.scenario.spec.forms import FileRef
 from flowsim.scenario.spec.numbers import Rows
 from flowsim.scenario.spec.data import Data
-
-DATA_LOSSES = ("regression", "logistic", "cross_entropy")
 
 
 @dataclass(frozen=True)
@@ -36,29 +33,6 @@ BUNDLED = {
     "breast_cancer": Bundled(30, 569, classes=2),
     "linnerud": Bundled(3, 20, outputs=3),
 }
-
-
-def bundled_outputs(name: str, kind: str) -> int:
-    """Return the outputs that a network needs for a bundled set and a loss on data.
-
-    Raises
-    ------
-    ValueError
-        If the loss cannot take the set, saying which sets it can.
-
-    """
-    about = BUNDLED[name]
-    if kind == "regression":
-        return about.classes or about.outputs
-    fitting = {"logistic": (2, 2), "cross_entropy": (2, 10**9)}[kind]
-    if not fitting[0] <= about.classes <= fitting[1]:
-        known = [n for n, b in BUNDLED.items() if fitting[0] <= b.classes <= fitting[1]]
-        wanted = "two classes" if kind == "logistic" else "classes"
-        has = f"{about.classes} classes" if about.classes else "real targets"
-        raise ValueError(
-            f'has {has}, but kind = "{kind}" wants {wanted}; write {listed(known)}, or another loss'
-        )
-    return 1 if kind == "logistic" else about.classes
 
 
 def shape(value: Rows | FileRef) -> tuple[int, int]:

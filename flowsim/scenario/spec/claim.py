@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from flowsim.scenario.spec.forms import STRICT
 from flowsim.scenario.spec.numbers import Index, Positive
+from flowsim.scenario.spec.table import Table
 
 
-class At(BaseModel):
+class At(Table):
     """Which entry of a variable a claim speaks of."""
-
-    model_config = STRICT
 
     step_size: Positive | None = Field(
         None,
@@ -56,10 +54,8 @@ class At(BaseModel):
     )
 
 
-class Claim(BaseModel):
+class Claim(Table):
     """What the scenario shows: a number drawn from a variable, and what it is compared with."""
-
-    model_config = STRICT
 
     quantity: str = Field(
         description="A variable of the run, group.variable; with variants variant/group.variable.",
@@ -100,3 +96,29 @@ class Claim(BaseModel):
     above_quantity: str | None = Field(
         None, description="It is above this variable, reduced alike.", examples=["layers.loss"]
     )
+
+    @property
+    def picks(self) -> list[tuple[str, float]]:
+        """The dimensions along which the claim picks an entry, with the index or value."""
+        return [] if self.at is None else [(d, x) for d, x in self.at if x is not None]
+
+    @property
+    def sentence(self) -> str:
+        """The claim as a sentence without its full stop."""
+        where = "".join(f" at {dimension} {value:.12g}" for dimension, value in self.picks)
+        if self.trend is not None:
+            leeway = "" if self.within is None else f", give or take {self.within:.12g}"
+            return f"{self.quantity}{where} is {self.trend}{leeway}"
+        subject = f"{self.reduce} of {self.quantity}{where}"
+        if self.order is not None:
+            order = f"{self.order:.12g} in the step size within {self.within:.12g}"
+            return f"{subject} is of order {order}"
+        if self.equals is not None:
+            return f"{subject} equals {self.equals:.12g} within {self.within:.12g}"
+        if self.below is not None:
+            return f"{subject} is below {self.below:.12g}"
+        if self.above is not None:
+            return f"{subject} is above {self.above:.12g}"
+        if self.below_quantity is not None:
+            return f"{subject} is below that of {self.below_quantity}"
+        return f"{subject} is above that of {self.above_quantity}"

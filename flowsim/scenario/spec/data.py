@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from flowsim.scenario.spec.forms import STRICT, Samples
+from flowsim.scenario.spec.forms import Samples
 from flowsim.scenario.spec.numbers import Size
+from flowsim.scenario.spec.table import Table
 
 DatasetName = Literal["digits", "diabetes", "iris", "wine", "breast_cancer", "linnerud"]
 
 
-class Data(BaseModel):
+class Data(Table):
     """Inputs and targets; columns are samples."""
-
-    model_config = STRICT
 
     inputs: Samples | None = Field(
         None, description="Inputs X, d_0 × m.", examples=[[[1.0, 2.0], [0.0, 1.0]]]
@@ -46,3 +45,13 @@ class Data(BaseModel):
     held_out: float = Field(
         0.0, ge=0, lt=1, description="The share of samples kept for testing.", examples=[0.2]
     )
+
+    def describe(self) -> str:
+        """Return the row of the data in the summary table."""
+        parts: list[str] = [self.dataset or "inputs and targets of its own"]
+        parts += [word for word in ("standardize", "whiten") if getattr(self, word)]
+        if self.samples is not None:
+            parts.append(f"{self.samples} samples")
+        if self.held_out:
+            parts.append(f"{self.held_out:g} held out")
+        return ", ".join(parts)

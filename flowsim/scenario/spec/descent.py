@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from flowsim.dynamics.registry import AlgorithmName, follows_flow
-from flowsim.scenario.spec.forms import STRICT, Place, StepSizes
+from flowsim.scenario.spec.forms import UNITS, Place, StepSizeRange, StepSizes
 from flowsim.scenario.spec.numbers import Momentum, Positive, Size
+from flowsim.scenario.spec.table import Table
 
 
-class Descent(BaseModel):
+class Descent(Table):
     """Descent from the same start, at each step size."""
-
-    model_config = STRICT
 
     step_sizes: StepSizes = Field(
         description="Step sizes η, or a set of them; iterate k is compared with the flow at time "
@@ -91,3 +90,20 @@ class Descent(BaseModel):
     def most_iterations(self, horizon: float) -> int:
         """Return how many iterations the smallest step size takes to the horizon."""
         return round(horizon / min(self.sizes))
+
+    def describe(self) -> str:
+        """Return the row of gradient descent in the summary table."""
+        mu = self.momentum if isinstance(self.momentum, str) else f"{self.momentum:g}"
+        momentum = f", momentum {mu}" if self.momentum else ""
+        other = f"{self.algorithm}, " if self.algorithm != "gradient" else ""
+        noise = "" if self.batch is None else f", batches of {self.batch}"
+        noise += "" if self.label_noise is None else f", label noise {self.label_noise:g}"
+        return f"{other}step sizes {self._listing()}{momentum}{noise}, {self.precision}"
+
+    def _listing(self) -> str:
+        sizes = [f"{size:g}" for size in self.written]
+        if isinstance(self.step_sizes, StepSizeRange):
+            listing = f"{len(sizes)} from {sizes[0]} to {sizes[-1]} ({self.step_sizes.spacing})"
+        else:
+            listing = ", ".join(sizes[:8]) + (f", … ({len(sizes)})" if len(sizes) > 8 else "")
+        return listing + (f" · {UNITS[self.relative_to]}" if self.relative_to else "")

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, FailFast, Field
+from pydantic import AfterValidator, FailFast, Field
 
 from flowsim.dynamics.registry import FlowName
-from flowsim.scenario.spec.forms import STRICT, Listed
+from flowsim.scenario.spec.forms import Listed
 from flowsim.scenario.spec.numbers import Positive, Size, unique
+from flowsim.scenario.spec.table import Table
 
 SMALLEST_RTOL = 100 * 2.0**-52
 """100 float64 eps: below it rounding, not the step size, makes the error."""
 
 
-class Flow(BaseModel):
+class Flow(Table):
     """Gradient flow: how long, saved when, in which spaces, solved how."""
-
-    model_config = STRICT
 
     horizon: Positive = Field(description="The time at which the flow ends.", examples=[6.0])
     samples: Annotated[int, Field(ge=2, le=10**15)] = Field(
@@ -75,3 +74,11 @@ class Flow(BaseModel):
     def first_saved_time(self) -> float:
         """The first saved time after 0 of log spacing, with its default horizon·1e-6."""
         return self.horizon * 1e-6 if self.first_time is None else self.first_time
+
+    def describe(self) -> str:
+        """Return the row of the flow in the summary table."""
+        decay = f", weight decay {self.weight_decay:g}" if self.weight_decay else ""
+        return (
+            f"{' and '.join(self.spaces)} to time {self.horizon:g}, {self.samples} {self.spacing} "
+            f"times, {self.method}, rtol {self.rtol:g}{decay}"
+        )

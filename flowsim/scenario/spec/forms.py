@@ -7,9 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     Strict,
@@ -17,9 +15,9 @@ from pydantic import (
     model_validator,
 )
 
+from flowsim.scenario.spec.errors import shown
 from flowsim.scenario.spec.numbers import Mask, Matrices, Matrix, Vector
-
-STRICT = ConfigDict(strict=True, allow_inf_nan=False, extra="forbid", frozen=True, defer_build=True)
+from flowsim.scenario.spec.table import Table
 
 
 def _absolute(value: object) -> object:
@@ -31,10 +29,8 @@ def _absolute(value: object) -> object:
     return Path(value).absolute()
 
 
-class FileRef(BaseModel):
+class FileRef(Table):
     """An array in a data file: `.npy`, `.npz` (with the name of the array as `key`) or `.csv`."""
-
-    model_config = STRICT
 
     file: Annotated[Path, BeforeValidator(_absolute, json_schema_input_type=str)] = Field(
         description="A .npy, .npz or .csv file, relative to the scenario file.", examples=["x.npy"]
@@ -43,6 +39,10 @@ class FileRef(BaseModel):
         None, description="The name of the array, for a .npz file.", examples=["W"]
     )
 
+    def describe(self) -> str:
+        """Return the form in words."""
+        return f"from {shown(self.file.name)}"
+
 
 def _not_negative(values: tuple[float, ...]) -> tuple[float, ...]:
     if min(values) < 0:
@@ -50,54 +50,72 @@ def _not_negative(values: tuple[float, ...]) -> tuple[float, ...]:
     return values
 
 
-class Spectrum(BaseModel):
+class Spectrum(Table):
     """A target with these singular values and random singular vectors."""
-
-    model_config = STRICT
 
     spectrum: Annotated[Vector, AfterValidator(_not_negative)] = Field(
         description="Singular values, at most min(d_0, d_N) of them; the others are 0.",
         examples=[[3.0, 2.0, 1.0]],
     )
 
+    def describe(self) -> str:
+        """Return the form in words, with the six largest values at most."""
+        values = [f"{value:g}" for value in self.spectrum]
+        return f"with singular values {', '.join(values[:6])}{', …' if len(values) > 6 else ''}"
 
-class RankNorm(BaseModel):
+
+class RankNorm(Table):
     """A random target of a given rank and Frobenius norm."""
-
-    model_config = STRICT
 
     rank: int = Field(ge=1, description="The rank of the target.", examples=[5])
     norm: float = Field(gt=0, description="The Frobenius norm of the target.", examples=[100.0])
 
+    def describe(self) -> str:
+        """Return the form in words."""
+        return f"of rank {self.rank} and norm {self.norm:g}"
 
-class IdentityMultiple(BaseModel):
+
+class IdentityMultiple(Table):
     """The target c·I."""
-
-    model_config = STRICT
 
     identity: float = Field(description="The multiple c of the identity.", examples=[1.0])
 
+    def describe(self) -> str:
+        """Return the form in words."""
+        return f"{self.identity:g} · I"
 
-class Count(BaseModel):
+
+class Count(Table):
     """A number of observed entries, drawn at random."""
-
-    model_config = STRICT
 
     count: int = Field(ge=1, description="How many entries are observed.", examples=[2000])
 
+    def describe(self) -> str:
+        """Return the form in words."""
+        return f"{self.count} entries"
 
-class Fraction(BaseModel):
+
+class Fraction(Table):
     """A share of observed entries, drawn at random."""
-
-    model_config = STRICT
 
     fraction: float = Field(
         gt=0, le=1, description="The share of entries that are observed.", examples=[0.4]
     )
 
+    def describe(self) -> str:
+        """Return the form in words."""
+        return f"{self.fraction:.3g} of the entries"
+
 
 Place = Literal["start", "minimum", "flow"]
 """Where the sharpness is taken that step sizes are relative to."""
+
+UNITS: dict[Place, str] = {
+    "start": "2/sharpness at the start",
+    "minimum": "2/sharpness at the minimum",
+    "flow": "the least 2/sharpness along the flow",
+}
+"""The unit of step sizes, by the place of the sharpness."""
 
 
 def step_sizes(values: tuple[float, ...]) -> tuple[float, ...]:
@@ -109,10 +127,8 @@ def step_sizes(values: tuple[float, ...]) -> tuple[float, ...]:
     return values
 
 
-class StepSizeRange(BaseModel):
+class StepSizeRange(Table):
     """So many step sizes between two."""
-
-    model_config = STRICT
 
     smallest: float = Field(gt=0, description="The smallest step size.", examples=[0.01])
     largest: float = Field(gt=0, description="The largest step size.", examples=[1.0])
@@ -147,10 +163,8 @@ class StepSizeRange(BaseModel):
         return (self.smallest, *inner, self.largest)
 
 
-class StepSizeMultiples(BaseModel):
+class StepSizeMultiples(Table):
     """Step sizes as multiples of 2/sharpness somewhere."""
-
-    model_config = STRICT
 
     values: Annotated[Vector, AfterValidator(step_sizes)] = Field(
         description="Multiples of the unit.", examples=[[0.9, 1.1]]
@@ -162,7 +176,7 @@ class StepSizeMultiples(BaseModel):
     )
 
 
-FORMS: dict[str, type[BaseModel]] = {
+FORMS: dict[str, type[Table]] = {
     "smallest": StepSizeRange,
     "largest": StepSizeRange,
     "values": StepSizeMultiples,
@@ -180,7 +194,7 @@ FORMS: dict[str, type[BaseModel]] = {
 
 def _form(value: Any) -> str:
     """Name the form of a value for the unions below; what is no table is taken for an array."""
-    if isinstance(value, BaseModel):
+    if isinstance(value, Table):
         return f"<{type(value).__name__}>"
     if not isinstance(value, dict):
         return "<array>"

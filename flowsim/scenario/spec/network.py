@@ -5,16 +5,15 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Annotated
 
-from pydantic import BaseModel, FailFast, Field
+from pydantic import FailFast, Field
 
-from flowsim.scenario.spec.forms import STRICT, Listed
+from flowsim.scenario.spec.forms import Listed
 from flowsim.scenario.spec.numbers import Size
+from flowsim.scenario.spec.table import Table
 
 
-class Network(BaseModel):
+class Network(Table):
     """A linear network: layers W_j of shape d_j × d_{j-1}."""
-
-    model_config = STRICT
 
     widths: Annotated[
         tuple[Size, ...], Listed, FailFast(), Field(min_length=2, max_length=10_001)
@@ -41,3 +40,10 @@ class Network(BaseModel):
     def modes(self) -> int:
         """The number min(d_0, d_N) of singular values of the end-to-end matrix."""
         return min(self.shape)
+
+    def describe(self) -> str:
+        """Return the row of the network in the summary table."""
+        widths = [str(width) for width in self.widths]
+        if len(widths) > 12:
+            widths = [*widths[:6], "…", *widths[-5:]]
+        return f"{' → '.join(widths)}, depth {self.depth}"

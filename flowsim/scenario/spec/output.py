@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 
 from flowsim.scenario.spec.errors import found
-from flowsim.scenario.spec.forms import STRICT, Listed
+from flowsim.scenario.spec.forms import Listed
 from flowsim.scenario.spec.numbers import Index, Vector, unique
+from flowsim.scenario.spec.table import Table
 
 
 def _saved(value: object) -> object:
@@ -34,10 +35,8 @@ def _shares(values: tuple[float, ...]) -> tuple[float, ...]:
     return values
 
 
-class Output(BaseModel):
+class Output(Table):
     """What is saved and drawn."""
-
-    model_config = STRICT
 
     layers: bool = Field(False, description="Also save W_1 … W_N over time.", examples=[True])
     end_to_end: Saved = Field(

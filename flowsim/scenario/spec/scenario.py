@@ -4,32 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    FailFast,
-    Field,
-)
+from pydantic import AfterValidator, FailFast, Field
+from pydantic.fields import FieldInfo
 
 from flowsim import cards
-from flowsim.scenario.spec.card import (
-    describe_data,
-    describe_descent,
-    describe_flow,
-    describe_init,
-    describe_loss,
-    describe_network,
-)
 from flowsim.scenario.spec.claim import Claim
 from flowsim.scenario.spec.data import Data
 from flowsim.scenario.spec.descent import Descent
 from flowsim.scenario.spec.errors import shown
 from flowsim.scenario.spec.flow import Flow
-from flowsim.scenario.spec.forms import STRICT, Listed
-from flowsim.scenario.spec.init import Init
-from flowsim.scenario.spec.loss import Loss
+from flowsim.scenario.spec.forms import Listed
+from flowsim.scenario.spec.init import INITS, AnyInit
+from flowsim.scenario.spec.loss import LOSSES, AnyLoss
 from flowsim.scenario.spec.network import Network
 from flowsim.scenario.spec.output import Output
+from flowsim.scenario.spec.table import Table
 from flowsim.scenario.spec.variant import Variant
 
 
@@ -41,23 +30,8 @@ def _line(value: str) -> str:
     return value
 
 
-class Scenario(BaseModel):
-    """What to simulate, as a scenario file says it: frozen data with all defaults.
-
-    The type and the range of every value are validated here; whether values fit together is checked
-    by `flowsim.experiment.plan.reading.check`, which every run begins with.
-
-    Attributes are named as in the file: `scenario.flow.rtol` is `rtol` of `[flow]`. An option that
-    depends on another (`loss.p`, `flow.first_time`, `flow.atol`) is None where it is left out.
-
-    Raises
-    ------
-    ValueError
-        If a value is mistaken.
-
-    """
-
-    model_config = STRICT
+class Head(Table):
+    """What stands above the tables of a scenario."""
 
     title: Annotated[str, AfterValidator(_line)] = Field(
         description="One line that names the scenario.", examples=["One line"]
@@ -75,10 +49,28 @@ class Scenario(BaseModel):
         description="Every random draw derives from it and the draw's name.",
         examples=[0],
     )
+
+
+class Scenario(Head):
+    """What to simulate, as a scenario file says it: frozen data with all defaults.
+
+    The type and the range of every value are validated here; whether values fit together is checked
+    by `flowsim.experiment.plan.reading.check`, which every run begins with.
+
+    Attributes are named as in the file: `scenario.flow.rtol` is `rtol` of `[flow]`. An option that
+    depends on another (`loss.p`, `flow.first_time`, `flow.atol`) is None where it is left out.
+
+    Raises
+    ------
+    ValueError
+        If a value is mistaken.
+
+    """
+
     network: Network = Field(description="The network.")
-    loss: Loss = Field(description="The loss of the end-to-end matrix.")
+    loss: AnyLoss = Field(description="The loss of the end-to-end matrix.")
     data: Data | None = Field(None, description="Inputs and targets of a loss on data.")
-    init: Init = Field(description="The starting layers.")
+    init: AnyInit = Field(description="The starting layers.")
     flow: Flow = Field(description="Gradient flow.")
     descent: Descent | None = Field(None, description="Gradient descent, if wanted.")
     output: Output = Field(default_factory=Output, description="What is saved and drawn.")
@@ -90,15 +82,9 @@ class Scenario(BaseModel):
     )
 
     def _rows(self) -> dict[str, str]:
-        rows = {
-            "network": describe_network(self.network),
-            "loss": describe_loss(self.loss),
-        }
-        if self.data is not None:
-            rows["data"] = describe_data(self.data)
-        rows |= {"init": describe_init(self.init), "flow": describe_flow(self.flow)}
-        if self.descent is not None:
-            rows["descent"] = describe_descent(self.descent)
+        tables = ("network", "loss", "data", "init", "flow", "descent")
+        given = {name: getattr(self, name) for name in tables}
+        rows = {name: table.describe() for name, table in given.items() if table is not None}
         if self.output.measures:
             rows["measures"] = ", ".join(self.output.measures)
         if self.variant:
@@ -121,16 +107,21 @@ class Scenario(BaseModel):
         return cards.as_html(self._title(), self._rows())
 
 
-SECTIONS: dict[str, type[BaseModel]] = {
-    "network": Network,
-    "loss": Loss,
-    "data": Data,
-    "init": Init,
-    "flow": Flow,
-    "descent": Descent,
-    "output": Output,
+SECTIONS: dict[str, tuple[type[Table], ...]] = {
+    "network": (Network,),
+    "loss": tuple(LOSSES.values()),
+    "data": (Data,),
+    "init": tuple(INITS.values()),
+    "flow": (Flow,),
+    "descent": (Descent,),
+    "output": (Output,),
 }
-"""The tables of a scenario that stand once."""
+"""The tables of a scenario that stand once, each with its model or with those of its kinds."""
 
-ITEMS: dict[str, type[BaseModel]] = {"variant": Variant, "claims": Claim}
+ITEMS: dict[str, type[Table]] = {"variant": Variant, "claims": Claim}
 """The arrays of tables of a scenario."""
+
+
+def options(section: str) -> dict[str, FieldInfo]:
+    """Return the keys of a table that stands once, those of all its kinds together."""
+    return {key: field for model in SECTIONS[section] for key, field in model.model_fields.items()}

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from flowsim.scenario.spec.forms import STRICT
+from flowsim.scenario.spec.table import Table
 
 
-class Variant(BaseModel):
+class Variant(Table):
     """The scenario with some keys replaced."""
-
-    model_config = STRICT
 
     name: str = Field(
         pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$",

@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING
 from flowsim.scenario.build.files import UnusableFileError, facts
 from flowsim.scenario.build.shapes import (
     BUNDLED,
-    DATA_LOSSES,
     available,
-    bundled_outputs,
     shape,
     times,
     used,
 )
-from flowsim.scenario.spec.errors import Mistake, wrong
+from flowsim.scenario.spec.errors import Mistake, listed, wrong
 from flowsim.scenario.spec.forms import FileRef
-from flowsim.scenario.validate.partial import known
+from flowsim.scenario.spec.loss import DataLoss
 
 if TYPE_CHECKING:
     from flowsim.scenario.spec.numbers import Rows
@@ -31,7 +29,7 @@ def one_source(scenario: Scenario) -> Iterator[Mistake]:
     data = scenario.data
     if data is None:
         return
-    given = [key for key in ("inputs", "targets") if not known(data, key) or getattr(data, key)]
+    given = [key for key in ("inputs", "targets") if not hasattr(data, key) or getattr(data, key)]
     if data.dataset is not None:
         for key in given:
             text = f'is not used beside dataset = "{data.dataset}"; remove one of the two'
@@ -55,79 +53,69 @@ def inputs_fit(scenario: Scenario) -> Iterator[Mistake]:
         yield wrong(
             "data.inputs",
             f"is {times(rows)}, but network.widths begin with {width}; write d_0 = {width} rows, "
-            "a column a sample",
+            "one column per sample",
         )
 
 
 def targets_fit(scenario: Scenario) -> Iterator[Mistake]:
     """Require targets with the rows that the loss takes and the columns of the inputs."""
-    data, kind = scenario.data, scenario.loss.kind
-    if data is None or data.targets is None or data.dataset is not None or kind not in DATA_LOSSES:
+    data, loss = scenario.data, scenario.loss
+    if data is None or data.targets is None or data.dataset is not None:
+        return
+    if not isinstance(loss, DataLoss):
         return
     size = _size("data.targets", data.targets)
     if isinstance(size, Mistake):
         yield size
         return
-    yield from _rows_fit(scenario, size)
-    if known(data, "inputs") and data.inputs is not None:
+    yield from _rows_fit(loss, scenario.network.widths[-1], size)
+    if hasattr(data, "inputs") and data.inputs is not None:
         inputs = _size("data.inputs", data.inputs)
         if not isinstance(inputs, Mistake) and inputs[1] != size[1]:
             yield wrong(
                 "data.targets",
-                f"has {size[1]} columns and data.inputs {inputs[1]}; write one column a sample",
+                f"has {size[1]} columns and data.inputs {inputs[1]}; write one column per sample",
             )
 
 
-def _rows_fit(scenario: Scenario, size: tuple[int, int]) -> Iterator[Mistake]:
-    kind = scenario.loss.kind
-    if kind != "regression" and size[0] != 1:
-        text = f'has {size[0]} rows, but loss.kind = "{kind}" takes one; write 1 × m targets'
+def _rows_fit(loss: DataLoss, outputs: int, size: tuple[int, int]) -> Iterator[Mistake]:
+    rows = loss.target_rows(outputs)
+    if size[0] == rows:
+        return
+    if loss.classifies:
+        text = f'has {size[0]} rows, but loss.kind = "{loss.kind}" takes one; write 1 × m targets'
         yield wrong("data.targets", text)
-    if kind == "regression" and size[0] != (outputs := scenario.network.widths[-1]):
+    else:
         yield wrong(
             "data.targets",
             f"is {times(size)}, but network.widths end with {outputs}; "
-            f"write d_N = {outputs} rows, a column a sample",
+            f"write d_N = {outputs} rows, one column per sample",
         )
 
 
 def outputs_fit(scenario: Scenario) -> Iterator[Mistake]:
-    """Require one output of a logistic loss, and two or more of a cross-entropy."""
-    kind, outputs = scenario.loss.kind, scenario.network.widths[-1]
-    if kind == "logistic" and outputs != 1:
-        text = f'end with {outputs}, but loss.kind = "logistic" wants one output; write d_N = 1'
-        yield wrong("network.widths", text)
-    if kind == "cross_entropy" and outputs < 2:
-        text = 'end with 1, but loss.kind = "cross_entropy" wants an output a class; write d_N ≥ 2'
+    """Require outputs that the loss can have."""
+    loss = scenario.loss
+    if isinstance(loss, DataLoss) and (text := loss.wrong_outputs(scenario.network.widths[-1])):
         yield wrong("network.widths", text)
 
 
 def labels_fit(scenario: Scenario) -> Iterator[Mistake]:
-    """Require ±1 as logistic targets, and classes 0 … d_N − 1 for a cross-entropy."""
-    data, kind = scenario.data, scenario.loss.kind
+    """Require targets whose values the loss can take."""
+    data, loss = scenario.data, scenario.loss
     if data is None or data.targets is None or data.dataset is not None:
         return
-    labels = _labels(data.targets)
-    if kind == "logistic":
-        bad = [label for label in labels if label not in (-1.0, 1.0)]
-        if bad:
-            text = f'holds {bad[0]}, but loss.kind = "logistic" wants −1 and +1; write these'
+    if isinstance(loss, DataLoss) and loss.classifies:
+        outputs = scenario.network.widths[-1]
+        texts = (loss.wrong_label(label, outputs) for label in _labels(data.targets))
+        if text := next(filter(None, texts), ""):
             yield wrong("data.targets", text)
-    if kind == "cross_entropy":
-        classes = scenario.network.widths[-1]
-        bad = [label for label in labels if not (label.is_integer() and 0 <= label < classes)]
-        if bad:
-            yield wrong(
-                "data.targets",
-                f"holds {bad[0]}, but with {classes} outputs the classes are the integers "
-                f"0 … {classes - 1}; write these",
-            )
 
 
 def dataset_fits(scenario: Scenario) -> Iterator[Mistake]:
     """Require that a bundled data set has d_0 inputs, and d_N outputs for the loss."""
-    data, kind = scenario.data, scenario.loss.kind
-    if data is None or data.dataset is None or kind not in DATA_LOSSES:
+    data, loss = scenario.data, scenario.loss
+    if data is None or data.dataset is None or not isinstance(loss, DataLoss):
         return
     about, widths = BUNDLED[data.dataset], scenario.network.widths
     if widths[0] != about.inputs:
@@ -136,15 +124,20 @@ def dataset_fits(scenario: Scenario) -> Iterator[Mistake]:
             f"begin with {widths[0]}, but {data.dataset} has {about.inputs} inputs; "
             f"write d_0 = {about.inputs}",
         )
-    try:
-        outputs = bundled_outputs(data.dataset, kind)
-    except ValueError as error:
-        yield wrong("data.dataset", str(error))
+    if not loss.accepts(about.classes):
+        suitable = listed(name for name, other in BUNDLED.items() if loss.accepts(other.classes))
+        has = f"{about.classes} classes" if about.classes else "real targets"
+        yield wrong(
+            "data.dataset",
+            f'has {has}, but kind = "{loss.kind}" needs {loss.needs}; '
+            f"write {suitable}, or another loss",
+        )
         return
-    if widths[-1] != outputs and kind != "logistic":
+    outputs = loss.outputs(about.classes, about.outputs)
+    if widths[-1] != outputs and not loss.wrong_outputs(widths[-1]):
         yield wrong(
             "network.widths",
-            f"end with {widths[-1]}, but {data.dataset} with {kind} has {outputs} outputs; "
+            f"end with {widths[-1]}, but {data.dataset} with {loss.kind} has {outputs} outputs; "
             f"write d_N = {outputs}",
         )
 

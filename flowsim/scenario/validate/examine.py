@@ -8,24 +8,25 @@ from typing import TYPE_CHECKING, Any, cast
 
 from flowsim.scenario.overrides import misplaced
 from flowsim.scenario.spec.errors import Mistake, Path, ScenarioError, dotted, found
-from flowsim.scenario.spec.scenario import ITEMS, SECTIONS, Scenario
-from flowsim.scenario.validate.partial import View, known, validated
+from flowsim.scenario.spec.scenario import ITEMS, SECTIONS, Head, Scenario
+from flowsim.scenario.spec.table import Table
 from flowsim.scenario.validate.rules import Rules, broken
+from flowsim.scenario.validate.tables import validated
 from flowsim.scenario.variants import alone, with_set
 
 if TYPE_CHECKING:
     from flowsim.scenario.spec.claim import Claim
+    from flowsim.scenario.spec.variant import Variant
 
 MOST_ITEMS = 1000
-_EMPTY: dict[str, Any] = {}
+
+Section = tuple[Mapping[str, Any], list[Mistake]]
+"""A table by its name, without it where nothing of it is valid; and what is wrong with it."""
 
 
 @dataclass(frozen=True)
 class Examined:
-    """The values of a scenario as models, and everything that is wrong with them.
-
-    Where there are mistakes some values are stand-ins.
-    """
+    """The valid values of a scenario, and everything that is wrong with the others."""
 
     values: Mapping[str, Any]
     mistakes: list[Mistake]
@@ -33,11 +34,13 @@ class Examined:
 
 def examine(data: Mapping[str, Any], rules: Rules) -> Examined:
     """Validate the data of a scenario, as read from a file or as models, and find all mistakes."""
-    memory = _Memory(rules)
-    base, mistakes = _examine_alone(alone(data), memory)
+    sections = {name: _section(name, data) for name in SECTIONS}
+    base, mistakes = _examine_alone(alone(data), sections, rules)
     variants, wrong_variants = _items("variant", data.get("variant", ()))
     claims, wrong_claims = _items("claims", data.get("claims", ()))
-    runs, wrong_runs = _examine_variants(variants, alone(data), mistakes, memory)
+    runs, wrong_runs = _examine_variants(
+        cast("list[Variant]", variants), alone(data), sections, mistakes, rules
+    )
     mistakes += wrong_variants + wrong_claims + wrong_runs
     if not variants:
         runs = {"": base}
@@ -47,47 +50,38 @@ def examine(data: Mapping[str, Any], rules: Rules) -> Examined:
         for i, claim in enumerate(claims):
             wrong = rules.of_claims(cast("Claim", claim), runs)
             mistakes += _below(("claims", i), wrong)
-    values = dict(base.instance) | {
-        "variant": tuple(variant.instance for variant in variants),
-        "claims": tuple(claim.instance for claim in claims),
-    }
-    return Examined(values, mistakes)
-
-
-class _Memory:
-    """Tables that were validated before: variants share most of theirs with the base."""
-
-    def __init__(self, rules: Rules) -> None:
-        self.rules = rules
-        self._seen: dict[tuple[str, int], tuple[object, View, list[Mistake]]] = {}
-
-    def validated(self, name: str, table: object) -> tuple[View, list[Mistake]]:
-        place = (name, id(table))
-        if place not in self._seen:
-            view, wrong = validated(SECTIONS[name], table, name)
-            self._seen[place] = table, view, _below((name,), wrong)
-        return self._seen[place][1:]
+    items = {"variant": tuple(variants), "claims": tuple(claims)}
+    return Examined(vars(base) | items, mistakes)
 
 
 def _below(prefix: Path, mistakes: list[Mistake]) -> list[Mistake]:
     return [Mistake(prefix + mistake.path, mistake.text) for mistake in mistakes]
 
 
-def _examine_alone(data: Mapping[str, Any], memory: _Memory) -> tuple[View, list[Mistake]]:
-    """Examine a scenario without variants and claims."""
-    sections: dict[str, View] = {}
-    mistakes: list[Mistake] = []
-    for name in SECTIONS:
-        table = data.get(name)
-        if table is None and Scenario.model_fields[name].is_required():
-            table = _EMPTY
-        if table is not None:
-            sections[name], wrong = memory.validated(name, table)
-            mistakes += [_with_table(mistake) for mistake in wrong] if table is _EMPTY else wrong
-    tables = {name: view.instance for name, view in sections.items()}
-    head, wrong = validated(Scenario, {**data, **tables}, "")
-    whole = View(head.instance, head.unknown, sections)
-    return whole, mistakes + wrong + broken(whole, memory.rules.of_scenarios)
+def _section(name: str, data: Mapping[str, Any]) -> Section:
+    """Validate one table, which is empty where it is required and missing."""
+    table, field = data.get(name), Scenario.model_fields[name]
+    if table is None and not field.is_required():
+        return {name: field.get_default(call_default_factory=True)}, []
+    value, wrong = validated(SECTIONS[name], {} if table is None else table, name)
+    mistakes = _below((name,), wrong)
+    if table is None:
+        mistakes = [_with_table(mistake) for mistake in mistakes]
+    return ({} if value is None else {name: value}), mistakes
+
+
+def _examine_alone(
+    data: Mapping[str, Any], sections: Mapping[str, Section], rules: Rules
+) -> tuple[Scenario, list[Mistake]]:
+    """Examine a scenario without variants and claims, of which the tables are validated."""
+    above = {key: value for key, value in data.items() if key not in SECTIONS}
+    head, mistakes = validated((Head,), above, "")
+    values = dict(vars(head))
+    for table, wrong in sections.values():
+        values |= table
+        mistakes = mistakes + wrong
+    scenario = Scenario.partial(values | {"variant": (), "claims": ()})
+    return scenario, mistakes + broken(scenario, rules.of_scenarios)
 
 
 def _with_table(mistake: Mistake) -> Mistake:
@@ -96,7 +90,7 @@ def _with_table(mistake: Mistake) -> Mistake:
     return Mistake(mistake.path, mistake.text.replace("write ", header, 1))
 
 
-def _items(name: str, entries: object) -> tuple[list[View], list[Mistake]]:
+def _items(name: str, entries: object) -> tuple[list[Table], list[Mistake]]:
     """Validate the entries of an array of tables each by itself."""
     if not isinstance(entries, list | tuple):
         text = f"is {found(entries)}, but an array of tables is wanted; write [[{name}]]"
@@ -104,28 +98,36 @@ def _items(name: str, entries: object) -> tuple[list[View], list[Mistake]]:
     if len(entries) > MOST_ITEMS:
         text = f"has {len(entries)} entries; write at most {MOST_ITEMS}"
         return [], [Mistake((name,), text)]
-    views, mistakes = [], []
+    tables, mistakes = [], []
     for i, entry in enumerate(entries):
-        view, wrong = validated(ITEMS[name], entry, name)
-        views.append(view)
+        table, wrong = validated((ITEMS[name],), entry, name)
+        assert table is not None
+        tables.append(table)
         mistakes += _below((name, i), wrong)
-    return views, mistakes
+    return tables, mistakes
 
 
 def _examine_variants(
-    variants: list[View], base: Mapping[str, Any], known_mistakes: list[Mistake], memory: _Memory
-) -> tuple[dict[str, Any], list[Mistake]]:
-    """Examine each variant as a scenario; the mistakes of the base are not told again."""
-    runs: dict[str, Any] = {}
+    variants: list[Variant],
+    base: Mapping[str, Any],
+    sections: Mapping[str, Section],
+    base_mistakes: list[Mistake],
+    rules: Rules,
+) -> tuple[dict[str, Scenario], list[Mistake]]:
+    """Examine each variant as a scenario; the mistakes of the base are not reported again.
+
+    Tables of which a variant sets nothing are those of the base, and are not validated again.
+    """
+    runs: dict[str, Scenario] = {}
     mistakes: list[Mistake] = []
-    told = set(known_mistakes)
+    reported = set(base_mistakes)
     for i, variant in enumerate(variants):
         here: Path = ("variant", i)
-        name = variant.name if known(variant, "name") else f"number {i + 1}"
-        if name.lower() in (taken.lower() for taken in runs):
+        name = variant.name if hasattr(variant, "name") else f"number {i + 1}"
+        if name.lower() in (other.lower() for other in runs):
             text = f'is "{name}", which another variant is called too; write another name'
             mistakes.append(Mistake((*here, "name"), text))
-        if not known(variant, "set"):
+        if not hasattr(variant, "set"):
             continue
         changes, wrong = _changes(variant.set, here)
         mistakes += wrong
@@ -134,10 +136,12 @@ def _examine_variants(
         except ScenarioError as error:
             mistakes.append(Mistake((*here, "set"), str(error)))
             continue
-        run, found_wrong = _examine_alone(data, memory)
-        if known(variant, "name"):
+        changed = {key.partition(".")[0] for key in changes}.intersection(SECTIONS)
+        own = {section: _section(section, data) for section in changed}
+        run, wrong = _examine_alone(data, {**sections, **own}, rules)
+        if hasattr(variant, "name"):
             runs[name] = run
-        new = [mistake for mistake in found_wrong if mistake not in told]
+        new = [mistake for mistake in wrong if mistake not in reported]
         mistakes += [_in_variant(mistake, name, here, changes) for mistake in new]
     return runs, mistakes
 

@@ -11,10 +11,6 @@ if TYPE_CHECKING:
     from flowsim.scenario.spec.scenario import Scenario
 
 
-DRAWN = ("balanced", "gaussian", "xavier", "orthogonal", "lambda_balanced")
-"""Kinds of starts whose singular vectors are random."""
-
-
 def first_time_fits(scenario: Scenario) -> Iterator[Mistake]:
     """Require that a first time is for log spacing, and lies before the horizon."""
     first = scenario.flow.first_time
@@ -100,20 +96,19 @@ def modes_exist(scenario: Scenario) -> Iterator[Mistake]:
     if "modes" not in scenario.flow.spaces:
         return
     loss, init = scenario.loss, scenario.init
-    if loss.kind == "linear":
+    if not loss.bounded_below:
         yield wrong(
             "flow.spaces",
-            'names "modes", which are those of a quadratic loss, and kind = "linear" is none; '
-            'write "layers" and "end_to_end", or another loss',
+            f'names "modes", which are those of a quadratic loss, and kind = "{loss.kind}" is not '
+            'one; write "layers" and "end_to_end", or another loss',
         )
-    elif loss.kind in ("logistic", "cross_entropy") or loss.power != 2:
-        kind = f"p = {loss.p}" if loss.kind == "regression" else f'kind "{loss.kind}"'
+    elif not loss.quadratic:
         yield wrong(
             "flow.spaces",
-            f'names "modes", but a loss of {kind} has a gradient that is not linear in W and mixes '
-            'them; write "layers" and "end_to_end", or another loss',
+            f'names "modes", but the loss ({loss.label}) has a gradient that is not linear in W '
+            'and mixes them; write "layers" and "end_to_end", or another loss',
         )
-    elif init.kind in DRAWN and max(scenario.network.shape) > 1:
+    elif init.random and max(scenario.network.shape) > 1:
         yield wrong(
             "flow.spaces",
             f'names "modes", but init.kind = "{init.kind}" draws singular vectors at random, and '

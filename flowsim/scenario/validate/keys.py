@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 
-from flowsim.scenario.spec.errors import listed
+from flowsim.scenario.spec.errors import found, listed
+from flowsim.scenario.spec.forms import (
+    Count,
+    FileRef,
+    Fraction,
+    IdentityMultiple,
+    RankNorm,
+    Spectrum,
+    StepSizeMultiples,
+    StepSizeRange,
+)
+from flowsim.scenario.spec.scenario import SECTIONS, Scenario, options
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
@@ -16,6 +27,13 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
         return None
     close = get_close_matches(name.lower(), list(names), n=1, cutoff=0.6)
     return close[0] if close else None
+
+
+def not_known(value: object, names: Iterable[str]) -> str:
+    """Return the complaint about a value that is none of the names, with the nearest of them."""
+    near = nearest(str(value), names)
+    hint = f'; did you mean "{near}"? Known are ' if near else "; write one of "
+    return f"is {found(value)}, which is not known{hint}{listed(names)}"
 
 
 def unknown_key(key: str, siblings: list[str], table: str) -> str:
@@ -40,18 +58,6 @@ def nearest_key(key: str) -> str | None:
 @cache
 def known_keys() -> tuple[str, ...]:
     """Return every dotted key of a scenario, those of tables in place of arrays included."""
-    from flowsim.scenario.spec.forms import (
-        Count,
-        FileRef,
-        Fraction,
-        IdentityMultiple,
-        RankNorm,
-        Spectrum,
-        StepSizeMultiples,
-        StepSizeRange,
-    )
-    from flowsim.scenario.spec.scenario import SECTIONS, Scenario
-
     forms = {
         "loss.target": (Spectrum, RankNorm, IdentityMultiple, FileRef),
         "loss.observed": (Count, Fraction),
@@ -61,8 +67,8 @@ def known_keys() -> tuple[str, ...]:
         "descent.step_sizes": (StepSizeRange, StepSizeMultiples),
     }
     keys = list(Scenario.model_fields)
-    for name, section in SECTIONS.items():
-        keys += [f"{name}.{key}" for key in section.model_fields]
+    for name in SECTIONS:
+        keys += [f"{name}.{key}" for key in options(name)]
     for name, models in forms.items():
         keys += [f"{name}.{key}" for model in models for key in model.model_fields]
     return tuple(dict.fromkeys(keys))

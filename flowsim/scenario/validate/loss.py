@@ -1,4 +1,4 @@
-"""Rules of `[loss]`: what each kind needs, and how targets fit the network."""
+"""Rules of `[loss]`: which kinds need data, and how targets fit the network."""
 
 from __future__ import annotations
 
@@ -6,51 +6,35 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from flowsim.scenario.build.files import UnusableFileError
-from flowsim.scenario.build.shapes import DATA_LOSSES, shape, times
+from flowsim.scenario.build.shapes import shape, times
 from flowsim.scenario.spec.errors import Mistake, wrong
 from flowsim.scenario.spec.forms import Count, FileRef, Fraction, RankNorm, Spectrum
-from flowsim.scenario.validate.options import Option, fitting
+from flowsim.scenario.spec.loss import Completion, MatrixLoss
 
 if TYPE_CHECKING:
     from flowsim.scenario.spec.scenario import Scenario
 
-WITH_TARGET = ("squared", "completion", "sensing")
-"""Kinds that a matrix Φ minimizes."""
-
-TAKING_TARGET = ("linear", *WITH_TARGET)
-"""Kinds that are given by a matrix Φ."""
-
-OPTIONS = (
-    Option("target", TAKING_TARGET),
-    Option("observed", ("completion",)),
-    Option("measurements", ("sensing",)),
-    Option("p", ("regression",), needed=False),
-)
-
-
-def takes_its_options(scenario: Scenario) -> Iterator[Mistake]:
-    """Require of each kind the options that it needs, and no others."""
-    yield from fitting("loss", scenario.loss, scenario.loss.kind, OPTIONS)
-
 
 def takes_data_or_not(scenario: Scenario) -> Iterator[Mistake]:
     """Require `[data]` of losses on data, and of no others."""
-    kind, data = scenario.loss.kind, scenario.data
-    if kind in DATA_LOSSES and data is None:
+    loss, data = scenario.loss, scenario.data
+    if loss.on_data and data is None:
         yield wrong(
             "data",
-            f'is missing, and loss.kind = "{kind}" needs it; write [data] with inputs and targets, '
-            "or with dataset",
+            f'is missing, and loss.kind = "{loss.kind}" needs it; write [data] with inputs and '
+            "targets, or with dataset",
         )
-    if kind not in DATA_LOSSES and data is not None:
-        yield wrong("data", f'is not used by loss.kind = "{kind}", which takes no data; remove it')
+    if not loss.on_data and data is not None:
+        text = f'is not used by loss.kind = "{loss.kind}", which takes no data; remove it'
+        yield wrong("data", text)
 
 
 def target_fits(scenario: Scenario) -> Iterator[Mistake]:
     """Require a target of d_N × d_0, with no more singular values than that allows."""
-    target, network = scenario.loss.target, scenario.network
-    if target is None or scenario.loss.kind not in TAKING_TARGET:
+    loss, network = scenario.loss, scenario.network
+    if not isinstance(loss, MatrixLoss):
         return
+    target = loss.target
     most = f"a {times(network.shape)} matrix has {network.modes} singular values"
     if isinstance(target, Spectrum) and len(target.spectrum) > network.modes:
         yield wrong("loss.target", f"gives {len(target.spectrum)}, but {most}; write no more")
@@ -67,9 +51,10 @@ def target_fits(scenario: Scenario) -> Iterator[Mistake]:
 
 def observed_fits(scenario: Scenario) -> Iterator[Mistake]:
     """Require that what is observed is d_N × d_0, and not nothing."""
-    observed, network = scenario.loss.observed, scenario.network
-    if observed is None or scenario.loss.kind != "completion":
+    loss, network = scenario.loss, scenario.network
+    if not isinstance(loss, Completion):
         return
+    observed = loss.observed
     entries = network.shape[0] * network.shape[1]
     if isinstance(observed, Count):
         if observed.count > entries:
@@ -95,4 +80,4 @@ def same_shape(key: str, size: tuple[int, int], wanted: tuple[int, int]) -> Iter
         )
 
 
-RULES = (takes_its_options, takes_data_or_not, target_fits, observed_fits)
+RULES = (takes_data_or_not, target_fits, observed_fits)

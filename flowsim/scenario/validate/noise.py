@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from flowsim.scenario.build.files import UnusableFileError
-from flowsim.scenario.build.samples import LABELLED, SAMPLED, samples
+from flowsim.scenario.build.samples import samples
 from flowsim.scenario.spec.errors import Mistake, listed, wrong
+from flowsim.scenario.spec.loss import Regression, kinds_with
 
 if TYPE_CHECKING:
     from flowsim.scenario.spec.scenario import Scenario
@@ -15,23 +16,22 @@ if TYPE_CHECKING:
 
 def batch_fits(scenario: Scenario) -> Iterator[Mistake]:
     """Require samples to draw from, no fewer than a batch has."""
-    descent, kind = scenario.descent, scenario.loss.kind
+    descent, loss = scenario.descent, scenario.loss
     if descent is None or descent.batch is None:
         return
-    if kind not in SAMPLED:
-        users = listed(f'"{name}"' for name in SAMPLED)
-        text = f'is not used by loss.kind = "{kind}", which has no samples, only by {users}; '
+    if not loss.sampled:
+        users = listed(f'"{name}"' for name in kinds_with("sampled"))
+        text = f'is not used by loss.kind = "{loss.kind}", which has no samples, only by {users}; '
         yield wrong("descent.batch", text + "remove it")
         return
-    if kind not in ("sensing", "completion") and scenario.data is None:
+    if loss.on_data and scenario.data is None:
         return
     try:
         count = samples(scenario)
     except (UnusableFileError, ValueError):
         return  # the rules of [data] say so
     if descent.batch > count:
-        of_what = {"sensing": "measurements", "completion": "observed entries"}
-        there = f"there are {count} {of_what.get(kind, 'samples to train on')}"
+        there = f"there are {count} {loss.samples_name}"
         yield wrong("descent.batch", f"is {descent.batch}, but {there}; write no more")
 
 
@@ -40,11 +40,11 @@ def labels_fit(scenario: Scenario) -> Iterator[Mistake]:
     descent, loss = scenario.descent, scenario.loss
     if descent is None or descent.label_noise is None:
         return
-    if loss.kind not in LABELLED:
-        users = listed(f'"{name}"' for name in LABELLED)
+    if not loss.labelled:
+        users = listed(f'"{name}"' for name in kinds_with("labelled"))
         text = f'is not used by loss.kind = "{loss.kind}", only by {users}; remove it'
         yield wrong("descent.label_noise", text)
-    elif loss.power != 2:
+    elif isinstance(loss, Regression) and not loss.quadratic:
         text = f"is for p = 2, but loss.p is {loss.p:g}: noise would not leave the gradient's mean "
         yield wrong("descent.label_noise", text + "as it is; remove it, or loss.p")
 

@@ -1,7 +1,7 @@
 """What the sections of a scenario must fit together; one small generator a rule.
 
 A rule takes a scenario and yields what breaks it. It may be given a scenario of which only some
-values are valid: it ends where it reaches for one that is not, and the other rules go on.
+values are valid: it ends where it reads one that is not, and the other rules still apply.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from flowsim.scenario.spec.errors import Mistake
+from flowsim.scenario.spec.table import InvalidValueError
 from flowsim.scenario.validate import data, flow, init, loss, noise
-from flowsim.scenario.validate.partial import Unknown, View
 
 if TYPE_CHECKING:
     from flowsim.scenario.spec.claim import Claim
@@ -39,11 +39,11 @@ class Rules:
     of_claims: ClaimRule | None = None
 
 
-def broken(scenario: View, rules: tuple[Rule, ...]) -> list[Mistake]:
-    """Return every mistake that the rules find in what is known of a scenario."""
+def broken(scenario: Scenario, rules: tuple[Rule, ...]) -> list[Mistake]:
+    """Return every mistake that the rules find in the valid part of a scenario."""
     mistakes: list[Mistake] = []
     for rule in rules:
-        with suppress(Unknown):
-            for mistake in rule(cast("Scenario", scenario)):
+        with suppress(InvalidValueError):
+            for mistake in rule(scenario):
                 mistakes.append(mistake)
     return mistakes

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from flowsim.scenario.spec.claim import At
 from flowsim.scenario.spec.errors import Mistake, found, listed
 from flowsim.scenario.spec.forms import FORMS
-from flowsim.scenario.validate.keys import nearest, unknown_key
+from flowsim.scenario.spec.scenario import SECTIONS, Head, Scenario, options
+from flowsim.scenario.spec.table import Table, kind_of
+from flowsim.scenario.toml.values import assignment, text
+from flowsim.scenario.validate.keys import not_known, unknown_key
 
 MOST = 200
 """How many mistakes of one table are told."""
@@ -34,12 +37,12 @@ _BOUNDS = {
 _SLUG = "letters, digits, dots, dashes and underscores, a letter or digit first"
 
 
-def example(model: type[BaseModel], key: str) -> Any:
+def example(model: type[Table], key: str) -> Any:
     """Return a valid value of a key, to write where there is none."""
     return (model.model_fields[key].examples or [None])[0]
 
 
-def mistakes(model: type[BaseModel], error: ValidationError, table: str) -> list[Mistake]:
+def mistakes(model: type[Table], error: ValidationError, table: str) -> list[Mistake]:
     """Return what pydantic found wrong in a table of this name, one mistake a key."""
     result: dict[tuple[str, ...], Mistake] = {}
     details = error.errors(include_url=False)
@@ -64,17 +67,21 @@ def _split(loc: tuple[int | str, ...]) -> tuple[tuple[str, ...], str]:
     return tuple(keys), f"item {', '.join(items)} " if items else ""
 
 
-def _text(model: type[BaseModel], table: str, path: tuple[str, ...], detail: ErrorDetails) -> str:
+def _text(model: type[Table], table: str, path: tuple[str, ...], detail: ErrorDetails) -> str:
     kind, value, key = detail["type"], detail["input"], path[-1]
     owner = _owner(model, detail["loc"])
+    of_kind = f'kind = "{kind_of(model)}"' if len(SECTIONS.get(table, ())) > 1 else ""
     if kind == "extra_forbidden":
         inside = ".".join(part for part in (table, *path[:-1]) if part)
-        return unknown_key(key, list(owner.model_fields), inside)
+        if of_kind and len(path) == 1 and (users := _kinds_with(table, key)):
+            return f"is not used by {of_kind}, only by {listed(users)}; remove it"
+        return unknown_key(key, _siblings(owner, table, path), inside)
     if kind == "value_error":
         return str(detail["ctx"]["error"])
-    write = f"; write {_assignment(owner, key)}"
+    write = f"; write {assignment(key, example(owner, key))}"
     if kind == "missing":
-        return f"is missing{write}"
+        needed = f", and {of_kind} needs it" if of_kind and len(path) == 1 else ""
+        return f"is missing{needed}{write}"
     for sentence in (_wanted, _bounded, _chosen, _sized):
         text = sentence(kind, value, detail.get("ctx", {}), key)
         if text:
@@ -82,7 +89,7 @@ def _text(model: type[BaseModel], table: str, path: tuple[str, ...], detail: Err
     return f"is {found(value)}, which cannot be used{write}"
 
 
-def _owner(model: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseModel]:
+def _owner(model: type[Table], loc: tuple[int | str, ...]) -> type[Table]:
     """Return the model that a location's last key belongs to."""
     if "at" in loc[:-1]:
         return At
@@ -90,10 +97,16 @@ def _owner(model: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseModel
     return next((forms[part] for part in loc[:-1] if part in forms), model)
 
 
-def _assignment(model: type[BaseModel], key: str) -> str:
-    from flowsim.scenario.toml.writing import assignment
+def _siblings(owner: type[Table], table: str, path: tuple[str, ...]) -> list[str]:
+    """Return the keys that can stand beside the last one of a path in a table."""
+    if owner is Head:
+        return list(Scenario.model_fields)
+    return list(options(table) if table in SECTIONS and len(path) == 1 else owner.model_fields)
 
-    return assignment(key, example(model, key))
+
+def _kinds_with(table: str, key: str) -> list[str]:
+    """Return the kinds of a table that have a key, in quotation marks."""
+    return [f'"{kind_of(model)}"' for model in SECTIONS[table] if key in model.model_fields]
 
 
 def _wanted(kind: str, value: Any, _context: dict[str, Any], _key: str) -> str | None:
@@ -117,9 +130,7 @@ def _bounded(kind: str, value: Any, context: dict[str, Any], key: str) -> str | 
 def _chosen(kind: str, value: Any, context: dict[str, Any], _key: str) -> str | None:
     if kind == "literal_error":
         names = [name.strip("'") for name in context["expected"].replace(" or ", ", ").split(", ")]
-        near = nearest(str(value), names)
-        hint = f'; did you mean "{near}"? Known are ' if near else "; write one of "
-        return f"is {found(value)}, which is not known{hint}{listed(names)}"
+        return not_known(value, names)
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         names = [tag.strip("'<>") for tag in context.get("expected_tags", "").split(", ")]
         return f"is {found(value)} of no known form; write {listed(_forms(names))}"
@@ -130,8 +141,6 @@ def _chosen(kind: str, value: Any, context: dict[str, Any], _key: str) -> str | 
 
 def _forms(names: list[str]) -> list[str]:
     """Return how each form of a union is written."""
-    from flowsim.scenario.toml.writing import text
-
     models = {model.__name__: model for model in FORMS.values()}
     tables = [
         {

@@ -93,9 +93,8 @@ def found_places(parts: dict[str, Run]) -> dict[str, Place]:
 def place(scenario: Scenario) -> Place:
     """Return the place of a scenario by its loss, outputs and depth."""
     outputs, depth = scenario.network.widths[-1], len(scenario.network.widths) - 1
-    kind = scenario.loss.kind.replace("_", "-")
-    if scenario.loss.kind == "regression" and scenario.loss.power != 2:
-        kind += f", p = {scenario.loss.power:g}"
+    loss = scenario.loss
+    kind = loss.kind if loss.quadratic else loss.label
     if scenario.data is not None and scenario.data.whiten:
         kind += ", whitened"
     return Place(f"{outputs} output{'s' if outputs > 1 else ''}", kind, f"{depth:>2}")

@@ -11,11 +11,10 @@ if TYPE_CHECKING:
 
 
 def _not_a_classifier(scenario: Scenario) -> str:
-    kind = scenario.loss.kind
-    if kind in ("logistic", "cross_entropy"):
+    if scenario.loss.classifies:
         return ""
     return (
-        f'a loss of kind "{kind}" has no classes; leave it out, or write loss.kind = '
+        f'a loss of kind "{scenario.loss.kind}" has no classes; leave it out, or write loss.kind = '
         '"logistic" or "cross_entropy"'
     )
 

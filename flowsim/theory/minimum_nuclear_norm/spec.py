@@ -14,13 +14,9 @@ CONIC, SENSED = 230, 14
 """Copies of the cone's triangle, and of the measurements, that the convex solver holds."""
 
 
-PARTIAL = ("completion", "sensing")
-"""Kinds of losses that see a part of a target, or combinations of its entries."""
-
-
 def needs_measurements(scenario: Scenario) -> str:
     """Refuse losses that do not measure a target."""
-    if scenario.loss.kind in PARTIAL:
+    if scenario.loss.partial_target:
         return ""
     return (
         f'a loss of kind "{scenario.loss.kind}" does not measure a target in part; leave it out, '
@@ -32,7 +28,7 @@ def conic(scenario: Scenario) -> int:
     """Return how many numbers the semidefinite program of the minimum nuclear norm works in."""
     rows, columns = scenario.network.shape
     order = rows + columns
-    measured = (scenario.loss.measurements or 0) * rows * columns
+    measured = scenario.loss.sensing_matrices * rows * columns
     return CONIC * order * (order + 1) // 2 + SENSED * measured
 
 

@@ -115,9 +115,7 @@ def by_loss(parts: dict[str, Run]) -> dict[str, dict[str, Run]]:
 
 def loss_name(run: Run) -> str:
     """Name a loss: "regression, p = 4"."""
-    loss = run.scenario.loss
-    power = f", p = {loss.power:g}" if loss.kind == "regression" else ""
-    return f"{loss.kind.replace('_', '-')}{power}"
+    return run.scenario.loss.label
 
 
 def algorithm(run: Run) -> str:

@@ -19,9 +19,9 @@ def _without_speed(scenario: Scenario) -> str:
     """Say why iterations to a share of the excess loss cannot be counted, or nothing."""
     if scenario.descent is None:
         return "there is no descent; write [descent] with step_sizes"
-    if scenario.loss.kind == "linear":
+    if not scenario.loss.bounded_below:
         return "a linear loss has no minimum to count from; leave speed out"
-    if scenario.loss.power == 1:
+    if not scenario.loss.differentiable:
         return "the minimum at p = 1 is not computed; leave speed out, or write a larger loss.p"
     if scenario.flow.weight_decay:
         return "with weight decay the loss does not fall to its minimum; leave speed out"

@@ -1,0 +1,41 @@
+"""Python values -> TOML: keys, one-line values, and assignments."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def assignment(name: str, value: Any) -> str:
+    """Return `key = value`, with an array of arrays written a row a line."""
+    rows = isinstance(value, list | tuple) and len(value) > 0 and isinstance(value[0], list | tuple)
+    if rows and sum(map(len, value)) > 8:
+        body = "".join(f"    {text(row)},\n" for row in value)
+        return f"{key(name)} = [\n{body}]"
+    return f"{key(name)} = {text(value)}"
+
+
+def key(name: str) -> str:
+    """Return a key, quoted where it must be."""
+    return name if _BARE.fullmatch(name) else text(name)
+
+
+def text(value: Any) -> str:
+    """Return a TOML value on one line."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, str | Path):
+        return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, Mapping):
+        inner = ", ".join(f"{key(name)} = {text(entry)}" for name, entry in value.items())
+        return f"{{ {inner} }}" if inner else "{}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(text, value))}]"
+    raise TypeError(f"A scenario holds no {type(value).__name__}.")
