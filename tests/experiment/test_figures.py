@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import warnings
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -114,6 +115,24 @@ CASES = {
         {"50 % $\\frac{": made.plain(time=SHORT), "_b": made.plain(time=SHORT)},
     ),
 }
+
+SEVERAL = {
+    "plain",
+    "log-time",
+    "single-time",
+    "broken",
+    "end-to-end-only",
+    "stopped-early",
+    "two-variants",
+    "mixed-variants",
+    "hard-names",
+}
+"""Cases that need unlike ways of drawing; the others, which take as long again, are slow."""
+
+
+@cache
+def case_of(name: str) -> Run:
+    return CASES[name]()
 
 
 def no_pairs(run: Run) -> Run:
@@ -503,9 +522,11 @@ def test_numbers_are_written_as_a_reader_says_them() -> None:
 
 
 @pytest.mark.parametrize("name", figures.FIGURES)
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, marks=[] if c in SEVERAL else [pytest.mark.slow]) for c in CASES]
+)
 def test_every_figure_draws_every_run_it_fits(case: str, name: str) -> None:
-    run = CASES[case]()
+    run = case_of(case)
     if not figures.FIGURES[name].available(run):
         with pytest.raises(ValueError, match="cannot be drawn of"):
             figures.draw(run, name)
@@ -543,11 +564,11 @@ def assert_readable(figure: Figure) -> None:
 
 def test_cases_cover_every_figure() -> None:
     for name in figures.FIGURES:
-        assert sum(figures.FIGURES[name].available(make()) for make in CASES.values()) > 10
+        assert sum(figures.FIGURES[name].available(case_of(case)) for case in CASES) > 10
 
 
 def test_depth_one_has_no_imbalance_to_draw() -> None:
-    run = CASES["depth-1"]()
+    run = case_of("depth-1")
     assert "imbalance" not in figures.available(run)
     with pytest.raises(ValueError, match="one layer has no neighbouring layers"):
         figures.draw(run, "imbalance")
@@ -590,14 +611,29 @@ def test_importing_figures_is_light_and_drawing_never_loads_the_simulation(
 # Files
 
 
-@pytest.mark.parametrize("format", ["png", "svg", pytest.param("pdf", marks=pytest.mark.slow)])
-def test_saving_twice_gives_the_same_bytes(run: Run, tmp_path: Path, format: str) -> None:
-    first = figures.save(run, tmp_path / "a", format)
+FEW = ["singular_values", "plane", "preconditioner"]
+"""A figure of curves, one of contours and one of maps."""
+
+
+@pytest.mark.parametrize(
+    ("format", "names"),
+    [
+        ("png", FEW),
+        ("svg", FEW),
+        *(pytest.param(format, None, marks=pytest.mark.slow) for format in ("png", "svg", "pdf")),
+    ],
+)
+def test_saving_twice_gives_the_same_bytes(
+    run: Run, tmp_path: Path, format: str, names: list[str] | None
+) -> None:
+    first = figures.save(run, tmp_path / "a", format, names=names)
     with mpl.rc_context({"font.size": 20, "lines.linewidth": 9, "savefig.bbox": "tight"}):
         before = dict(mpl.rcParams)
-        second = figures.save(run, tmp_path / "b", format)
+        second = figures.save(run, tmp_path / "b", format, names=names)
         assert dict(mpl.rcParams) == before
-    assert [path.name for path in first] == [f"{name}.{format}" for name in figures.FIGURES]
+    assert [path.name for path in first] == [
+        f"{name}.{format}" for name in names or figures.FIGURES
+    ]
     for one, other in zip(first, second, strict=True):
         assert one.read_bytes() == other.read_bytes(), one.name
     assert sorted(tmp_path.joinpath("a").iterdir()) == sorted(first)

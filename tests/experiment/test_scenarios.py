@@ -36,21 +36,13 @@ BY_NUMBERS = {
     "singular-value-law",
 }
 
-SLOW = {
-    "central-flow",
-    "deep-matrix-factorization",
-    "explicit-loss",
-    "implicit-acceleration",
-    "matrix-completion",
-    "norms-to-infinity",
-    "razin-cohen-depth-2",
-    "sensing",
-}
+QUICK = {"saddle-to-saddle", "step-size-fan", "two-layers-unaligned"}
+"""The scenarios that the plain command runs; the others together take ten times as long as it."""
 
 
 def named(names: Iterable[str]) -> list:
-    """Return names as parameters, those of scenarios that take long marked."""
-    return [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in names]
+    """Return names as parameters, marked as slow unless they are quick."""
+    return [pytest.param(n, marks=[] if n in QUICK else [pytest.mark.slow]) for n in names]
 
 
 @cache
