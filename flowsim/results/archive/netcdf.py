@@ -90,10 +90,17 @@ def _read_variable(stored: Any) -> Variable:
         words = [word.decode() if isinstance(word, bytes) else word for word in values.ravel()]
         values = np.array(words, dtype=str).reshape(values.shape)
     attributes = {
-        name: value.item() if isinstance(value, np.generic) else value
+        name: value if isinstance(value, str) else _plain(value)
         for name, value in stored.attrs.items()
     }
     return Variable(tuple(stored.dimensions), values, attributes)
+
+
+def _plain(value: Any) -> Any:
+    """Return an attribute without NumPy: a number, or a tuple of numbers."""
+    import numpy as np
+
+    return tuple(value.tolist()) if np.ndim(value) else value.item()
 
 
 class _Sink:
