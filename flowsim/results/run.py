@@ -95,7 +95,8 @@ Group = Mapping[str, Variable]
 
 
 def group(
-    declared: Iterable[VariableSpec], arrays: Mapping[str, np.ndarray | Series | Sequence[object]]
+    declared: Iterable[VariableSpec],
+    arrays: Mapping[str, np.ndarray | Series | float | Sequence[object]],
 ) -> Group:
     """Return arrays as variables, in the order and with the meaning in which they are `declared`.
 

@@ -42,6 +42,10 @@ class VariableSpec:
             named["flag_meanings"] = " ".join(self.flags.values())
         return named
 
+    def over(self, *dims: str) -> VariableSpec:
+        """Return the same declaration over other dimensions."""
+        return replace(self, dims=dims)
+
     def renamed(self, name: str) -> VariableSpec:
         """Return the same declaration under another name."""
         return replace(self, name=name)

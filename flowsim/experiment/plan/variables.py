@@ -76,7 +76,7 @@ GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
         "step_size": ("step_size",),
         "descent": (*_GRID, "axis"),
     },
-    **{name: dict(measure.variables) for name, measure in MEASURES.items()},
+    **{name: measure.dims for name, measure in MEASURES.items()},
 }
 """Every group's variables of numbers, with their dimensions; `layer_1` … stand apart."""
 

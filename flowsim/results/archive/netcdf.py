@@ -8,6 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from flowsim.results.renamed import RENAMED
 from flowsim.results.run import Group, Variable
 from flowsim.solvers.storage import Series
 
@@ -37,12 +38,15 @@ def write(path: Path, groups: Mapping[str, Group], attributes: Mapping[str, str]
 
 
 def read(path: Path) -> dict[str, dict[str, Variable]]:
-    """Return the groups of the file at `path`, as they were written."""
+    """Return the groups of the file at `path`, with variables under their present names."""
     import h5netcdf
 
     with h5netcdf.File(path, "r") as file:
         return {
-            group: {name: _read_variable(stored) for name, stored in content.variables.items()}
+            group: {
+                RENAMED.get((group, name), name): _read_variable(stored)
+                for name, stored in content.variables.items()
+            }
             for group, content in file.groups.items()
         }
 
