@@ -225,7 +225,7 @@ def explicit_loss(value: float = 0.2, answer: float = 0.0, bound: float = 1e-13)
         "asymmetry": value * share,
         "asymmetry_bound": np.full(12, bound),
         "potential": known,
-        "closed_form_apart": known * 1e-15,
+        "closed_form_deviation": known * 1e-15,
     }
     loops = {"circulation": around, "circulation_error": np.full(13, bound)}
     return group(

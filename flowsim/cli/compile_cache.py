@@ -1,4 +1,4 @@
-"""What makes the command line start faster: compiled programs are kept between processes."""
+"""The cache of compiled programs: the command line starts faster from the second run on."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ from contextlib import suppress
 from pathlib import Path
 
 _LIMIT = 256 * 1024**2
+"""Bytes of the cache. JAX's own limit re-reads the whole folder for every program it stores."""
+
 _SECONDS = "0.0"
-"""Programs that compiled faster are not kept: none, since many quick ones take long together."""
+"""Least compile time of a stored program: 0, because the many quick ones add up to seconds."""
 
 
-def turn_on() -> None:
-    """Keep compiled programs in the user's cache folder; must come before JAX is imported.
+def enable() -> None:
+    """Store compiled programs in the user's cache folder; call this before JAX is imported.
 
-    The folder is the user's alone, since what lies in it is executed. `FLOWSIM_CACHE` names
-    another one. Without a usable folder nothing is kept. Equinox's checks would keep diffrax
-    programs out of the cache, so failures are told by NaN, which every solve is examined for.
+    Only the user may write to the folder, because its content is executed. The environment variable
+    `FLOWSIM_CACHE` names another folder. Without a usable folder nothing is stored.
     """
+    # JAX cannot cache programs with Equinox's runtime checks, which diffrax contains. Failures show
+    # as nan instead, which every solve is checked for.
     os.environ.setdefault("EQX_ON_ERROR", "nan")
     with suppress(OSError, RuntimeError):
         folder = _private(_chosen() / "jax")
@@ -47,11 +50,11 @@ def _chosen() -> Path:
 
 
 def _private(folder: Path) -> Path:
-    """Return `folder`, made if need be, if only this user can write there."""
+    """Return `folder`, created if missing, if only this user can write there."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = folder.stat()
     if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o022:
         raise PermissionError(f"others can write to {folder}")
     if not os.access(folder, os.W_OK):
-        raise PermissionError(f"{folder} cannot be written")
+        raise PermissionError(f"{folder} is not writable")
     return folder

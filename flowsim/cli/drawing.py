@@ -1,4 +1,4 @@
-"""Figures from the command line: one that fails does not cost the others, nor the simulation."""
+"""Figures from the command line: if one fails, the others and the simulation are kept."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flowsim.cli import mistakes
+from flowsim.cli.internal_errors import report_internal_error
 from flowsim.cli.progress import Report
 
 if TYPE_CHECKING:
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from flowsim.results.run import Run
 
 
-def drawing(
-    report: Report,
+def figure_writer(
+    progress: Report,
     *,
     format: str = "png",
     names: Collection[str] = (),
     stop: Callable[[], bool] = lambda: False,
 ) -> Draw:
-    """Return what draws the figures of a run that fit, or those of `names`, into a folder.
+    """Return a function that draws into a folder all available figures of a run, or `names`.
 
-    Where `stop` says so, none are left there.
+    Once `stop()` is true it removes them again and returns.
     """
 
     def draw(run: Run, folder: Path) -> None:
@@ -31,7 +31,7 @@ def drawing(
 
         chosen = [name for name in figures.FIGURES if not names or name in names]
         for done, name in enumerate(chosen):
-            report(f"{run.name}: figures", done / len(chosen))
+            progress(f"{run.name}: figures", done / len(chosen))
             if stop():
                 for path in folder.iterdir():
                     path.unlink()
@@ -41,17 +41,17 @@ def drawing(
     return draw
 
 
-def animating(report: Report, whole: Run, format: str, names: Collection[str]) -> Draw:
-    """Return what animates figures of a whole run, and none of its variants by themselves."""
+def animation_writer(progress: Report, whole: Run, format: str, names: Collection[str]) -> Draw:
+    """Return a function that animates figures of the run `whole`, but of none of its variants."""
 
     def draw(run: Run, folder: Path) -> None:
         from flowsim.experiment import figures
 
-        def tell(name: str, fraction: float) -> None:
-            report(f"{run.name}: animating {name}", fraction)
+        def show(name: str, fraction: float) -> None:
+            progress(f"{run.name}: animating {name}", fraction)
 
         if run is whole:
-            figures.animate(run, folder, format, names, tell)
+            figures.animate(run, folder, format, names, show)
 
     return draw
 
@@ -65,4 +65,4 @@ def _draw_one(run: Run, folder: Path, name: str, format: str) -> None:
     except OSError:
         raise
     except Exception as error:
-        mistakes.confess(error, f" when drawing the figure {name!r} of {run.name!r}")
+        report_internal_error(error, f" when drawing the figure {name!r} of {run.name!r}")

@@ -1,4 +1,4 @@
-"""The commands by name; each lies in its own module, imported when it is called."""
+"""The commands by name, each in its own module, which is imported when it is called."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class _Lazy(click.Group):
         return cast(click.Command, module.command)
 
 
-def _version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
-    if wanted:
+def _version(context: click.Context, _parameter: click.Parameter, show: bool) -> None:
+    if show:
         from flowsim import __version__
-        from flowsim.cli.terminal import say
+        from flowsim.cli.terminal import print_answer
 
-        say(f"flowsim {__version__}")
+        print_answer(f"flowsim {__version__}")
         context.exit()
 
 
@@ -49,6 +49,6 @@ def _version(context: click.Context, _parameter: click.Parameter, wanted: bool) 
 def flowsim() -> None:
     """See how deep linear networks learn.
 
-    Gradient flow, its end-to-end reduction and gradient descent from the same start.
-    `flowsim list` shows the named scenarios, `flowsim run NAME` simulates one.
+    Simulate gradient flow, its end-to-end flow and gradient descent from one initialization.
+    `flowsim list` lists the named scenarios; `flowsim run NAME` simulates one.
     """

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from flowsim.cli.terminal import printable, say
+from flowsim.cli.terminal import print_answer, printable
 from flowsim.scenario import catalog
 
 
@@ -17,8 +17,8 @@ def command(as_json: bool) -> None:
     titles = catalog.titles()
     if as_json:
         rows = [{"name": name, "title": title} for name, title in titles.items()]
-        say(json.dumps(rows, indent=2))
+        print_answer(json.dumps(rows, indent=2))
         return
     width = max(map(len, titles), default=0)
     for name, title in titles.items():
-        say(f"{name:<{width}}  {printable(title)}")
+        print_answer(f"{name:<{width}}  {printable(title)}")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flowsim.cli.refusal import Refusal, refusing
-from flowsim.cli.terminal import say, tell
+from flowsim.cli.command_error import CommandError, as_command_error
+from flowsim.cli.terminal import print_answer, print_message
 from flowsim.experiment.figures import ANIMATION_FORMATS, FORMATS
 
 if TYPE_CHECKING:
@@ -23,59 +23,59 @@ if TYPE_CHECKING:
     "names",
     multiple=True,
     metavar="NAME",
-    help="Which figure; may be repeated. By default all that fit.",
+    help="Draw only this figure, e.g. loss (repeatable; default: all available).",
 )
 @click.option(
     "--animate",
     is_flag=True,
-    help="Animate instead: descent running along the flow over the loss; with --figure, others.",
+    help="Animate gradient descent along the flow over the loss, or the figures of --figure.",
 )
 @click.option(
     "--format",
     type=click.Choice([*FORMATS, *ANIMATION_FORMATS]),
-    help="Of figures png (the default), svg or pdf; of animations webp (the default) or gif.",
+    help="Format of figures: png (default), svg or pdf. Of animations: webp (default) or gif.",
 )
 def command(directory: Path, names: tuple[str, ...], animate: bool, format: str | None) -> None:
-    """Draw the figures of a run again, from disk, without simulating."""
+    """Draw the figures of a stored run, without simulating."""
     from flowsim.cli import progress
-    from flowsim.cli.drawing import animating, drawing
+    from flowsim.cli.drawing import animation_writer, figure_writer
     from flowsim.results import archive
 
     chosen = _format(animate, format)
-    with refusing(archive.ArchiveError):
+    with as_command_error(archive.ArchiveError):
         run = archive.read(directory)
         if animate:
             names = _animated(run, names)
         else:
-            _refuse_unfit(run, names)
-        with progress.shown() as report:
+            _reject_unavailable(run, names)
+        with progress.displayed() as report:
             draw = (
-                animating(report, run, chosen, names)
+                animation_writer(report, run, chosen, names)
                 if animate
-                else drawing(report, format=chosen, names=names)
+                else figure_writer(report, format=chosen, names=names)
             )
             paths = archive.add_figures(run, draw)
     for path in paths:
-        say(str(path))
+        print_answer(str(path))
 
 
 def _format(animate: bool, format: str | None) -> str:
-    """Return the format, the usual one if none is given; refuse one of the other kind."""
+    """Return the format, by default the first one; reject formats of the other kind."""
     if animate and format in FORMATS:
-        raise Refusal(
-            f"An animation has frames, which {format} files have not; write --format webp or "
-            "--format gif, or leave out --animate for a figure."
+        raise CommandError(
+            f"--format is {format}, but {' or '.join(ANIMATION_FORMATS)} is required for an "
+            "animation; remove --animate for a figure."
         )
     if not animate and format in ANIMATION_FORMATS:
-        raise Refusal(
-            f"A figure is saved as {', '.join(FORMATS)}, but got --format {format}; add --animate "
-            "for an animation."
+        raise CommandError(
+            f"--format is {format}, but {', '.join(FORMATS)} is required for a figure; add "
+            "--animate for an animation."
         )
     return format or (ANIMATION_FORMATS if animate else FORMATS)[0]
 
 
 def _animated(run: Run, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the figures to animate, by default the first that can be; refuse others."""
+    """Return the figures to animate, by default the first animatable one; reject others."""
     from flowsim.experiment import figures
 
     able = figures.animatable(run)
@@ -83,35 +83,35 @@ def _animated(run: Run, names: tuple[str, ...]) -> tuple[str, ...]:
         if name not in able:
             known = figures.FIGURES.get(name)
             reason = known.why_not_animatable(run) if known else "no such figure"
-            raise Refusal(
+            raise CommandError(
                 f"The figure {name!r} of {run.name!r} cannot be animated: {reason}. "
-                f"Figures that can: {', '.join(able) or 'none'}."
+                f"Animatable figures: {', '.join(able) or 'none'}."
             )
     if not able:
         reason = figures.FIGURES["loss"].why_not_animatable(run)
-        raise Refusal(f"No figure of {run.name!r} can be animated: {reason}.")
+        raise CommandError(f"No figure of {run.name!r} can be animated: {reason}.")
     if all("descent" not in inner.groups for inner in run.variants.values() or [run]):
-        tell("The run has no descent; the flow moves alone.")
+        print_message("The run has no gradient descent; the animation shows the flow alone.")
     return names or (able[0],)
 
 
-def _refuse_unfit(run: Run, names: Iterable[str]) -> None:
-    """Refuse figures that do not exist, or fit neither the run nor a variant of it."""
+def _reject_unavailable(run: Run, names: Iterable[str]) -> None:
+    """Reject figures that do not exist or are unavailable for the run and all its variants."""
     from flowsim.experiment import figures
 
     runs = [run, *run.variants.values()]
-    fitting = [
+    available = [
         name for name in figures.FIGURES if name in set().union(*map(figures.available, runs))
     ]
     for name in names:
-        if name in fitting:
+        if name in available:
             continue
         reason = (
             figures.FIGURES[name].why_unavailable(run)
             if name in figures.FIGURES
             else "no such figure"
         )
-        raise Refusal(
+        raise CommandError(
             f"The figure {name!r} cannot be drawn of {run.name!r}: {reason}. "
-            f"Figures that fit: {', '.join(fitting) or 'none'}."
+            f"Available figures: {', '.join(available) or 'none'}."
         )

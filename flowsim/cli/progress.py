@@ -1,4 +1,4 @@
-"""How far a simulation is: a bar on a terminal, a few plain lines in a log."""
+"""Progress of a simulation: a bar on a terminal, a few plain lines in a log."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from flowsim.cli.terminal import printable, tell
+from flowsim.cli.terminal import print_message, printable
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
 Report = Callable[[str, float], None]
-"""Takes what is being done and the fraction of it that is done."""
+"""Called with the name of a task and the fraction of it that is done."""
 
 _FORMAT = "{desc} {percentage:3.0f} % |{bar}| {elapsed}, {remaining} left"
 
 
 @contextmanager
-def shown() -> Iterator[Report]:
+def displayed() -> Iterator[Report]:
     """Show the progress reported within the block, on standard error."""
     if not sys.stderr.isatty():
-        yield Lines(tell)
+        yield Lines(print_message)
         return
     bars = _Bars()
     try:
@@ -34,12 +34,14 @@ def shown() -> Iterator[Report]:
 
 
 class Lines:
-    """A line at the start of each task and every few seconds after, never more than one a second.
+    """One line at the start of each task and every ten seconds after, at most one per second.
 
     Parameters
     ----------
-    write : takes a line.
-    clock : seconds since any moment.
+    write
+        Called with a line.
+    clock
+        Returns a time in seconds.
 
     """
 
@@ -51,7 +53,7 @@ class Lines:
         self._last: tuple[str, float] | None = None
 
     def __call__(self, label: str, fraction: float) -> None:
-        """Say that this fraction of what `label` names is done."""
+        """Report that this fraction of the task `label` is done."""
         now = self._clock()
         if self._last is not None:
             pause = 1.0 if label != self._last[0] else 10.0

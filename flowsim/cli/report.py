@@ -1,4 +1,4 @@
-"""What a run came to, as a short table."""
+"""The results of a run as a short table."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 Summary = Mapping[str, Any]
 
 MOST_STEP_SIZES = 12
-"""Of more, neighbours that ended alike share a row."""
+"""If a run has more step sizes, neighbours with the same outcome share a row."""
 
 
-def lines(name: str, summary: Summary, variants: Mapping[str, Summary]) -> Iterator[str]:
-    """Yield the table of a run, a line a space and step size, then its claims and notes."""
+def table_lines(name: str, summary: Summary, variants: Mapping[str, Summary]) -> Iterator[str]:
+    """Yield the table of a run, one line per formulation and step size, then claims and notes."""
     rows = [
         row
-        for variant, told in (variants or {"": summary}).items()
-        for row in _rows(told, f"{variant}: " if variant else "")
+        for variant, inner in (variants or {"": summary}).items()
+        for row in _rows(inner, f"{variant}: " if variant else "")
     ]
     yield from _table(name, rows)
     claims, notes = summary.get("claims"), summary.get("notes")
@@ -38,7 +38,7 @@ def _rows(summary: Summary, prefix: str) -> Iterator[tuple[str, ...]]:
     seconds = summary.get("seconds") or {}
     for space, outcome in (summary.get("outcome") or {}).items():
         if isinstance(outcome, Mapping):
-            yield from _of_step_sizes(f"{prefix}{space}", outcome, losses.get(space) or {})
+            yield from _step_size_rows(f"{prefix}{space}", outcome, losses.get(space) or {})
             continue
         yield (
             f"{prefix}{space}",
@@ -49,10 +49,10 @@ def _rows(summary: Summary, prefix: str) -> Iterator[tuple[str, ...]]:
         )
 
 
-def _of_step_sizes(
+def _step_size_rows(
     name: str, outcome: Mapping[str, str], losses: Mapping[str, float]
 ) -> Iterator[tuple[str, ...]]:
-    """Yield a row a step size; of many, one for neighbours that ended alike."""
+    """Yield one row per step size; of many, one per group of neighbours with the same outcome."""
     if len(outcome) <= MOST_STEP_SIZES:
         for size, result in outcome.items():
             yield (
@@ -81,5 +81,5 @@ def _table(title: str, rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
 
 
 def number(value: float | None, missing: str = "–") -> str:
-    """Write a number shortly; what is not finite or not known is `missing`."""
+    """Return a number with three digits, or `missing` if it is unknown or not finite."""
     return f"{value:.3g}" if value is not None and math.isfinite(value) else missing

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import click
 
 from flowsim.cli import progress, signals
-from flowsim.cli.drawing import drawing
-from flowsim.cli.reading import default_directory, scenario_at
-from flowsim.cli.refusal import refusing
-from flowsim.cli.report import Summary, lines
-from flowsim.cli.terminal import say, tell
+from flowsim.cli.command_error import as_command_error
+from flowsim.cli.drawing import figure_writer
+from flowsim.cli.report import Summary, table_lines
+from flowsim.cli.scenario_argument import default_directory, read_scenario
+from flowsim.cli.terminal import print_answer, print_message
 from flowsim.scenario.digest import digest
 
 if TYPE_CHECKING:
@@ -28,22 +28,28 @@ _INTERRUPTED = (130, 143)
 
 def _not_empty(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
     if value == "":
-        raise click.BadParameter("write the name of a folder; this is empty.")
+        raise click.BadParameter("the name of the folder is empty; write one.")
     return value
 
 
 @click.command("run")
 @click.argument("name_or_file", metavar="NAME|FILE")
-@click.option("-o", "directory", callback=_not_empty, metavar="DIR", help="Where the run goes.")
+@click.option(
+    "-o",
+    "directory",
+    callback=_not_empty,
+    metavar="DIR",
+    help="Folder of the run (default: runs/NAME-HASH/).",
+)
 @click.option(
     "--set",
     "settings",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Replace a value of the scenario, as in flow.rtol=1e-6; may be repeated.",
+    help="Replace a value of the scenario, e.g. flow.rtol=1e-6 (repeatable).",
 )
 @click.option("--no-figures", is_flag=True, help="Draw no figures.")
-@click.option("--force", is_flag=True, help="Run again, replacing the run that is there.")
+@click.option("--force", is_flag=True, help="Simulate again and replace the existing run.")
 def command(
     name_or_file: str,
     directory: str | None,
@@ -51,20 +57,21 @@ def command(
     no_figures: bool,
     force: bool,
 ) -> int:
-    """Simulate a scenario: flow, end-to-end flow and descent from the same start.
+    """Simulate a scenario: gradient flow, end-to-end flow, gradient descent.
 
-    Without -o the run goes to runs/NAME-HASH/; a complete run there is reused.
+    All start from the same initialization. Without -o the run goes to runs/NAME-HASH/; a complete
+    run there is reused.
     """
     from flowsim.experiment.plan.footprint import refuse_if_impossible
     from flowsim.results import archive
     from flowsim.scenario import ScenarioError
 
-    name, scenario = scenario_at(name_or_file, settings)
-    with refusing(ScenarioError):
+    name, scenario = read_scenario(name_or_file, settings)
+    with as_command_error(ScenarioError):
         refuse_if_impossible(scenario)
         key = digest(scenario)
     target = default_directory(name, key) if directory is None else Path(directory)
-    with refusing(archive.ArchiveError):
+    with as_command_error(archive.ArchiveError):
         replacing = force or (directory is None and archive.is_run(target))
         earlier = _earlier(target, key) if directory is None and not force else None
         if earlier is not None:
@@ -74,7 +81,7 @@ def command(
 
 
 def _earlier(target: Path, digest: str) -> tuple[Summary, Mapping[str, Summary]] | None:
-    """Return the summaries of the very run that is asked for, if it lies there complete."""
+    """Return the summaries of this run and its variants if `target` has it complete, else None."""
     from flowsim.results import archive
 
     if not archive.is_run(target):
@@ -83,7 +90,7 @@ def _earlier(target: Path, digest: str) -> tuple[Summary, Mapping[str, Summary]]
         summary, variants = archive.summaries(target)
         same = archive.digest(target) == digest
     except archive.ArchiveError as error:
-        tell(f"{error} Simulating again.")
+        print_message(f"{error} Simulating again.")
         return None
     return (summary, variants) if same and summary["exit_code"] not in _INTERRUPTED else None
 
@@ -91,59 +98,59 @@ def _earlier(target: Path, digest: str) -> tuple[Summary, Mapping[str, Summary]]
 def _show_again(
     summary: Summary, variants: Mapping[str, Summary], target: Path, no_figures: bool
 ) -> int:
-    """Tell of a run that lies there already, and draw its figures where they are missing."""
+    """Print an existing run, after drawing its figures if they are missing."""
     from flowsim.results import archive
 
-    tell(f"This very run lies in {target}/ already; --force simulates it again.")
+    print_message(f"{target}/ already contains this run; use --force to simulate it again.")
     if not no_figures and not archive.figures(target):
-        with progress.shown() as report:
-            archive.add_figures(archive.read(target), drawing(report))
+        with progress.displayed() as report:
+            archive.add_figures(archive.read(target), figure_writer(report))
     _print(archive.name(target), summary, variants, target)
     return int(summary["exit_code"])
 
 
 def _simulate(name: str, scenario: Scenario, place: Place, target: Path, no_figures: bool) -> int:
-    from flowsim.cli import allocation, compile_cache
+    from flowsim.cli import compile_cache, memory
     from flowsim.results import archive
 
-    allocation.give_back_at_once()
-    compile_cache.turn_on()
+    memory.return_freed_arrays()
+    compile_cache.enable()
     from flowsim.experiment import run as experiment
     from flowsim.scenario import ScenarioError
     from flowsim.solvers.monitor import Monitor
     from flowsim.solvers.scratch import ScratchError
 
-    with signals.heeded(place.abandon) as wish, progress.shown() as report:
-        with refusing(ScenarioError), refusing(ScratchError, exit_code=3):
-            run = experiment.run(scenario, name, monitor=Monitor(report, wish))
-        if wish.code is not None and not _finished(run):
-            run = replace(run, summary={**run.summary, "exit_code": wish.code})
-        draw = None if no_figures or wish() else drawing(report, stop=wish)
-        with refusing(archive.ArchiveError, exit_code=3):
+    with signals.deferred(place.abandon) as stop, progress.displayed() as report:
+        with as_command_error(ScenarioError), as_command_error(ScratchError, exit_code=3):
+            run = experiment.run(scenario, name, monitor=Monitor(report, stop))
+        if stop.code is not None and not _finished(run):
+            run = replace(run, summary={**run.summary, "exit_code": stop.code})
+        draw = None if no_figures or stop() else figure_writer(report, stop=stop)
+        with as_command_error(archive.ArchiveError, exit_code=3):
             archive.fill(place, run, draw)
     variants = {variant: inner.summary for variant, inner in run.variants.items()}
     _print(name, run.summary, variants, target)
-    return wish.code or int(run.summary["exit_code"])
+    return stop.code or int(run.summary["exit_code"])
 
 
 def _finished(run: Run) -> bool:
-    """Say whether a run went to its end, as one may that a signal reached in its last moment."""
+    """Return whether a run was finished, as it may be if a signal arrived at the last moment."""
     runs = run.variants.values() or [run]
     outcomes = [outcome for inner in runs for outcome in inner.summary["outcome"].values()]
-    whole = len(run.variants) == len(run.scenario.variant)
-    return whole and "interrupted" not in outcomes
+    complete = len(run.variants) == len(run.scenario.variant)
+    return complete and "interrupted" not in outcomes
 
 
 def _print(name: str, summary: Summary, variants: Mapping[str, Summary], target: Path) -> None:
-    """Print the table, and where the files are."""
+    """Print the table and the paths of the files."""
     from flowsim.results import archive
 
-    for line in lines(name, summary, variants):
-        say(line)
-    say("")
-    say(f"files    {target}/")
+    for line in table_lines(name, summary, variants):
+        print_answer(line)
+    print_answer("")
+    print_answer(f"files    {target}/")
     figures = archive.figures(target)
     if figures:
-        say(f"figures  {target}/figures/ ({', '.join(path.name for path in figures)})")
+        print_answer(f"figures  {target}/figures/ ({', '.join(path.name for path in figures)})")
     else:
-        say(f"figures  none; `flowsim plot {shlex.quote(str(target))}` draws them")
+        print_answer(f"figures  none; `flowsim plot {shlex.quote(str(target))}` draws them")

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from flowsim.cli.terminal import say
+from flowsim.cli.terminal import print_answer
 
 
 @click.command("schema")
@@ -14,4 +14,4 @@ def command() -> None:
     """Print the JSON Schema of scenario files, for editors."""
     from flowsim.experiment.plan.reading import json_schema
 
-    say(json.dumps(json_schema(), indent=2))
+    print_answer(json.dumps(json_schema(), indent=2))

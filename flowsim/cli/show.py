@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flowsim.cli.reading import scenario_at
-from flowsim.cli.terminal import say
+from flowsim.cli.scenario_argument import read_scenario
+from flowsim.cli.terminal import print_answer
 
 if TYPE_CHECKING:
     from flowsim.scenario import Scenario
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 @click.command("show")
 @click.argument("name_or_file", metavar="NAME|FILE")
 def command(name_or_file: str) -> None:
-    """Tell what a scenario simulates, what it claims, and what memory and work it takes."""
-    _, scenario = scenario_at(name_or_file)
+    """Show what a scenario simulates and claims, and the memory and work it needs."""
+    _, scenario = read_scenario(name_or_file)
     for line in _card(scenario):
-        say(line)
+        print_answer(line)
 
 
 def _card(scenario: Scenario) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first asks to stop, the second stops at once."""
+"""SIGINT and SIGTERM: the first requests a stop, the second stops at once."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_SAME = 1.0
-"""Signals so many seconds apart count as one: `timeout` and some shells send each twice."""
+_SAME_SECONDS = 1.0
+"""Signals within this time count as one: `timeout` and some shells send each twice."""
 
 
 @contextmanager
 def handled(handler: Callable[[int, FrameType | None], None] | None = None) -> Iterator[None]:
-    """Within the block end on a signal, quietly and cleaned up, with exit code 128 + signal."""
-    before = {number: signal.signal(number, handler or _end) for number in _SIGNALS}
+    """Within the block, a signal exits quietly with code 128 + signal, after clean-up."""
+    before = {number: signal.signal(number, handler or _exit) for number in _SIGNALS}
     try:
         yield
     finally:
@@ -26,40 +26,42 @@ def handled(handler: Callable[[int, FrameType | None], None] | None = None) -> I
 
 
 def ignore() -> None:
-    """Let no signal change how a process ends, wherever nothing else is done about them."""
+    """Ignore signals outside the blocks that handle them."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _end(number: int, _frame: FrameType | None) -> None:
+def _exit(number: int, _frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
-class Wish:
-    """Whether the user wishes to stop, asked by calling it; `code` is the exit code then."""
+class StopRequest:
+    """Whether a signal has requested a stop; `code` is the exit code then, else None."""
 
     def __init__(self) -> None:
         self.code: int | None = None
 
     def __call__(self) -> bool:
-        """Say whether a signal has come."""
+        """Return whether a signal has arrived."""
         return self.code is not None
 
 
 @contextmanager
-def heeded(give_up: Callable[[], None]) -> Iterator[Wish]:
-    """Within the block let a first signal only be noted; it is for the block to heed it.
+def deferred(give_up: Callable[[], None]) -> Iterator[StopRequest]:
+    """Within the block, a first signal only sets the stop request, which the block must check.
 
-    A second one, a second later or more, calls `give_up` and ends the process even while
-    compiled code holds it.
+    A second signal, at least a second later, calls `give_up` and ends the process, even while
+    compiled code is running.
     """
     import threading
 
-    wish = Wish()
+    request = StopRequest()
 
     def note(number: int, _frame: FrameType | None) -> None:
-        wish.code = wish.code or 128 + number
+        request.code = request.code or 128 + number
 
+    # Python runs `note` only between two of its own instructions, and a compiled program can take
+    # minutes. The wake-up descriptor is written by the C signal handler itself, at once.
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     previous = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
@@ -67,7 +69,7 @@ def heeded(give_up: Callable[[], None]) -> Iterator[Wish]:
     watcher.start()
     try:
         with handled(note):
-            yield wish
+            yield request
     finally:
         signal.set_wakeup_fd(previous)
         os.close(writer)
@@ -76,7 +78,7 @@ def heeded(give_up: Callable[[], None]) -> Iterator[Wish]:
 
 
 def _watch(reader: int, give_up: Callable[[], None]) -> None:
-    """Answer signals at once, in a thread of its own; ends when the other end is closed."""
+    """Respond to signals at once, in a separate thread, until the other end is closed."""
     first: tuple[int, float] | None = None
     while received := os.read(reader, 1):
         number, now = received[0], time.monotonic()
@@ -84,7 +86,7 @@ def _watch(reader: int, give_up: Callable[[], None]) -> None:
             continue
         if first is None:
             first = (number, now)
-            os.write(2, b"\nStopping; what was reached is kept. Once more to stop at once.\n")
-        elif now - first[1] > _SAME:
+            os.write(2, b"\nStopping and keeping the results so far. Repeat to stop at once.\n")
+        elif now - first[1] > _SAME_SECONDS:
             give_up()
             os._exit(128 + first[0])

@@ -1,4 +1,4 @@
-"""The three standard streams: answers to stdout, all else to stderr, whatever they lead to."""
+"""The standard streams: answers go to stdout, everything else to stderr, wherever they lead."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import sys
 from typing import Any, cast
 
 
-class _Sturdy(io.RawIOBase):
-    """A file descriptor that remembers what went wrong instead of raising it.
+class _FailSafeFile(io.RawIOBase):
+    """A file descriptor that stores the first error instead of raising it.
 
-    So neither click nor tqdm nor the interpreter's exit stumbles over `| head -1` or `/dev/full`.
+    Click, tqdm and the exit of the interpreter would otherwise fail on `| head -1` and `/dev/full`.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -38,41 +38,41 @@ class _Sturdy(io.RawIOBase):
 
 
 def prepare() -> None:
-    """Make the standard streams usable where they are closed, full or cannot spell σ and ✓."""
+    """Make the standard streams usable if they are closed, full or cannot encode σ and ✓."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
-        pass  # a closed stream's number must not be given to a file of ours
+        pass  # a file that we open must not get the number of a closed stream
     os.close(descriptor)
     if sys.stdout is None or sys.stdout is sys.__stdout__:
-        sys.stdout = _sturdy(1, sys.stdout)
+        sys.stdout = _fail_safe(1, sys.stdout)
     if sys.stderr is None or sys.stderr is sys.__stderr__:
-        sys.stderr = _sturdy(2, sys.stderr)
+        sys.stderr = _fail_safe(2, sys.stderr)
 
 
-def _sturdy(descriptor: int, stream: object) -> io.TextIOWrapper:
-    buffer = io.BufferedWriter(cast(Any, _Sturdy(descriptor)))
+def _fail_safe(descriptor: int, stream: object) -> io.TextIOWrapper:
+    buffer = io.BufferedWriter(cast(Any, _FailSafeFile(descriptor)))
     encoding = getattr(stream, "encoding", None) or "utf-8"
     return io.TextIOWrapper(buffer, encoding, "flowsim", line_buffering=True)
 
 
-def unheard() -> str:
-    """Return why what was written to standard output did not arrive; nothing where it did.
+def output_failure() -> str:
+    """Return why standard output could not be written, or "" if it could.
 
-    A reader that has gone away has heard what it wanted.
+    A closed pipe is no failure: its reader has read enough.
     """
     sys.stdout.flush()
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
-    failure = raw.failure if isinstance(raw, _Sturdy) else None
+    failure = raw.failure if isinstance(raw, _FailSafeFile) else None
     if failure is None or isinstance(failure, BrokenPipeError):
         return ""
     return f"Cannot write to standard output: {failure.strerror}."
 
 
-def say(text: str) -> None:
+def print_answer(text: str) -> None:
     """Write an answer to standard output."""
     print(printable(text))
 
 
-def tell(text: str) -> None:
+def print_message(text: str) -> None:
     """Write progress, a warning or an error to standard error."""
     print(printable(text), file=sys.stderr, flush=True)
 
@@ -108,15 +108,15 @@ _ASCII = {
 }
 
 
-def _spelled(error: UnicodeError) -> tuple[str, int]:
-    """Spell in ASCII what a terminal's encoding lacks: σ is sigma, ² is 2."""
+def _replace_in_ascii(error: UnicodeError) -> tuple[str, int]:
+    """Return in ASCII what a terminal's encoding lacks: σ as sigma, ² as 2."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     text = error.object[error.start : error.end]
-    return "".join(map(_spell, text)), error.end
+    return "".join(map(_ascii, text)), error.end
 
 
-def _spell(character: str) -> str:
+def _ascii(character: str) -> str:
     import unicodedata
 
     if character in _ASCII:
@@ -129,4 +129,4 @@ def _spell(character: str) -> str:
     return plain.encode("ascii", "ignore").decode() or "?"
 
 
-codecs.register_error("flowsim", _spelled)
+codecs.register_error("flowsim", _replace_in_ascii)

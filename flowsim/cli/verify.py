@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from flowsim.cli import progress
-from flowsim.cli.refusal import Refusal, refusing
-from flowsim.cli.terminal import say
+from flowsim.cli.command_error import CommandError, as_command_error
+from flowsim.cli.terminal import print_answer
 
 if TYPE_CHECKING:
     from flowsim.theory.exact.verification import Check
@@ -31,50 +31,64 @@ _HEADER = _ROW.format(
 
 
 @click.command("verify")
-@click.option("--space", "spaces", multiple=True, help="Only this one; may be repeated.")
-@click.option("--method", "methods", multiple=True, help="Only this one; may be repeated.")
+@click.option(
+    "--space",
+    "spaces",
+    multiple=True,
+    metavar="SPACE",
+    help="Check only this formulation, e.g. layers (repeatable; default: all).",
+)
+@click.option(
+    "--method",
+    "methods",
+    multiple=True,
+    metavar="METHOD",
+    help="Check only this integrator, e.g. tsit5 (repeatable; default: all).",
+)
 def command(spaces: tuple[str, ...], methods: tuple[str, ...]) -> int:
-    """Check every dynamics and method against exact solutions.
+    """Check every formulation and integrator against exact solutions.
 
-    The exit code is 1 if one of them is further off than theory allows.
+    The exit code is 1 if an error exceeds its tolerance.
     """
     from flowsim.cli import compile_cache
 
-    compile_cache.turn_on()
-    _refuse_unknown(spaces, methods)
+    compile_cache.enable()
+    _reject_unknown(spaces, methods)
     from flowsim.theory.exact.verification import checks, expected
 
     started, most = time.monotonic(), expected(spaces, methods)
-    with nullcontext(_silent) if sys.stdout.isatty() else progress.shown() as report:
-        done = _shown(checks(spaces, methods), most, report)
+    with nullcontext(_ignore) if sys.stdout.isatty() else progress.displayed() as report:
+        done = _print_checks(checks(spaces, methods), most, report)
     failed = [check for check in done if not check.passed]
     solved = sum(not check.refused for check in done)
-    say(f"\n{solved - len(failed)} of {solved} checks passed in {time.monotonic() - started:.0f} s")
+    print_answer(
+        f"\n{solved - len(failed)} of {solved} checks passed in {time.monotonic() - started:.0f} s"
+    )
     return 1 if failed else 0
 
 
-def _refuse_unknown(spaces: tuple[str, ...], methods: tuple[str, ...]) -> None:
+def _reject_unknown(spaces: tuple[str, ...], methods: tuple[str, ...]) -> None:
     from flowsim.dynamics.registry import FLOWS
     from flowsim.solvers.methods import named
 
     for space in spaces:
         if space not in FLOWS:
-            raise Refusal(f"There is no space {space!r}; choose from {', '.join(FLOWS)}.")
-    with refusing(ValueError):
+            raise CommandError(f"--space is {space!r}, but one of {', '.join(FLOWS)} is required.")
+    with as_command_error(ValueError):
         for method in methods:
             named(method)
 
 
-def _silent(_label: str, _fraction: float) -> None:
-    """Say nothing: on a terminal the table itself shows how far it is."""
+def _ignore(_label: str, _fraction: float) -> None:
+    """Report nothing: on a terminal the table itself shows the progress."""
 
 
-def _shown(checks: Iterable[Check], most: int, report: progress.Report) -> list[Check]:
-    """Print each check as it is done, of `most` at most."""
-    say(_HEADER)
+def _print_checks(checks: Iterable[Check], most: int, report: progress.Report) -> list[Check]:
+    """Print each check when it is done, at most `most` of them, and return all."""
+    print_answer(_HEADER)
     done = []
     for check in checks:
-        say(_line(check))
+        print_answer(_line(check))
         sys.stdout.flush()
         done.append(check)
         report("verifying", len(done) / most)
@@ -84,8 +98,8 @@ def _shown(checks: Iterable[Check], most: int, report: progress.Report) -> list[
 def _line(check: Check) -> str:
     mark = "–" if check.refused else "✓" if check.passed else "✗"
     if check.note:
-        told = f"refused: {check.note}" if check.refused else check.note
-        return f"{mark} {check.name:<32} {check.space:<10} {check.method:<12} {told}"
+        note = f"not applicable: {check.note}" if check.refused else check.note
+        return f"{mark} {check.name:<32} {check.space:<10} {check.method:<12} {note}"
     return _ROW.format(
         mark=mark,
         name=check.name,

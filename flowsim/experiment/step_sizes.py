@@ -1,23 +1,13 @@
-"""The critical step size 2/λ_max, λ_max the sharpness: at the start, along the flow, where it ends.
+"""The critical step size 2/λ_max: at initialization, along the gradient flow, at its minimum.
 
-Gradient descent of a quadratic with largest eigenvalue λ_max converges iff η < 2/λ_max; near a
-minimum it is stable under the same condition (Cohen et al. 2021, arXiv:2103.00065).
+The sharpness λ_max is the largest eigenvalue of the Hessian of the loss over the layers. On a
+quadratic, gradient descent converges if and only if η < 2/λ_max; near a minimum of any loss it is
+stable under the same condition (Cohen et al. 2021, arXiv:2103.00065).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from flowsim.experiment.plan.footprint import refuse_if_impossible
-from flowsim.scenario.build.problem import saved_times
-from flowsim.scenario.spec.errors import Mistake, ScenarioError
-
-if TYPE_CHECKING:
-    from flowsim.scenario import Scenario
-
-
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -26,7 +16,6 @@ from flowsim.problem.losses import Loss
 from flowsim.problem.network import layer_gradients
 from flowsim.problem.problem import Problem
 from flowsim.problem.types import Array, Layers
-from flowsim.scenario.build.problem import build_problem
 from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.solvers.solve import solve
 from flowsim.solvers.trajectory import Trajectory, Verdict
@@ -35,26 +24,27 @@ from flowsim.theory.sharpness.formulas import Extremes, extremes
 Place = Literal["start", "minimum", "flow"]
 
 MOST_TIMES = 101
-"""Along the flow the sharpness is taken at so many saved times at most."""
+"""Saved times along the flow at which the sharpness is computed, at most."""
 
 DOUBLINGS = 12
-"""A minimum is looked for up to 2^12 times the horizon."""
+"""The flow is followed towards a minimum for at most 2^12 times the final time."""
 
-SETTLED, CONVEX, STEADY = 1e-7, 1e-5, 1e-6
-"""At a minimum the gradient is this small beside λ_max ‖θ‖, -λ_min is beside λ_max, and λ_max has
-changed by less than this share since half the time."""
+GRADIENT_AT_MINIMUM, CURVATURE_AT_MINIMUM, CHANGE_AT_MINIMUM = 1e-7, 1e-5, 1e-6
+"""Tolerances of a minimum: of ‖∇‖ relative to λ_max‖θ‖, of -λ_min relative to λ_max, and of the
+change of λ_max, relative to it, since half the time. A degenerate minimum has eigenvalues 0, which
+ARPACK returns with errors of either sign, hence the second."""
 
 LARGEST_RTOL = 1e-8
-"""The flow is followed at this rtol or less, or its errors would hide that it has settled."""
+"""Largest rtol of the flow. At larger ones its error keeps the gradient above its tolerance."""
 
 
 class NoCriticalStepSizeError(ValueError):
-    """There is no sharpness to take 2/sharpness of, for the reason that is said."""
+    """The sharpness is undefined, not positive, or not reached; the text states the reason."""
 
 
 @dataclass(frozen=True)
-class Following:
-    """How to follow the layer flow."""
+class FlowOptions:
+    """Saved times, method and tolerances of the layer flow along which sharpness is computed."""
 
     times: np.ndarray
     method: str = "auto"
@@ -63,8 +53,8 @@ class Following:
     max_steps: int = 10_000_000
 
 
-class Critical(NamedTuple):
-    """2/λ_max, how far it may be off by the eigenvalue's error, and the time it is taken at."""
+class CriticalStepSize(NamedTuple):
+    """2/λ_max, the upper bound on its error from that of λ_max, and the time of the flow."""
 
     step_size: float
     error: float
@@ -74,21 +64,24 @@ class Critical(NamedTuple):
 def critical_step_size(
     place: Place,
     problem: Problem,
-    following: Following,
+    options: FlowOptions,
     *,
     monitor: Monitor = SILENT,
-) -> Critical | None:
-    """Return 2/λ_max of the Hessian over the layers at a place, or None after an interrupt.
+) -> CriticalStepSize | None:
+    """Return 2/λ_max at a place of the layer flow, or None after a stop request.
 
     Parameters
     ----------
     place
-        `"start"`; `"flow"`, where λ_max is largest of the saved times of the layer flow, at most
-        101 of them; `"minimum"`, which that flow is followed to, if need be beyond its horizon.
-    problem, following
-        What flows, saved when, and solved how.
+        `"start"`: at initialization. `"flow"`: at the saved time with the largest λ_max, of at
+        most 101 saved times. `"minimum"`: at the limit of the flow, followed beyond its final
+        time if necessary.
+    problem
+        Loss, initial layers and weight decay.
+    options
+        Saved times, method and tolerances of the flow.
     monitor
-        Where progress is reported and stop requests come from.
+        Receives progress and issues stop requests.
 
     Raises
     ------
@@ -97,24 +90,24 @@ def critical_step_size(
 
     """
     if place == "start":
-        return _critical(_sharpness(problem, problem.layers), 0.0, "at the start")
+        return _critical(_sharpness(problem, problem.layers), 0.0, "at initialization")
     first = monitor if place == "flow" else monitor.part(0.0, 0.5)
-    flow = _followed(problem, following, first)
+    flow = _layer_flow(problem, options, first)
     if flow is None:
         return None
     if place == "flow":
         return _along(problem, flow, monitor)
-    return _at_minimum(problem, flow, following, monitor)
+    return _at_minimum(problem, flow, options, monitor)
 
 
-def _followed(problem: Problem, following: Following, monitor: Monitor) -> Trajectory | None:
+def _layer_flow(problem: Problem, options: FlowOptions, monitor: Monitor) -> Trajectory | None:
     flow = solve(
         problem,
-        times=following.times,
-        method=following.method,
-        rtol=min(following.rtol, LARGEST_RTOL),
-        atol=following.atol,
-        max_steps=following.max_steps,
+        times=options.times,
+        method=options.method,
+        rtol=min(options.rtol, LARGEST_RTOL),
+        atol=options.atol,
+        max_steps=options.max_steps,
         keep_layers=True,
         estimate_error=False,
         monitor=monitor,
@@ -123,14 +116,15 @@ def _followed(problem: Problem, following: Following, monitor: Monitor) -> Traje
         return None
     if flow.verdict is not Verdict.REACHED_HORIZON:
         raise NoCriticalStepSizeError(
-            f"the layer flow, along which sharpness is taken, ends at t = {flow.stopped_at:.4g}: "
+            f"the layer flow, along which sharpness is computed, ends at t = "
+            f"{flow.stopped_at:.4g}: "
             f"{flow.verdict.value}"
         )
     return flow
 
 
-def _along(problem: Problem, flow: Trajectory, monitor: Monitor) -> Critical | None:
-    """Return 2/λ_max where it is least along a flow."""
+def _along(problem: Problem, flow: Trajectory, monitor: Monitor) -> CriticalStepSize | None:
+    """Return the least 2/λ_max along a flow."""
     count = flow.times.size
     picked = np.unique(np.linspace(0, count - 1, min(count, MOST_TIMES)).round().astype(int))
     found: list[Extremes] = []
@@ -143,20 +137,21 @@ def _along(problem: Problem, flow: Trajectory, monitor: Monitor) -> Critical | N
 
 
 def _at_minimum(
-    problem: Problem, flow: Trajectory, following: Following, monitor: Monitor
-) -> Critical | None:
-    """Return 2/λ_max at the minimum that a flow ends in, doubling the time until it is there."""
+    problem: Problem, flow: Trajectory, options: FlowOptions, monitor: Monitor
+) -> CriticalStepSize | None:
+    """Return 2/λ_max at the minimum a flow converges to, doubling the time until it is reached."""
     horizon = float(flow.times[-1])
     time, layers = horizon, _layers(flow, -1)
     here = _sharpness(problem, _layers(flow, flow.times.size // 2))
     for _ in range(DOUBLINGS):
         before, here = here, _sharpness(problem, layers)
         change = abs(here.largest - before.largest)
-        if _is_minimum(problem, layers, here) and change <= STEADY * here.largest:
-            settled = here._replace(error=here.error + change)
-            return _critical(settled, time, "at the minimum")
-        onward = replace(following, times=np.array([0.0, time]))
-        more = _followed(
+        if _is_minimum(problem, layers, here) and change <= CHANGE_AT_MINIMUM * here.largest:
+            # λ_max still changes by that much, so it may differ from its limit by as much
+            limit = here._replace(error=here.error + change)
+            return _critical(limit, time, "at the minimum")
+        onward = replace(options, times=np.array([0.0, time]))
+        more = _layer_flow(
             Problem(problem.loss, layers, time, problem.weight_decay),
             onward,
             monitor.silent(),
@@ -165,15 +160,18 @@ def _at_minimum(
             return None
         time, layers = 2 * time, _layers(more, -1)
     raise NoCriticalStepSizeError(
-        f"the layer flow reaches no minimum by t = {time:.4g}, whose sharpness would be the unit"
+        f"the layer flow reaches no minimum by t = {time:.4g}, so there is no sharpness at one"
     )
 
 
 def _is_minimum(problem: Problem, layers: Layers, ends: Extremes) -> bool:
-    """Say whether the gradient has vanished, and no way leads down as from a saddle."""
+    """Return whether the gradient vanishes and the Hessian has no direction of descent."""
     slope = _gradient(problem.loss, layers, problem.weight_decay)
     size = np.sqrt(sum(float(np.sum(np.square(W))) for W in layers))
-    return bool(slope <= SETTLED * ends.largest * size and ends.smallest >= -CONVEX * ends.largest)
+    return bool(
+        slope <= GRADIENT_AT_MINIMUM * ends.largest * size
+        and ends.smallest >= -CURVATURE_AT_MINIMUM * ends.largest
+    )
 
 
 def _gradient(loss: Loss, layers: Layers, decay: float) -> float:
@@ -193,7 +191,7 @@ def _sharpness(problem: Problem, layers: Layers) -> Extremes:
     Raises
     ------
     NoCriticalStepSizeError
-        If they do not settle.
+        If the Lanczos iteration does not converge.
 
     """
     from scipy.sparse.linalg import ArpackError
@@ -201,55 +199,14 @@ def _sharpness(problem: Problem, layers: Layers) -> Extremes:
     try:
         return extremes(problem.loss, layers, problem.weight_decay)
     except (ArpackError, np.linalg.LinAlgError) as error:
-        raise NoCriticalStepSizeError(f"the sharpness is not found: {error}") from None
+        raise NoCriticalStepSizeError(f"the sharpness could not be computed: {error}") from None
 
 
-def _critical(ends: Extremes, time: float, where: str) -> Critical:
+def _critical(ends: Extremes, time: float, where: str) -> CriticalStepSize:
     if not ends.largest > ends.error:
         raise NoCriticalStepSizeError(
-            f"the sharpness {where} is {ends.largest:.4g}, and 2/sharpness is a step size only "
-            "where it is above 0"
+            f"the sharpness {where} is {ends.largest:.4g}, but a positive one is required for "
+            "2/λ_max"
         )
     value = 2 / ends.largest
-    return Critical(value, value * ends.error / ends.largest, time)
-
-
-@dataclass(frozen=True)
-class Absolute:
-    """A scenario as it was written, the same with step sizes η, and what their unit was.
-
-    After an interrupt no descent is left in the second.
-    """
-
-    written: Scenario
-    scenario: Scenario
-    unit: Critical | None = None
-
-
-def absolute(scenario: Scenario, monitor: Monitor) -> Absolute:
-    """Find the sharpness that step sizes are relative to, if they are.
-
-    Raises
-    ------
-    ScenarioError
-        If there is none, or if such step sizes take longer than is sensible.
-
-    """
-    descent, flow = scenario.descent, scenario.flow
-    if descent is None or descent.relative_to is None:
-        return Absolute(scenario, scenario)
-    following = Following(saved_times(scenario), flow.method, flow.rtol, flow.atol, flow.max_steps)
-    problem = build_problem(scenario)
-    try:
-        unit = critical_step_size(descent.relative_to, problem, following, monitor=monitor)
-    except NoCriticalStepSizeError as error:
-        text = f"{error}; write step sizes that are relative to nothing, or to another place"
-        raise ScenarioError([str(Mistake(("descent", "step_sizes"), text))]) from None
-    if unit is None:
-        return Absolute(scenario, scenario.model_copy(update={"descent": None}))
-    sizes = tuple(unit.step_size * multiple for multiple in descent.written)
-    found = scenario.model_copy(
-        update={"descent": descent.model_copy(update={"step_sizes": sizes})}
-    )
-    refuse_if_impossible(found)
-    return Absolute(scenario, found, unit)
+    return CriticalStepSize(value, value * ends.error / ends.largest, time)

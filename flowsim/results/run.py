@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from flowsim import cards
+from flowsim.results.spec import VariableSpec
 from flowsim.solvers.storage import Series, by_pieces
 
 if TYPE_CHECKING:
@@ -21,13 +22,14 @@ if TYPE_CHECKING:
 class Variable:
     """A named array: `values` with one dimension name per axis, and what it means.
 
-    `attributes` always hold `long_name`, and `units` where the variable has any. What is `held` may
-    be a series that is larger than memory; `values` reads all of it.
+    `attributes` always hold `long_name`, and `flag_values` with `flag_meanings` where numbers
+    encode categories. What is `held` may be a series that is larger than memory; `values` reads all
+    of it.
     """
 
     dims: tuple[str, ...]
     held: np.ndarray | Series
-    attributes: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, str | tuple[float, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.dims) != self.held.ndim:
@@ -45,6 +47,11 @@ class Variable:
     def shape(self) -> tuple[int, ...]:
         """Return the lengths of the dimensions."""
         return self.held.shape
+
+    @property
+    def long_name(self) -> str:
+        """Return what the variable is, in words."""
+        return str(self.attributes.get("long_name", ""))
 
     def has_numbers(self) -> bool:
         """Say whether any number in it is finite."""
@@ -85,6 +92,45 @@ TIME = "time t of the flow"
 
 Group = Mapping[str, Variable]
 """The variables of one space, of descent, or of a comparison."""
+
+
+def group(
+    declared: Iterable[VariableSpec],
+    arrays: Mapping[str, np.ndarray | Series | float | Sequence[object]],
+) -> Group:
+    """Return arrays as variables, in the order and with the meaning in which they are `declared`.
+
+    Declared variables without an array are left out.
+
+    Raises
+    ------
+    ValueError
+        If an array is not declared, has other axes than declared, or another length along a
+        dimension than an earlier one.
+
+    """
+    declared = list(declared)
+    if extra := arrays.keys() - {spec.name for spec in declared}:
+        raise ValueError(f"Variables are not declared: {', '.join(sorted(extra))}.")
+    lengths: dict[str, int] = {}
+    found: dict[str, Variable] = {}
+    for spec in declared:
+        if spec.name not in arrays:
+            continue
+        values = arrays[spec.name]
+        held = (
+            values
+            if isinstance(values, Series)
+            else np.asarray(values, object if spec.text else None)
+        )
+        found[spec.name] = Variable(spec.dims, held, spec.attributes)
+        for dim, length in zip(spec.dims, held.shape, strict=True):
+            if lengths.setdefault(dim, length) != length:
+                raise ValueError(
+                    f"Dimension {dim!r} of {spec.name!r} has length {length}, "
+                    f"but length {lengths[dim]} is required."
+                )
+    return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,97 +1,108 @@
-"""What a measure is, as data for checks, claims and predictions of memory."""
+"""Declaration of a diagnostic: what it needs, stores and costs, free of JAX and NumPy."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from flowsim.dynamics.registry import ALGORITHMS
+from flowsim.results.spec import NOTE, VariableSpec
 
 if TYPE_CHECKING:
     from flowsim.scenario.spec.descent import Descent
     from flowsim.scenario.spec.scenario import Scenario
 
 
-def always(scenario: Scenario) -> str:  # noqa: ARG001
-    """Refuse no scenario."""
-    return ""
-
-
-def nothing(scenario: Scenario) -> int:  # noqa: ARG001
-    """Work in no memory worth counting."""
-    return 0
-
-
-def no_levels(scenario: Scenario) -> tuple[float, ...]:  # noqa: ARG001
-    """Have no dimension `level`."""
-    return ()
-
-
 @dataclass(frozen=True)
 class Measure:
-    """What a measure is taken of, what it leaves, and what it costs.
+    """Declaration of a diagnostic, from which all tables, checks and predictions derive.
 
     Attributes
     ----------
-    says
-        What it is, as the end of "what else is measured: …".
+    name
+        Its key in `output.measures`, the name of its group and of its figure.
+    question
+        What it and its figure answer.
     variables
-        The numbers in its group, with their dimensions.
+        What it stores. The declaration of `note`, sentences for the summary, is added.
     needs
-        What has to be kept of the flow at every saved time: its "layers", the "matrices" W, or
-        neither.
-    unfit
-        Why it cannot be taken in a scenario, with what to write instead; "" where it can.
-    numbers
-        How many float64 it works in.
+        What is kept of the flow at every saved time: its "layers", the "matrices" W, or neither.
+    why_unavailable
+        Returns the reason why a scenario cannot have it, with what to write instead, or None.
+    floats
+        Returns the number of float64 that it holds at once.
     levels
-        What is counted along the dimension `level` of its variables.
+        Returns the entries of the dimension `level` of its variables.
+    folder
+        Its subpackage of `flowsim.theory`, by default its name.
 
     """
 
-    says: str
-    variables: Mapping[str, tuple[str, ...]]
+    name: str
+    question: str
+    variables: Sequence[VariableSpec]
     needs: Literal["layers", "matrices", ""] = ""
-    unfit: Callable[[Scenario], str] = always
-    numbers: Callable[[Scenario], int] = nothing
-    levels: Callable[[Scenario], tuple[float, ...]] = no_levels
+    why_unavailable: Callable[[Scenario], str | None] = lambda _: None
+    floats: Callable[[Scenario], int] = lambda _: 0
+    levels: Callable[[Scenario], tuple[float, ...]] = lambda _: ()
+    folder: str = ""
+
+    @property
+    def package(self) -> str:
+        """The subpackage that holds its modules `formulas`, `measure` and `figure`."""
+        return f"flowsim.theory.{self.folder or self.name}"
+
+    @property
+    def stored(self) -> tuple[VariableSpec, ...]:
+        """All variables that its group may hold."""
+        return (*self.variables, NOTE)
+
+    @property
+    def dims(self) -> dict[str, tuple[str, ...]]:
+        """Dimensions of each variable of numbers, which claims can name."""
+        return {spec.name: spec.dims for spec in self.variables if not spec.text}
 
 
-def iterates(scenario: Scenario) -> int:
+def iterate_copies(scenario: Scenario) -> int:
     """Return the copies of the layers that descent holds at each step size."""
     return ALGORITHMS[scenario.descent.algorithm if scenario.descent else "gradient"].copies
 
 
-def not_plain_descent(scenario: Scenario) -> str:
-    """Say why iterates cannot be computed again as plain gradient descent, or nothing."""
-    return noisy_gradient(scenario) or not_gradient_descent(scenario)
+def step_size_count(scenario: Scenario) -> int:
+    """Return the number of step sizes, 0 without descent."""
+    return len(scenario.descent.written) if scenario.descent else 0
 
 
-def noisy_gradient(scenario: Scenario) -> str:
-    """Say that descent goes by a noisy gradient, or nothing."""
+def needs_plain_descent(scenario: Scenario) -> str | None:
+    """Return why the iterates are not those of full-batch gradient descent, or None."""
+    return has_gradient_noise(scenario) or needs_gradient_descent(scenario)
+
+
+def has_gradient_noise(scenario: Scenario) -> str | None:
+    """Return that descent follows a noisy gradient, or None."""
     if scenario.descent is None or not scenario.descent.noisy:
-        return ""
+        return None
     return (
-        "it is of descent by the whole gradient; remove descent.batch and descent.label_noise, "
+        "it requires the full gradient; remove descent.batch and descent.label_noise, "
         "or leave it out"
     )
 
 
-def not_gradient_descent(scenario: Scenario) -> str:
-    """Say why iterates cannot be computed again as gradient descent, noisy or not, or nothing."""
+def needs_gradient_descent(scenario: Scenario) -> str | None:
+    """Return why the iterates are not those of gradient descent, with or without noise, or None."""
     descent = scenario.descent
     if descent is None:
         return "there is no descent; write [descent] with step_sizes, or leave it out"
     if descent.algorithm != "gradient":
-        return 'it is of gradient descent; write descent.algorithm = "gradient", or leave it out'
+        return 'it requires gradient descent; write descent.algorithm = "gradient", or leave it out'
     if descent.momentum:
-        return "its formula knows no momentum; remove descent.momentum, or leave it out"
-    return single_precision(descent)
+        return "it does not support momentum; remove descent.momentum, or leave it out"
+    return needs_double_precision(descent)
 
 
-def single_precision(descent: Descent) -> str:
-    """Say that iterates are computed again in double precision, or nothing."""
+def needs_double_precision(descent: Descent) -> str | None:
+    """Return that descent is not in double precision, in which iterates are replayed, or None."""
     if descent.precision == "float64":
-        return ""
+        return None
     return 'it is computed in float64; write descent.precision = "float64", or leave it out'

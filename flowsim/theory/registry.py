@@ -24,22 +24,25 @@ from flowsim.theory.tangent_kernel.spec import TANGENT_KERNEL
 from flowsim.theory.tracking_bound.spec import TRACKING_BOUND
 
 MEASURES: Mapping[str, Measure] = {
-    "sharpness": SHARPNESS,
-    "tangent_kernel": TANGENT_KERNEL,
-    "margin": MARGIN,
-    "convergence": CONVERGENCE,
-    "preconditioner": PRECONDITIONER,
-    "singular_value_law": SINGULAR_VALUE_LAW,
-    "explicit_loss": EXPLICIT_LOSS,
-    "norms": NORMS,
-    "minimum_nuclear_norm": MINIMUM_NUCLEAR_NORM,
-    "speed": SPEED,
-    "drift_budget": DRIFT_BUDGET,
-    "tracking_bound": TRACKING_BOUND,
-    "descriptions": DESCRIPTIONS,
-    "step_size_thresholds": STEP_SIZE_THRESHOLDS,
-    "oscillation": OSCILLATION,
-    "momentum_flow": MOMENTUM_FLOW,
-    "sgd_noise": SGD_NOISE,
+    measure.name: measure
+    for measure in (
+        NORMS,
+        MINIMUM_NUCLEAR_NORM,
+        SHARPNESS,
+        TANGENT_KERNEL,
+        MARGIN,
+        CONVERGENCE,
+        PRECONDITIONER,
+        SINGULAR_VALUE_LAW,
+        DESCRIPTIONS,
+        OSCILLATION,
+        EXPLICIT_LOSS,
+        SPEED,
+        DRIFT_BUDGET,
+        TRACKING_BOUND,
+        STEP_SIZE_THRESHOLDS,
+        MOMENTUM_FLOW,
+        SGD_NOISE,
+    )
 }
-"""Every measure by name."""
+"""Every diagnostic by name, in the order in which their figures are offered."""

@@ -1,21 +1,17 @@
-"""Measures of a run that take work of their own, a module each: what the theorems speak of.
-
-The module `flowsim.theory.setting.<name>` holds `measure(setting)`, which returns the group
-`/<name>`. What it leaves and needs is told in `flowsim.theory.registry`.
-"""
+"""Evaluate a diagnostic of a run: the module `measure` of its subpackage, by its declaration."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from flowsim.problem.problem import Problem
-from flowsim.results.run import TIME, Group, named
+from flowsim.problem.types import Layers
+from flowsim.results.run import Group, group
 from flowsim.solvers.descend import DescentTrajectory
 from flowsim.solvers.monitor import Monitor
 from flowsim.solvers.trajectory import Trajectory, reference
@@ -24,16 +20,15 @@ from flowsim.theory.registry import MEASURES
 if TYPE_CHECKING:
     from flowsim.scenario import Scenario
 
-
-_SUBPACKAGES = {"descriptions": "modified_flows"}
-"""Diagnostics whose subpackage bears another name."""
+Arrays = Mapping[str, np.ndarray | float | Sequence[str]]
+"""Values of a diagnostic's variables by name."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What a measure is taken of: a scenario, its problem, and what came out so far.
+    """What a diagnostic is computed from: a scenario, its problem and its trajectories.
 
-    A measure along a trajectory ends at a stop request of `monitor`, and is nan from there on.
+    Entries stay nan from a stop request of `monitor` on.
     """
 
     scenario: Scenario
@@ -44,57 +39,80 @@ class Setting:
 
     @property
     def reference(self) -> Trajectory:
-        """The flow that is measured: that of the layers, else the first."""
+        """The flow that is measured: over the layers, else the first one."""
         return reference(self.flows)
+
+    @property
+    def layer_flow(self) -> Trajectory:
+        """The flow over the layers."""
+        return self.flows["layers"]
+
+    def layers(self, i: int) -> Layers:
+        """Return W_1, …, W_N of the layer flow at its i-th saved time."""
+        series = self.layer_flow.layer_series
+        assert series is not None
+        return tuple(history[i] for history in series)
+
+    def at_saved_times(
+        self, flow: Trajectory, evaluate: Callable[[int], Mapping[str, np.ndarray | float]]
+    ) -> dict[str, np.ndarray]:
+        """Return `time` and the values of `evaluate(i)` at every saved time i of a flow.
+
+        Values are nan from an interrupt on. The first time is always evaluated, since it determines
+        the shapes.
+        """
+        count, first = flow.times.size, evaluate(0)
+        arrays = {name: np.full((count, *np.shape(value)), np.nan) for name, value in first.items()}
+        for i in range(count):
+            if i and self.monitor.stop_requested():
+                break
+            for name, value in (evaluate(i) if i else first).items():
+                arrays[name][i] = value
+            self.monitor.report((i + 1) / count)
+        return {"time": flow.times, **arrays}
 
 
 def possible(name: str, flows: Mapping[str, Trajectory]) -> bool:
-    """Say whether the flow that a measure is taken of was reached before an interrupt."""
+    """Return whether the flow that a diagnostic needs was reached before an interrupt."""
     return "layers" in flows or (MEASURES[name].needs != "layers" and bool(flows))
 
 
-def module(name: str) -> ModuleType:
-    """Return the module that takes a measure."""
-    return import_module(f"flowsim.theory.{_SUBPACKAGES.get(name, name)}.measure")
+def function(name: str) -> Callable[[Setting], Arrays]:
+    """Return the function that computes a diagnostic."""
+    module = import_module(f"{MEASURES[name].package}.measure")
+    return cast("Callable[[Setting], Arrays]", module.measure)
 
 
 def measure(name: str, setting: Setting) -> Group:
-    """Return the group of a measure."""
-    return cast("Group", module(name).measure(setting))
+    """Return the group of a diagnostic: its arrays, named and checked by its declaration.
+
+    Raises
+    ------
+    ValueError
+        If the arrays are not those that the diagnostic declares.
+
+    """
+    arrays = {
+        key: value
+        for key, value in function(name)(setting).items()
+        if key != "note" or len(np.atleast_1d(value))
+    }
+    found = group(MEASURES[name].stored, arrays)
+    missing = [
+        spec.name
+        for spec in MEASURES[name].variables
+        if spec.name not in found and (setting.descent or "step_size" not in spec.dims)
+    ]
+    if missing:
+        raise ValueError(f"The diagnostic {name!r} left out {', '.join(missing)}.")
+    return found
 
 
 def notes(groups: Mapping[str, Group]) -> list[str]:
-    """Return what the groups of measures have to say in the summary: their variable `note`."""
+    """Return the sentences of the diagnostics for the summary, from their variables `note`."""
     return [
         f"{name}: {sentence}"
         for name, group in groups.items()
         if "note" in group
         for sentence in group["note"].values
     ]
-
-
-def along(
-    name: str,
-    setting: Setting,
-    trajectory: Trajectory,
-    told: Mapping[str, str],
-    at: Callable[[int], Sequence[np.ndarray | float]],
-) -> Group:
-    """Return a measure's variables over time: those `told` of, as `at(i)` gives them in order.
-
-    They are nan from an interrupt on, the first time apart, which gives their shapes.
-    """
-    count, dims = trajectory.times.size, MEASURES[name].variables
-    first = [np.asarray(values, dtype=float) for values in at(0)]
-    found = [np.full((count, *values.shape), np.nan) for values in first]
-    for i in range(count):
-        if i and setting.monitor.stop_requested():
-            break
-        for column, values in zip(found, at(i) if i else first, strict=True):
-            column[i] = values
-        setting.monitor.report((i + 1) / count)
-    columns = zip(told.items(), found, strict=True)
-    return {
-        "time": named(("time",), trajectory.times, TIME),
-        **{key: named(dims[key], values, says) for (key, says), values in columns},
-    }

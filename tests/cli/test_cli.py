@@ -16,7 +16,7 @@ import made_runs
 import pytest
 
 import flowsim
-from flowsim.cli import compile_cache, main, progress, reading, report, terminal
+from flowsim.cli import compile_cache, main, progress, report, scenario_argument, terminal
 from flowsim.results import archive
 from flowsim.scenario import catalog
 from flowsim.scenario.digest import digest
@@ -206,7 +206,7 @@ def test_bad_input_is_exit_code_2_and_no_traceback(here: Path, arguments, capsys
     told = capsys.readouterr()
     assert told.out == ""
     assert "Traceback" not in told.err
-    assert "mistake of its own" not in told.err
+    assert "internal error" not in told.err
     assert "\x1b" not in told.err
     assert len(told.err) > 10
 
@@ -382,7 +382,9 @@ def test_control_characters_never_reach_a_terminal() -> None:
     [("a b/../c", "a-b-..-c"), ("..", "scenario"), ("σ\n", "scenario"), ("x", "x")],
 )
 def test_a_run_stays_in_the_folder_of_runs(name: str, slug: str) -> None:
-    assert reading.default_directory(name, "0123456789") == Path("runs") / f"{slug}-01234567"
+    assert (
+        scenario_argument.default_directory(name, "0123456789") == Path("runs") / f"{slug}-01234567"
+    )
 
 
 def test_progress_off_a_terminal_is_a_few_plain_lines() -> None:
@@ -424,7 +426,7 @@ def test_a_report_marks_claims_that_fail() -> None:
         "claims": [{"claim": "max of x is below 1", "value": None, "holds": False}],
         "notes": ["layers: blow-up near t = 1."],
     }
-    text = "\n".join(report.lines("made", summary, {}))
+    text = "\n".join(report.table_lines("made", summary, {}))
     assert "  ✗ max of x is below 1  (value –)" in text
     assert "blow-up" in text
     assert "failed" in text
@@ -441,7 +443,7 @@ def test_a_report_of_many_step_sizes_is_short() -> None:
             "descent": {size: float("inf") if i > 28 else i + 1.0 for i, size in enumerate(sizes)}
         },
     }
-    _, completed, diverged = report.lines("many", summary, {})
+    _, completed, diverged = report.table_lines("many", summary, {})
     assert completed.split("  ")[0] == "descent, 29 steps 0.1 to 2.9"
     assert "1 to 29" in completed
     assert diverged.split() == ["descent,", "step", "3", "diverged", "not", "finite"]
@@ -456,7 +458,7 @@ def environment(tmp_path: Path, monkeypatch) -> dict[str, str]:
 
 
 def test_the_compile_cache_is_private_and_bounded(tmp_path: Path, environment) -> None:
-    compile_cache.turn_on()
+    compile_cache.enable()
     folder = tmp_path / "deep" / "cache" / "jax"
     assert environment["JAX_COMPILATION_CACHE_DIR"] == str(folder)
     assert environment["EQX_ON_ERROR"] == "nan"
@@ -475,6 +477,6 @@ def test_an_unusable_cache_folder_is_no_cache(tmp_path: Path, environment, what:
     else:
         (tmp_path / "deep" / "cache" / "jax").mkdir(parents=True)
         (tmp_path / "deep" / "cache" / "jax").chmod(0o777)
-    compile_cache.turn_on()
+    compile_cache.enable()
     assert "JAX_COMPILATION_CACHE_DIR" not in environment
     assert environment["EQX_ON_ERROR"] == "nan"

@@ -9,7 +9,7 @@ from scenario_texts import spoilt, the_mistake, told
 from flowsim.experiment.plan.footprint import footprint
 from flowsim.experiment.plan.reading import from_toml
 from flowsim.experiment.run import run
-from flowsim.experiment.step_sizes import Following, NoCriticalStepSizeError, critical_step_size
+from flowsim.experiment.step_sizes import FlowOptions, NoCriticalStepSizeError, critical_step_size
 from flowsim.problem import initialization, losses
 from flowsim.problem.problem import Problem
 from flowsim.scenario import ScenarioError
@@ -20,8 +20,8 @@ from flowsim.theory.sharpness.formulas import extremes
 PHI = np.diag([3.0, 1.0])
 
 
-def following(horizon: float, samples: int = 41) -> Following:
-    return Following(np.linspace(0, horizon, samples))
+def following(horizon: float, samples: int = 41) -> FlowOptions:
+    return FlowOptions(np.linspace(0, horizon, samples))
 
 
 def scalar(w1: float, w2: float, phi: float, horizon: float, decay: float = 0.0) -> Problem:
@@ -90,7 +90,7 @@ def test_a_saddle_on_the_way_is_no_minimum() -> None:
 
 def test_where_there_is_none_the_reason_is_said() -> None:
     flat = Problem(losses.Linear(np.eye(2)), [np.eye(2)], 1.0)
-    with pytest.raises(NoCriticalStepSizeError, match="sharpness at the start is 0, and 2/sharp"):
+    with pytest.raises(NoCriticalStepSizeError, match="sharpness at initialization is 0, but"):
         critical_step_size("start", flat, following(1.0))
     X, y = np.array([[1.0, 2.0, -1.0]]), np.array([[1.0, 1.0, -1.0]])
     apart = Problem(losses.Logistic(X, y), [[[0.1]]], 1.0)
@@ -222,7 +222,7 @@ set = { "loss" = { kind = "linear", target = [[2.0]] }, "network.widths" = [1, 1
     scenario = from_toml(EDGE.partition("[[claims]]")[0] + variants)
     with pytest.raises(ScenarioError, match=r"descent\.step_sizes: the layer flow") as error:
         run(scenario, "edge", monitor=Monitor(lambda label, _: seen.append(label)))
-    assert "write step sizes that are relative to nothing" in str(error.value)
+    assert "write absolute step sizes" in str(error.value)
     assert not any("descent" in label for label in seen)
 
 

@@ -322,10 +322,13 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--animate", "--format", "png"], "frames, which png files have not; write --format webp"),
-        (["--format", "gif"], "saved as png, svg, pdf, but got --format gif; add --animate"),
-        (["--animate", "--figure", "gap"], "drawn as a whole only. Figures that can: "),
-        (["--animate", "--figure", "nope"], "no such figure. Figures that can: "),
+        (
+            ["--animate", "--format", "png"],
+            "--format is png, but webp or gif is required for an animation",
+        ),
+        (["--format", "gif"], "--format is gif, but png, svg, pdf is required for a figure"),
+        (["--animate", "--figure", "gap"], "drawn as a whole only. Animatable figures: "),
+        (["--animate", "--figure", "nope"], "no such figure. Animatable figures: "),
     ],
 )
 def test_bad_combinations_are_refused_with_a_sentence(here, arguments, told, capsys) -> None:

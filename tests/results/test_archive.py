@@ -493,3 +493,24 @@ def test_writing_imports_neither_xarray_nor_jax(tmp_path: Path) -> None:
     """
     process = start(body, tmp_path / "run")
     assert process.communicate()[0] == "set()\n"
+
+
+def test_runs_are_written_where_the_system_has_no_fcntl(tmp_path: Path) -> None:
+    body = """
+        sys.modules["fcntl"] = None
+        import made_runs
+        print("ready", flush=True)
+        from flowsim.results import archive
+        with archive.reserve(sys.argv[1]) as place:
+            try:
+                archive.write(made_runs.plain(), sys.argv[1])
+            except archive.ArchiveError as error:
+                print(error)
+            archive.fill(place, made_runs.plain())
+    """
+    process = start(body, tmp_path / "run")
+    out, _ = process.communicate()
+    assert process.returncode == 0
+    assert f"process {process.pid}" in out
+    same(archive.read(tmp_path / "run"), made_runs.plain())
+    assert leftovers(tmp_path) == []

@@ -46,7 +46,7 @@ SQUARED_CASES = [
     (
         "horizon = 6.0",
         'horizon = 6.0\nspaces = ["end_to_end"]\n[output]\nmeasures = ["sharpness"] #!',
-        "output.measures: names sharpness, which is taken of the layers; leave it out, or add",
+        "output.measures: names sharpness, which needs the layer flow; leave it out, or add",
     ),
     ('"squared"', '"linear"\np = 2 #!', 'loss.p: is not used by kind = "linear"'),
     (

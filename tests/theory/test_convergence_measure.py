@@ -108,7 +108,7 @@ def test_hypotheses_are_told_by_name(one: Run) -> None:
     told = [note for note in lost.summary["notes"] if "deficiency margin fails" in note]
     assert len(told) == 2
     assert told[0].startswith("convergence: the bound on the flow does not apply")
-    assert "found -0.8" in told[0]
+    assert "but it is -0.8" in told[0]
     assert np.isnan(lost["convergence.bound"]).all()
     assert (lost["convergence.running_ratio"] <= 1).all()
 
@@ -152,7 +152,7 @@ def test_claims_that_cannot_be_are_refused(claim: str, why: str) -> None:
 
 
 def test_weight_decay_is_refused() -> None:
-    with pytest.raises(ScenarioError, match="no bound on it allows for"):
+    with pytest.raises(ScenarioError, match="no bound on it supports"):
         from_toml(BASE.replace("horizon", "weight_decay = 0.1\nhorizon"))
 
 
@@ -172,7 +172,7 @@ def test_a_convex_loss_off_balance_comes_to_the_minimum_that_newton_finds() -> N
     assert fallen == pytest.approx(found["layers.loss"][0] - found["layers.loss"][-1], abs=2 * bend)
     assert (np.diff(found["convergence.loss"])[:100] < 0).all()
     assert np.isnan(found["convergence.running_bound"]).all()
-    assert any("found the loss Logistic" in note for note in found.summary["notes"])
+    assert any("it is the loss Logistic" in note for note in found.summary["notes"])
 
 
 def test_an_interrupt_leaves_what_was_reached() -> None:

@@ -9,12 +9,12 @@ from flowsim.solvers.storage import PIECE_BYTES
 from flowsim.theory.convergence.spec import PIECE, SOLVED
 from flowsim.theory.global_minimum import LARGEST
 from flowsim.theory.registry import MEASURES
-from flowsim.theory.setting import module
+from flowsim.theory.setting import function
 
 
 @pytest.mark.parametrize("name", MEASURES)
 def test_each_has_a_module_and_a_figure(name: str) -> None:
-    assert callable(module(name).measure)
+    assert callable(function(name))
     assert name in FIGURES
 
 

@@ -514,7 +514,7 @@ def test_undecided_step_sizes_have_no_colour_and_variants_a_panel_each():
         (("[0.1, 0.003]", "[0.1, 0.0]"), "output.track_within: holds 0.0; write shares above 0"),
         (("[0.1, 0.003]", "[0.1, 0.1]"), "output.track_within: names 0.1 twice"),
         (("[descent]", "[descent]\nmomentum = 0.5"), "its formula knows no momentum"),
-        (('["layers"]', '["end_to_end"]'), "step_size_thresholds, which is taken of the layers"),
+        (('["layers"]', '["end_to_end"]'), "step_size_thresholds, which needs the layer flow"),
         (
             (
                 "[0.1, 0.003]",

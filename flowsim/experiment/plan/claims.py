@@ -15,6 +15,7 @@ from flowsim.experiment.plan.variables import (
     dimensions,
     layer_number,
 )
+from flowsim.results.renamed import RENAMED
 from flowsim.scenario.spec.errors import Mistake, listed, shown, wrong
 from flowsim.scenario.spec.forms import StepSizeRange
 from flowsim.scenario.spec.table import InvalidValueError
@@ -90,6 +91,9 @@ def _lacks(quantity: str, runs: Runs) -> Iterator[str]:
     try:
         dimensions(group, name)
     except KeyError:
+        if present := RENAMED.get((group, name)):
+            yield f'"{shown(quantity)}" was renamed; write {group}.{present}'
+            return
         near = nearest(name, GROUPS[group])
         hint = f"did you mean {group}.{near}" if near else f"write one of {listed(GROUPS[group])}"
         yield f'"{shown(quantity)}" names no variable of numbers of {group}; {hint}'

@@ -49,9 +49,9 @@ def measures_fit(scenario: Scenario) -> Iterator[Mistake]:
         if measure is None:
             continue
         if measure.needs == "layers" and "layers" not in scenario.flow.spaces:
-            text = f"names {name}, which is taken of the layers; leave it out, "
+            text = f"names {name}, which needs the layer flow; leave it out, "
             yield wrong("output.measures", text + 'or add "layers" to flow.spaces')
-        elif reason := measure.unfit(scenario):
+        elif reason := measure.why_unavailable(scenario):
             yield wrong("output.measures", f"names {name}, but {reason}")
 
 

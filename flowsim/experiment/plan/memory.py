@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from flowsim.dynamics.registry import FLOWS, Formulation
 from flowsim.experiment.plan.measures import holds_layers, holds_matrices
 from flowsim.scenario.build.samples import draws
-from flowsim.theory.measure import iterates
+from flowsim.theory.measure import iterate_copies
 from flowsim.theory.registry import MEASURES
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ def kept_times(scenario: Scenario) -> int:
 def _measuring(scenario: Scenario) -> dict[str, int]:
     """Return the bytes that each measure works in, 0 where it is not asked for."""
     return {
-        name: FLOAT * measure.numbers(scenario) if name in scenario.output.measures else 0
+        name: FLOAT * measure.floats(scenario) if name in scenario.output.measures else 0
         for name, measure in MEASURES.items()
     }
 
@@ -207,7 +207,7 @@ def _measuring(scenario: Scenario) -> dict[str, int]:
 def _iterates(scenario: Scenario) -> int:
     """Return the bytes that descent at all step sizes works in."""
     steps = len(scenario.descent.written) if scenario.descent else 0
-    return steps * (iterates(scenario) * layers(scenario) + 2 * FLOAT * draws(scenario))
+    return steps * (iterate_copies(scenario) * layers(scenario) + 2 * FLOAT * draws(scenario))
 
 
 def _descent(scenario: Scenario) -> int:

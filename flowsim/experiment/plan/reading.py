@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -27,5 +26,5 @@ def json_schema() -> dict[str, Any]:
     It accepts every file that `read` accepts. It says the type and range of each key; what keys
     must fit together is beyond it.
     """
-    says: Mapping[str, str] = {name: measure.says for name, measure in MEASURES.items()}
-    return schema.json_schema(says, list(FIGURES))
+    questions = {name: measure.question for name, measure in MEASURES.items()}
+    return schema.json_schema(questions, list(FIGURES))

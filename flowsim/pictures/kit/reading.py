@@ -114,7 +114,7 @@ def critical_step_size(runs: Iterable[Run]) -> tuple[float, str]:
     if not found or len(found) < len(known):
         return np.nan, ""
     values = np.array([float(variable.values) for variable in found])
-    names = {variable.attributes["long_name"] for variable in found}
+    names = {variable.long_name for variable in found}
     alike = len(names) == 1 and np.ptp(values) <= 1e-3 * values.min()
     return (float(values[0]), names.pop()) if alike else (np.nan, "")
 

@@ -1,17 +1,19 @@
-"""One writer a destination: an exclusive lock that names its holder and ends with its process."""
+"""One writer per destination: an exclusive lock that names its holder and ends with its process."""
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, SoftFileLock, Timeout
+
 from flowsim.results.archive.errors import ArchiveError, sentences
 
 _NOT_SUPPORTED = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
+"""Errors of file systems without locks, which are written to without one."""
 
 
 @contextmanager
@@ -21,30 +23,31 @@ def held(path: Path, destination: Path) -> Iterator[None]:
     Raises
     ------
     ArchiveError
-        If another process holds it, naming that process, or if the file cannot be made.
+        If another process holds it, with that process's number, or if the file cannot be made.
 
     """
+    lock = _lock(path)
     with sentences(f"Cannot write to {str(destination)!r}"):
-        descriptor = _take(path, destination)
+        _acquire(lock, path, destination)
     try:
         yield
     finally:
         with suppress(OSError):
             path.unlink()
-        os.close(descriptor)
+        lock.release()
 
 
 def holder(path: Path) -> int | None:
-    """Return the number of the process that the lock file at `path` names, if it names one."""
+    """Return the process number in the lock file at `path`, or None if it contains none."""
     try:
-        text = path.read_bytes()[:32]
+        text = path.read_bytes()[:32].split(b"\n")[0]
     except OSError:
         return None
     return int(text) if text.isdigit() else None
 
 
 def alive(pid: int) -> bool:
-    """Say whether a process with this number runs here."""
+    """Return whether a process with this number runs on this machine."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -54,28 +57,28 @@ def alive(pid: int) -> bool:
     return True
 
 
-def _take(path: Path, destination: Path) -> int:
-    """Open and lock the file at `path`, again where its last holder removed it meanwhile."""
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-        try:
-            _lock(descriptor, destination)
-            if _is_at(descriptor, path):
-                os.ftruncate(descriptor, 0)
-                os.write(descriptor, str(os.getpid()).encode())
-                return descriptor
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
+def _lock(path: Path) -> FileLock:
+    # where the system has no locks, filelock falls back to files that hold the number themselves
+    native = not issubclass(FileLock, SoftFileLock)
+    return FileLock(
+        path,
+        blocking=False,
+        fallback_to_soft=False,
+        on_acquired=_write_process_number if native else None,
+    )
 
 
-def _lock(descriptor: int, destination: Path) -> None:
+def _write_process_number(descriptor: int) -> None:
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, str(os.getpid()).encode())
+
+
+def _acquire(lock: FileLock, path: Path, destination: Path) -> None:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        text = os.read(descriptor, 32)
-        who = f"process {int(text)}" if text.isdigit() else "another process"
+        lock.acquire()
+    except Timeout:
+        pid = holder(path)
+        who = "another process" if pid is None else f"process {pid}"
         raise ArchiveError(
             f"{str(destination)!r} is being written by {who}; wait for it, or give another "
             f"folder with -o."
@@ -83,10 +86,3 @@ def _lock(descriptor: int, destination: Path) -> None:
     except OSError as error:
         if error.errno not in _NOT_SUPPORTED:
             raise
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.lstat())
-    except FileNotFoundError:
-        return False

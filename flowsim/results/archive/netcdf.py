@@ -8,6 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from flowsim.results.renamed import RENAMED
 from flowsim.results.run import Group, Variable
 from flowsim.solvers.storage import Series
 
@@ -37,12 +38,15 @@ def write(path: Path, groups: Mapping[str, Group], attributes: Mapping[str, str]
 
 
 def read(path: Path) -> dict[str, dict[str, Variable]]:
-    """Return the groups of the file at `path`, as they were written."""
+    """Return the groups of the file at `path`, with variables under their present names."""
     import h5netcdf
 
     with h5netcdf.File(path, "r") as file:
         return {
-            group: {name: _read_variable(stored) for name, stored in content.variables.items()}
+            group: {
+                RENAMED.get((group, name), name): _read_variable(stored)
+                for name, stored in content.variables.items()
+            }
             for group, content in file.groups.items()
         }
 
@@ -90,10 +94,17 @@ def _read_variable(stored: Any) -> Variable:
         words = [word.decode() if isinstance(word, bytes) else word for word in values.ravel()]
         values = np.array(words, dtype=str).reshape(values.shape)
     attributes = {
-        name: value.item() if isinstance(value, np.generic) else value
+        name: value if isinstance(value, str) else _plain(value)
         for name, value in stored.attrs.items()
     }
     return Variable(tuple(stored.dimensions), values, attributes)
+
+
+def _plain(value: Any) -> Any:
+    """Return an attribute without NumPy: a number, or a tuple of numbers."""
+    import numpy as np
+
+    return tuple(value.tolist()) if np.ndim(value) else value.item()
 
 
 class _Sink:

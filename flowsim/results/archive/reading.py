@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from flowsim.results.archive import manifest, netcdf
 from flowsim.results.archive.errors import ArchiveError, sentences
+from flowsim.results.renamed import RENAMED
 from flowsim.results.run import Run
 
 if TYPE_CHECKING:
-    from xarray import DataTree
+    from xarray import Dataset, DataTree
 
 
 def summaries(
@@ -145,7 +146,7 @@ def _load(folder: Path, found: manifest.Manifest) -> DataTree:
         with xarray.open_datatree(folder / "run.nc", engine="h5netcdf") as stored:
             # not stored.load(): that leaves variables on disk that are named as a group is
             tree = xarray.DataTree.from_dict(
-                {node.path: node.to_dataset(inherit=False).load() for node in stored.subtree}
+                {node.path: _renamed(node).load() for node in stored.subtree}
             )
     else:
         tree = xarray.DataTree()
@@ -155,6 +156,13 @@ def _load(folder: Path, found: manifest.Manifest) -> DataTree:
     tree.attrs["summary"] = (folder / "summary.json").read_text("utf-8")
     tree.attrs["scenario"] = (folder / "scenario.toml").read_text("utf-8")
     return tree
+
+
+def _renamed(node: DataTree) -> Dataset:
+    """Return the variables of a group under their present names."""
+    held = node.to_dataset(inherit=False)
+    former = {name: new for (group, name), new in RENAMED.items() if group == node.name}
+    return held.rename({name: new for name, new in former.items() if name in held})
 
 
 def _summary(folder: Path) -> dict[str, Any]:

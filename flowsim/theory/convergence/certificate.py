@@ -22,14 +22,14 @@ NAN = float("nan")
 
 
 class Hypothesis(NamedTuple):
-    """A condition of a theorem by name: what was wanted, what was found, and whether it holds.
+    """A condition of a theorem: its name, what is required, the actual value, whether it holds.
 
-    `holds` is None where it depends on another that fails.
+    `holds` is None where it is undefined because another hypothesis fails.
     """
 
     name: str
-    wanted: str
-    found: str
+    required: str
+    actual: str
     holds: bool | None
 
 
@@ -134,7 +134,7 @@ def certificate(
             Hypothesis(
                 "plain descent",
                 "gradient descent without momentum, in double precision",
-                "as wanted" if plain else "another algorithm, momentum, noise or single precision",
+                "satisfied" if plain else "another algorithm, momentum, noise or single precision",
                 plain,
             ),
             Hypothesis(
@@ -169,10 +169,10 @@ def _of_margin(c: float) -> Hypothesis:
 
 
 def _of_widths(widths: Sequence[int]) -> Hypothesis:
-    wanted, narrowest = min(widths[0], widths[-1]), min(widths)
+    required, narrowest = min(widths[0], widths[-1]), min(widths)
     return Hypothesis(
         "hidden widths",
-        f"at least min(d_0, d_N) = {wanted}",
+        f"at least min(d_0, d_N) = {required}",
         f"the narrowest is {narrowest}" if len(widths) > 2 else "none",
-        narrowest >= wanted,
+        narrowest >= required,
     )

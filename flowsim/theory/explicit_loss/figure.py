@@ -89,7 +89,7 @@ def headline(run: Run) -> str:
         return f"Undecided whether there is an explicit loss: {said}"
     if not answer:
         return f"The end-to-end field is the gradient of no loss: {said} at most"
-    apart = run["explicit_loss.closed_form_apart"]
+    apart = run["explicit_loss.closed_form_deviation"]
     if np.isfinite(apart).any():
         known = number(float(np.nanmax(apart)), 1)
         said += f"; integrated, F meets its closed form within {known}"

@@ -1,7 +1,7 @@
 """Whether the end-to-end field is a gradient: on the trajectory, at random matrices, around loops.
 
-Random matrices are Gaussian, each of the norm of the point on the trajectory that it stands beside.
-Points without full rank, where the field has no derivative, are left out: nan.
+Each Gaussian random matrix has the norm of one point on the trajectory. Values are nan at points
+without full rank, where the field has no derivative.
 """
 
 from __future__ import annotations
@@ -9,47 +9,34 @@ from __future__ import annotations
 import numpy as np
 
 from flowsim.problem.problem import Problem
-from flowsim.results.run import Group, named
 from flowsim.scenario.build.randomness import generator
 from flowsim.theory.explicit_loss.formulas import Within, asymmetry_at, conservative, has_full_rank
 from flowsim.theory.explicit_loss.line_integrals import line_integral
 from flowsim.theory.explicit_loss.loops import Piece, arora_cohen_hazan, random_circle
 from flowsim.theory.explicit_loss.potential import closed_form, reconstruct
 from flowsim.theory.explicit_loss.spec import ON_TRAJECTORY
-from flowsim.theory.setting import Setting
+from flowsim.theory.setting import Arrays, Setting
 
 INNER = 0.5
 """Inner over outer radius of the loop of Arora, Cohen & Hazan."""
 
-ANSWER = "1 where nothing excludes an explicit loss, 0 where there is none, nan where undecided"
-OF_POINTS = {
-    "time": "time t of a point on the trajectory; nan for a random matrix",
-    "asymmetry": "relative asymmetry ‖J - Jᵀ‖_F/‖J‖_F of the Jacobian of W ↦ P_W[∇ℓ(W)]",
-    "asymmetry_bound": "bound on the rounding of the asymmetry",
-    "potential": "explicit loss F(W) - F(0) by integration; nan unless the field is conservative",
-    "potential_error": "bound on the error of the explicit loss",
-    "potential_apart": "by how much F(W) - F(0) differs along another path",
-    "closed_form": "explicit loss F(W) - F(0) in formulas; nan where none is known",
-    "closed_form_apart": "by how much integration and formulas differ",
-}
-OF_LOOPS = {
-    "loop_integral": "∮ ⟨P_W[∇ℓ(W)], dW⟩: around the loop of Arora, Cohen & Hazan, then circles",
-    "loop_error": "bound on the error of the loop integral",
-    "circulation": "the loop integral over ∮ ‖P_W[∇ℓ(W)]‖ ‖dW‖",
-    "circulation_error": "bound on the error of the circulation",
-}
+AT_POINTS = (
+    "time", "asymmetry", "asymmetry_bound",
+    "potential", "potential_error", "potential_apart", "closed_form", "closed_form_deviation",
+)  # fmt: skip
+AROUND_LOOPS = ("loop_integral", "loop_error", "circulation", "circulation_error")
+"""Columns of the tables that `measure` fills."""
 
 
-def measure(setting: Setting) -> Group:
-    """Return the asymmetries, the loop integrals, what they say, and the explicit loss if any."""
+def measure(setting: Setting) -> Arrays:
+    """Return asymmetries and loop integrals, the conclusion, and the explicit loss if it exists."""
     problem = setting.problem
     rng = generator(setting.scenario.seed, "explicit_loss")
     times, points = sampled(setting, rng)
-    full = [has_full_rank(W) for W in points]
     loops = [main_loop(problem, points, rng)]
-    loops += [random_circle(W, rng) if known else () for W, known in zip(points, full, strict=True)]
-    at_points = np.full((len(points), len(OF_POINTS)), np.nan)
-    around = np.full((len(loops), len(OF_LOOPS)), np.nan)
+    loops += [random_circle(W, rng) if has_full_rank(W) else () for W in points]
+    at_points = np.full((len(points), len(AT_POINTS)), np.nan)
+    around = np.full((len(loops), len(AROUND_LOOPS)), np.nan)
     at_points[:, 0] = times
     found: list[Within] = []
     for k, loop in enumerate(loops):
@@ -68,10 +55,10 @@ def measure(setting: Setting) -> Group:
     if answer:
         at_points[:, 3:] = potentials(problem, points)
     return {
-        "conservative": named((), np.array(np.nan if answer is None else float(answer)), ANSWER),
-        "points": named(("point", "output", "input"), points, "matrices W asked about"),
-        **_columns("point", at_points, OF_POINTS),
-        **_columns("loop", around, OF_LOOPS),
+        "conservative": np.nan if answer is None else float(answer),
+        "points": points,
+        **dict(zip(AT_POINTS, at_points.T, strict=True)),
+        **dict(zip(AROUND_LOOPS, around.T, strict=True)),
     }
 
 
@@ -106,8 +93,3 @@ def potentials(problem: Problem, points: np.ndarray) -> np.ndarray:
             row[3] = np.nan if F is None else F(W)
             row[4] = abs(row[0] - row[3])
     return found
-
-
-def _columns(dimension: str, values: np.ndarray, told: dict[str, str]) -> Group:
-    pairs = zip(told.items(), values.T, strict=True)
-    return {name: named((dimension,), column, text) for (name, text), column in pairs}

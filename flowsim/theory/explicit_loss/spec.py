@@ -1,39 +1,32 @@
-"""Whether an explicit loss exists."""
+"""Declaration of the explicit loss of the end-to-end flow."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from flowsim.results.spec import YES_NO, VariableSpec, specs
 from flowsim.theory.measure import Measure
 
 if TYPE_CHECKING:
     from flowsim.scenario.spec.scenario import Scenario
 
 ON_TRAJECTORY = 6
-"""How many points of a trajectory an explicit loss is asked for at; as many more are random."""
+"""Points of the trajectory that are examined, and random matrices beside them."""
 
 POINTS = 2 * ON_TRAJECTORY
 
 LOOPS = POINTS + 1
-"""A circle about each point, after the loop of Arora, Cohen & Hazan."""
+"""The loop of Arora, Cohen & Hazan, and one circle about each point."""
 
 MOST_ENTRIES = 64
-"""The Jacobian of the end-to-end field has the square of so many entries at most."""
+"""Most entries of W: the Jacobian of the end-to-end field has the square of that."""
 
 DERIVATIVES = 20
-"""Copies of what a derivative of P_W works in, for each entry of W."""
-
-_OF_POINTS = ("time", "asymmetry", "asymmetry_bound")
-
-_POTENTIAL = (
-    "potential", "potential_error", "potential_apart", "closed_form", "closed_form_apart",
-)  # fmt: skip
-
-_OF_LOOPS = ("loop_integral", "loop_error", "circulation", "circulation_error")
+"""Measured copies of the arrays in a derivative of P_W, for each entry of W."""
 
 
-def _no_explicit_loss(scenario: Scenario) -> str:
-    """Say why it cannot be asked of a scenario whether an explicit loss exists, or nothing."""
+def _needs_small_full_rank(scenario: Scenario) -> str | None:
+    """Return why the existence of an explicit loss cannot be examined, or None."""
     network = scenario.network
     rows, columns = network.shape
     entries = rows * columns
@@ -46,28 +39,54 @@ def _no_explicit_loss(scenario: Scenario) -> str:
         )
     if min(network.widths) < network.modes:
         return (
-            f"it is asked where W has full rank, {network.modes}, which a layer of width "
+            f"it requires that W has full rank, {network.modes}, which a layer of width "
             f"{min(network.widths)} prevents; write wider layers, or leave it out"
         )
-    return ""
+    return None
 
 
-def _derivatives(scenario: Scenario) -> int:
-    """Return how many numbers the derivative of P_W works in, along every entry of W at once."""
+def _floats(scenario: Scenario) -> int:
+    """Return what the derivative of P_W holds, along every entry of W at once."""
     rows, columns = scenario.network.shape
     entries = rows * columns
     return DERIVATIVES * entries * (entries + rows**2 + columns**2)
 
 
 EXPLICIT_LOSS = Measure(
-    says="whether the end-to-end field is the gradient of an explicit loss",
-    variables={
-        "conservative": (),
-        "points": ("point", "output", "input"),
-        **dict.fromkeys((*_OF_POINTS, *_POTENTIAL), ("point",)),
-        **dict.fromkeys(_OF_LOOPS, ("loop",)),
-    },
+    "explicit_loss",
+    question="Is the end-to-end flow the gradient flow of an explicit loss?",
     needs="matrices",
-    unfit=_no_explicit_loss,
-    numbers=_derivatives,
+    variables=(
+        VariableSpec(
+            "conservative", (), "whether an explicit loss may exist; nan: undecided", YES_NO
+        ),
+        VariableSpec("points", ("point", "output", "input"), "examined matrices W"),
+        *specs(
+            ("point",),
+            {
+                "time": "time t of a point on the trajectory; nan for a random matrix",
+                "asymmetry": "relative asymmetry ‖J − Jᵀ‖_F/‖J‖_F of the Jacobian J of "
+                "W ↦ P_W[∇ℓ(W)]",
+                "asymmetry_bound": "bound on the rounding error of the asymmetry",
+                "potential": "explicit loss F(W) − F(0) by integration; nan unless the field is "
+                "conservative",
+                "potential_error": "bound on the error of the explicit loss",
+                "potential_apart": "difference of F(W) − F(0) between two paths of integration",
+                "closed_form": "explicit loss F(W) − F(0) in closed form; nan where unknown",
+                "closed_form_deviation": "deviation of the integral from the closed form",
+            },
+        ),
+        *specs(
+            ("loop",),
+            {
+                "loop_integral": "∮ ⟨P_W[∇ℓ(W)], dW⟩: around the loop of Arora, Cohen & Hazan, "
+                "then around circles",
+                "loop_error": "bound on the error of the loop integral",
+                "circulation": "loop integral over ∮ ‖P_W[∇ℓ(W)]‖ ‖dW‖",
+                "circulation_error": "bound on the error of the circulation",
+            },
+        ),
+    ),
+    why_unavailable=_needs_small_full_rank,
+    floats=_floats,
 )

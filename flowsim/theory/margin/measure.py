@@ -1,42 +1,41 @@
-"""Margins along a flow that classifies: its direction against the classifier of largest margin."""
+"""Margin of the classifier W along a flow, and its angle to the maximum-margin classifier."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from flowsim.problem.losses import CrossEntropy, Logistic
-from flowsim.results.run import Group, named
 from flowsim.theory.margin.formulas import LargestMargin, angle, largest_margin, margin
-from flowsim.theory.setting import Setting, along
-
-TOLD = {
-    "norm": "norm ‖W‖_F",
-    "margin": "margin: the smallest slack of W/‖W‖_F",
-    "angle": "angle to the classifier of largest margin, in radians",
-}
+from flowsim.theory.setting import Arrays, Setting
 
 
-def measure(setting: Setting) -> Group:
-    """Return ‖W‖_F, the margin of W/‖W‖_F and its angle to the largest one's, at every time."""
-    loss, trajectory = setting.problem.loss, setting.reference
+def measure(setting: Setting) -> Arrays:
+    """Return ‖W‖_F, the margin of W/‖W‖_F and its angle to the maximum-margin classifier.
+
+    The angle and the maximum margin are nan where no classifier separates the data, or where its
+    search fails.
+    """
+    loss, flow = setting.problem.loss, setting.reference
     assert isinstance(loss, Logistic | CrossEntropy)
-    best, series = _best(loss, setting.problem.start.shape), trajectory.end_to_end_series
+    best = _best(loss, setting.problem.start.shape)
 
-    def at(i: int) -> list[float]:
-        W = series[i]
-        turned = float("nan") if best is None else angle(W, best.W)
-        return [float(np.linalg.norm(W)), margin(loss, W), turned]
+    def evaluate(i: int) -> dict[str, float]:
+        W = flow.end_to_end_series[i]
+        return {
+            "norm": float(np.linalg.norm(W)),
+            "margin": margin(loss, W),
+            "angle": float("nan") if best is None else angle(W, best.W),
+        }
 
-    reached = (best.margin, best.error) if best else (np.nan, np.nan)
     return {
-        **along("margin", setting, trajectory, TOLD, at),
-        "largest_margin": named((), np.array(reached[0]), "largest margin of any classifier"),
-        "error": named((), np.array(reached[1]), "error of the largest margin"),
+        **setting.at_saved_times(flow, evaluate),
+        "largest_margin": best.margin if best else np.nan,
+        "error": best.error if best else np.nan,
     }
 
 
 def _best(loss: Logistic | CrossEntropy, shape: tuple[int, ...]) -> LargestMargin | None:
     try:
         return largest_margin(loss, shape)
-    except RuntimeError:
+    except RuntimeError:  # SciPy's non-negative least squares reached its limit of iterations
         return None

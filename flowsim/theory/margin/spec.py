@@ -1,28 +1,29 @@
-"""Margins of classifiers."""
+"""Declaration of the margin of a classifier."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from flowsim.results.spec import TIME, specs
 from flowsim.theory.measure import Measure
 
 if TYPE_CHECKING:
     from flowsim.scenario.spec.scenario import Scenario
 
 
-def _not_a_classifier(scenario: Scenario) -> str:
+def _needs_classes(scenario: Scenario) -> str | None:
     if scenario.loss.classifies:
-        return ""
+        return None
     return (
         f'a loss of kind "{scenario.loss.kind}" has no classes; leave it out, or write loss.kind = '
         '"logistic" or "cross_entropy"'
     )
 
 
-def _slacks(scenario: Scenario) -> int:
-    """Return the entries of the matrix of all slacks, and of what non-negative least squares take.
+def _floats(scenario: Scenario) -> int:
+    """Return the entries of the matrix of all sample margins, and of non-negative least squares.
 
-    There is a slack a sample for each other class.
+    Each sample has one margin per other class.
     """
     from flowsim.scenario.build.shapes import used
 
@@ -32,13 +33,27 @@ def _slacks(scenario: Scenario) -> int:
 
 
 MARGIN = Measure(
-    says="the margin of a classifier, beside the largest there is",
-    variables={
-        **dict.fromkeys(("time", "norm", "margin", "angle"), ("time",)),
-        "largest_margin": (),
-        "error": (),
-    },
+    "margin",
+    question="Does the direction of a classifier converge to the maximum margin?",
     needs="matrices",
-    unfit=_not_a_classifier,
-    numbers=_slacks,
+    variables=(
+        TIME,
+        *specs(
+            ("time",),
+            {
+                "norm": "norm ‖W‖_F",
+                "margin": "margin: smallest sample margin of W/‖W‖_F",
+                "angle": "angle to the maximum-margin classifier, in radians",
+            },
+        ),
+        *specs(
+            (),
+            {
+                "largest_margin": "maximum margin over all classifiers",
+                "error": "error of the maximum margin",
+            },
+        ),
+    ),
+    why_unavailable=_needs_classes,
+    floats=_floats,
 )

@@ -1,31 +1,31 @@
-"""The minimum nuclear norm: declaration."""
+"""Declaration of the minimum nuclear norm."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from flowsim.results.spec import VariableSpec, specs
 from flowsim.theory.measure import Measure
+from flowsim.theory.norms.spec import EVERY_NORM
 
 if TYPE_CHECKING:
     from flowsim.scenario.spec.scenario import Scenario
-from flowsim.theory.norms.spec import EVERY_NORM
 
 CONIC, SENSED = 230, 14
-"""Copies of the cone's triangle, and of the measurements, that the convex solver holds."""
+"""Measured copies of the cone's triangle, and of the measurements, that the solver holds."""
 
 
-def needs_measurements(scenario: Scenario) -> str:
-    """Refuse losses that do not measure a target."""
+def _needs_measurements(scenario: Scenario) -> str | None:
     if scenario.loss.partial_target:
-        return ""
+        return None
     return (
         f'a loss of kind "{scenario.loss.kind}" does not measure a target in part; leave it out, '
         'or write loss.kind = "completion" or "sensing"'
     )
 
 
-def conic(scenario: Scenario) -> int:
-    """Return how many numbers the semidefinite program of the minimum nuclear norm works in."""
+def _floats(scenario: Scenario) -> int:
+    """Return what the solver of the semidefinite program holds."""
     rows, columns = scenario.network.shape
     order = rows + columns
     measured = scenario.loss.sensing_matrices * rows * columns
@@ -33,12 +33,21 @@ def conic(scenario: Scenario) -> int:
 
 
 MINIMUM_NUCLEAR_NORM = Measure(
-    says="the matrix of least nuclear norm that meets the measurements",
-    variables={
-        **dict.fromkeys((*EVERY_NORM, "lower_bound", "residual", "distance_to_target"), ()),
-        "singular_values": ("mode",),
-        "end_to_end": ("output", "input"),
-    },
-    unfit=needs_measurements,
-    numbers=conic,
+    "minimum_nuclear_norm",
+    question="Does the flow end at the matrix of minimum nuclear norm?",
+    variables=(
+        *specs(
+            (),
+            {
+                **EVERY_NORM,
+                "lower_bound": "lower bound bᵀy/‖A*(y)‖ on the minimum nuclear norm",
+                "residual": "residual ‖A(W) − b‖ of the measurements",
+                "distance_to_target": "distance to the target ‖W − Φ‖_F",
+            },
+        ),
+        VariableSpec("singular_values", ("mode",), "singular values of W"),
+        VariableSpec("end_to_end", ("output", "input"), "matrix W of minimum nuclear norm"),
+    ),
+    why_unavailable=_needs_measurements,
+    floats=_floats,
 )

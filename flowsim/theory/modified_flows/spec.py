@@ -1,55 +1,75 @@
-"""Approximating flows: declaration."""
+"""Declaration of the flows that approximate gradient descent."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flowsim.theory.measure import Measure
+from flowsim.results.spec import STEP_SIZE, VariableSpec, specs
+from flowsim.theory.measure import Measure, needs_plain_descent
 
 if TYPE_CHECKING:
     from flowsim.scenario.spec.scenario import Scenario
-from flowsim.theory.measure import not_plain_descent
 
 MOST_WEIGHTS = 256
-"""The Hessian over the layers is formed, and has the square of so many entries at most."""
+"""Most weights: the Hessian over the layers has the square of that as entries."""
+
+APPROXIMATING = {
+    "flow": "gradient flow",
+    "modified": "modified flow",
+    "principal": "principal flow",
+    "central": "central flow",
+}
+"""Flows that are compared with descent, in words."""
 
 
-DESCRIBING = ("flow", "modified", "principal", "central")
-
-
-_AT_ITERATES = (
-    *DESCRIBING, *(f"{name}_error" for name in DESCRIBING), "time",
-    "sharpness_over_limit", "central_sharpness_over_limit",
-    "variance_predicted", "variance_measured", "variance_ratio",
-)  # fmt: skip
-
-
-def _not_described(scenario: Scenario) -> str:
-    """Say why no flow that describes descent is compared with it, or nothing."""
+def _needs_small_network(scenario: Scenario) -> str | None:
+    """Return why no approximating flow is compared with descent, or None."""
     weights = scenario.network.weights
     if scenario.flow.weight_decay:
-        return "it knows no weight decay; remove flow.weight_decay, or leave it out"
+        return "it does not support weight decay; remove flow.weight_decay, or leave it out"
     if weights > MOST_WEIGHTS:
         return (
             f"the Hessian over the layers has {weights}² entries; write network.widths with at "
             f"most {MOST_WEIGHTS} weights, or leave it out"
         )
-    return not_plain_descent(scenario)
+    return needs_plain_descent(scenario)
 
 
-def _descriptions(scenario: Scenario) -> int:
-    """Return the iterates and four descriptions of them, and a Hessian with its derivatives."""
+def _floats(scenario: Scenario) -> int:
+    """Return the iterates and four flows, and a Hessian with its derivatives."""
     weights = scenario.network.weights
     return 16 * scenario.flow.samples * weights + 24 * weights**2
 
 
 DESCRIPTIONS = Measure(
-    says="how far flows that describe descent are from its iterates",
-    variables={
-        "step_size": ("step_size",),
-        **dict.fromkeys(_AT_ITERATES, ("step_size", "sample")),
-        **dict.fromkeys((f"{name}_broken_at" for name in DESCRIBING), ("step_size",)),
-    },
-    unfit=_not_described,
-    numbers=_descriptions,
+    "descriptions",
+    question="Which flow approximates gradient descent, at the edge of stability too?",
+    variables=(
+        STEP_SIZE,
+        VariableSpec("time", ("step_size", "sample"), "time t = kη of an iterate θ_k"),
+        *specs(
+            ("step_size", "sample"),
+            {
+                **{n: f"distance ‖θ_k − θ(kη)‖ to the {flow}" for n, flow in APPROXIMATING.items()},
+                **{f"{n}_error": f"estimated error of the {f}" for n, f in APPROXIMATING.items()},
+                "sharpness_over_limit": "sharpness of the iterates over 2/η",
+                "central_sharpness_over_limit": "sharpness of the central flow over 2/η",
+                "variance_predicted": "predicted variance tr Σ of the central flow, averaged since "
+                "it first was positive",
+                "variance_measured": "measured variance ‖(2θ_k − θ_{k−1} − θ_{k+1})/4‖² of the "
+                "iterates, averaged over that time",
+                "variance_ratio": "predicted over measured variance",
+            },
+        ),
+        *specs(
+            ("step_size",),
+            {
+                f"{n}_broken_at": f"time until which the {flow} is valid; nan: to the end"
+                for n, flow in APPROXIMATING.items()
+            },
+        ),
+    ),
+    why_unavailable=_needs_small_network,
+    floats=_floats,
+    folder="modified_flows",
 )

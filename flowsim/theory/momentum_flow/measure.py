@@ -1,4 +1,4 @@
-"""How far flows that describe descent with momentum are from its iterates."""
+"""Distance of approximating flows from the iterates of gradient descent with momentum."""
 
 from __future__ import annotations
 
@@ -8,34 +8,20 @@ import numpy as np
 
 from flowsim.problem import network
 from flowsim.problem.types import Layers
-from flowsim.results.run import Group, named
 from flowsim.solvers.descend import DescentTrajectory
 from flowsim.theory.iterates import revisit
 from flowsim.theory.modified_flows.described import Described
 from flowsim.theory.modified_flows.descriptions import Objective, weights
 from flowsim.theory.momentum_flow.formulas import Description, descriptions
-from flowsim.theory.registry import MEASURES
-from flowsim.theory.setting import Setting
-
-IN_WORDS = {
-    "flow": "gradient flow at time kη/(1 − μ)",
-    "inertia": "flow with inertia",
-    "high_resolution": "high-resolution flow",
-}
-TOLD = {
-    "time": "time of the iterates: kη, or k√η where momentum increases",
-    "strength": "largest singular value of W at the iterates",
-    **{name: f"‖θ_k − θ(t_k)‖ to the {says}" for name, says in IN_WORDS.items()},
-    **{f"{name}_error": f"estimated error of the {says}" for name, says in IN_WORDS.items()},
-    **{f"{name}_strength": f"largest σ along the {says}" for name, says in IN_WORDS.items()},
-}
+from flowsim.theory.momentum_flow.spec import MOMENTUM_FLOW, WITH_MOMENTUM
+from flowsim.theory.setting import Arrays, Setting
 
 
-def measure(setting: Setting) -> Group:
-    """Return the distances of the iterates to each description, and the largest σ along all.
+def measure(setting: Setting) -> Arrays:
+    """Return the distances of the iterates to each flow, and σ₁(W) of the iterates and flows.
 
-    Nan where descent has diverged, where a description has ended or does not exist, and at the
-    step sizes from an interrupt on.
+    Values are nan where descent has diverged, where a flow has ended or does not exist, and at step
+    sizes after an interrupt.
     """
     descent = setting.descent
     if descent is None:
@@ -43,7 +29,8 @@ def measure(setting: Setting) -> Group:
     problem, sizes, count = setting.problem, descent.step_sizes, descent.iteration
     objective = Objective.of(problem.loss, problem.layers, problem.weight_decay)
     iterates = _iterates(setting, descent)
-    columns = {name: np.full(count.shape, np.nan) for name in TOLD}
+    names = [spec.name for spec in MOMENTUM_FLOW.variables if "sample" in spec.dims]
+    columns = {name: np.full(count.shape, np.nan) for name in names}
     columns["strength"] = _strengths(objective, iterates)
     notes: list[str] = []
     for k, eta in enumerate(sizes.tolist()):
@@ -58,13 +45,7 @@ def measure(setting: Setting) -> Group:
             columns[f"{name}_strength"][k] = _strengths(objective, there.theta)
         notes += _ends(eta, found)
         setting.monitor.report((k + 1) / len(sizes))
-    dims = MEASURES["momentum_flow"].variables
-    notes += _diverging(descent)
-    return {
-        "step_size": named(dims["step_size"], sizes, "step size η"),
-        **{name: named(dims[name], columns[name], says) for name, says in TOLD.items()},
-        **({"note": named(("note",), np.array(notes, dtype=object), "notes")} if notes else {}),
-    }
+    return {"step_size": sizes, **columns, "note": [*notes, *_diverging(descent)]}
 
 
 def _iterates(setting: Setting, descent: DescentTrajectory) -> np.ndarray:
@@ -110,15 +91,15 @@ def _strengths(objective: Objective, theta: np.ndarray) -> np.ndarray:
 
 
 def _ends(eta: float, found: dict[str, Described]) -> Iterator[str]:
-    """Say which descriptions do not last, from when and why."""
+    """Yield which flows end early, when and why."""
     for name, there in found.items():
         if there.reason:
             when = f"at η = {eta:g} from t = {there.ended:.4g}"
-            yield f"the {IN_WORDS[name]} ends {when}: {there.reason}."
+            yield f"the {WITH_MOMENTUM[name]} ends {when}: {there.reason}."
 
 
 def _diverging(descent: DescentTrajectory) -> Sequence[str]:
-    """Say at which step sizes the iterates diverge, as no description does near a minimum."""
+    """Return at which step sizes the iterates diverge, as no flow does near a minimum."""
     pairs = zip(descent.step_sizes, descent.outcome, strict=True)
     lost = ", ".join(f"{eta:g}" for eta, outcome in pairs if outcome == "diverged")
     sentence = f"the iterates diverge at η = {lost}; the flows are stable at a minimum for every η."

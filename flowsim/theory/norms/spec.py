@@ -1,16 +1,12 @@
-"""Norms of W: declaration."""
+"""Declaration of the norms of W."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
+from flowsim.results.spec import TIME, specs
 from flowsim.theory.measure import Measure
-
-if TYPE_CHECKING:
-    pass
-
 
 SCHATTEN: Mapping[str, float] = {
     "schatten_half": 1 / 2,
@@ -19,15 +15,22 @@ SCHATTEN: Mapping[str, float] = {
     "frobenius": 2.0,
     "spectral": math.inf,
 }
-"""The p of each Schatten norm and quasi-norm that is measured; that of `schatten_depth` is 2/N."""
+"""The p of each Schatten norm or quasi-norm but `schatten_depth`, whose p is 2/N."""
 
-
-EVERY_NORM = (*SCHATTEN, "schatten_depth", "effective_rank")
-"""What is measured of singular values, along a flow and of the least nuclear norm's."""
-
+EVERY_NORM: Mapping[str, str] = {
+    "schatten_half": "Schatten quasi-norm (Σσ^p)^(1/p), p = 0.5",
+    "schatten_two_thirds": "Schatten quasi-norm (Σσ^p)^(1/p), p = 0.6667",
+    "nuclear_norm": "nuclear norm ‖W‖_*",
+    "frobenius": "Frobenius norm ‖W‖_F",
+    "spectral": "spectral norm σ_1(W)",
+    "schatten_depth": "Schatten norm or quasi-norm (Σσ^p)^(1/p), p = 2/N at depth N",
+    "effective_rank": "effective rank exp(−Σ p log p), p = σ/Σσ",
+}
+"""Long names of all functions of the singular values."""
 
 NORMS = Measure(
-    says="Schatten norms, quasi-norms and the effective rank of W",
-    variables=dict.fromkeys(("time", *EVERY_NORM), ("time",)),
-    numbers=lambda scenario: 3 * scenario.flow.samples * scenario.network.modes,
+    "norms",
+    question="Which norms does the flow keep small, if any?",
+    variables=(TIME, *specs(("time",), EVERY_NORM)),
+    floats=lambda scenario: 3 * scenario.flow.samples * scenario.network.modes,
 )

@@ -12,7 +12,6 @@ from flowsim.dynamics.accumulators import Highest
 from flowsim.dynamics.descent import Iterates
 from flowsim.problem import network
 from flowsim.problem.types import Layers
-from flowsim.results.run import Group, Variable, named
 from flowsim.solvers.iterate import begin, stepper, walk
 from flowsim.theory.exact.whitened import whitened
 from flowsim.theory.oscillation.period_doubling import (
@@ -24,52 +23,31 @@ from flowsim.theory.oscillation.period_doubling import (
 from flowsim.theory.oscillation.spec import VISITS
 from flowsim.theory.oscillation.swings import swings
 from flowsim.theory.oscillation.turning import turning_onset
-from flowsim.theory.registry import MEASURES
-from flowsim.theory.setting import Setting
-from flowsim.theory.sharpness.measure import settled
+from flowsim.theory.setting import Arrays, Setting
+from flowsim.theory.sharpness.formulas import extremes_or_nan
 
 RAISED, LOWERED = 0.01, 0.01
-"""By which share of the loss that the flow takes off a catapult first adds, and then leaves."""
-
-TOLD = {
-    "period": "period of a mode in iterations: 1 at rest, 0 aperiodic, nan undecided or diverged",
-    "amplitude": "half the range of a mode over its last iterates",
-    "centre": "mean of a mode over its last iterates",
-    "predicted_low": "lower strength of the exact 2-cycle, where that is stable",
-    "predicted_high": "upper strength of the exact 2-cycle, where that is stable",
-    "orbit": "mode strength u_rᵀ W v_r of the last iterates",
-    "target": "target φ_r of the mode, or its strength where the flow ends",
-    "critical": "critical step size 2/(N φ_r^{2−2/N}) of the mode",
-    "second_doubling": "step size at which the mode's exact 2-cycle gives way to a 4-cycle",
-    "sign_change": "step size past which the mode may change its sign",
-    "turning": "step size past which noise turns the mode's 2-cycle towards the next mode",
-    "onset": "smallest step size of descent from which on the mode swings for ever",
-    "onset_above": "largest step size below the onset, at which the mode comes to rest",
-    "highest_loss": "highest loss of all iterates",
-    "catapult": "1 where the loss rose above its start, and then came to rest near the flow's end",
-    "sharpness_over_limit": "sharpness over 2/η where a catapult ends",
-}
+"""Fractions of the loss removed by the flow that a catapult first adds, and leaves at its end."""
 
 
-def measure(setting: Setting) -> Group:
-    """Return what every mode does in the long run at each step size, and what is predicted.
+def measure(setting: Setting) -> Arrays:
+    """Return the long-term behaviour of every mode at each step size, and its prediction.
 
-    All is nan from an interrupt on; where descent diverged, what is told of its last iterates.
+    All values are nan from an interrupt on; those of the last iterates also where descent diverged.
     """
     problem, descent = setting.problem, setting.descent
     assert descent is not None
     U, Vt, target, h = _modes(setting)
     found = _Walked.along(setting, U, Vt)
     moves = found.of_swings(float(target.max(initial=0.0)))
-    columns = {**moves, **found.of_catapults(setting, moves["period"])}
-    columns |= _predicted(target, h, problem.depth, descent.step_sizes)
-    columns |= _onsets(descent.step_sizes, columns["period"])
-    columns["target"] = target
-    dims = MEASURES["oscillation"].variables
-    told: dict[str, Variable] = {
-        name: named(dims[name], columns[name], says) for name, says in TOLD.items()
+    return {
+        "step_size": descent.step_sizes,
+        **moves,
+        **found.of_catapults(setting, moves["period"]),
+        **_predicted(target, h, problem.depth, descent.step_sizes),
+        **_onsets(descent.step_sizes, moves["period"]),
+        "target": target,
     }
-    return {"step_size": named(("step_size",), descent.step_sizes, "step size η"), **told}
 
 
 def _modes(setting: Setting) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
@@ -142,7 +120,7 @@ class _Walked:
         sharpness = np.full(still.size, np.nan)
         for k in np.flatnonzero(up_and_down):
             assert self.layers is not None
-            largest = settled(problem, [W[k] for W in self.layers]).largest
+            largest = extremes_or_nan(problem, [W[k] for W in self.layers]).largest
             sharpness[k] = largest * self.step_sizes[k] / 2
         return {
             "highest_loss": self.highest,

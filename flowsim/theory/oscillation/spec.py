@@ -1,49 +1,71 @@
-"""Beyond the edge of stability: which modes of descent swing, in what orbit."""
+"""Declaration of the oscillations of gradient descent beyond the edge of stability."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flowsim.theory.measure import Measure, not_plain_descent
+from flowsim.results.spec import STEP_SIZE, YES_NO, VariableSpec, specs
+from flowsim.theory.measure import Measure, needs_plain_descent, step_size_count
 
 if TYPE_CHECKING:
     from flowsim.scenario.spec.scenario import Scenario
 
 VISITS = 128
-"""Iterates in a row of which every mode is looked at, half-way and at the end."""
-
-_BY_MODE = ("step_size", "mode")
+"""Consecutive iterates at which every mode is recorded, half-way and at the end."""
 
 
-def _looking(scenario: Scenario) -> int:
-    """Return the orbits early and late, and what descent holds at every step size."""
-    steps = len(scenario.descent.written) if scenario.descent else 0
+def _floats(scenario: Scenario) -> int:
+    """Return the early and late orbits, and what descent holds at every step size."""
     network = scenario.network
-    return steps * (2 * VISITS * network.modes + 8 * network.weights)
+    return step_size_count(scenario) * (2 * VISITS * network.modes + 8 * network.weights)
 
 
 OSCILLATION = Measure(
-    says="which modes of descent swing for ever, with what period and amplitude",
-    variables={
-        "step_size": ("step_size",),
-        **dict.fromkeys(
-            ("period", "amplitude", "centre", "predicted_low", "predicted_high"), _BY_MODE
+    "oscillation",
+    question="Between which values does each mode oscillate, by step size?",
+    variables=(
+        STEP_SIZE,
+        *specs(
+            ("step_size", "mode"),
+            {
+                "period": "period of a mode in iterations: 1 converged, 0 aperiodic, nan undecided "
+                "or diverged",
+                "amplitude": "half the range of a mode over its last iterates",
+                "centre": "mean of a mode over its last iterates",
+                "predicted_low": "lower strength of the exact stable 2-cycle",
+                "predicted_high": "upper strength of the exact stable 2-cycle",
+            },
         ),
-        "orbit": (*_BY_MODE, "visit"),
-        **dict.fromkeys(
-            (
-                "target",
-                "critical",
-                "second_doubling",
-                "turning",
-                "sign_change",
-                "onset",
-                "onset_above",
-            ),
+        VariableSpec(
+            "orbit",
+            ("step_size", "mode", "visit"),
+            "mode strength u_rᵀ W v_r of the last iterates",
+        ),
+        *specs(
             ("mode",),
+            {
+                "target": "target φ_r of the mode, or its strength at the end of the flow",
+                "critical": "critical step size 2/(N φ_r^{2−2/N}) of the mode",
+                "second_doubling": "step size at which the exact 2-cycle becomes a 4-cycle",
+                "sign_change": "step size above which the mode may change its sign",
+                "turning": "step size above which the singular vectors are unstable on the "
+                "2-cycle, towards the next mode",
+                "onset": "smallest step size of persistent oscillation",
+                "onset_above": "largest step size below the onset at which the mode converges",
+            },
         ),
-        **dict.fromkeys(("highest_loss", "catapult", "sharpness_over_limit"), ("step_size",)),
-    },
-    unfit=not_plain_descent,
-    numbers=_looking,
+        VariableSpec("highest_loss", ("step_size",), "highest loss of all iterates"),
+        VariableSpec(
+            "catapult",
+            ("step_size",),
+            "whether the loss rose above its initial value and then converged near the end of the "
+            "flow",
+            YES_NO,
+        ),
+        VariableSpec(
+            "sharpness_over_limit", ("step_size",), "sharpness over 2/η at the end of a catapult"
+        ),
+    ),
+    why_unavailable=needs_plain_descent,
+    floats=_floats,
 )

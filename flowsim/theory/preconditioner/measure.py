@@ -1,46 +1,36 @@
-"""The preconditioner P_W along a flow: its eigenvalues, and where it turns the movement."""
+"""The preconditioner P_W along a flow: its eigenvalues, and how it rotates the gradient."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from flowsim.problem import network
-from flowsim.results.run import Group
 from flowsim.theory.preconditioner.formulas import gradient, preconditioning
 from flowsim.theory.preconditioner.spec import EIGENVALUES
-from flowsim.theory.setting import Setting, along
+from flowsim.theory.setting import Arrays, Setting
 
-TOLD = {
-    "eigenvalues": "eigenvalue K_rc of the preconditioner P_W at u_r v_cᵀ",
-    "effective_step": "K_rr = N σ_r^{2-2/N}, what a step of 1 becomes along u_r v_rᵀ",
-    "condition_number": "largest over smallest eigenvalue of P_W; inf where one is 0",
-    "gradient_share": "share of ‖∇ℓ‖² within the first k = mode + 1 singular vectors",
-    "movement_share": "share of ‖P_W∇ℓ‖² within the first k = mode + 1 singular vectors",
-    "alignment": "cosine between P_W∇ℓ and ∇ℓ",
-    "error": "estimated relative error of ∇ℓ(W), from that of W",
-}
 OF_THE_GRADIENT = ("gradient_share", "movement_share", "alignment")
 EPS = float(np.finfo(np.float64).eps)
 
 
-def measure(setting: Setting) -> Group:
-    """Return the spectrum of P_W at every time, and how it turns the gradient.
+def measure(setting: Setting) -> Arrays:
+    """Return the spectrum of P_W over time, and how P_W rotates the gradient.
 
-    Where the gradient is lost in W's error, as at the end of a run that converged, there is
-    nothing to turn: shares and alignment are nan there.
+    Fractions and alignment are nan where the error of W exceeds what is left of the gradient, as
+    near the limit of a converged run.
     """
-    problem, trajectory = setting.problem, setting.reference
+    problem, flow = setting.problem, setting.reference
     rank = network.rank_bound(problem.layers)
-    spectra, unsure = trajectory.singular_values, trajectory.error_estimate
 
-    def at(i: int) -> list[np.ndarray]:
-        W, sigma = trajectory.end_to_end_series[i], spectra[i]
-        off = EPS * float(np.linalg.norm(sigma)) + np.nan_to_num(unsure[i])
-        G, error = gradient(problem.loss, W, off)
+    def evaluate(i: int) -> dict[str, np.ndarray | float]:
+        W, sigma = flow.end_to_end_series[i], flow.singular_values[i]
+        # W is stored in float64: even an exact flow is known only to rounding
+        W_error = EPS * float(np.linalg.norm(sigma)) + np.nan_to_num(flow.error_estimate[i])
+        G, error = gradient(problem.loss, W, W_error)
         found = preconditioning(G, W, sigma, problem.depth, rank, EIGENVALUES)
         values = {name: np.asarray(value) for name, value in found._asdict().items()}
         if error >= 1:
             values |= {name: np.full_like(values[name], np.nan) for name in OF_THE_GRADIENT}
-        return [*(values[name] for name in TOLD if name != "error"), np.asarray(error)]
+        return {**values, "error": float(error)}
 
-    return along("preconditioner", setting, trajectory, TOLD, at)
+    return setting.at_saved_times(flow, evaluate)

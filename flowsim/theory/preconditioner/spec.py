@@ -1,9 +1,10 @@
-"""The preconditioner: declaration."""
+"""Declaration of the preconditioner."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from flowsim.results.spec import TIME, VariableSpec, specs
 from flowsim.theory.measure import Measure
 
 if TYPE_CHECKING:
@@ -11,24 +12,45 @@ if TYPE_CHECKING:
 
 
 EIGENVALUES = 32
-"""Eigenvalues K_rc of the preconditioner are kept for so many indices r and c at most."""
+"""Largest number of indices r, and of c, for which eigenvalues K_rc are stored."""
 
 
-def _preconditioner(scenario: Scenario) -> int:
-    """Return what is kept of the eigenvalues, and the matrices in W's singular basis."""
+def _floats(scenario: Scenario) -> int:
+    """Return the stored eigenvalues, and the matrices in W's singular basis."""
     rows, columns = scenario.network.shape
     kept = min(rows, EIGENVALUES) * min(columns, EIGENVALUES)
     return scenario.flow.samples * kept + 12 * rows * columns
 
 
 PRECONDITIONER = Measure(
-    says="the preconditioner of the end-to-end flow, and where it turns the gradient",
-    variables={
-        "time": ("time",),
-        "eigenvalues": ("time", "left", "right"),
-        **dict.fromkeys(("condition_number", "alignment", "error"), ("time",)),
-        **dict.fromkeys(("effective_step", "gradient_share", "movement_share"), ("time", "mode")),
-    },
+    "preconditioner",
+    question="Which directions does depth accelerate, and by how much?",
     needs="matrices",
-    numbers=_preconditioner,
+    variables=(
+        TIME,
+        VariableSpec(
+            "eigenvalues",
+            ("time", "left", "right"),
+            "eigenvalues K_rc of the preconditioner P_W at u_r v_cᵀ",
+        ),
+        *specs(
+            ("time",),
+            {
+                "condition_number": "condition number of P_W; inf where an eigenvalue is 0",
+                "alignment": "cosine between P_W∇ℓ and ∇ℓ",
+                "error": "estimated relative error of ∇ℓ(W), from that of W",
+            },
+        ),
+        *specs(
+            ("time", "mode"),
+            {
+                "effective_step": "effective step K_rr = N σ_r^{2-2/N} along u_r v_rᵀ",
+                "gradient_share": "fraction of ‖∇ℓ‖² within the first k = mode + 1 singular "
+                "vectors",
+                "movement_share": "fraction of ‖P_W∇ℓ‖² within the first k = mode + 1 singular "
+                "vectors",
+            },
+        ),
+    ),
+    floats=_floats,
 )

@@ -11,42 +11,16 @@ import numpy as np
 
 from flowsim.problem import network
 from flowsim.problem.types import Array, Layers
-from flowsim.results.run import Group, named
 from flowsim.scenario.build import gradient_noise
 from flowsim.scenario.build.problem import saved_times
 from flowsim.solvers.iterate import ceiling, iterations, walk
-from flowsim.theory.registry import MEASURES
-from flowsim.theory.setting import Setting
+from flowsim.theory.setting import Arrays, Setting
 from flowsim.theory.sgd_noise.noise_statistics import apart, deviation, distance, mean
-from flowsim.theory.sgd_noise.spec import EQUATIONS, SOURCES, runs
+from flowsim.theory.sgd_noise.spec import EQUATIONS, SGD_NOISE, SOURCES, runs
 from flowsim.theory.sgd_noise.stochastic_flow import Ensemble, StochasticFlows
 
-OF_SOURCE = {
-    "descent": "of descent",
-    "first": "of the first equation",
-    "second": "of the second equation",
-}
-IN_WORDS = {
-    "loss": "mean loss {}",
-    "loss_error": "standard error of the mean loss {}",
-    "loss_deviation": "standard deviation of the loss {}",
-    "spread": "√E‖W − E W‖²_F {}",
-    "spread_error": "standard error of the spread {}",
-    "end_to_end": "mean W {}",
-}
-OF_EQUATION = {"first": "the first equation", "second": "the second equation"}
-AGAINST = {
-    "weak": "‖E W_k − E W(kη)‖_F of descent and {}",
-    "weak_loss": "|E ℓ(W_k) − E ℓ(W(kη))| of descent and {}",
-    "strong": "E‖θ_k − θ(kη)‖ of descent and {}, driven by the same draws",
-}
-OVER_RUNS = {
-    "trace": "mean of tr Σ over the runs of descent, Σ the covariance of the gradient",
-    "trace_error": "standard error of that mean",
-}
 
-
-def measure(setting: Setting) -> Group:
+def measure(setting: Setting) -> Arrays:
     """Return means, spreads and distances at every step size, at the samples of descent.
 
     Nan where a run has diverged, and after an interrupt.
@@ -55,24 +29,20 @@ def measure(setting: Setting) -> Group:
     assert descent is not None
     sizes = np.asarray(descent.sizes)
     count = iterations(saved_times(scenario), descent.sizes)
-    dims, told = MEASURES["sgd_noise"].variables, _told()
     lengths = dict(zip(("output", "input"), setting.problem.start.shape, strict=True))
     found = {
-        name: np.full((*count.shape, *(lengths[d] for d in dims[name][2:])), np.nan)
-        for name in told
+        spec.name: np.full((*count.shape, *(lengths[dim] for dim in spec.dims[2:])), np.nan)
+        for spec in SGD_NOISE.variables
+        if "sample" in spec.dims
     }
+    found["time"] = count * sizes[:, None]
     flows = _flows(setting)
     for k, eta in enumerate(sizes):
         if k and setting.monitor.stop_requested():
             break
         of_size = {name: values[k] for name, values in found.items()}
         _fill(of_size, eqx.tree_at(lambda f: f.eta, flows, jnp.asarray(eta)), count, k, setting)
-    return {
-        "runs": named((), np.array(runs(scenario)), "draws of the noise that are averaged over"),
-        "step_size": named(("step_size",), sizes, "step size η"),
-        "time": named(dims["time"], count * sizes[:, None], "time t = kη"),
-        **{name: named(dims[name], found[name], told[name]) for name in told},
-    }
+    return {"runs": runs(scenario), "step_size": sizes, **found}
 
 
 def _flows(setting: Setting) -> StochasticFlows:
@@ -112,25 +82,6 @@ def _fill(
         visit,
         monitor=setting.monitor.part(k / len(count), (k + 1) / len(count)),
     )
-
-
-def _told() -> dict[str, str]:
-    """Return what each variable is, by name."""
-    of_sources = {
-        f"{source}_{name}": words.format(said)
-        for source, said in OF_SOURCE.items()
-        for name, words in IN_WORDS.items()
-    }
-    against = {
-        f"{name}_{equation}": words.format(said)
-        for equation, said in OF_EQUATION.items()
-        for name, words in AGAINST.items()
-    }
-    errors = {
-        f"{name}_error": "standard error, and what halving the solver's steps changes"
-        for name in against
-    }
-    return {**of_sources, **OVER_RUNS, **against, **errors}
 
 
 def statistics(

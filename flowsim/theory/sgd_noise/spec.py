@@ -1,43 +1,59 @@
-"""Descent with noise against the stochastic differential equations that describe it."""
+"""Declaration of the statistics of noisy descent and of its stochastic modified equations."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from flowsim.results.spec import ITERATE_TIME, STEP_SIZE, VariableSpec, specs
 from flowsim.scenario.build.samples import draws
-from flowsim.theory.measure import Measure, not_gradient_descent
+from flowsim.theory.measure import Measure, needs_gradient_descent
 
 if TYPE_CHECKING:
     from flowsim.scenario.spec.scenario import Scenario
 
-SOURCES = ("descent", "first", "second")
-"""What has a mean and a spread: descent, and the equations that describe it to order 1 and 2."""
+SOURCES = {
+    "descent": "descent",
+    "first": "the order-1 SDE",
+    "second": "the order-2 SDE",
+}
+"""What has a mean and a standard deviation: descent and the stochastic modified equations."""
 
-EQUATIONS = SOURCES[1:]
+EQUATIONS = {name: words for name, words in SOURCES.items() if name != "descent"}
 
-ERRORS = ("weak", "weak_loss", "strong")
+OF_SOURCE = {
+    "loss": "mean loss of {}",
+    "loss_error": "standard error of the mean loss of {}",
+    "loss_deviation": "standard deviation of the loss of {}",
+    "spread": "standard deviation √E‖W − E W‖²_F of W of {}",
+    "spread_error": "standard error of the standard deviation of W of {}",
+}
+ERRORS = {
+    "weak": "weak error ‖E W_k − E W(kη)‖_F of descent and {}",
+    "weak_loss": "weak error |E ℓ(W_k) − E ℓ(W(kη))| of the loss of descent and {}",
+    "strong": "strong error E‖θ_k − θ(kη)‖ of descent and {}, driven by the same draws",
+}
 
 RUNS = 400
-"""How many draws of the noise means are taken over."""
+"""Default number of independent draws of the noise."""
 
 COPIES = 5 * 12
-"""Layers of descent, of two solutions and two that check them; each is copied as it is moved."""
+"""Copies of the layers: descent, two solutions and two check solutions, with work arrays."""
 
 
 def runs(scenario: Scenario) -> int:
-    """Return over how many draws of the noise means are taken."""
+    """Return the number of independent draws of the noise."""
     return scenario.output.noise_runs or RUNS
 
 
-def _without_noise(scenario: Scenario) -> str:
-    """Say why there is no noise to average over, or nothing."""
+def _needs_noise(scenario: Scenario) -> str | None:
+    """Return why there is no noise to average over, or None."""
     descent = scenario.descent
     if descent is not None and not descent.noisy:
         return "descent has no noise; write descent.batch or descent.label_noise, or leave it out"
-    return not_gradient_descent(scenario)
+    return needs_gradient_descent(scenario)
 
 
-def _averaging(scenario: Scenario) -> int:
+def _floats(scenario: Scenario) -> int:
     """Return the layers and draws of all runs, and the columns of the covariance of one."""
     network, each = scenario.network, draws(scenario)
     rows, columns = network.shape
@@ -49,33 +65,43 @@ def _averaging(scenario: Scenario) -> int:
 _GRID = ("step_size", "sample")
 
 SGD_NOISE = Measure(
-    says="mean and spread of noisy descent beside those of the equations that describe it",
-    variables={
-        "runs": (),
-        "step_size": ("step_size",),
-        **dict.fromkeys(
-            (
-                "time",
-                "trace",
-                "trace_error",
-                *(
-                    f"{source}_{name}{error}"
-                    for source in SOURCES
-                    for name in ("loss", "spread")
-                    for error in ("", "_error")
-                ),
-                *(f"{source}_loss_deviation" for source in SOURCES),
-                *(
-                    f"{name}_{equation}{error}"
-                    for name in ERRORS
-                    for equation in EQUATIONS
-                    for error in ("", "_error")
-                ),
-            ),
+    "sgd_noise",
+    question="How noisy is descent, and which stochastic equation describes the noise?",
+    variables=(
+        VariableSpec("runs", (), "number of independent draws of the noise"),
+        STEP_SIZE,
+        ITERATE_TIME,
+        *specs(
             _GRID,
+            {
+                f"{source}_{name}": text.format(words)
+                for source, words in SOURCES.items()
+                for name, text in OF_SOURCE.items()
+            },
         ),
-        **{f"{source}_end_to_end": (*_GRID, "output", "input") for source in SOURCES},
-    },
-    unfit=_without_noise,
-    numbers=_averaging,
+        *specs(
+            (*_GRID, "output", "input"),
+            {f"{source}_end_to_end": f"mean W of {words}" for source, words in SOURCES.items()},
+        ),
+        *specs(
+            _GRID,
+            {
+                "trace": "mean of tr Σ over the runs of descent, Σ the covariance of the gradient",
+                "trace_error": "standard error of the mean of tr Σ",
+                **{
+                    f"{name}_{equation}": text.format(words)
+                    for equation, words in EQUATIONS.items()
+                    for name, text in ERRORS.items()
+                },
+                **{
+                    f"{name}_{equation}_error": "standard error, and the change when the solver's "
+                    "steps are halved"
+                    for equation in EQUATIONS
+                    for name in ERRORS
+                },
+            },
+        ),
+    ),
+    why_unavailable=_needs_noise,
+    floats=_floats,
 )

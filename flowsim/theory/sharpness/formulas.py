@@ -16,6 +16,7 @@ import numpy as np
 
 from flowsim.problem import network
 from flowsim.problem.losses import Loss
+from flowsim.problem.problem import Problem
 from flowsim.problem.types import Array, Layers
 
 DENSE = 64
@@ -82,6 +83,16 @@ def extremes(
     gap, gap_error = _furthest(lambda v: product(v) - one * v, start, rounding_of=one)
     smallest, largest = sorted((one, one + gap))
     return Extremes(smallest, largest, max(one_error, gap_error))
+
+
+def extremes_or_nan(problem: Problem, layers: Sequence[Array]) -> Extremes:
+    """Return the extreme eigenvalues, or nan where they do not converge or are not finite."""
+    from scipy.sparse.linalg import ArpackError
+
+    try:
+        return extremes(problem.loss, layers, problem.weight_decay)
+    except (ArpackError, np.linalg.LinAlgError):
+        return Extremes(np.nan, np.nan, np.nan)
 
 
 def _furthest(

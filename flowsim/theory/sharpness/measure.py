@@ -2,42 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
-
-from flowsim.problem.problem import Problem
-from flowsim.problem.types import Array
-from flowsim.results.run import Group
-from flowsim.theory.setting import Setting, along
-from flowsim.theory.sharpness.formulas import Extremes, extremes
-
-TOLD = {
-    "smallest": "smallest eigenvalue λ_min of the Hessian over the layers",
-    "largest": "sharpness λ_max: the largest eigenvalue of the Hessian over the layers",
-    "error": "bound on the error of both eigenvalues",
-}
+from flowsim.theory.setting import Arrays, Setting
+from flowsim.theory.sharpness.formulas import extremes_or_nan
 
 
-def measure(setting: Setting) -> Group:
-    """Return the extreme eigenvalues of the Hessian, and a bound on their error, at every time."""
-    trajectory = setting.flows["layers"]
-    series = trajectory.layer_series
-    assert series is not None
-    return along(
-        "sharpness",
-        setting,
-        trajectory,
-        TOLD,
-        lambda i: settled(setting.problem, [history[i] for history in series]),
+def measure(setting: Setting) -> Arrays:
+    """Return both extreme eigenvalues of the Hessian and a bound on their error over time.
+
+    All three are nan where Lanczos' method did not converge or the Hessian is not finite.
+    """
+    return setting.at_saved_times(
+        setting.layer_flow,
+        lambda i: extremes_or_nan(setting.problem, setting.layers(i))._asdict(),
     )
-
-
-def settled(problem: Problem, layers: Sequence[Array]) -> Extremes:
-    """Return the extremes, nan where an eigenvalue does not settle or the Hessian is not finite."""
-    from scipy.sparse.linalg import ArpackError
-
-    try:
-        return extremes(problem.loss, layers, problem.weight_decay)
-    except (ArpackError, np.linalg.LinAlgError):
-        return Extremes(np.nan, np.nan, np.nan)

@@ -1,22 +1,27 @@
-"""The sharpness: declaration."""
+"""Declaration of the sharpness."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from flowsim.results.spec import TIME, specs
 from flowsim.theory.measure import Measure
 
-if TYPE_CHECKING:
-    pass
-
-
 LANCZOS = 28
-"""Copies of the layers that Lanczos' method holds: its twenty vectors, and what it works in."""
-
+"""Copies of the layers that Lanczos' method holds: its twenty vectors and its work arrays."""
 
 SHARPNESS = Measure(
-    says="the extreme eigenvalues of the Hessian over the layers",
-    variables=dict.fromkeys(("time", "smallest", "largest", "error"), ("time",)),
+    "sharpness",
+    question="How sharp is the loss along the flow, and which step sizes are stable there?",
     needs="layers",
-    numbers=lambda scenario: LANCZOS * scenario.network.weights,
+    variables=(
+        TIME,
+        *specs(
+            ("time",),
+            {
+                "smallest": "smallest eigenvalue λ_min of the Hessian over the layers",
+                "largest": "sharpness λ_max: largest eigenvalue of the Hessian over the layers",
+                "error": "bound on the error of both eigenvalues",
+            },
+        ),
+    ),
+    floats=lambda scenario: LANCZOS * scenario.network.weights,
 )

@@ -1,28 +1,38 @@
-"""Singular-value dynamics: declaration."""
+"""Declaration of the singular-value dynamics."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from flowsim.results.spec import TIME, specs
 from flowsim.theory.measure import Measure
 
 if TYPE_CHECKING:
     from flowsim.scenario.spec.scenario import Scenario
 
 
-def _law(scenario: Scenario) -> int:
-    """Return the products of layers above and below each layer, and W's basis carried there."""
+def _floats(scenario: Scenario) -> int:
+    """Return the products of layers above and below each layer, and their images of W's basis."""
     rows, columns = scenario.network.shape
     products = sum(d * (rows + columns) for d in scenario.network.widths)
     return 3 * scenario.network.weights + products + 12 * rows * columns
 
 
 SINGULAR_VALUE_LAW = Measure(
-    says="how the layers move the singular values, beside the law that says so",
-    variables={
-        "time": ("time",),
-        **dict.fromkeys(("velocity", "law", "difference", "error"), ("time", "mode")),
-    },
+    "singular_value_law",
+    question="Do singular values evolve as the balanced singular-value dynamics predict?",
     needs="layers",
-    numbers=_law,
+    variables=(
+        TIME,
+        *specs(
+            ("time", "mode"),
+            {
+                "velocity": "u_rᵀẆv_r from the layers: σ̇_r where σ_r is a simple singular value",
+                "law": "balanced singular-value dynamics −N σ_r^{2−2/N} ⟨∇ℓ, u_r v_rᵀ⟩ − λNσ_r",
+                "difference": "difference |velocity − law|",
+                "error": "bound on the difference: imbalance and rounding",
+            },
+        ),
+    ),
+    floats=_floats,
 )

@@ -1,22 +1,22 @@
-"""Iterations to a target loss: declaration."""
+"""Declaration of the iterations to a target loss."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flowsim.theory.measure import Measure
+from flowsim.results.spec import STEP_SIZE, VariableSpec, specs
+from flowsim.theory.convergence.spec import minimum_floats
+from flowsim.theory.measure import Measure, iterate_copies, step_size_count
 
 if TYPE_CHECKING:
     from flowsim.scenario.spec.scenario import Scenario
-from flowsim.theory.convergence.spec import minimum_floats
-from flowsim.theory.measure import iterates
 
 LEVELS = (1e-1, 1e-2, 1e-3, 1e-4)
-"""Shares of the excess loss at the start, to which `speed` counts iterations."""
+"""Target losses, as fractions of the excess loss at initialization."""
 
 
-def _without_speed(scenario: Scenario) -> str:
-    """Say why iterations to a share of the excess loss cannot be counted, or nothing."""
+def _needs_a_minimum(scenario: Scenario) -> str | None:
+    """Return why iterations to a fraction of the excess loss cannot be counted, or None."""
     if scenario.descent is None:
         return "there is no descent; write [descent] with step_sizes"
     if not scenario.loss.bounded_below:
@@ -25,30 +25,46 @@ def _without_speed(scenario: Scenario) -> str:
         return "the minimum at p = 1 is not computed; leave speed out, or write a larger loss.p"
     if scenario.flow.weight_decay:
         return "with weight decay the loss does not fall to its minimum; leave speed out"
-    return ""
+    return None
 
 
-def _descending(scenario: Scenario) -> int:
-    """Count what descent at all step sizes works in."""
-    sizes = scenario.descent.written if scenario.descent else ()
-    return len(sizes) * iterates(scenario) * scenario.network.weights + minimum_floats(scenario)
+def _floats(scenario: Scenario) -> int:
+    """Return what descent at all step sizes holds."""
+    copies = step_size_count(scenario) * iterate_copies(scenario)
+    return copies * scenario.network.weights + minimum_floats(scenario)
 
 
 SPEED = Measure(
-    says="the iterations that descent takes to shares of the excess loss",
-    variables={
-        "level": ("level",),
-        "loss": ("level",),
-        "step_size": ("step_size",),
-        "first": ("step_size", "level"),
-        "iterations": ("step_size", "level"),
-        "best_iterations": ("level",),
-        "best_step_size": ("level",),
-        "flow_time": ("level",),
-        "minimum": (),
-        "minimum_error": (),
-    },
-    unfit=_without_speed,
-    numbers=_descending,
-    levels=lambda scenario: LEVELS,  # noqa: ARG005
+    "speed",
+    question="How many iterations does each target loss take at the best step size?",
+    variables=(
+        *specs(
+            ("level",),
+            {
+                "level": "target loss as a fraction of the initial excess loss",
+                "loss": "target loss ℓ* + level · (ℓ(W(0)) − ℓ*)",
+            },
+        ),
+        STEP_SIZE,
+        *specs(
+            ("step_size", "level"),
+            {
+                "first": "first iteration at or below the target loss; inf: none",
+                "iterations": "iteration from which ℓ stays at or below the target loss; inf: none",
+            },
+        ),
+        *specs(
+            ("level",),
+            {
+                "best_iterations": "fewest iterations to the target loss over step sizes",
+                "best_step_size": "step size with the fewest iterations",
+                "flow_time": "time at which the flow reaches the target loss",
+            },
+        ),
+        VariableSpec("minimum", (), "global minimum ℓ*"),
+        VariableSpec("minimum_error", (), "bound on the error of ℓ*"),
+    ),
+    why_unavailable=_needs_a_minimum,
+    floats=_floats,
+    levels=lambda _: LEVELS,
 )

@@ -1,57 +1,104 @@
-"""The step sizes at which descent leaves the flow, stops converging, oscillates and diverges."""
+"""Declaration of the step sizes at which descent leaves the flow, oscillates and diverges."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flowsim.theory.measure import Measure, iterates, not_plain_descent
+from flowsim.results.spec import STEP_SIZE, VariableSpec, specs
+from flowsim.theory.measure import Measure, iterate_copies, needs_plain_descent
 from flowsim.theory.sharpness.spec import LANCZOS
 
 if TYPE_CHECKING:
     from flowsim.scenario.spec.scenario import Scenario
 
 TRACK_WITHIN = (0.1, 0.01)
-"""Shares of the flow's largest ‖W‖_F within which descent may be asked to track it."""
+"""Default distances within which descent tracks the flow, as fractions of its largest ‖W‖_F."""
 
 BLOCK, COEFFICIENTS, DERIVATIVES, TAILS = 64, 6, 9, 128
-"""As in `flowsim.theory.step_size_thresholds.scanning`: step sizes walked at once, and what is kept
-of each."""
+"""As in `flowsim.theory.step_size_thresholds.scanning`: step sizes iterated at once, and what is
+kept of each."""
 
-LIMITS = ("critical_start", "critical_end", "critical_flow")
-THRESHOLDS = ("convergence_lost", "oscillation", "divergence")
-ORDER = ("order", "low", "high", "factor", "bend", "smallest", "largest", "count")
-OF_STEPS = ("fate", "distance", "final_loss", "period")
+THRESHOLDS = {
+    "convergence_lost": "does not converge",
+    "oscillation": "does not stop oscillating",
+    "divergence": "diverges",
+}
+"""What descent does at each threshold."""
+
+REGIMES = {0: "tracks_flow", 1: "off_flow", 2: "periodic", 3: "aperiodic", 4: "diverges"}
+"""Long-term behaviour by the number that stores it; nan: undecided."""
+
+OF_STEPS = (
+    VariableSpec("fate", (), "long-term behaviour of descent; nan: undecided", REGIMES),
+    VariableSpec(
+        "distance",
+        (),
+        "largest distance max_k ‖W_k − W(kη)‖_F to the flow; inf where descent diverges before "
+        "the final time",
+    ),
+    VariableSpec(
+        "final_loss", (), "loss of the last iterate by the final time; inf where descent diverged"
+    ),
+    VariableSpec("period", (), "period in iterations, 1 where descent converges; nan: none found"),
+)
 
 
 def levels(scenario: Scenario) -> tuple[float, ...]:
-    """Return the shares of the flow's largest ‖W‖_F within which descent is asked to track it."""
+    """Return the fractions of the flow's largest ‖W‖_F within which descent tracks it."""
     return scenario.output.track_within or TRACK_WITHIN
 
 
-def _numbers(scenario: Scenario) -> int:
-    """Count a block of descents with their tails, the flow's course, and what Lanczos holds."""
+def _floats(scenario: Scenario) -> int:
+    """Return a block of descents with their tails, the interpolated flow, and Lanczos' vectors."""
     network, samples = scenario.network, scenario.flow.samples
     rows, columns = network.shape
-    walked = BLOCK * (iterates(scenario) * network.weights + TAILS * (network.modes + 1))
+    walked = BLOCK * (iterate_copies(scenario) * network.weights + TAILS * (network.modes + 1))
     course = (COEFFICIENTS + DERIVATIVES) * samples + COEFFICIENTS * BLOCK
     return walked + course * rows * columns + LANCZOS * network.weights
 
 
 STEP_SIZE_THRESHOLDS = Measure(
-    says="the step sizes at which descent leaves the flow, oscillates and diverges",
-    variables={
-        "level": ("level",),
-        **dict.fromkeys(("allowed", "tracking", "tracking_error"), ("level",)),
-        **dict.fromkeys((*LIMITS, *THRESHOLDS, *(f"{name}_error" for name in THRESHOLDS)), ()),
-        **dict.fromkeys(("order", *(f"order_{name}" for name in ORDER if name != "order")), ()),
-        "distance_error": (),
-        "step_size": ("step_size",),
-        **dict.fromkeys(OF_STEPS, ("step_size",)),
-        "scanned": ("scanned",),
-        **dict.fromkeys((f"scanned_{name}" for name in OF_STEPS), ("scanned",)),
-    },
+    "step_size_thresholds",
+    question="At which step sizes does descent track the flow, oscillate and diverge?",
     needs="layers",
-    unfit=not_plain_descent,
-    numbers=_numbers,
+    variables=(
+        *specs(
+            ("level",),
+            {
+                "level": "allowed distance as a fraction of the flow's largest ‖W‖_F",
+                "allowed": "allowed distance δ",
+                "tracking": "largest step size that tracks the flow within δ",
+                "tracking_error": "width of the bracket above it",
+            },
+        ),
+        *specs(
+            (),
+            {
+                "critical_start": "2/λ_max of the Hessian over the layers at initialization",
+                "critical_end": "2/λ_max at the final point of the flow",
+                "critical_flow": "smallest 2/λ_max along the flow",
+                **{
+                    name: f"smallest step size η at which descent {what}"
+                    for name, what in THRESHOLDS.items()
+                },
+                **{f"{name}_error": "width of the bracket below it" for name in THRESHOLDS},
+                "order": "order p of max_k ‖W_k − W(kη)‖_F = C η^p (1 + bη)",
+                "order_low": "lower end of the 95 % confidence interval of the order",
+                "order_high": "upper end of the 95 % confidence interval of the order",
+                "order_factor": "factor C of the fit",
+                "order_bend": "coefficient b of the fit",
+                "order_smallest": "smallest step size of the fit",
+                "order_largest": "largest step size of the fit",
+                "order_count": "number of step sizes of the fit",
+                "distance_error": "estimated error of all distances",
+            },
+        ),
+        STEP_SIZE,
+        *(spec.over("step_size") for spec in OF_STEPS),
+        VariableSpec("scanned", ("scanned",), "step sizes η of the scan"),
+        *(spec.over("scanned").renamed(f"scanned_{spec.name}") for spec in OF_STEPS),
+    ),
+    why_unavailable=needs_plain_descent,
+    floats=_floats,
     levels=levels,
 )

@@ -1,24 +1,38 @@
-"""The tangent kernel: declaration."""
+"""Declaration of the neural tangent kernel."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from flowsim.results.spec import TIME, specs
 from flowsim.theory.measure import Measure
 
 if TYPE_CHECKING:
     from flowsim.scenario.spec.scenario import Scenario
 
 
-def _kernel_factors(scenario: Scenario) -> int:
-    """Return the entries of both kernels' factors, as they are and scaled, and differences."""
+def _floats(scenario: Scenario) -> int:
+    """Return the entries of both kernels' factors, raw and scaled, and of their differences."""
     rows, columns = scenario.network.shape
     return 8 * scenario.network.depth * (rows**2 + columns**2)
 
 
 TANGENT_KERNEL = Measure(
-    says="how far the neural tangent kernel moves from its start",
-    variables=dict.fromkeys(("time", "norm", "distance", "angle"), ("time",)),
+    "tangent_kernel",
+    question="Does the neural tangent kernel rotate (rich) or stay fixed (lazy)?",
     needs="layers",
-    numbers=_kernel_factors,
+    variables=(
+        TIME,
+        *specs(
+            ("time",),
+            {
+                "norm": "norm ‖Θ‖_F of the neural tangent kernel",
+                "distance": "relative distance ‖Θ − Θ(0)‖_F / ‖Θ(0)‖_F of the neural tangent "
+                "kernel to its initial value",
+                "angle": "angle between the neural tangent kernel and its initial value, "
+                "in radians",
+            },
+        ),
+    ),
+    floats=_floats,
 )

@@ -1,0 +1,240 @@
+"""Simulation of one scenario without variants: its plan, its flows, its descent, its groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from flowsim.dynamics.registry import FLOWS
+from flowsim.experiment import groups
+from flowsim.experiment.plan.footprint import refuse_if_impossible
+from flowsim.experiment.plan.measures import holds_layers, holds_matrices
+from flowsim.experiment.step_sizes import (
+    CriticalStepSize,
+    FlowOptions,
+    NoCriticalStepSizeError,
+    critical_step_size,
+)
+from flowsim.results.run import Group
+from flowsim.scenario.build import gradient_noise
+from flowsim.scenario.build.problem import build_problem, held_out, kept_samples, saved_times
+from flowsim.scenario.spec.errors import Mistake, ScenarioError
+from flowsim.solvers.descend import DescentTrajectory, descend
+from flowsim.solvers.iterate import iterations
+from flowsim.solvers.monitor import Monitor
+from flowsim.solvers.solve import solve
+from flowsim.solvers.trajectory import Trajectory, reference
+from flowsim.theory import setting as diagnostics
+from flowsim.theory.exact.solutions import exact_solution
+
+if TYPE_CHECKING:
+    from flowsim.problem.problem import Problem
+    from flowsim.scenario import Scenario
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be simulated of a scenario without variants.
+
+    Attributes
+    ----------
+    written
+        The scenario as written, with step sizes in units of 2/λ_max if they are relative.
+    scenario
+        The same scenario with step sizes η.
+    times
+        The saved times.
+    build
+        Returns the problem, built at the first call and the same from then on.
+    unit
+        2/λ_max, if step sizes are relative to it.
+
+    """
+
+    written: Scenario
+    scenario: Scenario
+    times: np.ndarray
+    build: Callable[[], Problem]
+    unit: CriticalStepSize | None = None
+
+    @classmethod
+    def of(cls, scenario: Scenario) -> Plan:
+        """Return the plan of a scenario, its step sizes as written."""
+        # built on demand, so that of many variants only the problem being simulated is in memory
+        return cls(
+            scenario, scenario, saved_times(scenario), cache(partial(build_problem, scenario))
+        )
+
+    @property
+    def problem(self) -> Problem:
+        """The loss, the initial layers and the final time."""
+        return self.build()
+
+    @property
+    def kept(self) -> np.ndarray:
+        """Whether W is stored, for each saved time."""
+        return kept_samples(self.scenario)
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether samples are held out, on which W is scored at every saved time."""
+        return self.scenario.data is not None and self.scenario.data.held_out > 0
+
+    def missing_flows(self) -> list[str]:
+        """Return why there is no flow in a formulation asked for, one reason per formulation."""
+        reasons = []
+        for space in {space for space in self.scenario.flow.spaces if FLOWS[space].requires}:
+            try:
+                FLOWS[space].build(self.problem)
+            except ValueError as error:
+                reasons.append(f"flow.spaces: {error}")
+        return reasons
+
+    def with_absolute_step_sizes(self, monitor: Monitor) -> Plan:
+        """Return the plan with step sizes η; without descent after a stop request.
+
+        Raises
+        ------
+        ScenarioError
+            If there is no sharpness to which step sizes are relative, or if the simulation would
+            take too long at the resulting step sizes.
+
+        """
+        descent, flow = self.scenario.descent, self.scenario.flow
+        if descent is None or descent.relative_to is None:
+            return self
+        options = FlowOptions(self.times, flow.method, flow.rtol, flow.atol, flow.max_steps)
+        try:
+            unit = critical_step_size(descent.relative_to, self.problem, options, monitor=monitor)
+        except NoCriticalStepSizeError as error:
+            text = f"{error}; write absolute step sizes, or sizes relative to another place"
+            raise ScenarioError([str(Mistake(("descent", "step_sizes"), text))]) from None
+        if unit is None:
+            return replace(self, scenario=self.scenario.model_copy(update={"descent": None}))
+        sizes = tuple(unit.step_size * multiple for multiple in descent.written)
+        absolute = descent.model_copy(update={"step_sizes": sizes})
+        scenario = self.scenario.model_copy(update={"descent": absolute})
+        refuse_if_impossible(scenario)
+        return replace(self, scenario=scenario, unit=unit)
+
+
+@dataclass
+class Outcome:
+    """What a simulation has produced so far: the flow by formulation, and gradient descent."""
+
+    flows: dict[str, Trajectory] = field(default_factory=dict)
+    descent: DescentTrajectory | None = None
+
+
+def simulate(plan: Plan, monitor: Monitor) -> Outcome:
+    """Return the flows and gradient descent of a plan, as far as they came before a stop request.
+
+    The first flow is always there, if only with its initial time.
+    """
+    outcome = Outcome()
+    for space in plan.scenario.flow.spaces:
+        if outcome.flows and monitor.stop_requested():
+            break
+        outcome.flows[space] = _flow(plan, space, monitor.named(f"{space} flow"))
+    if plan.scenario.descent is not None and not monitor.stop_requested():
+        outcome.descent = _descent(plan, outcome, monitor.named("descent"))
+    return outcome
+
+
+def _flow(plan: Plan, space: str, monitor: Monitor) -> Trajectory:
+    spec, output = plan.scenario.flow, plan.scenario.output
+    all_needed = len(spec.spaces) > 1 or plan.holds_out or holds_matrices(output)
+    return solve(
+        plan.problem,
+        space,
+        times=plan.times,
+        method=spec.method,
+        rtol=spec.rtol,
+        atol=spec.atol,
+        max_steps=spec.max_steps,
+        stop_at_loss=spec.stop_at_loss,
+        between=_iterate_times(plan, space),
+        keep=None if all_needed else plan.kept,
+        keep_layers=holds_layers(output),
+        monitor=monitor,
+    )
+
+
+def _iterate_times(plan: Plan, space: str) -> np.ndarray:
+    """Return the times kη of the recorded iterates, for the flow that descent is compared with."""
+    spaces, descent = plan.scenario.flow.spaces, plan.scenario.descent
+    compared = "layers" if "layers" in spaces else spaces[0]
+    if descent is None or not descent.follows_flow or space != compared:
+        return np.zeros(0)
+    iterates = iterations(plan.times, descent.sizes) * np.asarray(descent.sizes)[:, None]
+    return np.setdiff1d(iterates, plan.times)
+
+
+def _descent(plan: Plan, outcome: Outcome, monitor: Monitor) -> DescentTrajectory:
+    spec = plan.scenario.descent
+    assert spec is not None
+    return descend(
+        plan.problem,
+        spec.sizes,
+        plan.times,
+        algorithm=spec.algorithm,
+        momentum=spec.momentum,
+        precision=spec.precision,
+        noise=gradient_noise.stream(plan.scenario),
+        reference=reference(outcome.flows).matrices() if spec.follows_flow else None,
+        keep=None if plan.holds_out else plan.kept,
+        monitor=monitor,
+    )
+
+
+def trajectory_groups(plan: Plan, outcome: Outcome) -> dict[str, Group]:
+    """Return the groups of the flows, of descent, of their comparison and of the closed form."""
+    problem, flows, descent = plan.problem, outcome.flows, outcome.descent
+    test = held_out(plan.scenario) if plan.holds_out else None
+    layers = plan.scenario.output.layers
+    found: dict[str, Group] = {
+        space: groups.flow_group(trajectory, problem, test, plan.kept, layers=layers)
+        for space, trajectory in flows.items()
+    }
+    if descent is not None:
+        found["descent"] = groups.descent_group(descent, problem, test, plan.kept)
+        if plan.unit is not None:
+            units = groups.step_size_units(plan.unit, plan.written)
+            found["descent"] = {**found["descent"], **units}
+    exact = exact_solution(problem)
+    comparison = groups.comparison_group(flows, descent, exact)
+    if comparison:
+        found["comparison"] = comparison
+    if exact is not None:
+        times = reference(flows).times
+        found["exact"] = groups.exact_group(exact, problem, times, plan.kept)
+    return found
+
+
+def plane_group(plan: Plan, outcome: Outcome) -> dict[str, Group]:
+    """Return the group of the loss over a plane; none where W is a single number."""
+    entries = plan.scenario.output.plane
+    plane = groups.plane_group(entries, plan.problem, outcome.flows, outcome.descent)
+    return {"plane": plane} if plane else {}
+
+
+def diagnostic_groups(plan: Plan, outcome: Outcome, monitor: Monitor) -> dict[str, Group]:
+    """Return the groups of the diagnostics asked for, of the flow as far as it was reached."""
+    return {
+        name: diagnostics.measure(
+            name,
+            diagnostics.Setting(
+                plan.scenario,
+                plan.problem,
+                outcome.flows,
+                outcome.descent,
+                monitor.named(name.replace("_", " ")),
+            ),
+        )
+        for name in plan.scenario.output.measures
+        if diagnostics.possible(name, outcome.flows)
+    }
