@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 
 from flowsim.dynamics.fixed_basis import fixed_basis
 from flowsim.dynamics.flow import Flow, State
+from flowsim.problem.errors import NotApplicable
 from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
 from flowsim.problem.types import Array, Matrix
@@ -46,15 +47,16 @@ class ModeFlow(Flow):
             If the problem does not decouple into modes, saying which condition fails.
 
         """
-        basis = fixed_basis(problem)
-        if isinstance(basis, str):
-            raise ValueError(f"modes: {basis}; take another space.")
+        try:
+            basis = fixed_basis(problem)
+        except NotApplicable as reason:
+            raise NotApplicable(f"modes: {reason}; take another space.") from None
         return cls(
             U=basis.U,
             Vt=basis.Vt,
             h=basis.h,
             b=basis.b,
-            initial=basis.start,
+            initial=basis.initial,
             orientation=_orientation(basis.U, basis.Vt),
             depth=problem.depth,
         )

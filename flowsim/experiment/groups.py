@@ -16,7 +16,7 @@ from flowsim.experiment import loss_plane
 from flowsim.experiment.plan.variables import VARIABLES, layer_spec, stored_dims
 from flowsim.experiment.step_sizes import CriticalStepSize
 from flowsim.problem import spectra
-from flowsim.problem.losses import CrossEntropy, Logistic, Loss, of_each
+from flowsim.problem.losses import Classifier, Loss, values
 from flowsim.problem.problem import Problem
 from flowsim.results.run import Group, group
 from flowsim.results.spec import VariableSpec
@@ -239,24 +239,14 @@ def _scores(loss: Loss | None, W: Series) -> Arrays:
     if loss is None:
         return {}
     scores: Arrays = {"held_out_loss": by_pieces(partial(_values, loss), W)}
-    if isinstance(loss, CrossEntropy | Logistic):
-        scores["held_out_accuracy"] = by_pieces(partial(_accuracy, loss), W)
+    if isinstance(loss, Classifier):
+        scores["held_out_accuracy"] = by_pieces(loss.accuracy, W)
     return scores
-
-
-def _accuracy(loss: CrossEntropy | Logistic, W: np.ndarray) -> np.ndarray:
-    """Return the fraction of samples classified correctly, nan where W is not finite."""
-    scores = np.asarray(W) @ np.asarray(loss.X)
-    if isinstance(loss, Logistic):
-        correct = np.sign(scores[..., 0, :]) == np.asarray(loss.y)[0]
-    else:
-        correct = scores.argmax(axis=-2) == np.asarray(loss.classes)
-    return np.where(np.isfinite(W).all(axis=(-2, -1)), correct.mean(axis=-1), np.nan)
 
 
 def _values(loss: Loss, W: np.ndarray) -> np.ndarray:
     """Return ℓ of each matrix along the leading axis."""
-    return np.asarray(of_each(loss, W))
+    return np.asarray(values(loss, W))
 
 
 def _completed(paths: np.ndarray, descent: DescentTrajectory) -> list[np.ndarray]:

@@ -17,14 +17,6 @@ import jax.numpy as jnp
 from jaxtyping import Float, Int, Key
 
 from flowsim.problem.losses import Loss
-from flowsim.problem.samples import (
-    SUMS,
-    from_labels,
-    label_count,
-    of_each_label,
-    sample_count,
-    subset,
-)
 from flowsim.problem.types import Array, Matrix, Scalar
 
 
@@ -84,7 +76,7 @@ class LabelNoise(Noise):
     @property
     def dimension(self) -> int:
         """The number of labels."""
-        return label_count(self.loss)
+        return self.loss.label_count
 
     def gradient(self, W: Matrix, zeta: Array) -> Matrix:
         """Return ∇ℓ(W) - s c𝒜*(ζ)."""
@@ -92,11 +84,11 @@ class LabelNoise(Noise):
 
     def gaussian(self, W: Matrix, zeta: Array) -> Matrix:  # noqa: ARG002
         """Return -s c𝒜*(ζ)."""
-        return -self.deviation * from_labels(self.loss, zeta)
+        return -self.deviation * self.loss.label_gradient(zeta)
 
     def columns(self, W: Matrix) -> Float[Array, "draw output input"]:  # noqa: ARG002
         """Return -s c𝒜*(e_a) of every label."""
-        return -self.deviation * of_each_label(self.loss)
+        return -self.deviation * _label_columns(self.loss)
 
 
 class Batches(Noise):
@@ -117,22 +109,22 @@ class Batches(Noise):
     @property
     def dimension(self) -> int:
         """The number m of samples, and that of their labels where they are noisy."""
-        return self._samples + (0 if self.deviation is None else label_count(self.loss))
+        return self._samples + (0 if self.deviation is None else self.loss.label_count)
 
     @property
     def _samples(self) -> int:
-        return sample_count(self.loss)
+        return self.loss.sample_count
 
     def gradient(self, W: Matrix, zeta: Array) -> Matrix:
         """Return the gradient on the batch, its labels noisy where they are to be."""
         m, n = self._samples, self.size
         chosen = jax.lax.top_k(zeta[:m], n)[1]
-        batch = subset(self.loss, chosen)
-        scale = m / n if isinstance(self.loss, SUMS) else 1.0
+        batch = self.loss.subset(chosen)
+        scale = m / n if self.loss.summed else 1.0
         found = batch.gradient(W)
         if self.deviation is not None:
             labels = zeta[m:].reshape(m, -1)[chosen].ravel()
-            found = found - self.deviation * from_labels(batch, labels)
+            found = found - self.deviation * batch.label_gradient(labels)
         return scale * found
 
     def gaussian(self, W: Matrix, zeta: Array) -> Matrix:
@@ -142,18 +134,18 @@ class Batches(Noise):
         _, combined = jax.vjp(self._each, W)
         found: Matrix = combined(weights)[0]
         if self.deviation is not None:
-            found = found - self._label_factor * from_labels(self.loss, zeta[m:])
+            found = found - self._label_factor * self.loss.label_gradient(zeta[m:])
         return found
 
     def columns(self, W: Matrix) -> Float[Array, "draw output input"]:
         """Return √((m - n)/(n (m - 1) m)) (G_i - ∇ℓ) of every sample, and those of the labels."""
         m = self._samples
-        scale = m if isinstance(self.loss, SUMS) else 1
-        each = scale * jax.vmap(lambda i: subset(self.loss, i[None]).gradient(W))(jnp.arange(m))
+        scale = m if self.loss.summed else 1
+        each = scale * jax.vmap(lambda i: self.loss.subset(i[None]).gradient(W))(jnp.arange(m))
         found = self._factor * (each - jnp.mean(each, axis=0, keepdims=True))
         if self.deviation is None:
             return found
-        return jnp.concatenate([found, -self._label_factor * of_each_label(self.loss)])
+        return jnp.concatenate([found, -self._label_factor * _label_columns(self.loss)])
 
     @property
     def _factor(self) -> float:
@@ -170,6 +162,12 @@ class Batches(Noise):
     def _each(self, W: Matrix) -> Float[Array, " sample"]:
         """Return the loss on each sample alone, whose gradient is G_i."""
         m = self._samples
-        scale = m if isinstance(self.loss, SUMS) else 1
-        values = jax.vmap(lambda i: subset(self.loss, i[None]).value(W))(jnp.arange(m))
+        scale = m if self.loss.summed else 1
+        values = jax.vmap(lambda i: self.loss.subset(i[None]).value(W))(jnp.arange(m))
         return scale * values
+
+
+def _label_columns(loss: Loss) -> Float[Array, "label output input"]:
+    """Return c𝒜*(e) for every unit vector e of labels."""
+    found: Array = jax.vmap(loss.label_gradient)(jnp.eye(loss.label_count))
+    return found

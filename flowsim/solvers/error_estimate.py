@@ -16,7 +16,7 @@ from functools import partial
 import numpy as np
 
 from flowsim.dynamics.flow import State
-from flowsim.problem.losses import Loss, of_each
+from flowsim.problem.losses import Loss, values
 from flowsim.problem.problem import Problem
 from flowsim.solvers.integrate import follow
 from flowsim.solvers.methods import Method
@@ -109,7 +109,7 @@ def _rounding(W: Series, steps: int) -> np.ndarray:
 
 def _differences(loss: Loss, W: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Return ‖W - W'‖_F and |ℓ(W) - ℓ(W')| of matrices along the leading axis."""
-    of_loss = np.abs(np.asarray(of_each(loss, W)) - np.asarray(of_each(loss, other)))
+    of_loss = np.abs(np.asarray(values(loss, W)) - np.asarray(values(loss, other)))
     return np.stack([np.linalg.norm(W - other, axis=(1, 2)), of_loss], axis=1)
 
 

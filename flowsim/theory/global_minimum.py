@@ -12,18 +12,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from flowsim.problem.losses import (
-    Completion,
-    CrossEntropy,
-    LeastSquares,
-    Linear,
-    Logistic,
-    Loss,
-    PowerRegression,
-    Sensing,
-    Squared,
-    value_and_gradient,
-)
+from flowsim.problem.losses import Loss, Measurements, value_and_gradient
 from flowsim.problem.types import Array
 
 LARGEST = 1000
@@ -69,19 +58,13 @@ class Minimum:
 
 def global_minimum(loss: Loss, shape: tuple[int, int], rank: int) -> Minimum:
     """Return the minimum of ℓ over d_N × d_0 matrices of rank at most `rank`."""
-    if isinstance(loss, Squared):
-        return _nearest(np.asarray(loss.Phi), np.eye(shape[1]), 0.0, rank)
-    if isinstance(loss, LeastSquares):
-        return _regression(loss, shape, rank)
-    if isinstance(loss, Completion | Sensing):
+    if (factors := loss.factored()) is not None:
+        return _regression(*factors, rank)
+    if isinstance(loss, Measurements):
         return _interpolated(loss, rank)
-    if isinstance(loss, PowerRegression | Logistic | CrossEntropy):
-        if isinstance(loss, PowerRegression) and loss.p == 1:
-            return _unknown("the minimum of a loss that is not differentiable, p = 1,")
-        return _solved(loss, shape, rank)
-    if isinstance(loss, Linear):
-        return _unknown("the minimum of a linear loss, which has none,")
-    return _unknown("the minimum of a loss that is not known to be convex")
+    if reason := loss.why_not_smooth_convex:
+        return _unknown(f"the minimum of {reason}")
+    return _solved(loss, shape, rank)
 
 
 def _unknown(what: str) -> Minimum:
@@ -108,11 +91,9 @@ def _nearest(T: np.ndarray, R_inverse: np.ndarray, floor: float, rank: int) -> M
     return Minimum(value, W, only=bool(one), free=free, error=0.0, how=how)
 
 
-def _regression(loss: LeastSquares, shape: tuple[int, int], rank: int) -> Minimum:
+def _regression(R: np.ndarray, T: np.ndarray, floor: float, rank: int) -> Minimum:
     """Return the minimum of ½‖WR - T‖² + floor: TR⁺, and with full data that of bounded rank."""
-    R, T, floor = np.asarray(loss.R), np.asarray(loss.T), float(loss.floor)
-    known = _rank(R)
-    if known == shape[1]:
+    if _rank(R) == len(R):
         return _nearest(T, np.linalg.pinv(R), floor, rank)
     W = T @ np.linalg.pinv(R)
     if _rank(W) > rank:
@@ -121,22 +102,16 @@ def _regression(loss: LeastSquares, shape: tuple[int, int], rank: int) -> Minimu
     return Minimum(value, W, only=False, free=True, error=0.0, how="linear algebra")
 
 
-def _interpolated(loss: Completion | Sensing, rank: int) -> Minimum:
-    """Return the minimum 0 at Φ, which is the only one where all of W is seen."""
+def _interpolated(loss: Measurements, rank: int) -> Minimum:
+    """Return the minimum 0 at Φ, which is the only one where its measurements determine it."""
     Phi = np.asarray(loss.Phi)
     if rank < min(Phi.shape) and _rank(Phi) > rank:
         return _unknown("a minimum under a bound on the rank")
-    if isinstance(loss, Completion):
-        one = bool(np.all(loss.observed == 1))
-    else:
-        A = np.asarray(loss.A).reshape(len(loss.A), -1)
-        one = len(A) >= Phi.size and Phi.size <= LARGEST and _rank(A) == Phi.size
-    return Minimum(0.0, Phi, only=one, free=True, error=0.0, how="the target fits exactly")
+    one, how = loss.determines_target(), "the target fits exactly"
+    return Minimum(0.0, Phi, only=one, free=True, error=0.0, how=how)
 
 
-def _solved(
-    loss: PowerRegression | Logistic | CrossEntropy, shape: tuple[int, int], rank: int
-) -> Minimum:
+def _solved(loss: Loss, shape: tuple[int, int], rank: int) -> Minimum:
     """Return the minimum of a smooth convex loss, from W = 0.
 
     Where W separates the classes of a loss on classes its infimum is 0 and not attained.
@@ -178,8 +153,7 @@ def _curvature(loss: Loss, W: Array, directions: Array) -> Array:
 
 def _certified(loss: Loss, W: np.ndarray, g: np.ndarray, rank: int) -> Minimum:
     """Return what a solve ended at as the minimum, with its Newton decrement."""
-    if isinstance(loss, CrossEntropy):
-        W = W - W.mean(axis=0)  # what all scores share changes no loss
+    W = loss.normalized(W)
     every = np.eye(W.size).reshape(-1, *W.shape)
     H = np.asarray(_curvature(loss, W, every)).reshape(W.size, W.size)
     values, vectors = np.linalg.eigh((H + H.T) / 2)

@@ -12,7 +12,7 @@ import pytest
 
 from flowsim.problem import losses
 from flowsim.problem.gradient_noise import Batches, LabelNoise, Stream
-from flowsim.problem.samples import Entries, label_count, sample_count
+from flowsim.problem.losses import Entries
 
 RNG = np.random.default_rng(8)
 SAMPLES = 5
@@ -119,7 +119,7 @@ def test_noise_on_labels_has_the_covariance_of_its_loss():
 def test_noise_on_labels_is_the_gradient_at_other_labels(name):
     """Φ + sζ, b + sζ, Y + sζ or T + sζ for the labels."""
     loss, s = LABELLED[name], 0.3
-    zeta = RNG.standard_normal(label_count(loss))
+    zeta = RNG.standard_normal(loss.label_count)
     if name == "sensing":
         moved = np.linalg.lstsq(MEASURING.reshape(SAMPLES, -1), s * zeta, rcond=None)[0]
         other = losses.Sensing(loss.Phi + moved.reshape(2, 3), loss.A)
@@ -155,7 +155,7 @@ def test_batches_with_noisy_labels_have_the_covariance_that_many_draws_show(name
 
 def test_entries_are_the_observed_ones_of_completion():
     entries = Entries.of(COMPLETION)
-    assert sample_count(entries) == 5
+    assert entries.sample_count == 5
     assert float(entries.value(W)) == pytest.approx(float(COMPLETION.value(W)), rel=1e-14)
     np.testing.assert_allclose(entries.gradient(W), COMPLETION.gradient(W), rtol=1e-15)
 

@@ -228,7 +228,7 @@ QUADRATICS = {
 @pytest.mark.parametrize("name", QUADRATICS)
 def test_quadratic_losses_have_their_minimum_and_their_constant(name: str) -> None:
     loss = QUADRATICS[name]
-    found, mu = global_minimum(loss, (2, 3), 2), convergence.polyak_lojasiewicz(loss)
+    found, mu = global_minimum(loss, (2, 3), 2), loss.polyak_lojasiewicz()
     assert found.free
     assert np.abs(loss.gradient(found.W)).max() <= 1e-13
     assert found.only == (name in ("squared", "regression"))

@@ -10,7 +10,7 @@ import pytest
 
 from flowsim.problem import losses
 from flowsim.theory.margin import formulas as margin
-from flowsim.theory.margin.formulas import largest_margin, slacks
+from flowsim.theory.margin.formulas import largest_margin
 
 EPS = np.finfo(float).eps
 RNG = np.random.default_rng(4)
@@ -63,11 +63,11 @@ def test_of_classes_on_axes_it_is_known() -> None:
 def test_slacks_are_those_that_the_constraints_say() -> None:
     points, own = RNG.standard_normal((7, 4)), np.array([0, 1, 2, 2, 1, 0, 2])
     loss, W = classes(points, own), RNG.standard_normal((3, 4))
-    told = margin.constraints(loss, (3, 4)) @ W.ravel()
+    told = loss.margin_matrix((3, 4)) @ W.ravel()
     scores = W @ points.T
     for i, c in enumerate(own):
         wanted = [scores[c, i] - scores[k, i] for k in range(3) if k != c]
-        np.testing.assert_allclose(slacks(loss, W)[i], wanted, rtol=1e-13)
+        np.testing.assert_allclose(loss.margins(W)[i], wanted, rtol=1e-13)
         np.testing.assert_allclose(told.reshape(7, 2)[i], wanted, rtol=1e-12)
 
 

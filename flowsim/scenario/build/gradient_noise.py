@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Key
 
-from flowsim.problem.types import Array
 from flowsim.problem.gradient_noise import Batches, LabelNoise, Noise, Stream
+from flowsim.problem.types import Array
 from flowsim.scenario.build.problem import loss_data, training
 from flowsim.scenario.build.randomness import generator
 

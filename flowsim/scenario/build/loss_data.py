@@ -76,8 +76,9 @@ def _target(form: Target, shape: tuple[int, int], rng: np.random.Generator) -> n
         case IdentityMultiple(identity=multiple):
             return multiple * np.eye(*shape)
         case RankNorm(rank=rank, norm=norm):
-            left, right = rng.standard_normal((shape[0], rank)), rng.standard_normal(
-                (rank, shape[1])
+            left, right = (
+                rng.standard_normal((shape[0], rank)),
+                rng.standard_normal((rank, shape[1])),
             )
             product = left @ right
             return np.asarray(product * norm / np.linalg.norm(product))

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING
 from flowsim.scenario.build.shapes import used
 
 if TYPE_CHECKING:
-    from flowsim.scenario.spec.scenario import Scenario
     from flowsim.scenario.spec.data import Data
+    from flowsim.scenario.spec.scenario import Scenario
 
 
 def samples(scenario: Scenario) -> int:
     """Return the number of training samples, measurements or observed entries."""
     data = scenario.data
-    return scenario.loss.sample_count(
-        scenario.network.shape, 0 if data is None else trained(data)
-    )
+    return scenario.loss.sample_count(scenario.network.shape, 0 if data is None else trained(data))
 
 
 def trained(data: Data) -> int:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flowsim.scenario.build.files import UnusableFileError, facts
+from flowsim.scenario.spec.data import Data
 from flowsim.scenario.spec.forms import FileRef
 from flowsim.scenario.spec.numbers import Rows
-from flowsim.scenario.spec.data import Data
 
 
 @dataclass(frozen=True)

@@ -189,7 +189,7 @@ class Completion(MatrixLoss):
 
     def build_sampled(self, data: LossData) -> losses.Loss:
         """Return the loss as a sum over the observed entries."""
-        from flowsim.problem.samples import Entries
+        from flowsim.problem.losses import Entries
 
         return Entries.of(self.build(data))
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from flowsim.problem import network
-from flowsim.problem.losses import LeastSquares, Loss
+from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
 from flowsim.theory.convergence import formulas as convergence
 from flowsim.theory.exact.whitened import whitened
@@ -151,7 +151,7 @@ def certificate(
 
 
 def _kind(loss: Loss) -> str:
-    white = ", on data that are not white" if isinstance(loss, LeastSquares) else ""
+    white = ", on data that are not white" if loss.factored() else ""
     return f"the loss {type(loss).__name__}{white}"
 
 

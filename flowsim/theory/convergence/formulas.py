@@ -22,19 +22,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from flowsim.problem.losses import (
-    Completion,
-    LeastSquares,
-    Loss,
-    Sensing,
-    Squared,
-    gradient_of_each,
-)
+from flowsim.problem.losses import Loss, gradients
 from flowsim.problem.network import prefix_products, suffix_products
 from flowsim.problem.types import Array
-
-LARGEST = 1000
-"""Up to so many measurements, or entries of W, the eigenvalues of a quadratic loss are taken."""
 
 
 def deficiency_margin(W: np.ndarray, Phi: np.ndarray) -> float:
@@ -108,28 +98,6 @@ def smallest_eigenvalue(sigma: np.ndarray, shape: tuple[int, ...], depth: int) -
     return np.asarray(factor * sigma[..., -1] ** (2 - 2 / depth))
 
 
-def polyak_lojasiewicz(loss: Loss) -> float:
-    """Return μ in ½‖∇ℓ‖² ≥ μ(ℓ - ℓ*): the smallest positive eigenvalue of a quadratic loss.
-
-    With ∇ℓ = H[W - W*], ½‖H[e]‖² ≥ μ·½⟨e, H[e]⟩. Squared and Completion: 1. Sensing: the square of
-    the smallest positive singular value of the measurements, as rows. LeastSquares: that of R. Nan
-    for any other loss, and past `LARGEST` measurements.
-    """
-    if isinstance(loss, Squared | Completion):
-        return 1.0
-    if isinstance(loss, LeastSquares):
-        return _smallest_positive(np.asarray(loss.R))
-    if isinstance(loss, Sensing) and min(len(loss.A), loss.Phi.size) <= LARGEST:
-        return _smallest_positive(np.asarray(loss.A).reshape(len(loss.A), -1))
-    return float("nan")
-
-
-def _smallest_positive(A: np.ndarray) -> float:
-    sigma = np.linalg.svd(A, compute_uv=False)
-    known = sigma[sigma > max(A.shape) * np.finfo(float).eps * sigma[0]]
-    return float(known[-1] ** 2) if known.size else float("nan")
-
-
 class Along(NamedTuple):
     """What is taken of the layers at one time, or at many.
 
@@ -161,7 +129,7 @@ def along(loss: Loss, minimizer: np.ndarray | None, layers: Sequence[np.ndarray]
     right = [None, *prefix_products(tuple(layers))]  # R_j = W_{j-1}⋯W_1
     left = [*suffix_products(tuple(layers))[1:], None]  # L_j = W_N⋯W_{j+1}
     W = np.asarray(right.pop())
-    G = np.asarray(gradient_of_each(loss, W))
+    G = np.asarray(gradients(loss, W))
     decrease, smallest = np.zeros((2, len(W)))
     for L, R in zip(left, right, strict=True):
         moved = G if L is None else np.swapaxes(L, -1, -2) @ G

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from flowsim.problem.losses import QUADRATIC, Loss
+from flowsim.problem.losses import Loss
 from flowsim.solvers.descend import DescentTrajectory
 from flowsim.solvers.trajectory import Trajectory
 from flowsim.theory.convergence import formulas as convergence
@@ -44,12 +44,12 @@ def _over_time(
     loss, time = setting.problem.loss, trajectory.times
     found = _along(setting, trajectory, minimum)
     # a quadratic form does not cancel as the difference ℓ - ℓ* does
-    formed = isinstance(loss, QUADRATIC) and minimum.free
+    formed = loss.quadratic and minimum.free
     excess = found.excess if formed else trajectory.loss - minimum.value
     error = trajectory.loss_error + found.slope * trajectory.error_estimate
     error = error + (0.0 if formed else minimum.error + ROUNDING * np.abs(trajectory.loss))
     resolved = np.maximum(excess - error, 0.0)
-    mu = convergence.polyak_lojasiewicz(loss)
+    mu = loss.polyak_lojasiewicz()
     exponent = convergence.running_exponent(time, found.smallest)
     with np.errstate(divide="ignore", invalid="ignore"):
         bound = excess[0] * np.exp(-promised.rate * time)
@@ -89,7 +89,7 @@ def _numbers(loss: Loss, promised: Certificate, minimum: Minimum) -> Arrays:
     return {
         "minimum": minimum.value,
         "minimum_error": minimum.error,
-        "polyak_lojasiewicz": convergence.polyak_lojasiewicz(loss),
+        "polyak_lojasiewicz": loss.polyak_lojasiewicz(),
         "deficiency_margin": promised.margin,
         "rate_bound": promised.rate,
         "largest_imbalance": promised.imbalance,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flowsim.dynamics.fixed_basis import FixedBasis, fixed_basis
+from flowsim.problem.errors import NotApplicable
 from flowsim.problem.problem import Problem
 from flowsim.theory.exact.solution import ExactSolution
 
@@ -34,12 +35,14 @@ class ExactModes(ExactSolution):
         """Return the solution where a quadratic loss and an aligned balanced start give one."""
         if problem.weight_decay and problem.depth != 2:
             return f"there must be no weight decay at any depth but N = 2, and N = {problem.depth}"
-        basis = fixed_basis(problem)
-        return basis if isinstance(basis, str) else cls(basis, problem.depth, problem.weight_decay)
+        try:
+            return cls(fixed_basis(problem), problem.depth, problem.weight_decay)
+        except NotApplicable as reason:
+            return str(reason)
 
     def strengths(self, times: np.ndarray) -> np.ndarray:
         """Return s_r(t), shape (time, mode), in the order of the basis."""
-        modes = zip(self.basis.h, self.basis.start, self.basis.phi, strict=True)
+        modes = zip(self.basis.h, self.basis.initial, self.basis.phi, strict=True)
         return np.stack([self._mode(times, *each) for each in modes], axis=1)
 
     def _mode(self, times: np.ndarray, h: float, s_0: float, phi: float) -> np.ndarray:

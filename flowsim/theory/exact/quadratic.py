@@ -12,15 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flowsim.problem.losses import (
-    QUADRATIC,
-    Completion,
-    LeastSquares,
-    Linear,
-    Loss,
-    Sensing,
-    Squared,
-)
 from flowsim.problem.problem import Problem
 from flowsim.theory.exact.solution import ExactSolution
 
@@ -97,33 +88,14 @@ def eigenbasis(problem: Problem) -> Eigenbasis | str:
     """Return the eigenbasis of a linear or quadratic loss at depth 1, or say why there is none."""
     if problem.depth != 1:
         return f"the network must have 1 layer, but has {problem.depth}"
-    loss, W, decay = problem.loss, np.asarray(problem.start), problem.weight_decay
-    if not isinstance(loss, (*QUADRATIC, Linear)):
+    form = problem.loss.diagonalized()
+    if form is None:
         return (
             "the gradient must be linear in W, as that of a linear, squared, completion or sensing "
-            f"loss or of regression with p = 2, but the loss is {type(loss).__name__}"
+            "loss or of regression with p = 2, but the loss is "
+            f"{type(problem.loss).__name__}"
         )
-    h, b, start, assembled = _coordinates(loss, W)
-    return Eigenbasis(h, b, start, W - assembled(start), decay, assembled)
-
-
-def _coordinates(
-    loss: Loss, W: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, Callable[[np.ndarray], np.ndarray]]:
-    """Return h, b and w(0) in an eigenbasis of H, and how to assemble W from w."""
-    if isinstance(loss, LeastSquares):
-        # H[W] = W RRᵀ, B = T Rᵀ; R = V diag(r) Zᵀ
-        V, r, Zt = np.linalg.svd(np.asarray(loss.R), full_matrices=False)
-        b = np.asarray(loss.T) @ Zt.T * r
-        return np.broadcast_to(r**2, b.shape), b, W @ V, lambda w: w @ V.T
-    if isinstance(loss, Linear):
-        return np.zeros(W.shape), np.asarray(loss.Phi), W, np.asarray
-    if isinstance(loss, Sensing):
-        # H = Σ_i A_i ⟨A_i, ·⟩, B = H[Φ]; the rows of A = Y diag(r) E
-        A = np.asarray(loss.A).reshape(len(loss.A), -1)
-        _, r, E = np.linalg.svd(A, full_matrices=False)
-        b = r**2 * (E @ np.asarray(loss.Phi).ravel())
-        return r**2, b, E @ W.ravel(), lambda w: (w @ E).reshape(*w.shape[:-1], *W.shape)
-    assert isinstance(loss, Squared | Completion)
-    h = np.ones(W.shape) if isinstance(loss, Squared) else np.asarray(loss.observed)
-    return h, h * np.asarray(loss.Phi), W, np.asarray
+    W = np.asarray(problem.start)
+    start = form.coordinates(W)
+    rest = W - form.assemble(start)
+    return Eigenbasis(form.h, form.b, start, rest, problem.weight_decay, form.assemble)

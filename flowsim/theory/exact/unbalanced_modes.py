@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flowsim.dynamics.fixed_basis import ALIGNED, FixedBasis, aligned_basis
+from flowsim.problem.errors import NotApplicable
 from flowsim.problem.problem import Problem
 from flowsim.theory.exact.solution import ExactSolution
 
@@ -34,9 +35,10 @@ class UnbalancedModes(ExactSolution):
             return f"the network must have 2 layers, but has {problem.depth}"
         if problem.weight_decay:
             return "there must be no weight decay"
-        basis = aligned_basis(problem)
-        if isinstance(basis, str):
-            return basis
+        try:
+            basis = aligned_basis(problem)
+        except NotApplicable as reason:
+            return str(reason)
         W_1, W_2 = map(np.asarray, problem.layers)
         into, out = W_1 @ basis.Vt.T, W_2.T @ basis.U
         rest = np.linalg.norm(W_1 - into @ basis.Vt) + np.linalg.norm(W_2 - basis.U @ out.T)

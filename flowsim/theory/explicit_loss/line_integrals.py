@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from flowsim.problem.losses import Loss, gradient_of_each
+from flowsim.problem.losses import Loss, gradients
 from flowsim.theory.explicit_loss.formulas import (
     Within,
     field_rounding,
@@ -85,7 +85,7 @@ def _fields(loss: Loss, W: np.ndarray, depth: int, rank: int) -> tuple[np.ndarra
     for k in range(0, len(W), BATCH):
         batch = W[k : k + BATCH]
         filled = jnp.asarray(np.concatenate([batch, batch[:1].repeat(BATCH - len(batch), axis=0)]))
-        G = gradient_of_each(loss, filled)
+        G = gradients(loss, filled)
         pair = (G, preconditioned(filled, G, depth, rank))
         found.append([np.asarray(values)[: len(batch)] for values in pair])
     G, field = (np.concatenate(values) for values in zip(*found, strict=True))

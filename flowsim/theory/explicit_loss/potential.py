@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from flowsim.problem.losses import Linear, Loss
+from flowsim.problem.losses import Loss
 from flowsim.problem.types import Matrix
 from flowsim.theory.exact.whitened import whitened
 from flowsim.theory.explicit_loss.line_integrals import line_integral
@@ -70,7 +70,8 @@ def closed_form(loss: Loss, depth: int, shape: tuple[int, ...]) -> Callable[[Mat
 
 def _pulled(loss: Loss) -> tuple[float, np.ndarray] | None:
     """Return h and B of a gradient hW - B, or None for another."""
-    if isinstance(loss, Linear):
-        return 0.0, np.asarray(loss.Phi)
+    form = loss.diagonalized()
+    if form is not None and not np.any(form.h):
+        return 0.0, form.b
     white = whitened(loss)
     return None if isinstance(white, str) else (white.h, white.h * white.Phi)

@@ -14,9 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flowsim.problem.losses import CrossEntropy, Logistic
-
-Classifier = Logistic | CrossEntropy
+from flowsim.problem.losses import Classifier
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,23 +30,12 @@ class LargestMargin:
     error: float
 
 
-def slacks(loss: Classifier, W: np.ndarray) -> np.ndarray:
-    """Return all slacks of W, shape (samples,) or (samples, classes - 1)."""
-    X = np.asarray(loss.X)
-    if isinstance(loss, Logistic):
-        return np.asarray((np.asarray(loss.y) * (W @ X))[0])
-    scores, own = W @ X, np.asarray(loss.classes)
-    others = np.arange(scores.shape[0])[:, None] != own[None, :]
-    gaps = scores[own, np.arange(own.size)] - scores
-    return np.asarray(gaps.T[others.T].reshape(own.size, -1))
-
-
 def margin(loss: Classifier, W: np.ndarray) -> float:
     """Return the smallest slack of W/‖W‖_F; nan where W is 0 or not finite."""
     norm = np.linalg.norm(W)
     if not np.isfinite(norm) or norm == 0:
         return float("nan")
-    return float(slacks(loss, W / norm).min())
+    return float(loss.margins(W / norm).min())
 
 
 def largest_margin(loss: Classifier, shape: tuple[int, ...]) -> LargestMargin | None:
@@ -66,7 +53,7 @@ def largest_margin(loss: Classifier, shape: tuple[int, ...]) -> LargestMargin | 
     """
     from scipy.optimize import nnls
 
-    A = constraints(loss, shape)
+    A = loss.margin_matrix(shape)
     goal = np.zeros(A.shape[1] + 1)
     goal[-1] = 1.0
     E = np.vstack([A.T, np.ones(len(A))])
@@ -79,20 +66,6 @@ def largest_margin(loss: Classifier, shape: tuple[int, ...]) -> LargestMargin | 
     # any weights u ≥ 0 bound every margin by ‖Aᵀu‖ / Σu
     above = float(np.linalg.norm(A.T @ u) / u.sum())
     return LargestMargin(W, reached, max(0.0, above - reached))
-
-
-def constraints(loss: Classifier, shape: tuple[int, ...]) -> np.ndarray:
-    """Return the matrix A of all slacks, A vec(W), a row a slack."""
-    X = np.asarray(loss.X)
-    if isinstance(loss, Logistic):
-        return np.asarray((np.asarray(loss.y) * X).T)
-    own, (outputs, inputs) = np.asarray(loss.classes), shape
-    rows = np.zeros((own.size, outputs, outputs, inputs))
-    rows[np.arange(own.size), :, own, :] += X.T[:, None, :]
-    every = np.arange(outputs)
-    rows[:, every, every, :] -= X.T[:, None, :]
-    others = every[None, :] != own[:, None]
-    return np.asarray(rows[others].reshape(-1, outputs * inputs))
 
 
 def angle(W: np.ndarray, other: np.ndarray) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from flowsim.problem.losses import CrossEntropy, Logistic
+from flowsim.problem.losses import Classifier
 from flowsim.theory.margin.formulas import LargestMargin, angle, largest_margin, margin
 from flowsim.theory.setting import Arrays, Setting
 
@@ -16,7 +16,7 @@ def measure(setting: Setting) -> Arrays:
     search fails.
     """
     loss, flow = setting.problem.loss, setting.reference
-    assert isinstance(loss, Logistic | CrossEntropy)
+    assert isinstance(loss, Classifier)
     best = _best(loss, setting.problem.start.shape)
 
     def evaluate(i: int) -> dict[str, float]:
@@ -34,7 +34,7 @@ def measure(setting: Setting) -> Arrays:
     }
 
 
-def _best(loss: Logistic | CrossEntropy, shape: tuple[int, ...]) -> LargestMargin | None:
+def _best(loss: Classifier, shape: tuple[int, ...]) -> LargestMargin | None:
     try:
         return largest_margin(loss, shape)
     except RuntimeError:  # SciPy's non-negative least squares reached its limit of iterations

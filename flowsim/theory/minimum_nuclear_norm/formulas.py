@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from flowsim.problem.losses import Completion, Loss, Sensing
+from flowsim.problem.losses import Loss, Measurements
 from flowsim.solvers.monitor import SILENT, Monitor
 
 if TYPE_CHECKING:
@@ -78,13 +78,18 @@ def minimum_nuclear_norm(loss: Loss, monitor: Monitor = SILENT) -> Solution:
         If the loss is another one.
 
     """
-    A, b = measured(loss)
-    shape = np.asarray(loss.target).shape
+    if not isinstance(loss, Measurements):
+        raise TypeError(
+            "The minimum nuclear norm is sought among the matrices that meet the measurements of "
+            f"Completion or Sensing, but the loss is {type(loss).__name__}."
+        )
+    A, Phi = loss.matrix(), np.asarray(loss.Phi)
+    b, shape = A @ np.ravel(Phi), Phi.shape
     scale = float(np.linalg.norm(b)) / max(shape)
     if scale == 0:
         return Solution(np.zeros(shape), 0.0, 0.0, 0.0)
     W, y = _solved(A, b / scale, shape, monitor)
-    W = _met(loss, A, b, scale * W)
+    W = loss.projected(scale * W)
     spectral = float(np.linalg.norm((A.T @ y).reshape(shape), 2))
     monitor.report(1.0)
     return Solution(
@@ -93,39 +98,6 @@ def minimum_nuclear_norm(loss: Loss, monitor: Monitor = SILENT) -> Solution:
         lower_bound=float(b @ y) / spectral if spectral > 0 else 0.0,
         residual=float(np.linalg.norm(A @ W.ravel() - b)),
     )
-
-
-def measured(loss: Loss) -> tuple[csr_array, np.ndarray]:
-    """Return A, a row a measurement of W row by row, and what the target gives, b = A(Φ).
-
-    Raises
-    ------
-    TypeError
-        If the loss is not of completion or sensing.
-
-    """
-    from scipy.sparse import csr_array
-
-    if isinstance(loss, Completion):
-        (seen,) = np.nonzero(np.ravel(np.asarray(loss.observed)))
-        size, count = np.size(loss.Phi), len(seen)
-        A = csr_array((np.ones(count), (np.arange(count), seen)), shape=(count, size))
-    elif isinstance(loss, Sensing):
-        A = csr_array(np.asarray(loss.A).reshape(len(loss.A), -1))
-    else:
-        raise TypeError(
-            "The minimum nuclear norm is sought among the matrices that meet the measurements of "
-            f"Completion or Sensing, but the loss is {type(loss).__name__}."
-        )
-    return A, A @ np.ravel(np.asarray(loss.Phi))
-
-
-def _met(loss: Loss, A: csr_array, b: np.ndarray, W: np.ndarray) -> np.ndarray:
-    """Return the matrix nearest to W that meets the measurements, W - A⁺(A(W) - b)."""
-    if isinstance(loss, Completion):
-        return np.where(np.asarray(loss.observed) == 1, np.asarray(loss.Phi), W)
-    away = np.linalg.lstsq(A.toarray(), A @ W.ravel() - b, rcond=None)[0]
-    return np.asarray(W - away.reshape(W.shape))
 
 
 def _solved(

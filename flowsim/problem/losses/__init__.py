@@ -1,0 +1,44 @@
+"""Losses ℓ(W) of the end-to-end matrix: a value, a gradient and its properties, one class per loss.
+
+Any differentiable function of W is a loss: wrap it in `Differentiable`. A new loss is a subclass of
+`Loss` that overrides whichever properties it has.
+"""
+
+from flowsim.problem.losses.classification import Classifier, CrossEntropy, Logistic
+from flowsim.problem.losses.loss import (
+    Differentiable,
+    Isotropic,
+    Loss,
+    gradients,
+    value_and_gradient,
+    values,
+)
+from flowsim.problem.losses.regression import LeastSquares, PowerRegression
+from flowsim.problem.losses.target import (
+    Completion,
+    Entries,
+    Linear,
+    Measurements,
+    Sensing,
+    Squared,
+)
+
+__all__ = [
+    "Classifier",
+    "Completion",
+    "CrossEntropy",
+    "Differentiable",
+    "Entries",
+    "Isotropic",
+    "LeastSquares",
+    "Linear",
+    "Logistic",
+    "Loss",
+    "Measurements",
+    "PowerRegression",
+    "Sensing",
+    "Squared",
+    "gradients",
+    "value_and_gradient",
+    "values",
+]

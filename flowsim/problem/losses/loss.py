@@ -1,0 +1,219 @@
+"""What a loss is: its value, its gradient, and the properties that theory asks of it.
+
+Every property has a default here that holds for any differentiable loss, so that a new loss
+declares what is special about it and nothing else.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Mapping
+from typing import ClassVar, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Int
+
+from flowsim.problem.errors import NotApplicable
+from flowsim.problem.types import Array, Matrix, Scalar
+
+
+class Isotropic(NamedTuple):
+    """ℓ(W) = ½ h ‖W - Φ‖²_F + constant: its flow is that of ½‖W - Φ‖² at the times h·t."""
+
+    Phi: np.ndarray
+    h: float
+
+
+class Diagonalized(NamedTuple):
+    """∇ℓ(W) = H[W] - B in orthonormal coordinates w of W in which H is diagonal: h∘w - b.
+
+    `coordinates` maps W to w, `assemble` maps w to the part of W within the basis, also along
+    leading axes. What is outside the basis is in the kernel of H.
+    """
+
+    h: np.ndarray
+    b: np.ndarray
+    coordinates: Callable[[np.ndarray], np.ndarray]
+    assemble: Callable[[np.ndarray], np.ndarray]
+
+
+class Factored(NamedTuple):
+    """ℓ(W) = ½‖W R - T‖²_F + floor."""
+
+    R: np.ndarray
+    T: np.ndarray
+    floor: float
+
+
+class Loss(eqx.Module):
+    """A differentiable loss ℓ: R^{d_N × d_0} → R of the end-to-end matrix.
+
+    A loss is a JAX pytree of its data, so that compiled programs take them as arguments.
+
+    Attributes
+    ----------
+    quadratic
+        Whether ∇ℓ(W) = H[W] - B with a symmetric H ≥ 0 ≠ H and B in the range of H, so that a
+        minimum exists. It is not so of `Linear`, where H = 0.
+    sample_axes
+        The arrays that run over samples, with the axis; empty where the loss is not over samples.
+    summed
+        Whether the loss is a sum over samples, not a mean.
+
+    """
+
+    quadratic: ClassVar[bool] = False
+    sample_axes: ClassVar[Mapping[str, int]] = {}
+    summed: ClassVar[bool] = False
+
+    @abc.abstractmethod
+    def value(self, W: Matrix) -> Scalar:
+        """Return ℓ(W)."""
+
+    @abc.abstractmethod
+    def gradient(self, W: Matrix) -> Matrix:
+        """Return G = ∇ℓ(W), of W's shape."""
+
+    @property
+    def target(self) -> Matrix | None:
+        """The matrix Φ that minimizes the loss by construction, or None."""
+        return None
+
+    @property
+    def directions(self) -> Matrix | None:
+        """The matrix whose singular vectors an aligned initialization takes, or None."""
+        return self.target
+
+    @property
+    def why_not_smooth_convex(self) -> str:
+        """The reason why Newton's method may miss the minimum; "" for a smooth convex loss."""
+        return "a loss that is not known to be convex"
+
+    def isotropic(self) -> Isotropic:
+        """Return Φ and h where the loss is ½h‖W - Φ‖² up to a constant.
+
+        Raises
+        ------
+        NotApplicable
+            If its curvature differs between directions or between matrices.
+
+        """
+        raise NotApplicable(
+            "the loss must be ½‖W - Φ‖², or regression with p = 2 on white data, "
+            f"but is {type(self).__name__}"
+        )
+
+    def diagonalized(self) -> Diagonalized | None:
+        """Return the eigenbasis of H where ∇ℓ(W) = H[W] - B, else None."""
+        return None
+
+    def factored(self) -> Factored | None:
+        """Return R, T and floor where ℓ(W) = ½‖W R - T‖² + floor, else None."""
+        return None
+
+    def separates(self, W: np.ndarray) -> bool:  # noqa: ARG002
+        """Return whether W classifies every sample strictly: then no finite W minimizes ℓ."""
+        return False
+
+    def normalized(self, W: np.ndarray) -> np.ndarray:
+        """Return the matrix of least norm among those that ℓ cannot tell from W for any data."""
+        return W
+
+    def polyak_lojasiewicz(self) -> float:
+        """Return the largest known μ in ½‖∇ℓ(W)‖² ≥ μ(ℓ(W) - ℓ*) for all W; nan if unknown.
+
+        For a quadratic loss, with ∇ℓ = H[W - W*], that is the smallest positive eigenvalue of H.
+        """
+        return float("nan")
+
+    @property
+    def sample_count(self) -> int:
+        """The number m of samples.
+
+        Raises
+        ------
+        TypeError
+            If the loss is not over samples.
+
+        """
+        for name, axis in self.sample_axes.items():
+            return int(getattr(self, name).shape[axis])
+        raise TypeError(f"A loss {type(self).__name__} is not over samples.")
+
+    def subset(self, chosen: Int[Array, " chosen"]) -> Loss:
+        """Return the loss over some of its samples, a sum or a mean over these."""
+        names = tuple(self.sample_axes)
+        taken = [
+            jnp.take(getattr(self, name), chosen, axis=self.sample_axes[name]) for name in names
+        ]
+        found: Loss = eqx.tree_at(lambda loss: [getattr(loss, name) for name in names], self, taken)
+        return found
+
+    @property
+    def label_count(self) -> int:
+        """The number of labels b of a loss ½c‖𝒜(W) - b‖².
+
+        Raises
+        ------
+        TypeError
+            If the loss has no such labels.
+
+        """
+        raise TypeError(f"A loss {type(self).__name__} has no labels that noise could be added to.")
+
+    def label_gradient(self, zeta: Array) -> Matrix:  # noqa: ARG002
+        """Return c𝒜*(ζ), by which ∇ℓ falls when the labels b rise by ζ, sample by sample.
+
+        Raises
+        ------
+        TypeError
+            If the loss has no such labels.
+
+        """
+        raise TypeError(f"A loss {type(self).__name__} has no labels that noise could be added to.")
+
+
+@eqx.filter_jit
+def value_and_gradient(loss: Loss, W: Matrix) -> tuple[Scalar, Matrix]:
+    """Return ℓ(W) and ∇ℓ(W)."""
+    return loss.value(W), loss.gradient(W)
+
+
+@eqx.filter_jit
+def values(loss: Loss, matrices: Array) -> Array:
+    """Return ℓ of each of the matrices along the leading axis."""
+    found: Array = jax.lax.map(loss.value, matrices)
+    return found
+
+
+@eqx.filter_jit
+def gradients(loss: Loss, matrices: Array) -> Array:
+    """Return ∇ℓ of each of the matrices along the leading axis."""
+    found: Array = jax.lax.map(loss.gradient, matrices)
+    return found
+
+
+class Differentiable(Loss):
+    """Any differentiable `function` of the end-to-end matrix; its gradient comes from JAX."""
+
+    function: Callable[[Matrix], Scalar]
+
+    def value(self, W: Matrix) -> Scalar:
+        """Return `function(W)`."""
+        return jnp.asarray(self.function(W))
+
+    def gradient(self, W: Matrix) -> Matrix:
+        """Return ∇`function`(W)."""
+        gradient: Matrix = jax.grad(self.function)(W)
+        return gradient
+
+
+def smallest_positive_eigenvalue(A: np.ndarray) -> float:
+    """Return the smallest eigenvalue of AAᵀ above rounding, for a matrix A; nan for A = 0."""
+    sigma = np.linalg.svd(A, compute_uv=False)
+    # what rounding leaves of an exact zero is below max(d) eps σ_1, as in NumPy's matrix_rank
+    known = sigma[sigma > max(A.shape) * np.finfo(float).eps * sigma[0]]
+    return float(known[-1] ** 2) if known.size else float("nan")
