@@ -1,9 +1,14 @@
-"""See how deep linear networks learn: gradient flow, its end-to-end reduction, gradient descent.
+"""Simulate how deep linear networks W = W_N ⋯ W_1 learn.
+
+Gradient flow of the layers, the end-to-end flow of W and gradient descent start from the same
+initialization, and are compared with each other and with theory.
 
 >>> import flowsim
 >>> run = flowsim.run("saddle-to-saddle")
 >>> run["layers.loss"]
 >>> flowsim.plot(run, "loss")
+
+`flowsim list` in a shell lists the named scenarios. Names are imported when they are first used.
 """
 
 from __future__ import annotations
@@ -17,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from flowsim.experiment import figures
+    from flowsim.experiment.plan.reading import read
     from flowsim.problem import initialization as inits
     from flowsim.problem import losses
     from flowsim.problem.problem import Problem
@@ -25,6 +31,7 @@ if TYPE_CHECKING:
     from flowsim.scenario import Scenario
     from flowsim.solvers import methods
     from flowsim.solvers.descend import descend
+    from flowsim.solvers.iterate import iterations
     from flowsim.solvers.solve import solve
 
     __version__: str
@@ -36,10 +43,12 @@ __all__ = [
     "descend",
     "figures",
     "inits",
+    "iterations",
     "load",
     "losses",
     "methods",
     "plot",
+    "read",
     "run",
     "solve",
 ]
@@ -48,10 +57,12 @@ _HOMES = {
     "Problem": "flowsim.problem.problem",
     "Scenario": "flowsim.scenario",
     "descend": "flowsim.solvers.descend",
+    "iterations": "flowsim.solvers.iterate",
     "load": "flowsim.results.archive",
+    "read": "flowsim.experiment.plan.reading",
     "solve": "flowsim.solvers.solve",
 }
-"""The modules of the public functions and classes."""
+"""Modules of the public functions and classes."""
 
 _MODULES = {
     "figures": "flowsim.experiment.figures",
@@ -59,7 +70,7 @@ _MODULES = {
     "losses": "flowsim.problem.losses",
     "methods": "flowsim.solvers.methods",
 }
-"""The public modules."""
+"""Public modules."""
 
 
 def run(
@@ -70,31 +81,53 @@ def run(
     force: bool = False,
     progress: Callable[[str, float], None] | None = None,
 ) -> Run:
-    """Simulate a scenario: every dynamics and step size from the same start, compared.
+    """Simulate a scenario and check its claims.
+
+    A scenario describes one experiment: a network, a loss, an initialization, a final time and,
+    optionally, step sizes of gradient descent. The run contains the loss, W and its singular values
+    along each flow and along gradient descent, their distances, and the diagnostics asked for.
+
+    >>> run = flowsim.run("two-modes.toml", {"flow.rtol": 1e-10, "init.scale": 1e-3})
+    >>> run["layers.loss"]                 # ℓ(W(t)), shape (time,)
+    >>> run["descent.end_to_end"]          # shape (step_size, sample, d_N, d_0)
+    >>> run["depth-2/layers.loss"]         # of the variant `depth-2`
+    >>> run.summary["outcome"], run.summary["claims"]
+    >>> list(run.paths())                  # of all variables
+
+    A flow that cannot be finished and a step size that diverges are no errors: the run contains
+    what was reached, and `run.summary` gives the reason and advice. After divergence values are
+    nan or inf. Numbers are float64; `run.variable("layers.loss").attributes` says what they are.
 
     Parameters
     ----------
     scenario
-        A `Scenario`, the name of one in the catalog, or the path of a scenario file.
+        The name of a scenario in the catalog (`flowsim list`), the path of a scenario file, or a
+        `Scenario` (see `read`).
     overrides
-        Values to replace by dotted key, as in `{"flow.rtol": 1e-6}`; of named scenarios and
-        files only.
+        Values that replace those of the file, by dotted key. A `Scenario` takes none.
     directory
-        Where to write the run and its figures; by default nothing is written.
+        Folder for the run and its figures; it must be new or empty. By default nothing is written.
     force
-        Whether to replace a run that lies in `directory`.
+        Whether to replace an existing run in `directory`.
     progress
-        Is called with what is being done and the fraction of it that is done.
+        Called with the name of a task and the fraction of it that is done.
+
+    Returns
+    -------
+    Run
+        Variables by `"group.variable"`, and `summary`, a mapping with the content of
+        `summary.json`. If it was written, `run.directory` is where.
 
     Raises
     ------
     ScenarioError
-        If the scenario has mistakes or needs more memory than there is, all of them said.
+        If the scenario has mistakes, with all of them, or needs too much memory or time.
     CatalogError
         If there is no such scenario or file.
     ArchiveError
-        If the run cannot be written to `directory`, said before anything is simulated where
-        that is known then.
+        If the run cannot be written to `directory`, raised before the simulation where possible.
+    ValueError
+        If a `Scenario` is given together with `overrides`.
 
     """
     from flowsim.experiment.plan.footprint import refuse_if_impossible
@@ -120,12 +153,12 @@ def run(
 def _named(
     scenario: Scenario | str | Path, overrides: Mapping[str, Any] | None
 ) -> tuple[str, Scenario]:
-    """Return a scenario together with its name."""
+    """Return the name and the scenario, read and checked."""
     from flowsim.experiment.plan.reading import check, read
 
     if not isinstance(scenario, str | Path):
         if overrides:
-            raise ValueError("A Scenario takes no overrides; read it with them instead.")
+            raise ValueError("A Scenario takes no overrides; pass them to flowsim.read instead.")
         check(scenario)
         return "scenario", scenario
     from flowsim.scenario import catalog
@@ -135,22 +168,29 @@ def _named(
 
 
 def plot(run: Run | str | Path, name: str | None = None) -> Figure:
-    """Draw a figure of a run.
+    """Return a Matplotlib figure of a run; nothing is simulated.
+
+    >>> flowsim.plot(run)                                # the leading figure
+    >>> flowsim.plot("runs/two-modes-1f2e3d4c", "loss")  # of a run on disk
+    >>> flowsim.figures.available(run)                   # the names of all figures of a run
+
+    The headline states the finding. `figure.savefig("loss.pdf")` saves the figure; your own
+    Matplotlib settings are neither used nor changed.
 
     Parameters
     ----------
     run
         A `Run`, or the directory of one.
     name
-        Which figure (`flowsim.experiment.figures.available(run)` names them all); by default
-        the one that stands for the run.
+        The figure; by default the one that the scenario names in `[output] figure`, else the first
+        available one.
 
     Raises
     ------
     ValueError
-        If there is no such figure or it does not fit the run.
+        If there is no such figure, or it is unavailable for the run, with the reason.
     ArchiveError
-        If no intact run lies in the directory.
+        If the directory contains no intact run.
 
     """
     from flowsim.experiment import figures
@@ -161,7 +201,7 @@ def plot(run: Run | str | Path, name: str | None = None) -> Figure:
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for only then (PEP 562)."""
+    """Return a public name, imported at its first use (PEP 562)."""
     if name == "__version__":
         from importlib.metadata import PackageNotFoundError, version
 

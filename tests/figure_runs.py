@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from flowsim.results.run import Group, Run, Variable
+from flowsim.scenario.spec.loss import LOSSES, Loss
 
 if TYPE_CHECKING:
     from flowsim.scenario import Scenario
@@ -20,11 +21,16 @@ TARGET = np.array([3.0, 2.0, 1.0])
 START = 1e-3
 
 
+def loss_of(kind: str, power: float) -> Loss:
+    """Return a loss without its data."""
+    return LOSSES[kind].partial({"kind": kind, "p": power})
+
+
 def scenario(title: str = "Three modes are learned", **changes: Any) -> Scenario:
     """Return what figures read of a scenario."""
     made = SimpleNamespace(
         title=title,
-        loss=SimpleNamespace(kind=changes.get("loss", "squared"), power=changes.get("power", 2.0)),
+        loss=loss_of(changes.get("loss", "squared"), changes.get("power", 2.0)),
         data=changes.get("data"),
         network=SimpleNamespace(
             widths=changes.get("widths", (3, 3, 3)), depth=changes.get("depth", 2)

@@ -1,4 +1,4 @@
-"""Claims: what a scenario says it shows, checked against what came out."""
+"""Claims: statements of a scenario about its results, checked against the run."""
 
 from __future__ import annotations
 
@@ -24,47 +24,47 @@ REDUCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 def check(scenario: Scenario, run: Run) -> list[dict[str, Any]]:
     """Return {"claim", "value", "holds"} for every claim of the scenario.
 
-    `max`, `min` and `mean` go over all entries, nan (no value there) left out; `first` and `last`
-    take that time and must then hold for every entry left, the reported value being the worst.
-    `below_quantity` and `above_quantity` are picked and reduced like the quantity itself.
-    A trend looks at every pair of neighbouring times, its value being the largest step the other
-    way; an order is the slope of the reduced quantity over the step sizes, both in logarithms.
-    A quantity that the run does not have, or not at the time picked, makes its claim fail.
+    `max`, `min` and `mean` reduce over all entries but nan, which means "no value". `first` and
+    `last` select that time; the comparison must then hold for every remaining entry, and the value
+    is the worst of them. `below_quantity` and `above_quantity` are selected and reduced like the
+    quantity itself. A trend compares every pair of consecutive times; its value is the largest step
+    against it. An order is the slope of log(reduced quantity) over log η, by least squares.
+    A claim fails if the run lacks its quantity, or did not reach the time selected.
     """
-    return [_checked(claim, run) for claim in scenario.claims]
+    return [_check_claim(claim, run) for claim in scenario.claims]
 
 
-def _checked(claim: Claim, run: Run) -> dict[str, Any]:
+def _check_claim(claim: Claim, run: Run) -> dict[str, Any]:
     try:
-        value, holds = _outcome(claim, run)
+        value, holds = _value_and_verdict(claim, run)
     except (KeyError, IndexError):
         return {"claim": claim.sentence, "value": None, "holds": False}
     return {"claim": claim.sentence, "value": value, "holds": holds}
 
 
-def _outcome(claim: Claim, run: Run) -> tuple[float, bool]:
-    picked = _picked(claim, claim.quantity, run)
+def _value_and_verdict(claim: Claim, run: Run) -> tuple[float, bool]:
+    picked = _selected(claim, claim.quantity, run)
     if claim.trend is not None:
-        return _against_trend(claim, picked)
+        return _compare_trend(claim, picked)
     if claim.order is not None:
-        found = _order(claim, picked, run[f"{claim.quantity.rpartition('.')[0]}.step_size"])
-        return found, bool(abs(found - claim.order) <= (claim.within or 0.0))
+        slope = _order(claim, picked, run[f"{claim.quantity.rpartition('.')[0]}.step_size"])
+        return slope, bool(abs(slope - claim.order) <= (claim.within or 0.0))
     other = claim.below_quantity or claim.above_quantity
-    bound = None if other is None else _reduced(claim, _picked(claim, other, run))
-    return _judged(claim, _reduced(claim, picked), bound)
+    bound = None if other is None else _reduced(claim, _selected(claim, other, run))
+    return _compare_bound(claim, _reduced(claim, picked), bound)
 
 
-def _against_trend(claim: Claim, variable: Variable) -> tuple[float, bool]:
-    """Return the largest step against the trend between neighbouring times; nan is no value."""
+def _compare_trend(claim: Claim, variable: Variable) -> tuple[float, bool]:
+    """Return the largest step against the trend, and whether it is within tolerance."""
     axis = next(i for i, dim in enumerate(variable.dims) if dim in ALONG_TIME)
     steps = np.diff(variable.values, axis=axis) * (1 if claim.trend == "decreasing" else -1)
-    if np.isnan(steps).any() or not steps.size:
+    if np.isnan(steps).any() or not steps.size:  # a missing time could hide a step
         return float("nan"), False
     return float(steps.max()), bool(steps.max() <= (claim.within or 0.0))
 
 
 def _order(claim: Claim, variable: Variable, step_sizes: np.ndarray) -> float:
-    """Return the fitted power of η; nan unless two step sizes or more leave a positive number."""
+    """Return the fitted power of η; nan with fewer than two positive finite values."""
     axis = variable.dims.index("step_size")
     each = [_reduced(claim, variable.picked("step_size", i)) for i in range(variable.shape[axis])]
     sizes = np.array([np.max(values) if values.size else np.nan for values in each])
@@ -75,8 +75,10 @@ def _order(claim: Claim, variable: Variable, step_sizes: np.ndarray) -> float:
     return float(np.polyfit(np.log(step_sizes[fit]), np.log(sizes[fit]), 1)[0])
 
 
-def _judged(claim: Claim, values: np.ndarray, bound: np.ndarray | None) -> tuple[float, bool]:
-    """Return the worst value and whether the claim holds even there; nan never does."""
+def _compare_bound(
+    claim: Claim, values: np.ndarray, bound: np.ndarray | None
+) -> tuple[float, bool]:
+    """Return the worst value and whether the claim holds for it; it never holds for nan."""
     if values.size == 0 or np.isnan(values).any():
         return float("nan"), False
     if claim.equals is not None:
@@ -89,10 +91,10 @@ def _judged(claim: Claim, values: np.ndarray, bound: np.ndarray | None) -> tuple
     return float(values.min()), bool(values.min() > limit)
 
 
-def _picked(claim: Claim, path: str, run: Run) -> Variable:
+def _selected(claim: Claim, path: str, run: Run) -> Variable:
     variable = run.variable(path)
-    for dim, wanted in claim.picks:
-        variable = _at(variable, dim, wanted, run, path.rpartition(".")[0])
+    for dim, value in claim.picks:
+        variable = _at(variable, dim, value, run, path.rpartition(".")[0])
     return variable
 
 
@@ -106,22 +108,22 @@ def _reduced(claim: Claim, variable: Variable) -> np.ndarray:
     return np.atleast_1d(variable.values).ravel()
 
 
-def _at(variable: Variable, dim: str, wanted: float, run: Run, group: str) -> Variable:
-    """Return the variable at one index of a dimension; a time or step size is the nearest one."""
+def _at(variable: Variable, dim: str, value: float, run: Run, group: str) -> Variable:
+    """Return the variable at one index of a dimension, or at the nearest time or step size."""
     name = dim if dim != "time" else next(d for d in variable.dims if d in ALONG_TIME)
     if name not in variable.dims:
         raise KeyError(dim)
-    index = int(wanted)
+    index = int(value)
     if dim in ("time", "step_size", "level"):
-        known = _written(run, group) if dim == "step_size" else run[f"{group}.{name}"]
-        if wanted > known.max() * (1 + 1e-9):
-            raise IndexError(f"{dim} {wanted} was not reached")
-        index = int(np.argmin(np.abs(known - wanted)))
+        known = _step_sizes_as_written(run, group) if dim == "step_size" else run[f"{group}.{name}"]
+        if value > known.max() * (1 + 1e-9):
+            raise IndexError(f"{dim} {value} was not reached")
+        index = int(np.argmin(np.abs(known - value)))
     return variable.picked(name, index)
 
 
-def _written(run: Run, group: str) -> np.ndarray:
-    """Return the step sizes of a group as the scenario writes them."""
+def _step_sizes_as_written(run: Run, group: str) -> np.ndarray:
+    """Return the step sizes of a group in the unit that the scenario uses."""
     variant, slash, _ = group.rpartition("/")
     try:
         return run[f"{variant}{slash}descent.relative_step_size"]

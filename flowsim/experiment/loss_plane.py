@@ -1,4 +1,8 @@
-"""The path in a plane: two coordinates of W, and the loss over the plane they span."""
+"""Paths of W in a plane of end-to-end matrices, and the loss over that plane.
+
+The plane is spanned by two entries of W, or by the principal directions of a path. In the second
+case it contains as much of the variance of the path as any plane can.
+"""
 
 from __future__ import annotations
 
@@ -15,21 +19,30 @@ from flowsim.problem.types import Array
 from flowsim.solvers.storage import PIECE_BYTES, Series
 
 MOST_TIMES = 200
+"""Times of a path from which its principal directions are computed, at most."""
+
 MARGIN = 0.2
+"""Margin around the paths on each side, as a fraction of the frame."""
+
 LEAST, LEAST_OF_ENTRIES = 0.3, 0.45
-"""The shorter side of a frame over the longer; more where both have one scale when drawn."""
+"""Least ratio of the sides of a frame; larger for entries, which are drawn to one scale."""
+
 REACH = 0.5
-"""What of descents lies further out than this share of the flows' span leaves the frame."""
+"""Iterates may extend the frame of the flows by this fraction of it on each side."""
+
 FINEST, COARSEST = 81, 25
+"""Grid points per axis."""
+
 GRID_WORK = 1e9
-"""Floating-point operations that the loss over the grid may take."""
+"""Floating-point operations for the loss over the grid, from which the grid's size follows."""
 
 
 @dataclass(frozen=True, eq=False)
 class Plane:
-    """The affine plane origin + u·first + v·second of end-to-end matrices, in which paths lie.
+    """The affine plane {origin + u·D_1 + v·D_2} of end-to-end matrices.
 
-    `labels` name the two coordinates.
+    `directions` are D_1 and D_2, orthonormal in the Frobenius inner product, of shape
+    (2, d_N, d_0). `labels` are the names of the coordinates u and v.
     """
 
     origin: np.ndarray
@@ -37,7 +50,7 @@ class Plane:
     labels: tuple[str, str]
 
     def coordinates(self, W: np.ndarray) -> np.ndarray:
-        """Return (u, v) of each matrix along the leading axes: its orthogonal projection."""
+        """Return (u, v) of the orthogonal projection of each matrix, shape (…, 2)."""
         return np.asarray(np.einsum("...oi,aoi->...a", W - self.origin, self.directions))
 
     def loss(self, loss: Loss, u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -50,28 +63,30 @@ class Plane:
 def principal_plane(path: Series) -> Plane | None:
     """Return the plane of a path's two principal directions, or None if W is a single number.
 
-    They are the leading right singular vectors of the path, at `MOST_TIMES` of its times at most,
-    about its mean.
+    They are the leading right singular vectors of the matrix X whose rows are the W(t) minus their
+    mean, at `MOST_TIMES` times at most.
     """
     shape = path.shape[1:]
     if len(path) < 2 or shape[0] * shape[1] < 2:
         return None
     if len(path) > MOST_TIMES:
         path = path.take(np.linspace(0, len(path) - 1, MOST_TIMES).round().astype(int))
-    # X = RᵀQᵀ for the path X about its mean, a row a time: R from a QR by parts of its columns
+    # X can be larger than memory, but X = RᵀQᵀ with R of at most 200 × 200: R follows from QRs of
+    # blocks of columns, and has the left singular vectors of X. With them D ∝ UᵀX, again by blocks.
     R: np.ndarray = np.zeros((0, len(path)))
-    for X, mean in _by_columns(path):
+    for X, mean in _column_blocks(path):
         R = np.asarray(np.linalg.qr(np.concatenate([R, (X - mean).T]), mode="r"))
     U = np.linalg.svd(R.T, full_matrices=False)[0][:, :2]
-    parts = [(U.T @ (X - mean), mean) for X, mean in _by_columns(path)]
+    parts = [(U.T @ (X - mean), mean) for X, mean in _column_blocks(path)]
     spanning, means = (np.concatenate(part, axis=-1) for part in zip(*parts, strict=True))
+    # a straight path has a second singular value of rounding size: QR restores orthogonality
     directions = np.linalg.qr(spanning.T)[0].T.reshape(2, *shape)
     labels = ("first principal direction", "second principal direction")
     return Plane(means.reshape(shape), _oriented(directions, path), labels)
 
 
-def _by_columns(path: Series) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield some entries of every matrix of the path, shape (time, entry), and their means."""
+def _column_blocks(path: Series) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield blocks of entries of all matrices of a path, shape (time, entry), and their means."""
     entries, size = path.shape[1] * path.shape[2], max(1, PIECE_BYTES // (8 * len(path)))
     for first in range(0, entries, size):
         X = path.entries(slice(first, min(first + size, entries)))
@@ -79,7 +94,7 @@ def _by_columns(path: Series) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def entries_plane(path: Series, entries: Sequence[tuple[int, int]]) -> Plane:
-    """Return the plane of two entries of W, through the path's end: coordinates are the entries."""
+    """Return the plane through a path's end whose coordinates are two entries of W."""
     directions = np.zeros((2, *path.shape[1:]))
     origin = path[-1].copy()
     for direction, (row, column) in zip(directions, entries, strict=True):
@@ -97,10 +112,10 @@ def grid(
     fan: Sequence[np.ndarray] = (),
     least: float = LEAST,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return u and v of a grid with a margin around all finite points of `paths`.
+    """Return u and v of a grid around all finite points of `paths`, with a margin.
 
-    The points of `fan` widen it by half at each side at most. The shorter side is `least` times
-    the longer or more.
+    Points of `fan`, the iterates, extend it by at most `REACH` on each side. The shorter side is at
+    least `least` times the longer one.
     """
     low, high = _box(paths)
     if fan:
@@ -121,14 +136,14 @@ def grid(
 
 
 def _box(paths: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the lower left and the upper right corner around all finite points."""
+    """Return the lower left and upper right corners of the box around all finite points."""
     points = np.concatenate([path.reshape(-1, 2) for path in paths])
     points = points[np.isfinite(points).all(axis=1)]
     return points.min(axis=0), points.max(axis=0)
 
 
 def _oriented(directions: np.ndarray, path: Series) -> np.ndarray:
-    """Return the directions with signs such that the path ends on their positive side."""
+    """Return the directions with signs such that the path ends at non-negative displacement."""
     moved = np.einsum("oi,aoi->a", path[-1] - path[0], directions)
     return directions * np.where(moved < 0, -1.0, 1.0)[:, None, None]
 
@@ -143,16 +158,23 @@ def _loss_at(loss: Loss, origin: Array, directions: Array, points: Array) -> Arr
 
 
 ASIDE = 0.1
+"""Distance from the minimizer, in frames, at which a second minimizer is looked for."""
+
 FLAT = 1e-10
-"""Losses closer to the lowest than this share of the loss's range over the frame are as low."""
+"""Losses are equal up to this fraction of the range of the loss over the frame."""
+
 ANGLES = np.pi * np.arange(32) / 32
+"""Directions in which a second minimizer is looked for, before the best one is refined."""
+
 MOST_EVALUATIONS = 400
+"""Evaluations of the loss for its minimum."""
 
 
 class Lowest(NamedTuple):
-    """The lowest loss in a frame, and the two ends of where it is, shape (end, axis).
+    """The lowest loss in a frame, and the end points of its minimizers, shape (end, axis).
 
-    The ends are equal at a point, and nan where the loss goes on falling beyond the frame.
+    The ends coincide if the minimizer is unique, and are nan if the loss decreases further beyond
+    the frame.
     """
 
     loss: float
@@ -160,11 +182,12 @@ class Lowest(NamedTuple):
 
 
 def lowest(plane: Plane, loss: Loss, u: np.ndarray, v: np.ndarray, values: np.ndarray) -> Lowest:
-    """Return where a convex loss is lowest in the frame of the grid (u, v), given its values there.
+    """Return the minimizers of a convex loss in the frame of the grid (u, v), given its `values`.
 
-    The point is Nelder & Mead's (1965) from the best of the grid, good to about 1e-7 of the frame.
-    The minimizers of a convex function are a convex set: here a line, where a point a tenth of the
-    frame aside is as low.
+    Nelder & Mead's simplex method (1965) from the best grid point is accurate to about 1e-7 of the
+    frame, and needs no derivatives at the kinks of p-losses with p = 1. The minimizers of a convex
+    function form a convex set. Here that is a segment if a point at a tenth of the frame from the
+    first minimizer has the same loss.
     """
     from scipy.optimize import minimize
 
@@ -185,7 +208,7 @@ def lowest(plane: Plane, loss: Loss, u: np.ndarray, v: np.ndarray, values: np.nd
 
 
 def _best(values: np.ndarray) -> np.ndarray:
-    """Return the lowest grid point within the unit square, of those alike the most central."""
+    """Return the best grid point in the unit square, of equal ones the most central."""
     least, high = np.nanmin(values), np.nanmax(values)
     alike = np.argwhere(values <= least + FLAT * (high - least))[:, ::-1]
     points = alike / (np.array(values.shape[::-1]) - 1)
@@ -193,7 +216,7 @@ def _best(values: np.ndarray) -> np.ndarray:
 
 
 def _ends(height: Callable[[np.ndarray], float], point: np.ndarray, level: float) -> np.ndarray:
-    """Return the ends of the line through a point of the unit square that is no higher."""
+    """Return the ends of the segment of minimizers through a point of the unit square."""
     from scipy.optimize import minimize_scalar
 
     def aside(angle: float) -> np.ndarray:
@@ -204,22 +227,22 @@ def _ends(height: Callable[[np.ndarray], float], point: np.ndarray, level: float
 
     best = ANGLES[np.argmin([rise(angle) for angle in ANGLES])]
     bounds = (best - ANGLES[1], best + ANGLES[1])
-    turned = minimize_scalar(rise, bounds=bounds, method="bounded", options={"xatol": 1e-10})
-    if turned.fun > level:
+    refined = minimize_scalar(rise, bounds=bounds, method="bounded", options={"xatol": 1e-10})
+    if refined.fun > level:
         return np.stack([point, point])
-    way = aside(turned.x)
+    way = aside(refined.x)
     return np.stack([_end(height, point, sign * way, level) for sign in (-1.0, 1.0)])
 
 
 def _end(
     height: Callable[[np.ndarray], float], point: np.ndarray, way: np.ndarray, level: float
 ) -> np.ndarray:
-    """Return how far one can go within the unit square without going up."""
+    """Return the last point along a ray in the unit square up to which the loss does not rise."""
     edges = [((1.0 if w > 0 else 0.0) - p) / w for p, w in zip(point, way, strict=True) if w]
     near, far = 0.0, min(edges)
     if height(point + far * way) <= level:
         return np.asarray(point + far * way)
-    for _ in range(30):
+    for _ in range(30):  # bisection, since the loss is convex along the ray
         middle = (near + far) / 2
         near, far = (middle, far) if height(point + middle * way) <= level else (near, middle)
     return np.asarray(point + near * way)

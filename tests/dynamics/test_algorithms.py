@@ -163,7 +163,7 @@ def test_claims_of_those_times_are_refused() -> None:
     for quantity in ("comparison.descent_vs_flow", "descent.time"):
         claim = f'\n[[claims]]\nquantity = "{quantity}" #!\nbelow = 1\n'
         mistake = the_mistake(SQUARED + 'algorithm = "adadelta"\n' + claim)
-        assert 'steps of "adadelta" are no times of the flow' in mistake
+        assert 'steps of "adadelta" have no time of the flow' in mistake
 
 
 def test_one_compilation_serves_all_step_sizes() -> None:

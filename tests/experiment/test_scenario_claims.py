@@ -111,15 +111,15 @@ def test_variables_need_the_sections_that_make_them() -> None:
 @pytest.mark.parametrize(
     ("comparison", "mistake"),
     [
-        ("", "claims[0]: compares with nothing; write one of below, above, equals,"),
-        ("below = 1\nabove = 2", "claims[0].above: is one comparison too many beside below"),
+        ("", "claims[0]: has no comparison; write one of below, above, equals,"),
+        ("below = 1\nabove = 2", "claims[0].above: is a second comparison beside below"),
         ("equals = 1", "claims[0].within: is missing, and equals needs it; write within = 0.001"),
         (
             "below = 1\nwithin = 2",
             "claims[0].within: is not used without equals, trend or order; remove it",
         ),
         ('trend = "falling"', 'claims[0].trend: is "falling", which is not known'),
-        ('below = 1\ntrend = "decreasing"', "claims[0].trend: is one comparison too many"),
+        ('below = 1\ntrend = "decreasing"', "claims[0].trend: is a second comparison"),
         (
             'trend = "decreasing"\nreduce = "last"',
             "claims[0].reduce: is not used by trend, which looks at every saved time; remove it",
@@ -130,7 +130,7 @@ def test_variables_need_the_sections_that_make_them() -> None:
         ),
         (
             "order = 1\nwithin = 0.1",
-            "claims[0].order: is one in the step size, but layers.loss has time; write another",
+            "claims[0].order: is a power of the step size, but layers.loss has time; write another",
         ),
         ("equals = 1\nwithin = 0", "claims[0].within: is 0, but must be above 0"),
         ("below = nan", "claims[0].below: is nan, but must be finite"),
@@ -192,7 +192,7 @@ def test_a_trend_goes_along_time_and_an_order_over_step_sizes() -> None:
     (mistake,) = claiming(gap.replace("within = 0.1", ""))
     assert mistake == "claims[0].within: is missing, and order needs it; write within = 0.001"
     (mistake,) = claiming('quantity = "descent.step_size"\ntrend = "increasing"')
-    assert "goes along time, but descent.step_size has step_size" in mistake
+    assert "needs a time dimension, but descent.step_size has step_size" in mistake
     (mistake,) = claiming(f"{gap}\nat = {{ step_size = 0.4 }}")
     assert "picks one step size, and an order needs all; remove it" in mistake
     (mistake,) = claiming(gap, SQUARED.replace("[0.4, 0.1]", "[0.4]"))
@@ -223,7 +223,7 @@ def test_with_strides_w_has_its_own_times() -> None:
         ),
         ("dep/layers.loss", 'names an unknown variant "dep"; did you mean deep/layers.loss'),
         ("x/layers.loss", 'names an unknown variant "x"; there are deep or flat'),
-        ("flat/layers.loss", '"flat/layers.loss" will not exist: the flow is not solved there'),
+        ("flat/layers.loss", '"flat/layers.loss" will not exist: the flow is not solved in that'),
         ("a/b/layers.loss", 'names an unknown variant "a/b"'),
     ],
 )

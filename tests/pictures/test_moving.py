@@ -292,12 +292,12 @@ def test_what_cannot_be_animated_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="saved as webp, gif, but got 'png'"):
         figures.animate(run, tmp_path, "png")
     with pytest.raises(
-        ValueError, match="drawn as a whole only; figures that can: plane, singular"
+        ValueError, match="drawn as a whole only; animatable figures: plane, singular"
     ):
         figures.animate(run, tmp_path, names=["gap"])
     with pytest.raises(ValueError, match="Did you mean 'plane'"):
         figures.animate(run, tmp_path, names=["plan"])
-    with pytest.raises(ValueError, match="saved at one time only; figures that can: none"):
+    with pytest.raises(ValueError, match="saved at one time only; animatable figures: none"):
         figures.animate(plain(time=np.array([0.0])), tmp_path, names=["loss"])
     with pytest.raises(ValueError, match="png, svg, pdf"):
         figures.save(run, tmp_path, "webp")

@@ -1,4 +1,4 @@
-"""Rules of `[[claims]]`: one comparison each, of variables that the run will have."""
+"""Rules of `[[claims]]`: one comparison per claim, of variables that the run will have."""
 
 from __future__ import annotations
 
@@ -31,54 +31,54 @@ if TYPE_CHECKING:
     from flowsim.scenario.spec.scenario import Scenario
 
 COMPARISONS = ("below", "above", "equals", "below_quantity", "above_quantity", "trend", "order")
-WITH_LEEWAY = ("equals", "trend", "order")
-"""The comparisons that `within` belongs to; a trend can do without."""
+WITH_TOLERANCE = ("equals", "trend", "order")
+"""Comparisons with a tolerance `within`, which is optional for a trend."""
 
 RELATIVE = ("relative_step_size", "critical_step_size", "critical_step_size_error")
 
 QUANTITIES = ("quantity", "below_quantity", "above_quantity")
 
 Runs = Mapping[str, "Scenario"]
-"""What will be run: the variants by name, or the scenario itself by the empty name."""
+"""The scenarios that will be run: variants by name, or the scenario itself by the empty name."""
 
 
 def broken_claim(claim: Claim, runs: Runs) -> list[Mistake]:
-    """Return what is wrong with one claim about `runs`, with paths within the claim.
+    """Return the mistakes in one claim about `runs`, with keys relative to the claim.
 
-    Where `runs` is empty it is not known what will be run, and only the claim itself is judged.
+    If `runs` is empty because other tables have mistakes, only the claim itself is checked.
     """
-    mistakes = list(_compares(claim))
+    mistakes = list(_wrong_comparison(claim))
     if not runs:
         return mistakes
     for key in QUANTITIES:
         with suppress(InvalidValueError):
             quantity = getattr(claim, key)
             if quantity is not None:
-                lacks = [wrong(key, text) for text in _lacks(quantity, runs)]
-                mistakes += lacks or list(_picks(claim, quantity, runs))
+                missing = [wrong(key, text) for text in _missing(quantity, runs)]
+                mistakes += missing or list(_wrong_picks(claim, quantity, runs))
     return mistakes
 
 
-def _compares(claim: Claim) -> Iterator[Mistake]:
-    """Require one comparison, `within` where it belongs, and no `reduce` that is not used."""
+def _wrong_comparison(claim: Claim) -> Iterator[Mistake]:
+    """Require one comparison, `within` where it is used, and no unused `reduce`."""
     if not all(hasattr(claim, key) for key in (*COMPARISONS, "within", "reduce")):
         return
     made = [key for key in COMPARISONS if getattr(claim, key) is not None]
     if not made:
-        yield Mistake((), f"compares with nothing; write one of {listed(COMPARISONS)}")
+        yield Mistake((), f"has no comparison; write one of {listed(COMPARISONS)}")
     for key in made[1:]:
-        yield wrong(key, f"is one comparison too many beside {made[0]}; write a claim for each")
+        yield wrong(key, f"is a second comparison beside {made[0]}; write one claim per comparison")
     if claim.within is None:
         for key in set(made) & {"equals", "order"}:
             yield wrong("within", f"is missing, and {key} needs it; write within = 0.001")
-    elif not set(made) & set(WITH_LEEWAY):
-        yield wrong("within", f"is not used without {listed(WITH_LEEWAY)}; remove it")
+    elif not set(made) & set(WITH_TOLERANCE):
+        yield wrong("within", f"is not used without {listed(WITH_TOLERANCE)}; remove it")
     if claim.trend is not None and claim.reduce != "max":
         yield wrong("reduce", "is not used by trend, which looks at every saved time; remove it")
 
 
-def _lacks(quantity: str, runs: Runs) -> Iterator[str]:
-    """Yield why a path names no variable of numbers that the run will have."""
+def _missing(quantity: str, runs: Runs) -> Iterator[str]:
+    """Yield the reasons why a path names no numeric variable that the run will have."""
     variant, _, inner = quantity.rpartition("/")
     group, _, name = inner.partition(".")
     if variant not in runs:
@@ -99,7 +99,7 @@ def _lacks(quantity: str, runs: Runs) -> Iterator[str]:
         yield f'"{shown(quantity)}" names no variable of numbers of {group}; {hint}'
         return
     if variant in runs:
-        reason = _absent(group, name, runs[variant])
+        reason = _why_absent(group, name, runs[variant])
         if reason:
             yield f'"{shown(quantity)}" will not exist: {reason}'
 
@@ -117,34 +117,34 @@ def _wrong_variant(variant: str, inner: str, runs: Runs) -> str:
     return f'names an unknown variant "{shown(variant)}"; {hint}'
 
 
-def _absent(group: str, name: str, run: Scenario) -> str | None:
-    """Say why a run will not have a variable, with what to write to have it."""
+def _why_absent(group: str, name: str, run: Scenario) -> str | None:
+    """Return the reason why a run will not have a variable and what to write, or None."""
     missing = [space for space in _spaces_of(group, name) if space not in run.flow.spaces]
     if missing:
-        return f"the flow is not solved there; add {listed(missing)} to flow.spaces"
+        return f"the flow is not solved in that formulation; add {listed(missing)} to flow.spaces"
     if run.descent is None and (group == "descent" or "step_size" in GROUPS[group].get(name, ())):
         return "there is no descent; write [descent] with step_sizes"
     if run.descent is not None and not run.descent.follows_flow and _in_flow_time(group, name):
         momentum = "with increasing momentum " if run.descent.momentum == "increasing" else ""
         return (
-            f'steps of "{run.descent.algorithm}" {momentum}are no times of the flow; write another '
-            'variable, or algorithm = "gradient"'
+            f'steps of "{run.descent.algorithm}" {momentum}have no time of the flow; write '
+            'another variable, or algorithm = "gradient"'
         )
     if group in MEASURES and group not in run.output.measures:
-        return f'that is not measured; write output.measures = ["{group}"]'
+        return f'that is not computed; write output.measures = ["{group}"]'
     if layer_number(name) is not None:
-        return _layer_absent(name, run)
-    return _measure_absent(name, run)
+        return _why_layer_absent(name, run)
+    return _why_option_absent(name, run)
 
 
 def _in_flow_time(group: str, name: str) -> bool:
-    """Say whether a variable sets descent beside the times of the flow."""
+    """Return whether a variable relates gradient descent to times of the flow."""
     return (group, name) == ("descent", "time") or (
         group == "comparison" and name in ("descent_vs_flow", "step_size")
     )
 
 
-def _layer_absent(name: str, run: Scenario) -> str | None:
+def _why_layer_absent(name: str, run: Scenario) -> str | None:
     if not run.output.layers:
         return "layers are not saved; write output.layers = true"
     if (layer_number(name) or 0) > run.network.depth:
@@ -152,7 +152,7 @@ def _layer_absent(name: str, run: Scenario) -> str | None:
     return None
 
 
-def _measure_absent(name: str, run: Scenario) -> str | None:
+def _why_option_absent(name: str, run: Scenario) -> str | None:
     loss = run.loss
     if name == "distance_to_target" and not loss.minimized_by_target:
         return f'a loss of kind "{loss.kind}" has no target; write another variable'
@@ -175,7 +175,7 @@ def _measure_absent(name: str, run: Scenario) -> str | None:
 
 
 def _spaces_of(group: str, name: str) -> tuple[str, ...]:
-    """Return the spaces that a flow must be solved in for a variable to exist."""
+    """Return the formulations in which a flow must be solved for a variable to exist."""
     if group in FLOWS:
         return (group,)
     if group == "comparison" and name in ("time", "end_to_end_vs_layers"):
@@ -187,13 +187,13 @@ def _spaces_of(group: str, name: str) -> tuple[str, ...]:
     return ()
 
 
-def _picks(claim: Claim, quantity: str, runs: Runs) -> Iterator[Mistake]:
-    """Require of `at`, `trend` and `order` dimensions that there are, and entries that exist."""
+def _wrong_picks(claim: Claim, quantity: str, runs: Runs) -> Iterator[Mistake]:
+    """Require that `at`, `trend` and `order` refer to existing dimensions and entries."""
     variant, _, inner = quantity.rpartition("/")
     group, _, name = inner.partition(".")
     run = runs[variant]
     dims = dimensions(group, name, all_saved=run.output.end_to_end == "all")
-    yield from _goes_along(claim, inner, dims, run)
+    yield from _wrong_dimension(claim, inner, dims, run)
     for key, value in claim.at or ():
         if value is None:
             continue
@@ -208,20 +208,20 @@ def _picks(claim: Claim, quantity: str, runs: Runs) -> Iterator[Mistake]:
             yield wrong(f"at.{key}", f"is {value}, but {reason}")
 
 
-def _goes_along(
+def _wrong_dimension(
     claim: Claim, inner: str, dims: tuple[str, ...], run: Scenario
 ) -> Iterator[Mistake]:
-    """Require times for a trend to go along, and step sizes for an order to be fitted over."""
+    """Require a time dimension for a trend, and several step sizes for an order."""
     at = claim.at
     if claim.trend is not None:
         if not set(dims) & set(ALONG_TIME):
-            text = f"goes along time, but {inner} {_shape(dims)}; write another comparison"
+            text = f"needs a time dimension, but {inner} {_shape(dims)}; write another comparison"
             yield wrong("trend", text)
         elif at is not None and (at.time is not None or at.sample is not None):
             yield wrong("at", "picks one time, and a trend needs all; leave the time out")
     if claim.order is not None:
         if "step_size" not in dims:
-            text = f"is one in the step size, but {inner} {_shape(dims)}; "
+            text = f"is a power of the step size, but {inner} {_shape(dims)}; "
             yield wrong("order", text + "write another comparison")
         elif at is not None and at.step_size is not None:
             yield wrong("at.step_size", "picks one step size, and an order needs all; remove it")
@@ -235,7 +235,7 @@ def _shape(dims: tuple[str, ...]) -> str:
 
 
 def _outside(group: str, key: str, value: float, run: Scenario) -> str | None:
-    """Say why there is no such entry along a dimension."""
+    """Return the reason why a dimension has no such entry, or None."""
     if key == "step_size":
         return _no_step_size(value, run.descent) if run.descent else None
     if key == "level":
@@ -258,7 +258,7 @@ def _outside(group: str, key: str, value: float, run: Scenario) -> str | None:
 
 
 def _no_step_size(value: float, descent: Descent) -> str | None:
-    """Say why there is no such step size; of a generated set the nearest is taken."""
+    """Return the reason why there is no such step size, or None; of a range the nearest is used."""
     sizes = descent.written
     if isinstance(descent.step_sizes, StepSizeRange):
         low, high = sizes[0], sizes[-1]

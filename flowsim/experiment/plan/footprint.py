@@ -1,4 +1,4 @@
-"""What memory and work a scenario will take, in plain integers, before anything is allocated."""
+"""The memory and work of a scenario in plain integers, before anything is allocated."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from flowsim.theory.registry import MEASURES
 if TYPE_CHECKING:
     from flowsim.scenario.spec.scenario import Scenario
 
-LONGEST = 30 * 24 * 3600.0
-"""More seconds of descent than this are refused."""
+LONGEST_SECONDS = 30 * 24 * 3600.0
+"""Scenarios with a longer predicted gradient descent are rejected."""
 
-FASTEST = 1e12
-"""Floating-point operations that a machine does in a second, at the very best."""
+OPERATIONS_PER_SECOND = 1e12
+"""An optimistic rate of floating-point operations, so that nothing feasible is rejected."""
 
 ITERATION_SECONDS = 1e-6
-"""No iteration of descent takes less, however small the network."""
+"""Least time of an iteration, which is dispatch overhead for small networks."""
 
 REMEDIES: dict[str, str] = {
     "programs": "run it on a larger machine",
@@ -37,19 +37,26 @@ REMEDIES: dict[str, str] = {
     'output.end_to_end = "last"',
     "descent": "reduce network.widths, flow.samples or descent.step_sizes, "
     'or set output.end_to_end = "last"',
-    **dict.fromkeys(map(str, MEASURES), "reduce network.widths, or leave output.measures out"),
+    **dict.fromkeys(map(str, MEASURES), "reduce network.widths, or remove it from output.measures"),
 }
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """The memory and the work that a scenario will take.
+    """The predicted memory and work of a scenario.
 
-    `parts` are bytes of memory by what needs them, beside the interpreter and its libraries; `disk`
-    those of temporary files; `iterations` of descent at the smallest step size, and
-    `all_iterations` over all, are 0 where step sizes are relative to a sharpness; `operations` are
-    the floating-point operations of one right-hand side of the layer flow, which are also those of
-    one gradient in an iteration.
+    Attributes
+    ----------
+    parts
+        Bytes of memory by purpose, without the interpreter and its imports.
+    disk
+        Bytes of temporary files.
+    iterations, all_iterations
+        Iterations of gradient descent at the smallest step size, and over all of them; 0 if step
+        sizes are relative to 2/λ_max, which is unknown before the simulation.
+    operations
+        Floating-point operations of one right-hand side of the layer flow, or one gradient.
+
     """
 
     parts: Mapping[str, int]
@@ -60,7 +67,7 @@ class Footprint:
 
     @property
     def total(self) -> int:
-        """Bytes of memory in all."""
+        """Total bytes of memory."""
         return sum(self.parts.values())
 
     def _rows(self) -> dict[str, str]:
@@ -81,7 +88,7 @@ class Footprint:
 
 
 def footprint(scenario: Scenario) -> Footprint:
-    """Predict the memory and work of a scenario; with variants, of them one after the other."""
+    """Return the predicted memory and work of a scenario, its variants run one after another."""
     members = variants(scenario).values()
     if not members:
         return _single(scenario)
@@ -109,7 +116,7 @@ def _single(scenario: Scenario) -> Footprint:
 
 
 def _iterations(scenario: Scenario) -> list[int]:
-    """Return the iterations at each step size; none where these are relative to a sharpness."""
+    """Return the iterations at each step size, or [] if these are relative to 2/λ_max."""
     descent, horizon = scenario.descent, scenario.flow.horizon
     if descent is None or descent.relative_to is not None:
         return []
@@ -142,12 +149,12 @@ def _loss_operations(scenario: Scenario) -> int:
 
 
 def refuse_if_impossible(scenario: Scenario) -> None:
-    """Raise where a scenario needs more memory than the machine has, or more than a month.
+    """Reject a scenario that needs more memory or disk than available, or over a month.
 
     Raises
     ------
     ScenarioError
-        With what it needs, what there is, and what to reduce.
+        With the predicted need, what is available, and what to reduce.
 
     """
     predicted, available = footprint(scenario), machine_memory()
@@ -170,9 +177,9 @@ def refuse_if_impossible(scenario: Scenario) -> None:
         )
     seconds = max(
         predicted.iterations * ITERATION_SECONDS,
-        predicted.all_iterations * predicted.operations / FASTEST,
+        predicted.all_iterations * predicted.operations / OPERATIONS_PER_SECOND,
     )
-    if seconds > LONGEST:
+    if seconds > LONGEST_SECONDS:
         raise ScenarioError(
             [
                 f"needs {predicted.iterations:.2g} iterations of descent, about "
@@ -183,7 +190,7 @@ def refuse_if_impossible(scenario: Scenario) -> None:
 
 
 def machine_memory() -> int | None:
-    """Return the machine's memory in bytes, or None where it cannot be known."""
+    """Return the memory of this machine in bytes, or None if unknown."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
@@ -191,7 +198,7 @@ def machine_memory() -> int | None:
 
 
 def human(size: int) -> str:
-    """Write a number of bytes as people do: 7.3 TB."""
+    """Return a number of bytes with its unit, as in 7.3 TB."""
     value = float(size)
     for unit in ("B", "kB", "MB", "GB", "TB", "PB"):
         if value < 999.5:

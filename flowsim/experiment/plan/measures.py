@@ -1,4 +1,4 @@
-"""Which diagnostics and figures a scenario asks for, and whether it can have them."""
+"""Rules of the diagnostics and figures that a scenario asks for."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from flowsim.theory.registry import MEASURES
 
 
 def holds_layers(output: Output) -> bool:
-    """Return whether W_1 … W_N over time are needed, to be saved or to be measured."""
+    """Return whether layers must be kept at every saved time, to be saved or for diagnostics."""
     return output.layers or _needed(output, "layers")
 
 
 def holds_matrices(output: Output) -> bool:
-    """Return whether W is needed at every saved time, to be measured."""
+    """Return whether diagnostics need W at every saved time."""
     return _needed(output, "matrices")
 
 
@@ -27,7 +27,7 @@ def _needed(output: Output, kept: str) -> bool:
 
 
 def names_exist(scenario: Scenario) -> Iterator[Mistake]:
-    """Require the names of diagnostics and of a figure that there are."""
+    """Require names of existing diagnostics and of an existing figure."""
     for i, name in enumerate(scenario.output.measures, 1):
         if name not in MEASURES:
             yield wrong("output.measures", f"item {i} {_unknown(name, MEASURES)}")
@@ -42,8 +42,8 @@ def _unknown(name: str, names: Iterable[str]) -> str:
     return f"is {found(name)}, which is not known{hint}{listed(names)}"
 
 
-def measures_fit(scenario: Scenario) -> Iterator[Mistake]:
-    """Require the layer flow where layers are to be measured, and what each measure needs."""
+def measures_available(scenario: Scenario) -> Iterator[Mistake]:
+    """Require the layer flow for diagnostics of the layers, and what each diagnostic needs."""
     for name in scenario.output.measures:
         measure = MEASURES.get(name)
         if measure is None:
@@ -55,20 +55,16 @@ def measures_fit(scenario: Scenario) -> Iterator[Mistake]:
             yield wrong("output.measures", f"names {name}, but {reason}")
 
 
-def tracking_fits(scenario: Scenario) -> Iterator[Mistake]:
-    """Require the measure that asks which step sizes track the flow."""
+def options_used(scenario: Scenario) -> Iterator[Mistake]:
+    """Require the diagnostic that an option of `[output]` belongs to."""
     output = scenario.output
-    if output.track_within is not None and "step_size_thresholds" not in output.measures:
-        text = 'is not used without measures = ["step_size_thresholds"]; remove it, or add that'
-        yield wrong("output.track_within", text)
+    for option, name in OPTIONS.items():
+        if getattr(output, option) is not None and name not in output.measures:
+            text = f'is not used without measures = ["{name}"]; remove it, or add that'
+            yield wrong(f"output.{option}", text)
 
 
-def runs_fit(scenario: Scenario) -> Iterator[Mistake]:
-    """Require that a number of runs is asked of something that averages over them."""
-    output = scenario.output
-    if output.noise_runs is not None and "sgd_noise" not in output.measures:
-        text = 'is not used without measures = ["sgd_noise"]; remove it, or add that'
-        yield wrong("output.noise_runs", text)
+OPTIONS = {"track_within": "step_size_thresholds", "noise_runs": "sgd_noise"}
+"""Options in `[output]` of one diagnostic each."""
 
-
-RULES = (names_exist, measures_fit, tracking_fits, runs_fit)
+RULES = (names_exist, measures_available, options_used)

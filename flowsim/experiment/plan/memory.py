@@ -1,7 +1,7 @@
-"""The parts of a run's peak memory, in bytes, by the sizes that a scenario gives.
+"""The parts of a run's peak memory, in bytes, from the sizes in a scenario.
 
-The counts were measured (docs/results.md says how well they hold): with what the interpreter and
-its libraries take left out, the sum is within a factor of 1.3 of the peak.
+The constants were fitted to measured peaks. Without the memory of the interpreter and its imports,
+the sum is within a factor of 1.3 of the peak (see docs/results.md).
 """
 
 from __future__ import annotations
@@ -23,42 +23,43 @@ FLOAT = 8
 MB = 1_000_000
 
 LIBRARIES = 120 * MB
-"""What compiling anything, the file format and pictures take."""
+"""Memory of the compiler, the file format and the plotting library."""
 
 SCIKIT_LEARN = 100 * MB
-"""The library that named data sets come with."""
+"""Memory of the library that contains the named data sets."""
 
 FLOW, LAYER, DESCENT, PICTURES = 30 * MB, 2 * MB, 14 * MB, 20 * MB
-"""Compiled programs: of a flow and the solution it is checked with, more a layer; of descent."""
+"""Compiled programs: of a flow with its error estimate and per layer, of descent, of pictures."""
 
 SHAPE = 5 * MB
-"""What variants of each further shape leave behind of their programs."""
+"""What remains of the programs of each further network shape among the variants."""
 
 IN_MEMORY, PIECE = 1 << 25, 1 << 22
-"""As in `flowsim.solvers.storage`: larger stores lie in a file, and are read by pieces of so many
-bytes."""
+"""Bytes above which a store is a file, and of the pieces in which it is read, as in
+`flowsim.solvers.storage`."""
 
 WINDOW, LONGEST_WINDOW = 1 << 22, 256
-"""As in `flowsim.task`: the bytes of states brought to the host at once, and how many at most."""
+"""Bytes and greatest number of states transferred to the host at once, as in
+`flowsim.solvers.options`."""
 
 LARGEST_COMPARISON = 1 << 28
-"""Bytes of W that the check solution is compared at, as in `flowsim.solvers.error_estimate`."""
+"""Bytes of W at which the second solve is compared, as in `flowsim.solvers.error_estimate`."""
 
 STAGES, MORE_STAGES = 24, 31
-"""States that a method of order 5 or 8 holds: its stages, steps before, copies of the start."""
+"""States held by a method of order 5 and 8: stages, earlier steps, copies of the initial state."""
 
 EACH_TIME = 800
-"""Bytes of times, places and single numbers, a saved time."""
+"""Bytes per saved time of times, indices and scalar variables."""
 
 TIGHT = 1e-9
-"""As in `flowsim.solvers.methods`: under this tolerance "auto" begins with a method of order 8."""
+"""Tolerance below which "auto" starts with a method of order 8, as in `flowsim.solvers.methods`."""
 
 SPECTRA = 4
-"""Copies of the singular values while measures are taken of them."""
+"""Copies of the singular values while variables are computed from them."""
 
 
 def parts(scenario: Scenario) -> Mapping[str, int]:
-    """Return the bytes of memory by what needs them."""
+    """Return the bytes of each part."""
     flow, jacobian, descent = _flow(scenario), _jacobian(scenario), _iterates(scenario)
     return {
         "programs": _programs(scenario),
@@ -67,9 +68,9 @@ def parts(scenario: Scenario) -> Mapping[str, int]:
         "flow": flow,
         "jacobian": jacobian,
         "saved": _saved(scenario),
-        # what a flow worked in is free by then
+        # the memory in which a flow was solved is free by then
         "descent": _descent(scenario) + max(0, descent - flow - jacobian),
-        **{name: max(0, size - flow - jacobian) for name, size in _measuring(scenario).items()},
+        **{name: max(0, size - flow - jacobian) for name, size in _diagnostics(scenario).items()},
     }
 
 
@@ -85,13 +86,13 @@ def layers(scenario: Scenario) -> int:
 
 
 def _programs(scenario: Scenario) -> int:
-    """Return the bytes of what is compiled, for a flow, for descent and for pictures."""
+    """Return the bytes of compiled programs and libraries."""
     flows = len(scenario.flow.spaces) * (FLOW + LAYER * scenario.network.depth)
     return LIBRARIES + flows + (DESCENT if scenario.descent else 0) + PICTURES
 
 
 def _data(scenario: Scenario) -> int:
-    """Return the bytes of samples, as given and as prepared, and of their products."""
+    """Return the bytes of the samples, original and preprocessed, and of their products."""
     if scenario.data is None:
         return 0
     from flowsim.scenario.build.shapes import available
@@ -103,12 +104,12 @@ def _data(scenario: Scenario) -> int:
 
 
 def _measurements(scenario: Scenario) -> int:
-    """Return the bytes of what a loss without data holds besides W."""
+    """Return the bytes of the target and the sensing matrices of a loss without data."""
     return (scenario.loss.sensing_matrices + 2) * end_to_end(scenario)
 
 
 def _flow(scenario: Scenario) -> int:
-    """Return the bytes that solving works in, in the space that takes most, or reading W does."""
+    """Return the bytes for solving in the largest formulation, or for reading W if that is more."""
     spaces = scenario.flow.spaces
     solved = {*spaces, *(FLOWS[space].checked_in for space in spaces)}
     working = max(_working(scenario, FLOWS[space]) for space in solved) + _window(scenario)
@@ -117,7 +118,7 @@ def _flow(scenario: Scenario) -> int:
 
 
 def _window(scenario: Scenario) -> int:
-    """Return the bytes of the states on their way to the host, and of their measures."""
+    """Return the bytes of the states in transfer to the host, and of the variables computed."""
     state = layers(scenario)
     return 4 * min(WINDOW, LONGEST_WINDOW * state) if state < WINDOW else 0
 
@@ -144,22 +145,22 @@ def _jacobian(scenario: Scenario) -> int:
 
 
 def _saved(scenario: Scenario) -> int:
-    """Return the bytes of what flows leave: matrices as far as memory holds them, and measures."""
+    """Return the bytes that flows leave: matrices, unless stored in files, and other variables."""
     held = sum(size for size in _flow_stores(scenario) if size <= IN_MEMORY)
     return held + len(scenario.flow.spaces) * _measures(scenario)
 
 
 def disk(scenario: Scenario) -> int:
-    """Return the bytes of temporary files: the stores that memory does not hold."""
+    """Return the bytes of temporary files: the stores that are too large for memory."""
     stores = [*_flow_stores(scenario), *_descent_stores(scenario)]
     return sum(size for size in stores if size > IN_MEMORY)
 
 
 def _flow_stores(scenario: Scenario) -> list[int]:
-    """Return the bytes of every store of matrices that flows and their checks fill."""
+    """Return the bytes of each store of matrices that flows and their error estimates fill."""
     W, samples, spaces = end_to_end(scenario), scenario.flow.samples, scenario.flow.spaces
     compared = min(samples, max(2, LARGEST_COMPARISON // W))
-    recorded = samples if _held(scenario) else min(samples, kept_times(scenario) + compared)
+    recorded = samples if _all_recorded(scenario) else min(samples, kept_times(scenario) + compared)
     descent = scenario.descent
     between = len(descent.written) * samples if descent and descent.follows_flow else 0
     stores = [recorded * W] * (len(spaces) - 1) + [(recorded + between) * W, compared * W]
@@ -182,22 +183,22 @@ def _measures(scenario: Scenario) -> int:
     return scenario.flow.samples * each
 
 
-def _held(scenario: Scenario) -> bool:
-    """Say whether W is recorded at all saved times: to compare, to score or to measure."""
+def _all_recorded(scenario: Scenario) -> bool:
+    """Return whether W is recorded at all saved times: for comparison, scores or diagnostics."""
     held_out = scenario.data is not None and scenario.data.held_out > 0
     return len(scenario.flow.spaces) > 1 or held_out or holds_matrices(scenario.output)
 
 
 def kept_times(scenario: Scenario) -> int:
-    """Return at how many of the saved times W is kept."""
+    """Return the number of saved times at which W is kept."""
     asked, samples = scenario.output.end_to_end, scenario.flow.samples
     if asked == "last":
         return 1
     return samples if asked == "all" else min(samples, samples // int(asked) + 2)
 
 
-def _measuring(scenario: Scenario) -> dict[str, int]:
-    """Return the bytes that each measure works in, 0 where it is not asked for."""
+def _diagnostics(scenario: Scenario) -> dict[str, int]:
+    """Return the bytes in which each diagnostic works, 0 if it is not asked for."""
     return {
         name: FLOAT * measure.floats(scenario) if name in scenario.output.measures else 0
         for name, measure in MEASURES.items()
@@ -205,13 +206,13 @@ def _measuring(scenario: Scenario) -> dict[str, int]:
 
 
 def _iterates(scenario: Scenario) -> int:
-    """Return the bytes that descent at all step sizes works in."""
+    """Return the bytes in which gradient descent works, over all step sizes."""
     steps = len(scenario.descent.written) if scenario.descent else 0
     return steps * (iterate_copies(scenario) * layers(scenario) + 2 * FLOAT * draws(scenario))
 
 
 def _descent(scenario: Scenario) -> int:
-    """Return the bytes of what descent at all step sizes leaves: measures, and W as flows do."""
+    """Return the bytes that descent leaves: matrices, unless stored in files, and scalars."""
     steps = len(scenario.descent.written) if scenario.descent else 0
     held = sum(size for size in _descent_stores(scenario) if size <= IN_MEMORY)
     return steps * _measures(scenario) + held

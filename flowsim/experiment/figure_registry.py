@@ -1,0 +1,149 @@
+"""The figures by name: the question that each answers, and the module that draws it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, cast
+
+from flowsim.theory.registry import MEASURES
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from flowsim.pictures.animation.moving import Moving
+    from flowsim.results.run import Run
+
+
+@dataclass(frozen=True)
+class FigureSpec:
+    """One kind of figure.
+
+    Attributes
+    ----------
+    name
+        Its name, as in `flowsim.plot(run, name)`.
+    question
+        The question that it answers.
+    module
+        The module with its functions `why_unavailable(run)` and `draw(run)`; by default
+        `flowsim.pictures.<name>`.
+    animated_by
+        How it is animated, a key of `flowsim.pictures.animation.WAYS`; "" if it cannot be.
+
+    """
+
+    name: str
+    question: str
+    module: str = ""
+    animated_by: str = ""
+
+    def why_unavailable(self, run: Run) -> str | None:
+        """Return the reason why this figure cannot be drawn of `run`, or None if it can.
+
+        A run over variants has the figure where one of its variants has it.
+        """
+        reasons = [self._module("why_unavailable")(part) for part in run.variants.values() or [run]]
+        return None if None in reasons else str(reasons[0])
+
+    def available(self, run: Run) -> bool:
+        """Return whether this figure can be drawn of `run`, or of one of its variants."""
+        return self.why_unavailable(run) is None
+
+    def draw(self, run: Run) -> Figure:
+        """Return the figure; the user's own Matplotlib settings are not changed.
+
+        Raises
+        ------
+        ValueError
+            If the figure is unavailable, with the reason.
+
+        """
+        reason = self.why_unavailable(run)
+        if reason:
+            raise ValueError(
+                f"The figure {self.name!r} cannot be drawn of {run.name!r}: {reason}; "
+                f"available figures: {', '.join(available(run)) or 'none'}."
+            )
+        from flowsim.pictures.kit import style
+
+        with style.settings():
+            return cast("Figure", self._module("draw")(run))
+
+    def why_not_animatable(self, run: Run) -> str | None:
+        """Return the reason why this figure of `run` cannot be animated, or None if it can."""
+        if not self.animated_by:
+            return "it is drawn as a whole only"
+        from flowsim.pictures.kit import reading
+
+        return self.why_unavailable(run) or reading.why_single_time(run)
+
+    def animation(self, run: Run) -> Moving:
+        """Return the animation of the figure, which must be animatable for `run`."""
+        from flowsim.pictures import animation as moving
+        from flowsim.pictures.kit import style
+
+        with style.settings():
+            return moving.WAYS[self.animated_by](run, self.draw)
+
+    def _module(self, function: str) -> Callable[[Run], Any]:
+        module = import_module(self.module or f"flowsim.pictures.{self.name}")
+        return cast("Callable[[Run], Any]", getattr(module, function))
+
+
+_OF_DIAGNOSTICS = {
+    name: FigureSpec(name, measure.question, f"{measure.package}.figure")
+    for name, measure in MEASURES.items()
+}
+
+FIGURES: Mapping[str, FigureSpec] = {
+    figure.name: figure
+    for figure in (
+        FigureSpec("singular_values", "Which modes are learned, and when?", animated_by="flows"),
+        FigureSpec(
+            "loss",
+            "How fast does the loss decrease, and which step sizes diverge?",
+            animated_by="descents",
+        ),
+        FigureSpec(
+            "descent_singular_values",
+            "At which step sizes does each mode converge, oscillate or diverge?",
+            "flowsim.theory.long_run.figure",
+            animated_by="descents",
+        ),
+        FigureSpec(
+            "descent_distance",
+            "How far is gradient descent from the flow, and in which order of η?",
+        ),
+        FigureSpec("gap", "Do the end-to-end flow and the layer flow agree?"),
+        FigureSpec("imbalance", "Which imbalance does the flow conserve, and descent change?"),
+        FigureSpec(
+            "plane",
+            "Which path does the end-to-end matrix take over the loss?",
+            animated_by="plane",
+        ),
+        FigureSpec("effective_rank", "Does the flow prefer low rank or a small norm?"),
+        _OF_DIAGNOSTICS["norms"],
+        _OF_DIAGNOSTICS["minimum_nuclear_norm"],
+        FigureSpec(
+            "end_to_end_entries",
+            "How does each entry of the end-to-end matrix evolve?",
+            animated_by="flows",
+        ),
+        FigureSpec("entry_comparison", "How far does the largest final entry grow in each flow?"),
+        *_OF_DIAGNOSTICS.values(),
+    )
+}
+"""Every figure by name. The first available one leads."""
+
+
+def available(run: Run) -> list[str]:
+    """Return the names of the figures that can be drawn of `run`, in the order of `FIGURES`."""
+    return [name for name, figure in FIGURES.items() if figure.available(run)]
+
+
+def animatable(run: Run) -> list[str]:
+    """Return the names of the figures of `run` that can be animated, the plane first."""
+    names = [name for name, figure in FIGURES.items() if not figure.why_not_animatable(run)]
+    return sorted(names, key=lambda name: name != "plane")
