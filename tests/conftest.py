@@ -86,7 +86,7 @@ def set_compilation(config: pytest.Config) -> None:
     from flowsim.cli import compile_cache
 
     os.environ.setdefault("FLOWSIM_CACHE", str(config.rootpath / "build" / "programs"))
-    compile_cache.turn_on()
+    compile_cache.enable()
 
 
 def known_flags() -> dict[str, str]:
