@@ -47,6 +47,11 @@ def test_variables_that_there_will_be_can_be_claimed(quantity: str) -> None:
             'claims[0].quantity: "sharpness.largest" will not exist: that is not',
         ),
         ("layers.held_out_loss", 'claims[0].quantity: "layers.held_out_loss" will not exist: no '),
+        (
+            "explicit_loss.closed_form_apart",
+            'claims[0].quantity: "explicit_loss.closed_form_apart" was renamed; write '
+            "explicit_loss.closed_form_deviation",
+        ),
     ],
 )
 def test_variables_that_there_will_not_be_are_told(quantity: str, start: str) -> None:
