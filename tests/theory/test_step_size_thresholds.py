@@ -237,9 +237,9 @@ def test_the_course_is_of_order_6(flow):
 
 def test_every_iterate_is_compared_with_the_flow(flow):
     problem, course = two_layers(), course_through(flow, 161)
-    descent = stepper(problem, SIZES.tolist(), tally=Following.along(course))
+    descent = stepper(problem, SIZES.tolist(), accumulator=Following.along(course))
     count = np.full((3, 1), 200)
-    found = walk(descent, begin(descent, problem), count, unseen).sums
+    found = walk(descent, begin(descent, problem), count, unseen).accumulated
     for k, eta in enumerate(SIZES):
         layers, worst = problem.layers, 0.0
         for row in np.searchsorted(flow.times, eta * np.arange(int(2 / eta) + 1)):

@@ -25,7 +25,7 @@ def test_the_principal_flow_quadratic(eta) -> None:
     counts = np.array([0, 1, 2, 7, 30])
     problem = principal_flow()
     found = QuadraticDescent.of(problem).end_to_end(eta, counts)[:, 0]
-    wanted = exact.quadratic_descent(np.diag([1.0, 0.01]), problem.start[0], eta, counts)
+    wanted = exact.quadratic_descent(np.diag([1.0, 0.01]), problem.initial[0], eta, counts)
     np.testing.assert_allclose(found, wanted, rtol=1e-13)
 
 

@@ -269,9 +269,9 @@ class TestTheList:
                 seen.add(type(found))
                 assert found.source
                 start = found.end_to_end(np.zeros(1))
-                np.testing.assert_allclose(start[0], problem.start, atol=1e-15)
+                np.testing.assert_allclose(start[0], problem.initial, atol=1e-15)
                 sigma = found.singular_values(np.array([0.5]))
-                assert sigma.shape == (1, min(problem.start.shape))
+                assert sigma.shape == (1, min(problem.initial.shape))
                 assert all(a >= b for a, b in pairwise(sigma[0]))
         assert seen | {UnbalancedModes} == set(SOLUTIONS)
 

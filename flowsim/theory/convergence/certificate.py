@@ -97,13 +97,13 @@ def certificate(
 
     `plain` says whether it is gradient descent without momentum or noise in double precision.
     """
-    layers, N, shape = problem.layers, problem.depth, problem.start.shape
+    layers, N, shape = problem.layers, problem.depth, problem.initial.shape
     white = whitened(problem.loss)
     imbalance = float(np.max(network.imbalance(layers))) if N > 1 else 0.0
     c = h = size = NAN
     if not isinstance(white, str):
         size, h = float(np.linalg.norm(white.Phi)), white.h
-        c = convergence.deficiency_margin(np.asarray(problem.start), white.Phi)
+        c = convergence.deficiency_margin(np.asarray(problem.initial), white.Phi)
     delta = convergence.admitted_imbalance(c, size, N)
     eta = convergence.largest_step_size(c, size, N, h)
     hypotheses = [

@@ -51,7 +51,7 @@ class OneOutput(ExactSolution):
     @classmethod
     def of(cls, problem: Problem) -> OneOutput | str:
         """Return the solution for one output (or input), white data and a balanced start."""
-        if min(problem.start.shape) != 1 or problem.depth == 1:
+        if min(problem.initial.shape) != 1 or problem.depth == 1:
             return "the network must have one output or one input, and 2 layers or more"
         if problem.weight_decay:
             return "there must be no weight decay"
@@ -60,7 +60,7 @@ class OneOutput(ExactSolution):
         loss = whitened(problem.loss)
         if isinstance(loss, str):
             return loss
-        w, phi = np.asarray(problem.start).ravel(), loss.Phi.ravel()
+        w, phi = np.asarray(problem.initial).ravel(), loss.Phi.ravel()
         f, rho = float(np.linalg.norm(phi)), float(np.linalg.norm(w))
         along = phi / (f or 1.0)
         across = w - (w @ along) * along
@@ -69,7 +69,7 @@ class OneOutput(ExactSolution):
             return "the start must not point along φ, where the motion is a single mode's"
         across = across / np.linalg.norm(across)
         x_0 = float(-np.log(np.tan(angle / 2)))
-        shape = len(problem.start), w.size // len(problem.start)
+        shape = len(problem.initial), w.size // len(problem.initial)
         return cls(shape, along, across, f, loss.h, x_0, rho, problem.depth)
 
     def end_to_end(self, times: np.ndarray) -> np.ndarray:

@@ -95,7 +95,7 @@ def eigenbasis(problem: Problem) -> Eigenbasis | str:
             "loss or of regression with p = 2, but the loss is "
             f"{type(problem.loss).__name__}"
         )
-    W = np.asarray(problem.start)
+    W = np.asarray(problem.initial)
     start = form.coordinates(W)
     rest = W - form.assemble(start)
     return Eigenbasis(form.h, form.b, start, rest, problem.weight_decay, form.assemble)

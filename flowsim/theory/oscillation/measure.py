@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowsim.dynamics.accumulators import Highest
+from flowsim.dynamics.accumulators import HighestLoss
 from flowsim.dynamics.descent import Iterates
 from flowsim.problem import network
 from flowsim.problem.types import Layers
@@ -91,10 +91,10 @@ class _Walked:
             tails[sample % VISITS, alive] = np.asarray(seen)[alive]
             if sample == count.shape[1] - 1:
                 found.final = np.where(alive, np.asarray(loss), np.nan)
-                found.highest = np.where(alive, np.asarray(iterates.sums), np.inf)
+                found.highest = np.where(alive, np.asarray(iterates.accumulated), np.inf)
                 found.layers = tuple(np.asarray(W) for W in iterates.layers)
 
-        steps = stepper(setting.problem, sizes.tolist(), tally=Highest())
+        steps = stepper(setting.problem, sizes.tolist(), accumulator=HighestLoss())
         begun = begin(steps, setting.problem)
         walk(steps, begun, count, visit, monitor=setting.monitor)
         return found

@@ -111,18 +111,18 @@ class Scanner:
         def visit(sample: int, iterates: Iterates) -> None:
             seen[sample] = np.asarray(_looked(self.looking, iterates))
 
-        descent = stepper(self.problem, eta.tolist(), tally=Following.along(self.course))
+        descent = stepper(self.problem, eta.tolist(), accumulator=Following.along(self.course))
         iterates = walk(descent, begin(descent, self.problem), count, visit, monitor=self.monitor)
         if not arrived(iterates, count):
             return None
         lost = ~np.asarray(iterates.alive)
-        early = lost & (np.asarray(iterates.taken) < at_end)
+        early = lost & (np.asarray(iterates.iteration) < at_end)
         fates = np.empty(BLOCK, dtype=object)
         fates[:] = [
             Fate("diverges") if gone else in_the_long_run(seen[:TAIL, k], seen[TAIL:, k])
             for k, gone in enumerate(lost)
         ]
-        distance, loss = (np.where(early, np.inf, np.asarray(a)) for a in iterates.sums)
+        distance, loss = (np.where(early, np.inf, np.asarray(a)) for a in iterates.accumulated)
         whole = Scan(eta, distance, loss, fates, steps)
         return Scan(**{f.name: getattr(whole, f.name)[: sizes.size] for f in fields(Scan)})
 

@@ -76,7 +76,7 @@ def descent(step_sizes: Sequence[float]) -> Iterator[Check]:
 def agreement(case: Case) -> Check:
     """Check the exact solutions of a case against each other and against its start."""
     started = time.perf_counter()
-    starts = [case.problem.start, *(W[0] for W in case.exact)]
+    starts = [case.problem.initial, *(W[0] for W in case.exact)]
     gaps = [np.linalg.norm(W - case.exact[0], axis=(1, 2)).max() for W in case.exact]
     gaps += [np.linalg.norm(W - starts[0]) for W in starts]
     tolerance = 1000 * EPSILON * case.magnification
