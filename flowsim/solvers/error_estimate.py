@@ -3,8 +3,8 @@
 It takes ten times the tolerance, where the flow has other coordinates in these
 (`second_solve`), and starts from a state changed by one rounding (so that a continuation which
 rounding decides shows as an error). Its steps end on every other saved time, so that the two share
-no step even where the saved times limit the steps. If the error is proportional to the tolerance, the difference exceeds
-the first solution's error about tenfold.
+no step even where the saved times limit the steps. If the error is proportional to the tolerance,
+the difference exceeds the first solution's error about tenfold.
 """
 
 from __future__ import annotations
