@@ -52,7 +52,7 @@ SQUARED_CASES = [
     (
         "[4, 6, 5, 3]",
         '[4, 2, 3]\n[output]\nmeasures = ["explicit_loss"] #!',
-        "output.measures: names explicit_loss, but it is asked where W has full rank, 3, which a "
+        "output.measures: names explicit_loss, but it requires that W has full rank, 3, which a "
         "layer of width 2 prevents",
     ),
     (
