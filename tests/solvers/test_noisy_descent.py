@@ -177,10 +177,10 @@ def test_noise_that_a_loss_has_not_is_refused(text, wrong, reason):
 @pytest.mark.parametrize(
     ("line", "measure", "reason"),
     [
-        ("label_noise = 0.1", "drift_budget", "it is of descent by the whole gradient"),
-        ("label_noise = 0.1\nmomentum = 0.5", "momentum_flow", "it is of descent by the whole"),
+        ("label_noise = 0.1", "drift_budget", "it requires the full gradient"),
+        ("label_noise = 0.1\nmomentum = 0.5", "momentum_flow", "it requires the full"),
         ("", "sgd_noise", "descent has no noise; write descent.batch or descent.label_noise"),
-        ("label_noise = 0.1\nmomentum = 0.5", "sgd_noise", "its formula knows no momentum"),
+        ("label_noise = 0.1\nmomentum = 0.5", "sgd_noise", "it does not support momentum"),
     ],
 )
 def test_measures_that_do_not_fit_are_refused(line, measure, reason):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
 from flowsim.problem import initialization, losses
+from flowsim.problem.errors import NotApplicable
 from flowsim.problem.problem import Problem
 from flowsim.theory.exact.modes import ExactModes, mode
 
@@ -161,4 +162,5 @@ class TestWhereItHolds:
             ),
         }
         for reason, problem in elsewhere.items():
-            assert reason in ExactModes.of(problem)
+            with pytest.raises(NotApplicable, match=reason):
+                ExactModes.of(problem)

@@ -211,7 +211,7 @@ def test_noise_moves_every_entry_and_nothing_else() -> None:
 
 def test_it_is_of_plain_descent() -> None:
     text = SQUARED + 'momentum = 0.5\n[output]\nmeasures = ["oscillation"]\n'
-    assert "names oscillation, but its formula knows no momentum" in told(text)[0]
+    assert "names oscillation, but it does not support momentum" in told(text)[0]
 
 
 def test_the_diagram_draws_orbits_cycles_and_where_descent_is_lost() -> None:

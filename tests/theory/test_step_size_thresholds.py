@@ -356,7 +356,7 @@ def test_one_layer_loses_convergence_and_diverges_at_2_over_its_sharpness(one_la
     assert inside_of(found, "convergence_lost", 2 / 3)
     assert inside_of(found, "divergence", 2 / 3)
     assert np.isnan(found["oscillation"])  # a quadratic has no cycle but at 2/3 itself
-    assert any("oscillates" in note for note in run_found.summary["notes"])
+    assert any("oscillating" in note for note in run_found.summary["notes"])
     np.testing.assert_array_equal(found["fate"], [0, 0, 1, 4])
 
 
@@ -535,7 +535,7 @@ def test_undecided_step_sizes_have_no_colour_and_variants_a_panel_each():
         (('measures = ["step_size_thresholds"]', ""), "output.track_within: is not used without"),
         (("[0.1, 0.003]", "[0.1, 0.0]"), "output.track_within: holds 0.0; write shares above 0"),
         (("[0.1, 0.003]", "[0.1, 0.1]"), "output.track_within: names 0.1 twice"),
-        (("[descent]", "[descent]\nmomentum = 0.5"), "its formula knows no momentum"),
+        (("[descent]", "[descent]\nmomentum = 0.5"), "it does not support momentum"),
         (('["layers"]', '["end_to_end"]'), "step_size_thresholds, which needs the layer flow"),
         (
             (
