@@ -72,7 +72,7 @@ def best(table: Table, loss: Loss, algorithm: str, depth: int) -> tuple[np.ndarr
     layers = initialization.balanced([inputs, *[1] * depth], 1e-2, np.random.default_rng(0))
     problem = Problem(loss, layers, 1.0)
     least = global_minimum(loss, (1, inputs), 1).value
-    losses = least + LEVELS * (float(loss.value(problem.start)) - least)
+    losses = least + LEVELS * (float(loss.value(problem.initial)) - least)
     sizes = 10 ** np.arange(-1.5, 2.5 if algorithm == "adagrad" else 1.01, 0.05)
     reached = iterations_to(list(losses), problem, list(sizes), table.most, algorithm=algorithm)
     return reached.lasting.min(axis=0), sizes[np.argmin(reached.lasting, axis=0)]

@@ -1,4 +1,7 @@
-"""What is added up over the steps of descent, beside its layers: a tally, at every step size."""
+"""Accumulators: quantities gathered over all steps of gradient descent, at every step size.
+
+They run inside the compiled loop, so that statistics of all iterates need none of them stored.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,25 @@ StepSizes: TypeAlias = Float[Array, " step_size"]
 ManyLayers: TypeAlias = tuple[Float[Array, "step_size _ _"], ...]
 """W_1, …, W_N of every step size."""
 
-Sums: TypeAlias = Any
-"""A tree of arrays, each with a leading step-size axis."""
+Accumulated: TypeAlias = Any
+"""What an accumulator holds: a tree of arrays, each with a leading step-size axis."""
 
 
-class Taken(NamedTuple):
-    """A step at every step size: from which layers to which, the loss there, and its number."""
+class Step(NamedTuple):
+    """One step at every step size.
+
+    Attributes
+    ----------
+    step_sizes
+        η.
+    before, after
+        The layers that the step starts from and ends at.
+    loss
+        ℓ after the step.
+    iteration
+        The number k ≥ 1 of the iterate after the step.
+
+    """
 
     step_sizes: StepSizes
     before: ManyLayers
@@ -32,73 +48,88 @@ class Taken(NamedTuple):
     iteration: Int[Array, " step_size"]
 
 
-class Tally(eqx.Module):
-    """What is added up. A step at which a step size diverges is not counted there."""
+class Accumulator(eqx.Module):
+    """A quantity that every step updates.
+
+    `Descent` discards the update of a step at which a step size diverges.
+    """
 
     @abc.abstractmethod
-    def start(self, loss: Loss, layers: ManyLayers) -> Sums:
-        """Return the sums before the first step."""
+    def initial(self, loss: Loss, layers: ManyLayers) -> Accumulated:
+        """Return the quantity before the first step."""
 
     @abc.abstractmethod
-    def after(self, loss: Loss, step: Taken, sums: Sums) -> Sums:
-        """Return the sums after one more step."""
+    def update(self, loss: Loss, step: Step, before: Accumulated) -> Accumulated:
+        """Return the quantity after a step, given that before it."""
 
 
-class Nothing(Tally):
-    """Adds up nothing."""
+class NoAccumulator(Accumulator):
+    """The accumulator that holds no arrays."""
 
-    def start(self, loss: Loss, layers: ManyLayers) -> Sums:  # noqa: ARG002
-        """Return no sums."""
+    def initial(self, loss: Loss, layers: ManyLayers) -> Accumulated:  # noqa: ARG002
+        """Return an empty tree."""
         return ()
 
-    def after(self, loss: Loss, step: Taken, sums: Sums) -> Sums:  # noqa: ARG002
-        """Return no sums."""
-        return sums
+    def update(self, loss: Loss, step: Step, before: Accumulated) -> Accumulated:  # noqa: ARG002
+        """Return an empty tree."""
+        return before
 
 
-class Below(NamedTuple):
-    """When the loss came to be at most each wanted one.
+class Crossings(NamedTuple):
+    """When the loss reached each target loss.
 
-    `first` is the first iteration with ℓ ≤ the wanted loss, -1 before that; `since` the one from
-    which on it stayed there, the next iteration while it is above.
+    Attributes
+    ----------
+    first
+        The first iteration with ℓ ≤ target; -1 before there is one.
+    since
+        The iteration from which on ℓ ≤ target up to now; the next one while ℓ > target.
+
     """
 
     first: Int[Array, "step_size level"]
     since: Int[Array, "step_size level"]
 
 
-class Watching(Tally):
-    """Watches when the loss comes to be at most each of some wanted ones, and stays there."""
+class LossCrossings(Accumulator):
+    """When the loss first reaches each of some target losses, and since when it is below them.
 
-    wanted: Float[Array, " level"]
+    The two differ where large steps let the loss oscillate about a target.
+    """
 
-    def start(self, loss: Loss, layers: ManyLayers) -> Below:
-        """Return which losses the start is below."""
-        values = jax.vmap(lambda W: loss.value(network.end_to_end(W)))(layers)
-        low = values[:, None] <= self.wanted[None, :]
-        return Below(first=jnp.where(low, 0, -1), since=jnp.where(low, 0, 1))
+    targets: Float[Array, " level"]
 
-    def after(self, loss: Loss, step: Taken, sums: Below) -> Below:  # noqa: ARG002
-        """Return which losses are reached for the first time, and which are not kept."""
-        low, k = step.loss[:, None] <= self.wanted[None, :], step.iteration[:, None]
-        return Below(
-            first=jnp.where(low & (sums.first < 0), k, sums.first),
-            since=jnp.where(low, sums.since, k + 1),
+    def initial(self, loss: Loss, layers: ManyLayers) -> Crossings:
+        """Return which targets the initial loss has reached."""
+        reached = _losses(loss, layers)[:, None] <= self.targets[None, :]
+        return Crossings(first=jnp.where(reached, 0, -1), since=jnp.where(reached, 0, 1))
+
+    def update(self, loss: Loss, step: Step, before: Crossings) -> Crossings:  # noqa: ARG002
+        """Return the crossings, those of this step included."""
+        reached, k = step.loss[:, None] <= self.targets[None, :], step.iteration[:, None]
+        return Crossings(
+            first=jnp.where(reached & (before.first < 0), k, before.first),
+            since=jnp.where(reached, before.since, k + 1),
         )
 
 
-class Highest(Tally):
-    """Keeps the highest loss of all iterates so far."""
+class HighestLoss(Accumulator):
+    """The highest loss of all iterates so far."""
 
-    def start(self, loss: Loss, layers: ManyLayers) -> Float[Array, " step_size"]:
-        """Return the loss of the start."""
-        return jax.vmap(lambda W: loss.value(network.end_to_end(W)))(layers)
+    def initial(self, loss: Loss, layers: ManyLayers) -> Float[Array, " step_size"]:
+        """Return the initial loss."""
+        return _losses(loss, layers)
 
-    def after(
+    def update(
         self,
         loss: Loss,  # noqa: ARG002
-        step: Taken,
-        sums: Float[Array, " step_size"],
+        step: Step,
+        before: Float[Array, " step_size"],
     ) -> Float[Array, " step_size"]:
-        """Return the highest loss, the step's own counted."""
-        return jnp.maximum(sums, step.loss)
+        """Return the highest loss, that after this step included."""
+        return jnp.maximum(before, step.loss)
+
+
+def _losses(loss: Loss, layers: ManyLayers) -> Float[Array, " step_size"]:
+    """Return ℓ at every step size."""
+    return jax.vmap(lambda W: loss.value(network.end_to_end(W)))(layers)

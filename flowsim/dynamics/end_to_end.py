@@ -39,9 +39,9 @@ class EndToEndFlow(Flow):
         """Return the flow for a problem's depth, with the rank bound of its starting layers."""
         return cls(depth=problem.depth, rank=network.rank_bound(problem.layers))
 
-    def start(self, problem: Problem) -> State:
+    def initial_state(self, problem: Problem) -> State:
         """Return (W(0),)."""
-        return (problem.start,)
+        return (problem.initial,)
 
     def velocity(self, state: State, loss: Loss, weight_decay: Array | float) -> State:
         """Return (Ẇ,)."""
@@ -49,7 +49,7 @@ class EndToEndFlow(Flow):
         moved = precondition(W, loss.gradient(W), self.depth, self.rank)
         return (-moved - weight_decay * self.depth * W,)
 
-    def checked_by(self, problem: Problem) -> tuple[Flow, State]:
+    def second_solve(self, problem: Problem) -> tuple[Flow, State]:
         """Return the layer flow from balanced layers with the product W(0).
 
         Entries of W are noise below the tolerance, and singular values below it are lost by every
@@ -58,7 +58,7 @@ class EndToEndFlow(Flow):
         if network.is_balanced(problem.layers) and self.rank == min(problem.widths):
             return LayerFlow(), problem.layers
         (first, *_, last), r = problem.widths, max(self.rank, 1)
-        U, sigma, Vt = np.linalg.svd(problem.start, full_matrices=False)
+        U, sigma, Vt = np.linalg.svd(problem.initial, full_matrices=False)
         widths = [first, *[r] * (self.depth - 1), last]
         return LayerFlow(), initialization.from_svd(widths, U[:, :r], sigma[:r], Vt[:r])
 

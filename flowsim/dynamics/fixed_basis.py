@@ -95,7 +95,7 @@ def aligned_basis(problem: Problem) -> FixedBasis:
             "the loss must be quadratic, as a squared, completion or sensing loss is, "
             f"or regression with p = 2, but the loss is {type(loss).__name__}"
         )
-    W, B = np.asarray(problem.start), -np.asarray(loss.gradient(np.zeros(problem.start.shape)))
+    W, B = np.asarray(problem.initial), -np.asarray(loss.gradient(np.zeros(problem.initial.shape)))
     U, Vt = _common_basis(W, B, loss)
     for name, matrix in (("W(0)", W), ("-∇ℓ(0)", B)):
         if (fraction := _off_diagonal(matrix, U, Vt)) > ALIGNED:

@@ -24,7 +24,7 @@ class Flow(eqx.Module):
     """Whether the Jacobian of the velocity is symmetric."""
 
     @abc.abstractmethod
-    def start(self, problem: Problem) -> State:
+    def initial_state(self, problem: Problem) -> State:
         """Return the state at t = 0."""
 
     @abc.abstractmethod
@@ -35,12 +35,12 @@ class Flow(eqx.Module):
     def end_to_end(self, state: State) -> Matrix:
         """Return the end-to-end matrix W of a state."""
 
-    def checked_by(self, problem: Problem) -> tuple[Flow, State]:
+    def second_solve(self, problem: Problem) -> tuple[Flow, State]:
         """Return a flow with the same W(t), and its start, that a solution can be checked with.
 
         Itself, unless there are other coordinates in which it would go wrong in another way.
         """
-        return self, self.start(problem)
+        return self, self.initial_state(problem)
 
     def units(self, start: State) -> tuple[float, ...] | None:  # noqa: ARG002
         """Return the unit of each matrix of the state, in which rtol is its absolute tolerance.

@@ -31,7 +31,7 @@ class LayerFlow(Flow):
         """Return the flow; it needs to know nothing of the problem."""
         return cls()
 
-    def start(self, problem: Problem) -> State:
+    def initial_state(self, problem: Problem) -> State:
         """Return (W_1, …, W_N)."""
         return problem.layers
 

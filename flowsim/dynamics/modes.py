@@ -61,7 +61,7 @@ class ModeFlow(Flow):
             depth=problem.depth,
         )
 
-    def start(self, problem: Problem) -> State:  # noqa: ARG002
+    def initial_state(self, problem: Problem) -> State:  # noqa: ARG002
         """Return (log s(0),), at N = 1 (s(0),)."""
         if self.depth == 1:
             return (self.initial,)

@@ -44,7 +44,7 @@ class Formulation:
     state_size
         How many numbers its state has at most.
     checked_in
-        The formulation of the second solve, which estimates the error (`Flow.checked_by`).
+        The formulation of the second solve, which estimates the error (`Flow.second_solve`).
     workspace
         How many numbers reading W or the velocity off a state needs beside the solver's stages.
     extra_variables

@@ -67,14 +67,14 @@ class SpectralFlow(Flow):
                 "The spectral space needs at least 2 layers: with one, singular values may pass "
                 'through 0, where they have no logarithm; take "layers" or "end_to_end".'
             )
-        if not np.any(problem.start):
+        if not np.any(problem.initial):
             raise ValueError(
                 "The spectral space needs an end-to-end matrix that is not 0 at the start, since 0 "
                 'has no logarithm; take "layers" or "end_to_end".'
             )
         return cls(depth=problem.depth)
 
-    def start(self, problem: Problem) -> State:
+    def initial_state(self, problem: Problem) -> State:
         """Return (Q, Δ + K - I, P) with the singular vectors of W(0) as frames, and K = I."""
         U, log_sigma, V = singular_value_decomposition(problem.layers)
         return U, np.diag(log_sigma / self.depth), V

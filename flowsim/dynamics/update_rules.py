@@ -29,11 +29,11 @@ class Rule(eqx.Module):
     """A rule that moves the layers by gradients g_j, taken where it wants, at a step size η."""
 
     @abc.abstractmethod
-    def start(self, layers: Layers) -> Memory:
+    def initial_memory(self, layers: Layers) -> Memory:
         """Return what is remembered before the first step."""
 
     @abc.abstractmethod
-    def moves(
+    def increments(
         self, eta: Array, gradient: Gradient, memory: Memory, layers: Layers
     ) -> tuple[Layers, Memory]:
         """Return what is added to each layer, and what is remembered after it."""
@@ -44,11 +44,11 @@ class HeavyBall(Rule):
 
     momentum: Array
 
-    def start(self, layers: Layers) -> Memory:
+    def initial_memory(self, layers: Layers) -> Memory:
         """Return velocities of 0."""
         return tuple(jnp.zeros_like(W) for W in layers)
 
-    def moves(
+    def increments(
         self, eta: Array, gradient: Gradient, memory: Memory, layers: Layers
     ) -> tuple[Layers, Memory]:
         """Return the new velocities, which are also what is remembered."""
@@ -67,11 +67,11 @@ class Nesterov(Rule):
 
     momentum: Array | None
 
-    def start(self, layers: Layers) -> Memory:
+    def initial_memory(self, layers: Layers) -> Memory:
         """Return velocities of 0 and k = 0."""
         return tuple(jnp.zeros_like(W) for W in layers), jnp.asarray(0)
 
-    def moves(
+    def increments(
         self, eta: Array, gradient: Gradient, memory: Memory, layers: Layers
     ) -> tuple[Layers, Memory]:
         """Return the new velocities, which are also what is remembered, beside k."""
@@ -107,11 +107,11 @@ class RungeKutta(Rule):
 
     tableau: Tableau = eqx.field(static=True)
 
-    def start(self, layers: Layers) -> Memory:  # noqa: ARG002
+    def initial_memory(self, layers: Layers) -> Memory:  # noqa: ARG002
         """Return nothing: a step knows no earlier one."""
         return ()
 
-    def moves(
+    def increments(
         self, eta: Array, gradient: Gradient, memory: Memory, layers: Layers
     ) -> tuple[Layers, Memory]:
         """Return -η Σ_i b_i g_i."""
@@ -133,11 +133,11 @@ class Adaptive(Rule):
 
     transformation: Callable[[Array], Any] = eqx.field(static=True)
 
-    def start(self, layers: Layers) -> Memory:
+    def initial_memory(self, layers: Layers) -> Memory:
         """Return the transformation's own state, which does not depend on η."""
         return self.transformation(jnp.zeros((), layers[0].dtype)).init(layers)
 
-    def moves(
+    def increments(
         self, eta: Array, gradient: Gradient, memory: Memory, layers: Layers
     ) -> tuple[Layers, Memory]:
         """Return the transformed gradients and the state after them."""

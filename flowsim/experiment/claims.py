@@ -66,7 +66,7 @@ def _compare_trend(claim: Claim, variable: Variable) -> tuple[float, bool]:
 def _order(claim: Claim, variable: Variable, step_sizes: np.ndarray) -> float:
     """Return the fitted power of η; nan with fewer than two positive finite values."""
     axis = variable.dims.index("step_size")
-    each = [_reduced(claim, variable.picked("step_size", i)) for i in range(variable.shape[axis])]
+    each = [_reduced(claim, variable.select("step_size", i)) for i in range(variable.shape[axis])]
     sizes = np.array([np.max(values) if values.size else np.nan for values in each])
     with np.errstate(invalid="ignore"):
         fit = np.isfinite(sizes) & (sizes > 0)
@@ -104,7 +104,7 @@ def _reduced(claim: Claim, variable: Variable) -> np.ndarray:
         return np.atleast_1d(REDUCTIONS[claim.reduce](known) if known.size else np.nan)
     along = next((dim for dim in variable.dims if dim in ALONG_TIME), None)
     if along is not None:
-        variable = variable.picked(along, 0 if claim.reduce == "first" else -1)
+        variable = variable.select(along, 0 if claim.reduce == "first" else -1)
     return np.atleast_1d(variable.values).ravel()
 
 
@@ -119,7 +119,7 @@ def _at(variable: Variable, dim: str, value: float, run: Run, group: str) -> Var
         if value > known.max() * (1 + 1e-9):
             raise IndexError(f"{dim} {value} was not reached")
         index = int(np.argmin(np.abs(known - value)))
-    return variable.picked(name, index)
+    return variable.select(name, index)
 
 
 def _step_sizes_as_written(run: Run, group: str) -> np.ndarray:

@@ -145,7 +145,7 @@ def exact_group(
 ) -> Group:
     """Return the closed form at the saved times, and W at those where it is kept."""
     kept = np.append(keep[: times.size - 1], True)
-    loss, sigma, W = [], [], Store(int(kept.sum()), problem.start.shape)
+    loss, sigma, W = [], [], Store(int(kept.sum()), problem.initial.shape)
     for at, matrices in _pieces(solution, times):
         sigma.append(solution.singular_values(times[at]))
         loss.append(_values(problem.loss, matrices))

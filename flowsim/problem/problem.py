@@ -62,16 +62,16 @@ class Problem:
 
     def _check_loss(self) -> None:
         target = self.loss.target
-        if target is not None and target.shape != self.start.shape:
+        if target is not None and target.shape != self.initial.shape:
             raise ValueError(
-                f"The loss must accept an end-to-end matrix of shape {self.start.shape}, "
+                f"The loss must accept an end-to-end matrix of shape {self.initial.shape}, "
                 f"but its target has shape {target.shape}."
             )
         try:
-            value, gradient = value_and_gradient(self.loss, self.start)
+            value, gradient = value_and_gradient(self.loss, self.initial)
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f"The loss must accept an end-to-end matrix of shape {self.start.shape} and be a "
+                f"The loss must accept an end-to-end matrix of shape {self.initial.shape} and be a "
                 f"single number, but it failed: {error}"
             ) from error
         if np.shape(value) != ():
@@ -95,7 +95,7 @@ class Problem:
         return network.widths(self.layers)
 
     @property
-    def start(self) -> Matrix:
+    def initial(self) -> Matrix:
         """Return the end-to-end matrix W(0)."""
         return network.end_to_end(self.layers)
 
@@ -104,7 +104,7 @@ class Problem:
             "loss": type(self.loss).__name__,
             "widths": " → ".join(map(str, self.widths)),
             "horizon": f"{self.horizon:g}",
-            "‖W(0)‖_F": f"{float(np.linalg.norm(self.start)):.3g}",
+            "‖W(0)‖_F": f"{float(np.linalg.norm(self.initial)):.3g}",
         }
         if self.depth > 1:
             rows["imbalance"] = f"{float(np.max(network.imbalance(self.layers))):.2g}"

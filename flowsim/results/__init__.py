@@ -1,1 +1,1 @@
-"""What came out of a run: named arrays and a summary, in memory and on disk."""
+"""The results of a run: named arrays and a summary, in memory and on disk."""

@@ -1,4 +1,4 @@
-"""What came out of an experiment, as plain named arrays: what archives store and figures draw."""
+"""The results of a run as named arrays, which archives store and figures draw."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Variable:
-    """A named array: `values` with one dimension name per axis, and what it means.
+    """An array with one dimension name per axis, and its meaning.
 
-    `attributes` always hold `long_name`, and `flag_values` with `flag_meanings` where numbers
-    encode categories. What is `held` may be a series that is larger than memory; `values` reads all
+    `attributes` contain `long_name`, and `flag_values` with `flag_meanings` if numbers encode
+    categories. `held` is the array, or a series that may be larger than memory; `values` reads all
     of it.
     """
 
@@ -34,51 +34,51 @@ class Variable:
     def __post_init__(self) -> None:
         if len(self.dims) != self.held.ndim:
             raise ValueError(
-                f"A variable needs one dimension name per axis, but got {self.dims} "
-                f"for an array of shape {self.held.shape}."
+                f"Dimensions are {self.dims}, but one name per axis is required for shape "
+                f"{self.held.shape}."
             )
 
     @property
     def values(self) -> np.ndarray:
-        """Return the whole array."""
+        """The whole array."""
         return self.held.whole() if isinstance(self.held, Series) else self.held
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Return the lengths of the dimensions."""
+        """Lengths of the dimensions."""
         return self.held.shape
 
     @property
     def long_name(self) -> str:
-        """Return what the variable is, in words."""
+        """What the variable is, in words."""
         return str(self.attributes.get("long_name", ""))
 
     def has_numbers(self) -> bool:
-        """Say whether any number in it is finite."""
+        """Return whether any entry is finite."""
         held = self.held
         pieces = held.pieces(held.rows_at_once) if isinstance(held, Series) else [held]
         return any(bool(np.isfinite(piece).any()) for piece in pieces)
 
     def over(self, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        """Return a function of arrays along leading axes, by pieces where the array is large."""
+        """Return `function` of the values along leading axes, piece by piece if they are large."""
         return (
             by_pieces(function, self.held) if isinstance(self.held, Series) else function(self.held)
         )
 
-    def picked(self, dim: str, index: int) -> Variable:
-        """Return the variable at one index of a dimension, which it then no longer has."""
+    def select(self, dim: str, index: int) -> Variable:
+        """Return the variable at one index of a dimension, without that dimension."""
         axis = self.dims.index(dim)
         left = self.dims[:axis] + self.dims[axis + 1 :]
-        return Variable(left, _picked(self.held, index, axis), self.attributes)
+        return Variable(left, _select(self.held, index, axis), self.attributes)
 
 
 def named(dims: Sequence[str], values: np.ndarray | Series, long_name: str) -> Variable:
-    """Return a variable that says what it is."""
+    """Return a variable with a long name."""
     held = values if isinstance(values, Series) else np.asarray(values)
     return Variable(tuple(dims), held, {"long_name": long_name})
 
 
-def _picked(held: np.ndarray | Series, index: int, axis: int) -> np.ndarray | Series:
+def _select(held: np.ndarray | Series, index: int, axis: int) -> np.ndarray | Series:
     if not isinstance(held, Series):
         return np.asarray(np.take(held, index, axis=axis))
     own = axis - held.rows.ndim
@@ -88,10 +88,10 @@ def _picked(held: np.ndarray | Series, index: int, axis: int) -> np.ndarray | Se
 
 
 TIME = "time t of the flow"
-"""The long name of times."""
+"""Long name of times."""
 
 Group = Mapping[str, Variable]
-"""The variables of one space, of descent, or of a comparison."""
+"""The variables of a flow, of gradient descent, of a comparison or of a diagnostic, by name."""
 
 
 def group(
@@ -135,12 +135,27 @@ def group(
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A finished experiment: its scenario, its arrays by group, and its summary.
+    """The results of a scenario: arrays by group, a summary, and a run per variant.
 
-    `groups` maps `"layers"`, `"end_to_end"`, `"descent"`, `"comparison"`, `"exact"`, `"plane"` and
-    the measures asked for (those that exist) to their variables; `variants` maps a variant's name
-    to its own run, and is empty for a plain run. `directory` is where the run lies on disk, if it
-    does.
+    >>> run["layers.loss"]                    # an array; "depth-2/layers.loss" of a variant
+    >>> run.variable("descent.loss").dims     # ("step_size", "sample")
+    >>> list(run.paths())
+
+    Attributes
+    ----------
+    name, scenario
+        The scenario that was run, and its name.
+    groups
+        Variables by group: each formulation (`"layers"`, `"end_to_end"`, …), `"descent"`,
+        `"comparison"`, `"exact"`, `"plane"` and each diagnostic, as far as they exist.
+    summary
+        The content of `summary.json`: outcomes, final losses, error estimates, claims, notes,
+        seconds, versions.
+    variants
+        The run of each variant; empty for a scenario without variants.
+    directory
+        The folder of the run, if it is on disk.
+
     """
 
     name: str
@@ -156,7 +171,7 @@ class Run:
         Raises
         ------
         KeyError
-            If there is no such variable, naming those that exist.
+            If there is no such variable; the text lists those that exist.
 
         """
         return self.variable(path).values
@@ -174,11 +189,11 @@ class Run:
         return self.groups[group][name]
 
     def has(self, path: str) -> bool:
-        """Say whether there is a variable at `path`."""
+        """Return whether there is a variable at `path`."""
         return path in set(self.paths())
 
     def paths(self) -> Iterator[str]:
-        """Yield the path of every variable, those of variants included."""
+        """Yield the paths of all variables, those of variants included."""
         for group, variables in self.groups.items():
             yield from (f"{group}.{name}" for name in variables)
         for variant, run in self.variants.items():

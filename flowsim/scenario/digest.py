@@ -8,39 +8,39 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flowsim.scenario.spec.errors import ScenarioError, shown
+from flowsim.scenario.spec.errors import ScenarioError, printable
 
 if TYPE_CHECKING:
     from flowsim.scenario.spec.scenario import Scenario
 
 
-def plain(scenario: Scenario) -> dict[str, Any]:
+def as_data(scenario: Scenario) -> dict[str, Any]:
     """Return a scenario as plain data, without what is left out."""
     return scenario.model_dump(exclude_none=True)
 
 
-def mapped(data: Any, change: Callable[[str | Path], Any]) -> Any:
+def map_files(data: Any, change: Callable[[str | Path], Any]) -> Any:
     """Return plain data in which every file name `file = "…"` went through `change`."""
     if isinstance(data, Mapping):
         return {
             key: change(value)
             if key == "file" and isinstance(value, str | Path)
-            else mapped(value, change)
+            else map_files(value, change)
             for key, value in data.items()
         }
     if isinstance(data, list | tuple) and data and isinstance(data[0], Mapping):
-        return [mapped(entry, change) for entry in data]
+        return [map_files(entry, change) for entry in data]
     return data
 
 
-def resolved(data: Any, base: Path) -> Any:
+def resolve_files(data: Any, base: Path) -> Any:
     """Return plain data with every file name taken relative to the folder `base`."""
-    return mapped(data, lambda file: str(base / file) if str(file) else file)
+    return map_files(data, lambda file: str(base / file) if str(file) else file)
 
 
 def _files(data: Any) -> Iterator[Path]:
     found: list[Path] = []
-    mapped(data, lambda file: found.append(Path(file).absolute()))
+    map_files(data, lambda file: found.append(Path(file).absolute()))
     yield from dict.fromkeys(found)
 
 
@@ -57,13 +57,13 @@ def _names(data: Any) -> dict[str, Path]:
 
 def data_files(scenario: Scenario) -> dict[str, Path]:
     """Return the data files that a scenario reads, by a unique name for each copy."""
-    return _names(plain(scenario))
+    return _names(as_data(scenario))
 
 
-def renamed(data: dict[str, Any], folder: str) -> dict[str, Any]:
+def rename_files(data: dict[str, Any], folder: str) -> dict[str, Any]:
     """Return plain data with its file names replaced by those of their copies in `folder`."""
     by_path = {path: name for name, path in _names(data).items()}
-    renaming: dict[str, Any] = mapped(
+    renaming: dict[str, Any] = map_files(
         data, lambda file: f"{folder}/{by_path[Path(file).absolute()]}"
     )
     return renaming
@@ -74,7 +74,7 @@ def digest(scenario: Scenario) -> str:
     import json
     from importlib.metadata import version
 
-    data = mapped(plain(scenario), _content)
+    data = map_files(as_data(scenario), _content)
     text = json.dumps([version("flowsim"), data], sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -87,5 +87,5 @@ def _content(file: str | Path) -> str:
             for block in iter(partial(stream.read, 1 << 20), b""):
                 total.update(block)
     except OSError as error:
-        raise ScenarioError([f"{shown(str(file))}: cannot be read: {error.strerror}"]) from None
+        raise ScenarioError([f"{printable(str(file))}: cannot be read: {error.strerror}"]) from None
     return f"{Path(file).suffix} {total.hexdigest()}"

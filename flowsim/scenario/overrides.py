@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from flowsim.scenario.spec.errors import ScenarioError, found, shown
+from flowsim.scenario.spec.errors import ScenarioError, format_value, printable
 from flowsim.scenario.validate.keys import known_keys, nearest_key
 
 
@@ -26,18 +26,18 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     key, sign, value = text.partition("=")
     if not sign or not key.strip():
         wanted = "write KEY=VALUE, such as flow.rtol=1e-6"
-        raise ScenarioError([f"--set {shown(text)}: is no assignment; {wanted}"])
+        raise ScenarioError([f"--set {printable(text)}: is no assignment; {wanted}"])
     return key.strip(), parse_value(value.strip())
 
 
 def parse_value(text: str) -> Any:
     """Return the TOML value that a text is, or the text itself where it is none."""
-    from flowsim.scenario.toml.layout import Refused, scan
+    from flowsim.scenario.toml.layout import LimitError, scan
 
     try:
         scan(f"value = {text}")
         data = tomllib.loads(f"value = {text}")
-    except (Refused, ValueError, RecursionError):
+    except (LimitError, ValueError, RecursionError):
         return text
     return data["value"] if list(data) == ["value"] else text
 
@@ -51,13 +51,13 @@ def set_path(data: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
         If the key is not known, naming the nearest one, or leads into what is no table.
 
     """
-    complaint = misplaced(key)
+    complaint = key_problem(key)
     if complaint:
-        raise ScenarioError([f"{shown(key)}: {complaint}"])
-    return replaced(data, key, value)
+        raise ScenarioError([f"{printable(key)}: {complaint}"])
+    return replace_key(data, key, value)
 
 
-def misplaced(key: str, *, in_variant: bool = False) -> str | None:
+def key_problem(key: str, *, in_variant: bool = False) -> str | None:
     """Say what is wrong with a dotted key, if anything is."""
     if in_variant and key.partition(".")[0] in ("variant", "claims"):
         return "cannot be varied; remove it"
@@ -67,7 +67,7 @@ def misplaced(key: str, *, in_variant: bool = False) -> str | None:
     return f"unknown key; did you mean {near}" if near else "unknown key; see `flowsim schema`"
 
 
-def replaced(data: Mapping[str, Any], key: str, value: Any, above: str = "") -> dict[str, Any]:
+def replace_key(data: Mapping[str, Any], key: str, value: Any, above: str = "") -> dict[str, Any]:
     """Return data with a known dotted key replaced, tables made where there were none.
 
     `above` is the dotted key of `data` itself, for complaints.
@@ -81,6 +81,6 @@ def replaced(data: Mapping[str, Any], key: str, value: Any, above: str = "") -> 
     if inner is None:
         inner = {}
     if not isinstance(inner, Mapping):
-        text = f"{above}{first} is {found(inner)}, not a table; replace it as a whole"
+        text = f"{above}{first} is {format_value(inner)}, not a table; replace it as a whole"
         raise ScenarioError([f"{above}{key}: {text}"])
-    return {**data, first: replaced(inner, rest, value, f"{above}{first}.")}
+    return {**data, first: replace_key(inner, rest, value, f"{above}{first}.")}

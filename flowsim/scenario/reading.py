@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flowsim.scenario.digest import resolved
+from flowsim.scenario.digest import resolve_files
 from flowsim.scenario.overrides import set_path
-from flowsim.scenario.spec.errors import Mistake, ScenarioError, dotted, shown
+from flowsim.scenario.spec.errors import Mistake, ScenarioError, dotted, printable
 from flowsim.scenario.spec.scenario import Scenario
 from flowsim.scenario.toml.large import parse
-from flowsim.scenario.toml.layout import Layout, Refused, scan
-from flowsim.scenario.validate.examine import examine
+from flowsim.scenario.toml.layout import Layout, LimitError, scan
+from flowsim.scenario.validate.examine import find_mistakes
 from flowsim.scenario.validate.rules import Rules
 
 OWN = Rules()
@@ -41,7 +41,7 @@ def read(
         `file:line: key: what is wrong; what to write`.
 
     """
-    path, name = Path(path), shown(str(path), 300)
+    path, name = Path(path), printable(str(path), 300)
     try:
         with path.open("rb") as stream:
             content = stream.read(LARGEST + 1)
@@ -80,12 +80,12 @@ def from_toml(
         With every mistake as `name:line: key: what is wrong; what to write`.
 
     """
-    name = shown(name, 300)
+    name = printable(name, 300)
     if len(text) > LARGEST:
         raise ScenarioError([_too_large(name)])
     data, layout = _parsed(text, name)
     data, wrong = _overridden(data, overrides or {})
-    examined = examine(resolved(data, base or Path.cwd()), rules)
+    examined = find_mistakes(resolve_files(data, base or Path.cwd()), rules)
     told = [_placed(mistake, name, layout, overrides or {}) for mistake in examined.mistakes]
     complaints = wrong + [complaint for _, complaint in sorted(told, key=lambda place: place[0])]
     if complaints:
@@ -116,7 +116,7 @@ def _parsed(text: str, name: str) -> tuple[dict[str, Any], Layout]:
     try:
         layout = scan(text)
         return parse(layout), layout
-    except Refused as error:
+    except LimitError as error:
         complaint = f"{name}:{error.line}: {error}"
     except tomllib.TOMLDecodeError as error:
         complaint = _syntax(str(error), name, text)
@@ -134,7 +134,7 @@ def _syntax(message: str, name: str, text: str) -> str:
     match = _TOML_PLACE.search(message)
     line = int(match[1]) if match and match[1] else text.rstrip().count("\n") + 1
     column = f" (column {match[2]})" if match and match[2] else " (end of the file)"
-    reason = shown(_TOML_PLACE.sub("", message), 200)
+    reason = printable(_TOML_PLACE.sub("", message), 200)
     hint = 'write key = value, strings in "quotes", tables as [name]'
     return f"{name}:{line}: is no valid TOML: {reason}{column}; {hint}"
 
@@ -161,7 +161,7 @@ def _placed(
         inside = f"{place}.".startswith(f"{key}.") or f"{key}.".startswith(f"{place}.")
         if inside or (new_table and key.startswith(f"{mistake.path[0]}.")):
             told = mistake.text if place == key else f"{place}: {mistake.text}"
-            return 0, f"--set {shown(key)}: {told}"
+            return 0, f"--set {printable(key)}: {told}"
     line = layout.line(mistake.path)
     return line, f"{name}:{line}: {mistake}"
 
@@ -175,6 +175,6 @@ def check(scenario: Scenario, rules: Rules = OWN) -> None:
         With every mistake as `key: what is wrong; what to write`.
 
     """
-    mistakes = examine(dict(scenario), rules).mistakes
+    mistakes = find_mistakes(dict(scenario), rules).mistakes
     if mistakes:
         raise ScenarioError(map(str, mistakes))

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowsim.dynamics.accumulators import Watching
+from flowsim.dynamics.accumulators import LossCrossings
 from flowsim.dynamics.descent import Iterates
 from flowsim.dynamics.registry import AlgorithmName, Momentum, follows_flow
 from flowsim.problem import network
@@ -150,7 +150,7 @@ def iterations_to(
         algorithm=algorithm,
         momentum=momentum,
         precision=precision,
-        tally=Watching(np.asarray(losses, dtype=precision)),
+        accumulator=LossCrossings(np.asarray(losses, dtype=precision)),
         noise=noise,
     )
     iterates = walk(
@@ -160,8 +160,8 @@ def iterations_to(
         lambda _sample, _iterates: None,
         monitor=monitor,
     )
-    alive, taken = np.asarray(iterates.alive), np.asarray(iterates.taken)
-    first, since = np.asarray(iterates.sums.first), np.asarray(iterates.sums.since)
+    alive, taken = np.asarray(iterates.alive), np.asarray(iterates.iteration)
+    first, since = np.asarray(iterates.accumulated.first), np.asarray(iterates.accumulated.since)
     open_end = np.where(alive & (taken < most), np.nan, np.inf)[:, None]
     stays = (alive & (taken == most))[:, None] & (since <= most)
     return Reached(np.where(first >= 0, first, open_end), np.where(stays, since, open_end))
@@ -183,7 +183,7 @@ class _Record:
         self.follows_flow = follows_flow
         self.step_sizes, self.reference = np.asarray(step_sizes, dtype=float), reference
         steps, samples = count.shape
-        output, inputs = problem.start.shape
+        output, inputs = problem.initial.shape
 
         def empty(*shape: int) -> np.ndarray:
             return np.full((steps, samples, *shape), np.nan)

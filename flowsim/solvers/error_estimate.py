@@ -1,10 +1,10 @@
 """An error estimate from the solution itself: a looser solution of the same flow, another way.
 
-It takes ten times the tolerance, where the flow has other coordinates in these (`checked_by`), and
-starts from a state changed by one rounding (so that a continuation which rounding decides shows as
-an error). Its steps end on every other saved time, so that the two share no step even where the
-saved times limit the steps. If the error is proportional to the tolerance, the difference exceeds
-the first solution's error about tenfold.
+It takes ten times the tolerance, where the flow has other coordinates in these
+(`second_solve`), and starts from a state changed by one rounding (so that a continuation which
+rounding decides shows as an error). Its steps end on every other saved time, so that the two share
+no step even where the saved times limit the steps. If the error is proportional to the tolerance,
+the difference exceeds the first solution's error about tenfold.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LARGEST_COMPARISON = 1 << 28
 
 def compared_times(count: int, problem: Problem) -> np.ndarray:
     """Mark every saved time, or fewer where the matrices would be too many to hold."""
-    most = max(2, LARGEST_COMPARISON // (8 * problem.start.size))
+    most = max(2, LARGEST_COMPARISON // (8 * problem.initial.size))
     stride = -(-count // most)
     marked = np.zeros(count, dtype=bool)
     marked[::stride] = True
@@ -81,7 +81,7 @@ def _divided(count: int, method: Method) -> list[tuple[np.ndarray, np.ndarray]]:
 
 def _loosened(task: Task, times: np.ndarray, landings: np.ndarray) -> Task:
     """Return the task of a second solution that is seen at `times` and steps on `landings`."""
-    flow, start = task.flow.checked_by(task.problem)
+    flow, start = task.flow.second_solve(task.problem)
     keep = np.ones(landings.size, dtype=bool)
     return replace(
         task,

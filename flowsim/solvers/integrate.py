@@ -87,7 +87,7 @@ def _recorder(task: Task, integrator: Integrator) -> Recorder:
         wanted.saved,
         wanted.keep,
         wanted.times.size - wanted.saved.size,
-        task.problem.start.shape,
+        task.problem.initial.shape,
         layers,
         measures=wanted.measures,
     )
@@ -111,7 +111,7 @@ def _record(journey: Journey, t: float, y: State) -> None:
 def _ends_at_once(task: Task) -> Verdict | None:
     """Return the verdict if not a step is to be taken."""
     level, problem = task.stop_at_loss, task.problem
-    if level is not None and problem.loss.value(problem.start) <= level:
+    if level is not None and problem.loss.value(problem.initial) <= level:
         return Verdict.STOPPED_AT_LOSS
     return Verdict.INTERRUPTED if task.monitor.stop_requested() else None
 

@@ -10,7 +10,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from flowsim.dynamics.accumulators import Nothing, Tally
+from flowsim.dynamics.accumulators import Accumulator, NoAccumulator
 from flowsim.dynamics.descent import DIVERGED_FACTOR, Descent, Iterates
 from flowsim.dynamics.registry import AlgorithmName, Momentum
 from flowsim.dynamics.update_rules import rule
@@ -23,9 +23,9 @@ from flowsim.solvers.monitor import SILENT, Monitor
 
 
 class Steps(Protocol):
-    """What has been reached: how many steps each row has taken, and whether it goes on."""
+    """What has been reached: the iteration of each row, and whether it goes on."""
 
-    taken: Any
+    iteration: Any
     alive: Any
 
 
@@ -51,10 +51,10 @@ def stepper(
     algorithm: AlgorithmName = "gradient",
     momentum: Momentum = 0.0,
     precision: str = "float64",
-    tally: Tally | None = None,
+    accumulator: Accumulator | None = None,
     noise: Stream | None = None,
 ) -> Descent:
-    """Return descent on a problem at some step sizes, by an algorithm, with a tally of its steps.
+    """Return descent on a problem at some step sizes, by an algorithm.
 
     With noise its gradient is an estimate, drawn at every step.
 
@@ -74,14 +74,14 @@ def stepper(
         rule=rule(algorithm, momentum, dtype),
         weight_decay=np.asarray(problem.weight_decay, dtype=dtype),
         ceiling=ceiling(problem, dtype),
-        tally=Nothing() if tally is None else tally,
+        accumulator=NoAccumulator() if accumulator is None else accumulator,
         noise=noise,
     )
 
 
 def ceiling(problem: Problem, dtype: np.dtype) -> np.ndarray:
     """Return the loss above which descent has diverged, as `DIVERGED_FACTOR` says."""
-    start, limits = problem.start, np.finfo(dtype)
+    start, limits = problem.initial, np.finfo(dtype)
     usual = [abs(float(value_and_gradient(problem.loss, W)[0])) for W in (start, 0 * start)]
     highest = DIVERGED_FACTOR * max(*usual, float(limits.tiny))
     return np.asarray(min(highest, float(limits.max)), dtype=dtype)
@@ -89,7 +89,7 @@ def ceiling(problem: Problem, dtype: np.dtype) -> np.ndarray:
 
 def begin(descent: Descent, problem: Problem) -> Iterates:
     """Return the iterates at the start, with the programs that move them compiled."""
-    iterates = descent.start(problem.layers)
+    iterates = descent.initial_iterates(problem.layers)
     nowhere = np.zeros(len(descent.step_sizes), int)
     finished(descent.advance(iterates, nowhere, np.asarray(0)))
     return iterates
@@ -132,4 +132,6 @@ def arrived(iterates: Iterates, count: np.ndarray) -> bool:
 
 def _left(iterates: Steps, until: np.ndarray) -> int:
     """Return the steps that are left to the slowest step size that has not diverged."""
-    return int(np.where(np.asarray(iterates.alive), until - np.asarray(iterates.taken), 0).max())
+    return int(
+        np.where(np.asarray(iterates.alive), until - np.asarray(iterates.iteration), 0).max()
+    )

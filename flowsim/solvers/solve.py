@@ -89,7 +89,7 @@ def solve(
     kept[-1] = True
     held = kept | compared_times(saved.size, problem) if estimate_error else kept
     flow = FLOWS[space].build(problem)
-    start = flow.start(problem)
+    start = flow.initial_state(problem)
     wanted = Wanted(saved, np.asarray(between, dtype=float), held, layers=keep_layers)
     task = Task(
         problem=problem,

@@ -67,7 +67,7 @@ def _keeps_det_sign(problem: Problem) -> bool:
     """Say whether det W keeps its sign; a start of lower rank has determinant 0, without one."""
     if problem.depth < 2 or not network.is_balanced(problem.layers):
         return False
-    return network.rank_bound(problem.layers) >= problem.start.shape[0]
+    return network.rank_bound(problem.layers) >= problem.initial.shape[0]
 
 
 def _det_sign(times: np.ndarray, sign: np.ndarray) -> Invariant:

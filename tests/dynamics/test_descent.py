@@ -153,7 +153,7 @@ def test_an_interrupt_keeps_what_was_reached() -> None:
 
 
 def test_the_distance_is_measured_where_the_flow_is_known() -> None:
-    flow = {0.0: np.asarray(problem().start), 1.0: np.zeros((2, 3))}
+    flow = {0.0: np.asarray(problem().initial), 1.0: np.zeros((2, 3))}
     found = descended(0.1, reference=flow)
     assert found.vs_flow[0, 0] == 0
     sample = int(np.flatnonzero(found.times[0] == 1.0)[0])

@@ -74,7 +74,7 @@ class TestAgreement:
         )
         after = [*after[1:], np.eye(widths[-1])]
         product = sum(A @ dW @ B for A, dW, B in zip(after, moved, before, strict=True))
-        (direct,) = EndToEndFlow.of(problem).velocity((problem.start,), loss, decay)
+        (direct,) = EndToEndFlow.of(problem).velocity((problem.initial,), loss, decay)
         size = max(1.0, np.abs(np.asarray(direct)).max())
         np.testing.assert_allclose(product, direct, rtol=0, atol=1e-12 * size)
 
@@ -174,7 +174,7 @@ class TestExact:
         problem = Problem(loss, initialization.balanced((3, 4, 2, 1), 0.2, rng), 3.0)
         times = np.linspace(0, 3, 7)
         gradient = lambda w: ((w[None, :] @ X - Y) @ X.T / 12)[0]  # noqa: E731
-        wanted = exact.one_output(times, problem.start, gradient, 3)
+        wanted = exact.one_output(times, problem.initial, gradient, 3)
         assert distance(followed(problem, "end_to_end", times).end_to_end, wanted) < 1e-8
 
 
@@ -213,7 +213,7 @@ class TestInvariants:
         case = problems.aligned(depth, 0.5)
         problem = case.problem
         flipped = case.U @ np.diag([3.0, 2.0, -1.0]) @ case.Vt
-        start = np.linalg.slogdet(problem.start)[0]
+        start = np.linalg.slogdet(problem.initial)[0]
         assert np.linalg.slogdet(flipped)[0] == -start
         trajectory = followed(Problem(losses.Squared(flipped), problem.layers, 3.0), space)
         assert np.all(np.linalg.slogdet(trajectory.end_to_end)[0] == start)

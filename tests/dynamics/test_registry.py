@@ -32,13 +32,13 @@ def test_names_in_files_are_those_of_the_registries() -> None:
 def test_a_flow_has_the_declared_name_and_state(name: str) -> None:
     flow = FLOWS[name].build(problem())
     assert flow.space == name
-    sizes = [matrix.size for matrix in flow.start(problem())]
+    sizes = [matrix.size for matrix in flow.initial_state(problem())]
     assert sum(sizes) == FLOWS[name].state_size(WIDTHS)
 
 
 @pytest.mark.parametrize("name", FLOWS)
 def test_the_second_solve_is_in_the_declared_formulation(name: str) -> None:
-    flow, _ = FLOWS[name].build(problem()).checked_by(problem())
+    flow, _ = FLOWS[name].build(problem()).second_solve(problem())
     assert flow.space == FLOWS[name].checked_in
 
 

@@ -237,7 +237,7 @@ class TestSpectrum:
     def test_past_the_rank_is_zero(self) -> None:
         problem = problems.balanced((5, 2, 5))
         flow = SpectralFlow.of(problem)
-        log_sigma, sign = flow.exact_spectrum(flow.start(problem))
+        log_sigma, sign = flow.exact_spectrum(flow.initial_state(problem))
         assert np.isneginf(log_sigma[2:]).all()
         assert np.isfinite(log_sigma[:2]).all()
         assert sign == 0

@@ -264,10 +264,9 @@ def test_the_same_scenario_gives_the_same_bits() -> None:
 
 def test_draws_do_not_disturb_each_other() -> None:
     other = scenario("", BASE.replace('kind = "balanced"', 'kind = "gaussian"'))
-    np.testing.assert_array_equal(build_problem(other).loss.Phi, scenario().problem().loss.Phi)
-    assert not np.array_equal(
-        scenario("", "seed = 1" + BASE).problem().loss.Phi, scenario().problem().loss.Phi
-    )
+    np.testing.assert_array_equal(build_problem(other).loss.Phi, build_problem(scenario()).loss.Phi)
+    seeded = scenario("", "seed = 1" + BASE)
+    assert not np.array_equal(build_problem(seeded).loss.Phi, build_problem(scenario()).loss.Phi)
 
 
 def test_descent_that_steps_across_a_zero_determinant_is_told_of_its_steps() -> None:

@@ -29,9 +29,10 @@ from hypothesis import strategies as st
 
 from flowsim.experiment import figures
 from flowsim.results.run import Run, Variable
-from flowsim.theory.long_run import fates
+from flowsim.theory.long_run import classification
 from flowsim.theory.long_run import figure as figure_of
-from flowsim.theory.long_run.modes import descriptions
+from flowsim.theory.long_run.modes import panel_titles
+from flowsim.theory.long_run.regimes import Behaviour, LongTermBehaviour
 
 # The numbers that are drawn
 
@@ -62,9 +63,9 @@ def test_sorted_singular_values_are_drawn_where_w_was_not_saved() -> None:
 
 def test_a_swing_across_another_mode_is_one_modes_only_where_modes_are_followed() -> None:
     said = headline(drawn(run_of(ONE_SWINGS)))
-    assert said == "Descent keeps swinging at η = 0.05 (mode 1)"
+    assert said == "Descent keeps oscillating at η = 0.05 (mode 1)"
     said = headline(drawn(run_of(ONE_SWINGS, saved=False)))
-    assert said == "The spectrum of descent keeps swinging at η = 0.05 (σ₁ and σ₂)"
+    assert said == "The spectrum of descent keeps oscillating at η = 0.05 (σ₁ and σ₂)"
 
 
 def test_saved_samples_are_followed_where_w_was_saved_at_a_stride() -> None:
@@ -107,27 +108,28 @@ def test_alone_a_diverging_descent_is_drawn_at_the_scale_of_the_flow() -> None:
 def test_the_headline_tells_settling_swinging_and_diverging_apart() -> None:
     figure = drawn(run_of(SETTLING, ONE_SWINGS, BOTH_SWING, DIVERGING))
     assert headline(figure) == (
-        "Descent settles at η = 0.05; keeps swinging at η = 0.1 (mode 1) and 0.15 (modes 1 and 2);"
+        "Descent converges at η = 0.05;"
+        " keeps oscillating at η = 0.1 (mode 1) and 0.15 (modes 1 and 2);"
         " diverges at η = 0.2"
     )
     assert titles(figure) == [
-        "η = 0.05: settles",
-        "η = 0.1: mode 1 swings between 9.2 and 10.8",
-        "η = 0.15: modes 1 and 2 swing",
+        "η = 0.05: converges",
+        "η = 0.1: mode 1 oscillates between 9.2 and 10.8",
+        "η = 0.15: modes 1 and 2 oscillate",
         "η = 0.2: diverges by t = 6",
     ]
 
 
 def test_a_swing_that_shrinks_does_not_keep_swinging() -> None:
     figure = drawn(run_of(SHRINKING))
-    assert headline(figure) == "Descent swings ever less at η = 0.05 (mode 1)"
+    assert headline(figure) == "Descent has a decaying oscillation at η = 0.05 (mode 1)"
 
 
 def test_an_uneven_swing_is_not_said_to_shrink() -> None:
     swing = PARITY * np.interp(ITERATION, [164, 165, 179, 180], [1.0, 0.2, 0.2, 0.8])
     uneven = SETTLING + np.stack([swing, 0 * swing], axis=1)
     said = headline(drawn(run_of(uneven)))
-    assert said == "Descent swings unevenly at η = 0.05 (mode 1)"
+    assert said == "Descent oscillates irregularly at η = 0.05 (mode 1)"
 
 
 def test_a_mode_on_its_way_neither_settles_nor_swings() -> None:
@@ -146,9 +148,9 @@ def test_a_swing_between_modes_is_seen_though_the_modes_stand_still() -> None:
 def test_a_two_cycle_seen_at_every_second_iterate_is_not_said_to_settle() -> None:
     figure = drawn(run_of(ONE_SWINGS, every=2))
     assert titles(figure) == ["η = 0.05: unmoved every 2 iterates"]
-    assert "seems to settle" in headline(figure)
-    assert "Descent settles" in headline(drawn(run_of(SETTLING, every=2)))
-    assert "keeps swinging" in headline(drawn(run_of(ONE_SWINGS, every=3)))
+    assert "may converge" in headline(figure)
+    assert "Descent converges" in headline(drawn(run_of(SETTLING, every=2)))
+    assert "keeps oscillating" in headline(drawn(run_of(ONE_SWINGS, every=3)))
 
 
 def test_few_iterates_and_interrupted_descents_are_told() -> None:
@@ -159,17 +161,17 @@ def test_few_iterates_and_interrupted_descents_are_told() -> None:
 
 
 def test_a_swing_smaller_than_a_thousandth_counts_as_still() -> None:
-    for size, kind in ((4e-4, "settles"), (6e-4, "swings")):
+    for size, kind in ((4e-4, Behaviour.CONVERGES), (6e-4, Behaviour.PERSISTENT)):
         values = 1 + size * PARITY[150:]
-        assert fates.movement(values, 1e-3) == kind
+        assert classification.mode_behaviour(values, 1e-3) is kind
 
 
 def test_a_cycle_after_a_burst_swings() -> None:
     """The burst, in the tail's first quarter, makes its first half larger; the rest is the same."""
     k = np.arange(400)
     values = 9 + np.where(k < 60, 4.0, 1.0) * (-1.0) ** k
-    assert fates.movement(values, 1e-3) == "swings"
-    assert fates.movement(9 + 0.999**k * (-1.0) ** k, 1e-3) == "shrinks"
+    assert classification.mode_behaviour(values, 1e-3) is Behaviour.PERSISTENT
+    assert classification.mode_behaviour(9 + 0.999**k * (-1.0) ** k, 1e-3) is Behaviour.DECAYING
 
 
 @given(
@@ -183,10 +185,10 @@ def test_any_cycle_swings_and_any_fading_one_does_not(
 ) -> None:
     steps = np.arange(60)
     cycle = np.where((steps + phase) % period == 0, 1.0, -1.0)
-    assert fates.movement(centre + size * cycle, 1e-3) == "swings"
-    fading = fates.movement(centre + size * cycle * 0.97**steps, 1e-3)
-    assert fading == "shrinks"
-    assert fates.movement(centre + size * steps / 60, 1e-3) == "drifts"
+    assert classification.mode_behaviour(centre + size * cycle, 1e-3) is Behaviour.PERSISTENT
+    fading = classification.mode_behaviour(centre + size * cycle * 0.97**steps, 1e-3)
+    assert fading is Behaviour.DECAYING
+    assert classification.mode_behaviour(centre + size * steps / 60, 1e-3) is Behaviour.DRIFTS
 
 
 # Which panels
@@ -195,25 +197,27 @@ def test_any_cycle_swings_and_any_fading_one_does_not(
 def test_at_most_eight_step_sizes_are_drawn_and_all_are_told() -> None:
     figure = drawn(run_of(*[SETTLING] * 9, *[DIVERGING] * 5))
     assert len(figure.axes) == 8
-    assert titles(figure)[0] == "η = 0.05: settles"
+    assert titles(figure)[0] == "η = 0.05: converges"
     assert titles(figure)[-1].startswith("η = 0.7: diverges")
     assert headline(figure) == (
-        "Descent settles at the 9 step sizes up to 0.45; diverges at the 5 step sizes from 0.5"
+        "Descent converges at the 9 step sizes up to 0.45; diverges at the 5 step sizes from 0.5"
         " (8 of 14 drawn)"
     )
 
 
 def test_step_sizes_that_do_the_same_are_said_once() -> None:
     said = headline(drawn(run_of(ONE_SWINGS, ONE_SWINGS, SETTLING)))
-    assert said == "Descent settles at η = 0.15; keeps swinging at η = 0.05 and 0.1 (mode 1 each)"
+    assert (
+        said == "Descent converges at η = 0.15; keeps oscillating at η = 0.05 and 0.1 (mode 1 each)"
+    )
 
 
 def test_the_tail_is_the_last_quarter_of_the_time_and_some_iterates() -> None:
-    assert np.array_equal(fates.tail_rows(np.arange(101)), np.arange(75, 101))
-    assert np.array_equal(fates.tail_rows(np.repeat(np.arange(5), 2)), [6, 8])
+    assert np.array_equal(classification.window_rows(np.arange(101)), np.arange(75, 101))
+    assert np.array_equal(classification.window_rows(np.repeat(np.arange(5), 2)), [6, 8])
     spread = np.unique(np.round(np.geomspace(1, 1000, 40)).astype(int))
-    assert len(fates.tail_rows(spread)) == fates.LEAST_ITERATES
-    assert list(fates.tail_rows(np.zeros(4, dtype=int))) == [0]
+    assert len(classification.window_rows(spread)) == classification.LEAST_ITERATES
+    assert list(classification.window_rows(np.zeros(4, dtype=int))) == [0]
 
 
 def test_step_sizes_are_drawn_in_ascending_order() -> None:
@@ -225,7 +229,7 @@ def test_step_sizes_are_drawn_in_ascending_order() -> None:
 def test_variants_are_counted() -> None:
     both = made.with_variants(deep=run_of(SETTLING, ONE_SWINGS), shallow=run_of(SETTLING))
     figure = drawn(both)
-    assert headline(figure) == "Of 3 descents, 2 settle and 1 keeps swinging"
+    assert headline(figure) == "Of 3 descents, 2 converge and 1 keeps oscillating"
     assert [title.split(",")[0] for title in titles(figure)] == ["deep", "deep", "shallow"]
 
 
@@ -237,11 +241,11 @@ def test_it_fits_only_where_descent_has_singular_values() -> None:
     assert list(figures.FIGURES).index(NAME) == 2
 
 
-def test_every_fate_has_its_words() -> None:
+def test_every_behaviour_has_its_words() -> None:
     for kind in figure_of.VERBS:
         for modes in ((), (0,), (0, 1), tuple(range(9))):
-            for followed in (True, False):
-                forms = descriptions(fates.Fate(kind, modes, 1, 2, 3, 2), followed)
+            for projected in (True, False):
+                forms = panel_titles(LongTermBehaviour(kind, modes, 1, 2, 3, 2), projected)
                 assert all(forms)
                 assert len(forms[-1]) <= 15
 

@@ -47,6 +47,11 @@ def test_variables_that_there_will_be_can_be_claimed(quantity: str) -> None:
             'claims[0].quantity: "sharpness.largest" will not exist: that is not',
         ),
         ("layers.held_out_loss", 'claims[0].quantity: "layers.held_out_loss" will not exist: no '),
+        (
+            "explicit_loss.closed_form_apart",
+            'claims[0].quantity: "explicit_loss.closed_form_apart" was renamed; write '
+            "explicit_loss.closed_form_deviation",
+        ),
     ],
 )
 def test_variables_that_there_will_not_be_are_told(quantity: str, start: str) -> None:
@@ -134,7 +139,7 @@ def test_variables_need_the_sections_that_make_them() -> None:
         ),
         ("equals = 1\nwithin = 0", "claims[0].within: is 0, but must be above 0"),
         ("below = nan", "claims[0].below: is nan, but must be finite"),
-        ("below = true", "claims[0].below: is true, but a number is wanted"),
+        ("below = true", "claims[0].below: is true, but a number is required"),
         (
             'below_quantity = "layers.los"',
             'claims[0].below_quantity: "layers.los" names no variabl',
@@ -150,7 +155,7 @@ def test_variables_need_the_sections_that_make_them() -> None:
             "below = 1\nat = { mod = 0 }",
             "claims[0].at.mod: unknown key; did you mean claims.at.mod",
         ),
-        ("below = 1\nat = { mode = 0.5 }", "claims[0].at.mode: is 0.5, but an integer is wanted"),
+        ("below = 1\nat = { mode = 0.5 }", "claims[0].at.mode: is 0.5, but an integer is required"),
         ("below = 1\nat = { mode = -1 }", "claims[0].at.mode: is -1, but must be at least 0"),
     ],
 )

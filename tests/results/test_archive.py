@@ -191,7 +191,7 @@ def test_what_is_no_run_is_said_to_be_none(tmp_path: Path, what: str) -> None:
         (place / "manifest.json").write_text("[1]")
     if what == "file":
         place.write_text("")
-    with pytest.raises(ArchiveError, match=r"no run at|not a run of flowsim's"):
+    with pytest.raises(ArchiveError, match=r"no run at|not a run of flowsim:"):
         archive.read(place)
     assert not archive.is_run(place)
 
@@ -201,7 +201,7 @@ def test_a_foreign_folder_is_never_touched(tmp_path: Path) -> None:
     precious.mkdir()
     (precious / "thesis.tex").write_text("years of work")
     for force in (False, True):
-        with pytest.raises(ArchiveError, match="not a run of flowsim's, so nothing in it is"):
+        with pytest.raises(ArchiveError, match="not a run of flowsim, so nothing in it is"):
             archive.write(made_runs.plain(), precious, force=force)
         with pytest.raises(ArchiveError, match="is a file"):
             archive.write(made_runs.plain(), precious / "thesis.tex", force=force)
@@ -282,7 +282,7 @@ def test_figures_are_added_and_the_run_stays_valid(written: Path) -> None:
     assert paths[0].read_text() == "newer"
     same(archive.read(written), run)
     assert leftovers(written.parent) == []
-    with pytest.raises(ArchiveError, match="does not lie on disk"):
+    with pytest.raises(ArchiveError, match="is not on disk"):
         archive.add_figures(made_runs.plain(), draw)
 
 

@@ -52,7 +52,7 @@ SQUARED_CASES = [
     (
         "[4, 6, 5, 3]",
         '[4, 2, 3]\n[output]\nmeasures = ["explicit_loss"] #!',
-        "output.measures: names explicit_loss, but it is asked where W has full rank, 3, which a "
+        "output.measures: names explicit_loss, but it requires that W has full rank, 3, which a "
         "layer of width 2 prevents",
     ),
     (
@@ -326,11 +326,15 @@ def test_a_linear_loss_has_no_modes_and_nothing_that_minimizes_it() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        ("0.1]", "0.1]\nmomentum = 0.9", "its formula knows no momentum; remove descent.momentum"),
-        ("0.1]", '0.1]\nalgorithm = "adagrad"', "it is of gradient descent; write descent.algor"),
+        ("0.1]", "0.1]\nmomentum = 0.9", "it does not support momentum; remove descent.momentum"),
+        (
+            "0.1]",
+            '0.1]\nalgorithm = "adagrad"',
+            "it requires gradient descent; write descent.algor",
+        ),
         ("0.1]", '0.1]\nprecision = "float32"', "it is computed in float64; write descent.precis"),
-        ("6.0", "6.0\nweight_decay = 0.1", "its formula knows no weight decay; remove flow.weight"),
-        ("[4, 6, 5, 3]", "[4, 3]", "one layer has no balance to leave; write more network.widths"),
+        ("6.0", "6.0\nweight_decay = 0.1", "it does not support weight decay; remove flow.weight"),
+        ("[4, 6, 5, 3]", "[4, 3]", "one layer has no balancedness; write more network.widths"),
         (
             "[descent]\nstep_sizes = [0.4, 0.1]",
             "",
@@ -347,7 +351,7 @@ def test_a_drift_budget_is_that_of_plain_descent_on_two_layers_or_more(old, new,
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        ("0.1]", "0.1]\nmomentum = 0.9", "its formula knows no momentum; remove descent.momentum"),
+        ("0.1]", "0.1]\nmomentum = 0.9", "it does not support momentum; remove descent.momentum"),
         ("[descent]\nstep_sizes = [0.4, 0.1]", "", "there is no descent; write [descent] with"),
     ],
 )
@@ -419,8 +423,12 @@ def test_a_mistake_in_one_section_does_not_hide_those_between_the_others() -> No
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        ("6.0", "6.0\nweight_decay = 0.1", "it knows no weight decay; remove flow.weight_decay"),
-        ("0.1]", "0.1]\nmomentum = 0.9", "its formula knows no momentum; remove descent.momentum"),
+        (
+            "6.0",
+            "6.0\nweight_decay = 0.1",
+            "it does not support weight decay; remove flow.weight_decay",
+        ),
+        ("0.1]", "0.1]\nmomentum = 0.9", "it does not support momentum; remove descent.momentum"),
         ("[4, 6, 5, 3]", "[4, 40, 3]", "the Hessian over the layers has 280² entries; write netw"),
         ("[descent]\nstep_sizes = [0.4, 0.1]", "", "there is no descent; write [descent] with"),
     ],

@@ -13,7 +13,7 @@ from flowsim.experiment.plan.footprint import footprint
 from flowsim.experiment.plan.reading import from_toml, json_schema
 from flowsim.scenario import Scenario, ScenarioError
 from flowsim.scenario.digest import digest
-from flowsim.scenario.toml.values import text as as_toml
+from flowsim.scenario.toml.values import format_toml as as_toml
 from flowsim.scenario.toml.writing import dumps
 from flowsim.scenario.variants import variants
 

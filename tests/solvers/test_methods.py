@@ -43,7 +43,7 @@ def constant_steps(problem: Problem, method: str, steps: int, rtol: float) -> np
         METHODS[method],
         None,
     )
-    y, h = integrator.scaled(flow.start(problem)), problem.horizon / steps
+    y, h = integrator.scaled(flow.initial_state(problem)), problem.horizon / steps
     for k in range(steps):
         y = integrator.single_step(np.asarray(k * h), y, np.asarray(h))
     return np.asarray(integrator.end_to_end(y))

@@ -144,7 +144,7 @@ class TestKrylov:
 
 
 def integrator(problem: Problem, flow, method: str, rtol: float) -> Integrator:
-    start = flow.start(problem)
+    start = flow.initial_state(problem)
     scales = Tolerances(rtol).scales(start)
     return Integrator.of(
         flow,
@@ -163,7 +163,7 @@ def costs(problem: Problem, method: str, rtol: float) -> tuple[float, int, int]:
     flow = LayerFlow.of(problem)
     compiled = integrator(problem, flow, method, rtol)
     end = np.array([problem.horizon])
-    y = compiled.scaled(flow.start(problem))
+    y = compiled.scaled(flow.initial_state(problem))
     progress = compiled.begin(np.asarray(0.0), y, end[0])
     window = Window(end, end, np.asarray(1))
     after, _, _ = compiled.advance(progress, window, np.asarray(100_000))
@@ -273,7 +273,7 @@ def test_dense_output_has_third_order() -> None:
     flow = LayerFlow.of(problem)
     compiled = integrator(problem, flow, "rodas5p", 1e-12)
     terms, solver, _ = compiled._prepared()
-    y = compiled.scaled(flow.start(problem))
+    y = compiled.scaled(flow.initial_state(problem))
     gaps = []
     for h in (0.05, 0.025):
         t = (jnp.asarray(0.0), jnp.asarray(h))
@@ -291,7 +291,7 @@ def test_a_step_past_the_growth_is_refused() -> None:
     flow = LayerFlow.of(case.problem)
     compiled = integrator(case.problem, flow, "rodas5p", 1e-6)
     terms, solver, _ = compiled._prepared()
-    y = compiled.scaled(flow.start(case.problem))
+    y = compiled.scaled(flow.initial_state(case.problem))
     t = (jnp.asarray(0.0), jnp.asarray(100 * case.horizon))
     error = solver.step(terms, *t, y, None, solver.init(terms, *t, y, None), False)[1]
     assert all(np.isinf(e).all() for e in error)

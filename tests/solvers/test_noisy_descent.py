@@ -15,7 +15,7 @@ from flowsim.problem.gradient_noise import Batches, LabelNoise, Stream
 from flowsim.problem.problem import Problem
 from flowsim.scenario.build import gradient_noise
 from flowsim.scenario.build.problem import build_problem
-from flowsim.scenario.build.samples import draws
+from flowsim.scenario.build.samples import draws_per_step
 from flowsim.solvers.descend import descend
 from flowsim.theory.invariants import of_descent
 
@@ -142,7 +142,7 @@ def test_noise_on_compressed_labels_is_that_on_the_labels():
     np.testing.assert_allclose(
         gradient_noise.of(scenario).covariance(W), whole.covariance(W), rtol=0, atol=1e-13
     )
-    assert gradient_noise.of(scenario).dimension <= draws(scenario)
+    assert gradient_noise.of(scenario).dimension <= draws_per_step(scenario)
 
 
 TARGET = "target = { spectrum = [3, 2, 1] }"
@@ -177,10 +177,10 @@ def test_noise_that_a_loss_has_not_is_refused(text, wrong, reason):
 @pytest.mark.parametrize(
     ("line", "measure", "reason"),
     [
-        ("label_noise = 0.1", "drift_budget", "it is of descent by the whole gradient"),
-        ("label_noise = 0.1\nmomentum = 0.5", "momentum_flow", "it is of descent by the whole"),
+        ("label_noise = 0.1", "drift_budget", "it requires the full gradient"),
+        ("label_noise = 0.1\nmomentum = 0.5", "momentum_flow", "it requires the full"),
         ("", "sgd_noise", "descent has no noise; write descent.batch or descent.label_noise"),
-        ("label_noise = 0.1\nmomentum = 0.5", "sgd_noise", "its formula knows no momentum"),
+        ("label_noise = 0.1\nmomentum = 0.5", "sgd_noise", "it does not support momentum"),
     ],
 )
 def test_measures_that_do_not_fit_are_refused(line, measure, reason):

@@ -33,7 +33,7 @@ class TestTimes:
         assert trajectory.stopped_at == times[-1]
         assert trajectory.verdict is Verdict.REACHED_HORIZON
         assert case.error(trajectory).max() < 1e-6 * case.size
-        np.testing.assert_allclose(trajectory.end_to_end[0], case.problem.start, rtol=1e-14)
+        np.testing.assert_allclose(trajectory.end_to_end[0], case.problem.initial, rtol=1e-14)
 
     def test_by_default_there_are_200_up_to_the_horizon(self, case) -> None:
         trajectory = solve(case.problem, **QUICK)

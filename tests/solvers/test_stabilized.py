@@ -133,7 +133,7 @@ def quadratic(rates, method: str, rtol: float, horizon: float):
     integrator = Integrator.of(
         flow, loss, 0.0, (start[0].shape,), (1.0,), rtol, METHODS[method], None
     )
-    y = integrator.scaled(flow.start(problem))
+    y = integrator.scaled(flow.initial_state(problem))
     progress = integrator.begin(np.asarray(0.0), y, np.asarray(horizon))
     return integrator, progress, Window(*np.full((2, 1), horizon), np.asarray(1))
 

@@ -11,9 +11,9 @@ from scipy.integrate import solve_ivp
 
 from flowsim.problem import losses
 from flowsim.theory.modified_flows import complementarity
-from flowsim.theory.modified_flows.central_flow import step
-from flowsim.theory.modified_flows.descriptions import Objective
-from flowsim.theory.modified_flows.side_by_side import compare
+from flowsim.theory.modified_flows.central_flow import central_step
+from flowsim.theory.modified_flows.comparison import compare
+from flowsim.theory.modified_flows.objective import Objective
 
 ETA = 0.1
 LIMIT = 2 / ETA
@@ -30,7 +30,7 @@ def followed(objective, start, h, count):
     """Return θ, tr Σ and the failure after each step."""
 
     def body(theta, _):
-        after, by = step(objective, theta, jnp.asarray(ETA), h)
+        after, by = central_step(objective, theta, jnp.asarray(ETA), h)
         return after, (after, by.variance, by.failure)
 
     return jax.lax.scan(body, start, None, length=count)[1]
@@ -115,7 +115,7 @@ def test_the_covariance_predicts_the_oscillation_of_descent():
     samples = np.arange(0, 401, 4)
     found = compare(objective_of(valley, 2), np.array([0.7, 9.9]), ETA, samples)
     assert found is not None
-    assert "central" not in found.broken
+    assert "central" not in found.valid_until
     since = found.times[-1] - (LIMIT - 10 - 9.9) / 0.3
     assert found.variance_predicted[-1] == pytest.approx(0.6, rel=1e-2)
     # measured is ((2 + ηλ - 2)/4 · 2)² x² with ηλ within 5 % of 2, besides the bound above
@@ -140,7 +140,7 @@ def test_more_critical_directions_than_it_holds_are_told():
     start = np.r_[np.zeros(5), np.full(5, 9.0)]
     found = compare(objective_of(function, 10), start, ETA, np.arange(0, 200, 10))
     assert found is not None
-    broken = found.broken["central"]
+    broken = found.valid_until["central"]
     assert "more than 4 eigenvalues" in broken.reason
     assert broken.time == pytest.approx(1 / 0.3, abs=10 * ETA)
     later = found.times >= broken.time
@@ -169,12 +169,12 @@ def test_complementarity_is_solved(k):
         assert abs(np.sum(X * Y)) <= 2 * off * size
         if k == 1:
             assert X[0, 0] == pytest.approx(max(0, -C[0, 0] / Q[0, 0]), abs=1e-9)
-            assert complementarity.single(C, Q).X[0, 0] == pytest.approx(X[0, 0], abs=1e-9)
+            assert complementarity.solve_scalar(C, Q).X[0, 0] == pytest.approx(X[0, 0], abs=1e-9)
 
 
 def test_complementarity_without_a_solution_says_so():
     """C ≺ 0 and Q = 0: nothing makes Y ⪰ 0."""
     nothing = np.zeros((3, 3))
     assert complementarity.solve(-np.eye(2), nothing).residual > 1e-3
-    assert complementarity.single(-np.eye(1), nothing[:1, :1]).residual == 1
-    assert complementarity.single(np.eye(1), nothing[:1, :1]).residual == 0
+    assert complementarity.solve_scalar(-np.eye(1), nothing[:1, :1]).residual == 1
+    assert complementarity.solve_scalar(np.eye(1), nothing[:1, :1]).residual == 0

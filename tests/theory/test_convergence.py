@@ -199,7 +199,7 @@ def test_each_hypothesis_fails_where_it_should() -> None:
     seen = losses.Completion(Phi, np.array([[1.0, 1.0], [1.0, 0.0]]))
     other = certificate(Problem(seen, balanced(0.9 * Phi, 2), 1.0))
     assert np.isnan([other.margin, other.rate, other.largest_step_size]).all()
-    assert other.hypotheses[0].found == "the loss Completion"
+    assert other.hypotheses[0].actual == "the loss Completion"
 
 
 def test_white_data_are_the_squared_loss_in_a_time_of_its_own() -> None:

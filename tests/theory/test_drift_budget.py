@@ -48,7 +48,7 @@ def budgets(problem, sizes, times):
         sizes,
         iterations(times, sizes),
         lambda k, sample, layers, budget: found.update({(k, sample): (layers, budget)}),
-        tally=Budgeting(network.rank_bound(problem.layers)),
+        accumulator=Budgeting(network.rank_bound(problem.layers)),
     )
     return found
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
 from flowsim.problem import initialization, losses
+from flowsim.problem.errors import NotApplicable
 from flowsim.problem.problem import Problem
 from flowsim.theory.exact.modes import ExactModes, mode
 
@@ -107,16 +108,16 @@ class TestWhereItHolds:
         problem = Problem(losses.Squared(Phi), initialization.aligned(widths, 0.1, Phi), 1.0)
         found = ExactModes.of(problem)
         rank = min(widths)
-        np.testing.assert_allclose(found.end_to_end(np.zeros(1))[0], problem.start, atol=1e-14)
-        assert np.count_nonzero(found.basis.start > 1e-12) == rank
+        np.testing.assert_allclose(found.end_to_end(np.zeros(1))[0], problem.initial, atol=1e-14)
+        assert np.count_nonzero(found.basis.initial > 1e-12) == rank
         if len(widths) > 2:  # a mode that starts at zero stays there
-            assert not np.any(found.strengths(np.array([50.0]))[0, found.basis.start == 0])
+            assert not np.any(found.strengths(np.array([50.0]))[0, found.basis.initial == 0])
 
     def test_modes_may_start_at_different_sizes(self) -> None:
         case = problems.aligned(2)
         layers = initialization.from_svd((3, 3, 3), case.U, np.array([0.3, 0.2, 0.1]), case.Vt)
         found = ExactModes.of(Problem(case.problem.loss, layers, 1.0))
-        assert found.basis.start == pytest.approx([0.3, 0.2, 0.1])
+        assert found.basis.initial == pytest.approx([0.3, 0.2, 0.1])
 
     def test_with_weight_decay_at_depth_2(self) -> None:
         """ṡ = 2s(h(φ - s) - λ): a logistic curve to φ - λ/h, or to 0; λ alone where h = 0."""
@@ -161,4 +162,5 @@ class TestWhereItHolds:
             ),
         }
         for reason, problem in elsewhere.items():
-            assert reason in ExactModes.of(problem)
+            with pytest.raises(NotApplicable, match=reason):
+                ExactModes.of(problem)

@@ -18,8 +18,8 @@ from flowsim.problem.problem import Problem
 from flowsim.results.run import Run
 from flowsim.solvers.monitor import Monitor
 from flowsim.theory.iterates import revisit
-from flowsim.theory.modified_flows.described import RTOL, Described
-from flowsim.theory.modified_flows.descriptions import Objective, weights
+from flowsim.theory.modified_flows.objective import Objective, flatten
+from flowsim.theory.modified_flows.solution import RTOL, FlowSolution
 from flowsim.theory.momentum_flow.formulas import Description, descriptions
 
 START, TARGET, DECAY = np.array([[2.0, -0.5]]), np.array([[0.5, 1.0]]), 0.25
@@ -33,10 +33,10 @@ def described(
     algorithm: str, momentum: float | str, eta: float, loss: object = None, decay: float = DECAY
 ) -> dict[str, Description]:
     objective = Objective.of(loss or Squared(TARGET), (START,), decay)
-    return dict(descriptions(objective, weights((START,)), eta, algorithm, momentum))
+    return dict(descriptions(objective, flatten((START,)), eta, algorithm, momentum))
 
 
-def agrees(found: Described, modes: np.ndarray) -> None:
+def agrees(found: FlowSolution, modes: np.ndarray) -> None:
     """Compare θ - rest, over START - REST, with a closed form, within the error that is told."""
     wanted = REST.ravel() + modes[:, None] * (START - REST).ravel()
     away = np.linalg.norm(found.theta - wanted, axis=1)
@@ -138,7 +138,7 @@ def distances(algorithm: str, momentum: float | str, at_rest: bool = False) -> d
     iterates = layers_at(problem, sizes, count, algorithm, momentum)
     result: dict[str, list[float]] = {}
     for k, eta in enumerate(sizes):
-        given = descriptions(objective, weights(problem.layers), eta, algorithm, momentum)
+        given = descriptions(objective, flatten(problem.layers), eta, algorithm, momentum)
         for name, one in given.items():
             if at_rest and name != "flow":
                 still = (one.start[0], jnp.zeros_like(one.start[1]))

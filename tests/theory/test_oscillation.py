@@ -12,6 +12,7 @@ from flowsim.experiment.plan.reading import from_toml
 from flowsim.experiment.run import run
 from flowsim.problem.losses import Squared
 from flowsim.problem.problem import Problem
+from flowsim.scenario.build.problem import build_problem
 from flowsim.solvers.descend import descend
 from flowsim.solvers.monitor import Monitor
 from flowsim.theory.oscillation.period_doubling import critical_step_size, two_cycle
@@ -195,14 +196,14 @@ targets = [[6.0, 0.0], [0.0, 4.0]]
 
 
 def test_noise_moves_every_entry_and_nothing_else() -> None:
-    quiet = from_toml(SQUARED).problem().layers
-    loud = from_toml(spoilt("scale = 1e-3", "scale = 1e-3\nnoise = 1e-4")).problem()
+    quiet = build_problem(from_toml(SQUARED)).layers
+    loud = build_problem(from_toml(spoilt("scale = 1e-3", "scale = 1e-3\nnoise = 1e-4")))
     apart = np.concatenate([(a - b).ravel() for a, b in zip(loud.layers, quiet, strict=True)])
     assert (apart != 0).all()
     # 69 draws: their root mean square is within 4 of its standard deviations
     assert np.sqrt(np.mean(apart**2)) == pytest.approx(1e-4, rel=4 / np.sqrt(2 * apart.size))
     np.testing.assert_array_equal(
-        np.asarray(loud.loss.target), from_toml(SQUARED).problem().loss.target
+        np.asarray(loud.loss.target), build_problem(from_toml(SQUARED)).loss.target
     )
     mistake = the_mistake(spoilt("scale = 1e-3", "scale = 1e-3\nnoise = -1 #!"))
     assert mistake.startswith("init.noise: is -1, but must be at least 0")
@@ -210,7 +211,7 @@ def test_noise_moves_every_entry_and_nothing_else() -> None:
 
 def test_it_is_of_plain_descent() -> None:
     text = SQUARED + 'momentum = 0.5\n[output]\nmeasures = ["oscillation"]\n'
-    assert "names oscillation, but its formula knows no momentum" in told(text)[0]
+    assert "names oscillation, but it does not support momentum" in told(text)[0]
 
 
 def test_the_diagram_draws_orbits_cycles_and_where_descent_is_lost() -> None:

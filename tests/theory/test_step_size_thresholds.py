@@ -16,7 +16,8 @@ from flowsim.scenario import ScenarioError
 from flowsim.solvers.iterate import begin, stepper, walk
 from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.solvers.solve import solve
-from flowsim.theory.long_run.fates import happens, in_the_long_run, numbered, period, swing
+from flowsim.theory.long_run.classification import alternating_part, long_term_behaviour, period
+from flowsim.theory.long_run.regimes import Behaviour, regime_code, threshold_passed
 from flowsim.theory.power_law import power_law
 from flowsim.theory.sharpness.formulas import extremes
 from flowsim.theory.step_size_thresholds import scanning
@@ -24,7 +25,7 @@ from flowsim.theory.step_size_thresholds.brackets import bracket, inside
 from flowsim.theory.step_size_thresholds.following import Course, Following
 from flowsim.theory.step_size_thresholds.scanning import Scan
 
-# Fates of iterates
+# Long-term behaviour of iterates
 
 
 def tails(step, x, early=1000, late=2000, count=64):
@@ -44,38 +45,38 @@ def cubic(a):
 @pytest.mark.parametrize(
     ("a", "kind", "cycle"),
     [
-        (0.5, "settles", 0),
-        (0.99, "settles", 0),
-        (1.0, "unclear", 0),  # fades as k^{-1/2}
-        (1.1, "swings", 2),
-        (1.23, "swings", 2),  # until √5 - 1 = 1.236
-        (1.25, "swings", 4),
-        (1.9, "wavers", 0),
+        (0.5, Behaviour.CONVERGES, 0),
+        (0.99, Behaviour.CONVERGES, 0),
+        (1.0, Behaviour.UNDECIDED, 0),  # fades as k^{-1/2}
+        (1.1, Behaviour.PERSISTENT, 2),
+        (1.23, Behaviour.PERSISTENT, 2),  # until √5 - 1 = 1.236
+        (1.25, Behaviour.PERSISTENT, 4),
+        (1.9, Behaviour.IRREGULAR, 0),
     ],
 )
 def test_the_cubic_map_doubles_its_period_and_becomes_chaotic(a, kind, cycle):
-    found = in_the_long_run(*tails(cubic(a), 0.3))
+    found = long_term_behaviour(*tails(cubic(a), 0.3))
     assert (found.kind, found.period) == (kind, cycle)
 
 
 @pytest.mark.parametrize(
     ("factor", "kind"),
     [
-        (-0.5, "settles"),
-        (-0.9, "settles"),
-        (-0.99, "shrinks"),
-        (-0.999, "shrinks"),
-        (-0.9999, "unclear"),
-        (-1.0, "swings"),
-        (-1.0001, "grows"),
-        (-1.02, "grows"),
-        (0.9999, "drifts"),
+        (-0.5, Behaviour.CONVERGES),
+        (-0.9, Behaviour.CONVERGES),
+        (-0.99, Behaviour.DECAYING),
+        (-0.999, Behaviour.DECAYING),
+        (-0.9999, Behaviour.UNDECIDED),
+        (-1.0, Behaviour.PERSISTENT),
+        (-1.0001, Behaviour.GROWING),
+        (-1.02, Behaviour.GROWING),
+        (0.9999, Behaviour.DRIFTS),
     ],
 )
-def test_a_linear_map_is_judged_by_how_fast_it_swings_in_or_out(factor, kind):
+def test_a_linear_map_is_classified_by_how_fast_its_oscillation_decays_or_grows(factor, kind):
     """x ↦ 1 + factor (x - 1), as gradient descent is near a minimum: factor = 1 - ηλ."""
     early, late = tails(lambda x: 1 + factor * (x - 1), 1.1)
-    assert in_the_long_run(early, late).kind == kind
+    assert long_term_behaviour(early, late).kind is kind
 
 
 K = np.arange(64)
@@ -83,28 +84,33 @@ K = np.arange(64)
 
 @pytest.mark.parametrize("early", [0.6 + 0.9**K, tails(cubic(1.9), 0.3)[0][:, 0]])
 @pytest.mark.parametrize("left", [0.0, 1e-5, 0.1, 0.5])
-def test_a_cycle_that_disorder_ends_in_is_no_swing_that_dies(early, left):
+def test_a_cycle_after_irregular_dynamics_is_no_decaying_oscillation(early, left):
     """It is smaller than before, whether it is exact or still being approached.
 
-    Early there is disorder, or the end of a burst of it that was as regular.
+    Early the dynamics are irregular, or the end of a burst of it that was as regular.
     """
     before, after = (
         (0.5 + size * (-1.0) ** K)[:, None] for size in (early, 0.1 * (1 + left * 0.97**K))
     )
     assert np.ptp(after) < np.ptp(before) / 2
-    found = in_the_long_run(before, after)
-    assert found.kind == "unclear"
-    assert np.isnan(happens("convergence_lost", [found.kind])).all()
+    found = long_term_behaviour(before, after)
+    assert found.kind == Behaviour.UNDECIDED
+    assert np.isnan(threshold_passed("convergence_lost", [found.kind])).all()
 
 
-def test_a_swing_is_seen_on_top_of_a_drift_and_beside_modes_at_rest():
+def test_an_oscillation_is_seen_on_top_of_a_drift_and_beside_stationary_modes():
     k = np.arange(4000)
     modes = np.stack([1 + 1e-4 * k, np.full(k.size, 2.0)], axis=1)
     swinging = modes + np.array([0.1, 0.0]) * (-1.0) ** k[:, None]
-    for path, kind, movers in ((modes, "drifts", (0,)), (swinging, "swings", (0,))):
-        found = in_the_long_run(path[1937:2001], path[3936:])
+    for path, kind, movers in (
+        (modes, Behaviour.DRIFTS, (0,)),
+        (swinging, Behaviour.PERSISTENT, (0,)),
+    ):
+        found = long_term_behaviour(path[1937:2001], path[3936:])
         assert (found.kind, found.modes) == (kind, movers)
-    np.testing.assert_allclose(swing(swinging)[:, 0], 0.1 * (-1.0) ** k[1:-1], atol=1e-12)
+    np.testing.assert_allclose(
+        alternating_part(swinging)[:, 0], 0.1 * (-1.0) ** k[1:-1], atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("cycle", [1, 2, 3, 5, 30])
@@ -118,19 +124,28 @@ def test_what_no_iterate_returns_to_has_no_period():
     assert period(np.arange(60.0)[:, None]) == 0
 
 
-def test_fates_say_which_thresholds_are_passed():
-    kinds = ["settles", "drifts", "shrinks", "unclear", "grows", "swings", "wavers", "diverges"]
+def test_behaviours_decide_which_thresholds_are_passed():
+    kinds = [
+        Behaviour.CONVERGES,
+        Behaviour.DRIFTS,
+        Behaviour.DECAYING,
+        Behaviour.UNDECIDED,
+        Behaviour.GROWING,
+        Behaviour.PERSISTENT,
+        Behaviour.IRREGULAR,
+        Behaviour.DIVERGES,
+    ]
     nan = np.nan
     for name, wanted in {
         "convergence_lost": [0, 0, 0, nan, 1, 1, 1, 1],
         "oscillation": [0, 0, 0, nan, nan, 1, 1, 0],
         "divergence": [0, 0, 0, nan, nan, 0, 0, 1],
     }.items():
-        np.testing.assert_array_equal(happens(name, kinds), wanted)
-    told = [numbered(kind, 0.2, 0.1) for kind in kinds]
+        np.testing.assert_array_equal(threshold_passed(name, kinds), wanted)
+    told = [regime_code(kind, 0.2, 0.1) for kind in kinds]
     np.testing.assert_array_equal(told, [1, 1, 1, nan, nan, 2, 3, 4])
-    assert numbered("settles", 0.05, 0.1) == 0
-    assert np.isnan(numbered("settles", nan, 0.1))
+    assert regime_code(Behaviour.CONVERGES, 0.05, 0.1) == 0
+    assert np.isnan(regime_code(Behaviour.CONVERGES, nan, 0.1))
 
 
 # The order
@@ -239,9 +254,9 @@ def test_the_course_is_of_order_6(flow):
 
 def test_every_iterate_is_compared_with_the_flow(flow):
     problem, course = two_layers(), course_through(flow, 161)
-    descent = stepper(problem, SIZES.tolist(), tally=Following.along(course))
+    descent = stepper(problem, SIZES.tolist(), accumulator=Following.along(course))
     count = np.full((3, 1), 200)
-    found = walk(descent, begin(descent, problem), count, unseen).sums
+    found = walk(descent, begin(descent, problem), count, unseen).accumulated
     for k, eta in enumerate(SIZES):
         layers, worst = problem.layers, 0.0
         for row in np.searchsorted(flow.times, eta * np.arange(int(2 / eta) + 1)):
@@ -255,8 +270,8 @@ def test_every_iterate_is_compared_with_the_flow(flow):
 
 def test_scans_join_by_what_the_longer_walk_found():
     def scan(eta, distance, steps):
-        fates = np.full(len(eta), None, dtype=object)
-        return Scan(np.array(eta), np.array(distance), np.array(distance), fates, np.array(steps))
+        kinds = np.full(len(eta), None, dtype=object)
+        return Scan(np.array(eta), np.array(distance), np.array(distance), kinds, np.array(steps))
 
     both = scan([1.0, 3.0], [0.1, 0.3], [9, 9]).joined(scan([2.0, 3.0], [0.2, 0.4], [5, 20]))
     np.testing.assert_array_equal(both.eta, [1, 2, 3])
@@ -343,7 +358,7 @@ def test_one_layer_loses_convergence_and_diverges_at_2_over_its_sharpness(one_la
     assert inside_of(found, "convergence_lost", 2 / 3)
     assert inside_of(found, "divergence", 2 / 3)
     assert np.isnan(found["oscillation"])  # a quadratic has no cycle but at 2/3 itself
-    assert any("oscillates" in note for note in run_found.summary["notes"])
+    assert any("oscillating" in note for note in run_found.summary["notes"])
     np.testing.assert_array_equal(found["fate"], [0, 0, 1, 4])
 
 
@@ -400,14 +415,21 @@ def test_thresholds_are_the_smallest_step_sizes_found_though_windows_of_stabilit
     scanner = scanning.Scanner.of(problem, Course.of(problem.loss, flow.times, flow.layers), SILENT)
     edge = 2 / 3
     found = scanner.scan(edge * np.array([0.5, 0.9, 1.1, 1.7, 2.0, 3.0]), 4096)
-    kinds = ["settles", "settles", "swings", "wavers", "drifts", "diverges"]
+    kinds = [
+        Behaviour.CONVERGES,
+        Behaviour.CONVERGES,
+        Behaviour.PERSISTENT,
+        Behaviour.IRREGULAR,
+        Behaviour.DRIFTS,
+        Behaviour.DIVERGES,
+    ]
     assert found.kinds() == kinds
-    assert found.fates[2].period == 2
-    lost = bracket(found.eta, happens("convergence_lost", found.kinds()))
+    assert found.behaviours[2].period == 2
+    lost = bracket(found.eta, threshold_passed("convergence_lost", found.kinds()))
     assert lost == pytest.approx((0.9 * edge, 1.1 * edge))
 
 
-def test_the_fate_of_a_step_size_does_not_depend_on_which_are_walked_beside_it(scalars):
+def test_the_regime_of_a_step_size_does_not_depend_on_which_are_scanned_beside_it(scalars):
     found = scalars
     places = np.searchsorted(found["scanned"], found["step_size"])
     np.testing.assert_array_equal(found["scanned"][places], found["step_size"])
@@ -468,7 +490,7 @@ def strip_of(axes):
     return [(p.get_x(), p.get_x() + p.get_width(), p.get_hatch()) for p in axes.patches]
 
 
-def test_the_strip_changes_colour_half_way_between_step_sizes_of_different_fates():
+def test_the_strip_changes_colour_half_way_between_step_sizes_of_different_regimes():
     run = made.plain(sizes=[0.01, 0.3])
     left, right, strip = figures.draw(run, GROUP).axes
     eta, fate = run[f"{GROUP}.scanned"], run[f"{GROUP}.scanned_fate"]
@@ -515,7 +537,7 @@ def test_undecided_step_sizes_have_no_colour_and_variants_a_panel_each():
         (('measures = ["step_size_thresholds"]', ""), "output.track_within: is not used without"),
         (("[0.1, 0.003]", "[0.1, 0.0]"), "output.track_within: holds 0.0; write shares above 0"),
         (("[0.1, 0.003]", "[0.1, 0.1]"), "output.track_within: names 0.1 twice"),
-        (("[descent]", "[descent]\nmomentum = 0.5"), "its formula knows no momentum"),
+        (("[descent]", "[descent]\nmomentum = 0.5"), "it does not support momentum"),
         (('["layers"]', '["end_to_end"]'), "step_size_thresholds, which needs the layer flow"),
         (
             (

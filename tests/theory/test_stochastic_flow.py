@@ -17,7 +17,7 @@ from flowsim.scenario.build import gradient_noise
 from flowsim.scenario.build.problem import build_problem
 from flowsim.solvers.descend import descend
 from flowsim.solvers.monitor import Monitor
-from flowsim.theory.modified_flows import descriptions
+from flowsim.theory.modified_flows.vector_fields import layer_velocities
 from flowsim.theory.sgd_noise.noise_statistics import apart, deviation, distance, mean
 from flowsim.theory.sgd_noise.stochastic_flow import PIECES, StochasticFlows, bridged, midpoint
 
@@ -153,7 +153,7 @@ def test_the_drift_of_the_second_equation_is_that_of_the_modified_flow():
     layers = tuple(map(jnp.asarray, LAYERS))
     drift = jax.jit(lambda second: flows.drift(second, layers))
     for second, name in ((0.0, "flow"), (1.0, "modified")):
-        wanted = descriptions.velocity(name, DEEP, layers, ETA)
+        wanted = layer_velocities(name, DEEP, layers, ETA)
         for found, each in zip(drift(jnp.asarray(second)), wanted, strict=True):
             np.testing.assert_allclose(found, each, rtol=0, atol=1e-13)
 

@@ -8,6 +8,7 @@ import problems
 import pytest
 
 from flowsim.problem import losses
+from flowsim.problem.errors import NotApplicable
 from flowsim.problem.problem import Problem
 from flowsim.solvers.descend import descend
 from flowsim.theory.exact.quadratic import QuadraticDescent
@@ -25,7 +26,7 @@ def test_the_principal_flow_quadratic(eta) -> None:
     counts = np.array([0, 1, 2, 7, 30])
     problem = principal_flow()
     found = QuadraticDescent.of(problem).end_to_end(eta, counts)[:, 0]
-    wanted = exact.quadratic_descent(np.diag([1.0, 0.01]), problem.start[0], eta, counts)
+    wanted = exact.quadratic_descent(np.diag([1.0, 0.01]), problem.initial[0], eta, counts)
     np.testing.assert_allclose(found, wanted, rtol=1e-13)
 
 
@@ -49,6 +50,8 @@ def test_descend_takes_these_steps() -> None:
 
 
 def test_says_where_it_does_not_apply() -> None:
-    assert "1 layer" in QuadraticDescent.of(problems.balanced((3, 3, 3)))
+    with pytest.raises(NotApplicable, match="1 layer"):
+        QuadraticDescent.of(problems.balanced((3, 3, 3)))
     logistic = losses.Logistic(np.ones((3, 2)), np.ones((1, 2)))
-    assert "linear in W" in QuadraticDescent.of(Problem(logistic, (np.ones((1, 3)),), 1.0))
+    with pytest.raises(NotApplicable, match="linear in W"):
+        QuadraticDescent.of(Problem(logistic, (np.ones((1, 3)),), 1.0))

@@ -16,7 +16,7 @@ from flowsim.experiment.plan.variables import (
     layer_number,
 )
 from flowsim.results.renamed import RENAMED
-from flowsim.scenario.spec.errors import Mistake, listed, shown, wrong
+from flowsim.scenario.spec.errors import Mistake, alternatives, mistake_at, printable
 from flowsim.scenario.spec.forms import StepSizeRange
 from flowsim.scenario.spec.table import InvalidValueError
 from flowsim.scenario.validate.keys import nearest
@@ -54,7 +54,7 @@ def broken_claim(claim: Claim, runs: Runs) -> list[Mistake]:
         with suppress(InvalidValueError):
             quantity = getattr(claim, key)
             if quantity is not None:
-                missing = [wrong(key, text) for text in _missing(quantity, runs)]
+                missing = [mistake_at(key, text) for text in _missing(quantity, runs)]
                 mistakes += missing or list(_wrong_picks(claim, quantity, runs))
     return mistakes
 
@@ -65,16 +65,20 @@ def _wrong_comparison(claim: Claim) -> Iterator[Mistake]:
         return
     made = [key for key in COMPARISONS if getattr(claim, key) is not None]
     if not made:
-        yield Mistake((), f"has no comparison; write one of {listed(COMPARISONS)}")
+        yield Mistake((), f"has no comparison; write one of {alternatives(COMPARISONS)}")
     for key in made[1:]:
-        yield wrong(key, f"is a second comparison beside {made[0]}; write one claim per comparison")
+        yield mistake_at(
+            key, f"is a second comparison beside {made[0]}; write one claim per comparison"
+        )
     if claim.within is None:
         for key in set(made) & {"equals", "order"}:
-            yield wrong("within", f"is missing, and {key} needs it; write within = 0.001")
+            yield mistake_at("within", f"is missing, and {key} needs it; write within = 0.001")
     elif not set(made) & set(WITH_TOLERANCE):
-        yield wrong("within", f"is not used without {listed(WITH_TOLERANCE)}; remove it")
+        yield mistake_at("within", f"is not used without {alternatives(WITH_TOLERANCE)}; remove it")
     if claim.trend is not None and claim.reduce != "max":
-        yield wrong("reduce", "is not used by trend, which looks at every saved time; remove it")
+        yield mistake_at(
+            "reduce", "is not used by trend, which looks at every saved time; remove it"
+        )
 
 
 def _missing(quantity: str, runs: Runs) -> Iterator[str]:
@@ -85,43 +89,52 @@ def _missing(quantity: str, runs: Runs) -> Iterator[str]:
         yield _wrong_variant(variant, inner, runs)
     if group not in GROUPS:
         near = nearest(group, GROUPS)
-        hint = f"did you mean {near}.{shown(name)}" if near else f"write one of {listed(GROUPS)}"
-        yield f'"{shown(quantity)}" names no group of a run; {hint}, as in group.variable'
+        hint = (
+            f"did you mean {near}.{printable(name)}"
+            if near
+            else f"write one of {alternatives(GROUPS)}"
+        )
+        yield f'"{printable(quantity)}" names no group of a run; {hint}, as in group.variable'
         return
     try:
         dimensions(group, name)
     except KeyError:
         if present := RENAMED.get((group, name)):
-            yield f'"{shown(quantity)}" was renamed; write {group}.{present}'
+            yield f'"{printable(quantity)}" was renamed; write {group}.{present}'
             return
         near = nearest(name, GROUPS[group])
-        hint = f"did you mean {group}.{near}" if near else f"write one of {listed(GROUPS[group])}"
-        yield f'"{shown(quantity)}" names no variable of numbers of {group}; {hint}'
+        hint = (
+            f"did you mean {group}.{near}"
+            if near
+            else f"write one of {alternatives(GROUPS[group])}"
+        )
+        yield f'"{printable(quantity)}" names no variable of numbers of {group}; {hint}'
         return
     if variant in runs:
         reason = _why_absent(group, name, runs[variant])
         if reason:
-            yield f'"{shown(quantity)}" will not exist: {reason}'
+            yield f'"{printable(quantity)}" will not exist: {reason}'
 
 
 def _wrong_variant(variant: str, inner: str, runs: Runs) -> str:
     if "" in runs:
-        return f'names variant "{shown(variant)}", but there are none; write {shown(inner)}'
+        return f'names variant "{printable(variant)}", but there are none; write {printable(inner)}'
     if not variant:
         return (
             f"names no variant, and with variants the base is not run; "
-            f"write {next(iter(runs))}/{shown(inner)}"
+            f"write {next(iter(runs))}/{printable(inner)}"
         )
     near = nearest(variant, runs)
-    hint = f"did you mean {near}/{shown(inner)}" if near else f"there are {listed(runs)}"
-    return f'names an unknown variant "{shown(variant)}"; {hint}'
+    hint = f"did you mean {near}/{printable(inner)}" if near else f"there are {alternatives(runs)}"
+    return f'names an unknown variant "{printable(variant)}"; {hint}'
 
 
 def _why_absent(group: str, name: str, run: Scenario) -> str | None:
     """Return the reason why a run will not have a variable and what to write, or None."""
     missing = [space for space in _spaces_of(group, name) if space not in run.flow.spaces]
     if missing:
-        return f"the flow is not solved in that formulation; add {listed(missing)} to flow.spaces"
+        add = f"add {alternatives(missing)} to flow.spaces"
+        return f"the flow is not solved in that formulation; {add}"
     if run.descent is None and (group == "descent" or "step_size" in GROUPS[group].get(name, ())):
         return "there is no descent; write [descent] with step_sizes"
     if run.descent is not None and not run.descent.follows_flow and _in_flow_time(group, name):
@@ -200,12 +213,12 @@ def _wrong_picks(claim: Claim, quantity: str, runs: Runs) -> Iterator[Mistake]:
         if key == "time" and any(dim in TIMES for dim in dims):
             if value > run.flow.horizon:
                 text = f"is {value}, but the flow ends at {run.flow.horizon}; write no more"
-                yield wrong("at.time", text)
+                yield mistake_at("at.time", text)
         elif key not in dims:
             text = f"is no dimension of {inner}, which {_shape(dims)}; remove it"
-            yield wrong(f"at.{key}", text)
+            yield mistake_at(f"at.{key}", text)
         elif reason := _outside(group, key, value, run):
-            yield wrong(f"at.{key}", f"is {value}, but {reason}")
+            yield mistake_at(f"at.{key}", f"is {value}, but {reason}")
 
 
 def _wrong_dimension(
@@ -216,22 +229,24 @@ def _wrong_dimension(
     if claim.trend is not None:
         if not set(dims) & set(ALONG_TIME):
             text = f"needs a time dimension, but {inner} {_shape(dims)}; write another comparison"
-            yield wrong("trend", text)
+            yield mistake_at("trend", text)
         elif at is not None and (at.time is not None or at.sample is not None):
-            yield wrong("at", "picks one time, and a trend needs all; leave the time out")
+            yield mistake_at("at", "picks one time, and a trend needs all; leave the time out")
     if claim.order is not None:
         if "step_size" not in dims:
             text = f"is a power of the step size, but {inner} {_shape(dims)}; "
-            yield wrong("order", text + "write another comparison")
+            yield mistake_at("order", text + "write another comparison")
         elif at is not None and at.step_size is not None:
-            yield wrong("at.step_size", "picks one step size, and an order needs all; remove it")
+            yield mistake_at(
+                "at.step_size", "picks one step size, and an order needs all; remove it"
+            )
         elif run.descent is not None and len(run.descent.written) < 2:
             text = "is fitted over step sizes, but there is one; write more in descent.step_sizes"
-            yield wrong("order", text)
+            yield mistake_at("order", text)
 
 
 def _shape(dims: tuple[str, ...]) -> str:
-    return f"has {listed(dims)}" if dims else "is a single number"
+    return f"has {alternatives(dims)}" if dims else "is a single number"
 
 
 def _outside(group: str, key: str, value: float, run: Scenario) -> str | None:
@@ -240,7 +255,7 @@ def _outside(group: str, key: str, value: float, run: Scenario) -> str | None:
         return _no_step_size(value, run.descent) if run.descent else None
     if key == "level":
         levels = MEASURES[group].levels(run)
-        return None if value in levels else f"the levels are {listed(map(str, levels))}"
+        return None if value in levels else f"the levels are {alternatives(map(str, levels))}"
     rows, columns = run.network.shape
     length = {
         "output": rows,
@@ -263,4 +278,4 @@ def _no_step_size(value: float, descent: Descent) -> str | None:
     if isinstance(descent.step_sizes, StepSizeRange):
         low, high = sizes[0], sizes[-1]
         return None if low <= value <= high else f"the step sizes go from {low} to {high}"
-    return None if value in sizes else f"the step sizes are {listed(map(str, sizes))}"
+    return None if value in sizes else f"the step sizes are {alternatives(map(str, sizes))}"

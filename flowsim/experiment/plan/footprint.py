@@ -143,9 +143,9 @@ def _loss_operations(scenario: Scenario) -> int:
         return 4 * rows * columns * (scenario.loss.sensing_matrices + 1)
     if scenario.loss.quadratic:  # compressed to the size of W
         return 2 * rows * columns**2
-    from flowsim.scenario.build.shapes import used
+    from flowsim.scenario.build.shapes import used_samples
 
-    return 4 * rows * columns * used(scenario.data)
+    return 4 * rows * columns * used_samples(scenario.data)
 
 
 def refuse_if_impossible(scenario: Scenario) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from flowsim.experiment.figures import FIGURES
-from flowsim.scenario.spec.errors import Mistake, found, listed, wrong
+from flowsim.scenario.spec.errors import Mistake, alternatives, format_value, mistake_at
 from flowsim.scenario.spec.output import Output
 from flowsim.scenario.spec.scenario import Scenario
 from flowsim.scenario.validate.keys import nearest
@@ -30,16 +30,16 @@ def names_exist(scenario: Scenario) -> Iterator[Mistake]:
     """Require names of existing diagnostics and of an existing figure."""
     for i, name in enumerate(scenario.output.measures, 1):
         if name not in MEASURES:
-            yield wrong("output.measures", f"item {i} {_unknown(name, MEASURES)}")
+            yield mistake_at("output.measures", f"item {i} {_unknown(name, MEASURES)}")
     figure = scenario.output.figure
     if figure is not None and figure not in FIGURES:
-        yield wrong("output.figure", _unknown(figure, FIGURES))
+        yield mistake_at("output.figure", _unknown(figure, FIGURES))
 
 
 def _unknown(name: str, names: Iterable[str]) -> str:
     near = nearest(name, names)
     hint = f'; did you mean "{near}"? Known are ' if near else "; write one of "
-    return f"is {found(name)}, which is not known{hint}{listed(names)}"
+    return f"is {format_value(name)}, which is not known{hint}{alternatives(names)}"
 
 
 def measures_available(scenario: Scenario) -> Iterator[Mistake]:
@@ -50,9 +50,9 @@ def measures_available(scenario: Scenario) -> Iterator[Mistake]:
             continue
         if measure.needs == "layers" and "layers" not in scenario.flow.spaces:
             text = f"names {name}, which needs the layer flow; leave it out, "
-            yield wrong("output.measures", text + 'or add "layers" to flow.spaces')
+            yield mistake_at("output.measures", text + 'or add "layers" to flow.spaces')
         elif reason := measure.why_unavailable(scenario):
-            yield wrong("output.measures", f"names {name}, but {reason}")
+            yield mistake_at("output.measures", f"names {name}, but {reason}")
 
 
 def options_used(scenario: Scenario) -> Iterator[Mistake]:
@@ -61,7 +61,7 @@ def options_used(scenario: Scenario) -> Iterator[Mistake]:
     for option, name in OPTIONS.items():
         if getattr(output, option) is not None and name not in output.measures:
             text = f'is not used without measures = ["{name}"]; remove it, or add that'
-            yield wrong(f"output.{option}", text)
+            yield mistake_at(f"output.{option}", text)
 
 
 OPTIONS = {"track_within": "step_size_thresholds", "noise_runs": "sgd_noise"}

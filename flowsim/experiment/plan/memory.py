@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from flowsim.dynamics.registry import FLOWS, Formulation
 from flowsim.experiment.plan.measures import holds_layers, holds_matrices
-from flowsim.scenario.build.samples import draws
+from flowsim.scenario.build.samples import draws_per_step
 from flowsim.theory.measure import iterate_copies
 from flowsim.theory.registry import MEASURES
 
@@ -95,11 +95,11 @@ def _data(scenario: Scenario) -> int:
     """Return the bytes of the samples, original and preprocessed, and of their products."""
     if scenario.data is None:
         return 0
-    from flowsim.scenario.build.shapes import available
+    from flowsim.scenario.build.shapes import available_samples
 
     rows, columns = scenario.network.shape
     packaged = SCIKIT_LEARN if scenario.data.dataset is not None else 0
-    samples = FLOAT * 2 * (rows + columns) * available(scenario.data)
+    samples = FLOAT * 2 * (rows + columns) * available_samples(scenario.data)
     return packaged + samples + FLOAT * columns * (rows + columns)
 
 
@@ -208,7 +208,9 @@ def _diagnostics(scenario: Scenario) -> dict[str, int]:
 def _iterates(scenario: Scenario) -> int:
     """Return the bytes in which gradient descent works, over all step sizes."""
     steps = len(scenario.descent.written) if scenario.descent else 0
-    return steps * (iterate_copies(scenario) * layers(scenario) + 2 * FLOAT * draws(scenario))
+    return steps * (
+        iterate_copies(scenario) * layers(scenario) + 2 * FLOAT * draws_per_step(scenario)
+    )
 
 
 def _descent(scenario: Scenario) -> int:

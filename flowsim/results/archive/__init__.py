@@ -1,9 +1,9 @@
-"""Runs on the disk: written whole or not at all, verified when read.
+"""Runs on disk: written completely or not at all, verified when read.
 
-A run's folder holds `scenario.toml`, `data/` (copies of the files it read), `run.nc`,
-`summary.json`, `figures/`, `variants/<name>/` and `manifest.json`, which lists all of them with
-sizes and SHA-256 and is what marks the folder as a run of flowsim's. `summary.json` is strict JSON:
-what is not finite is null there.
+The folder of a run contains `scenario.toml`, `data/` (copies of the files it read), `run.nc`,
+`summary.json`, `figures/`, `variants/<name>/` and `manifest.json`. The manifest lists all files
+with their sizes and SHA-256, and marks the folder as a run of flowsim. `summary.json` is strict
+JSON, with null for numbers that are not finite.
 """
 
 from flowsim.results.archive.errors import ArchiveError

@@ -1,4 +1,4 @@
-"""What goes wrong between a run and the disk, said in sentences."""
+"""Errors of reading and writing runs, as sentences."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _REASONS = {
     errno.EROFS: "the disk is read-only; choose another with -o",
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one with -o",
     errno.ENOTDIR: "a part of the path is a file, not a folder",
-    errno.ELOOP: "a part of the path is a symbolic link where a file or folder was expected",
+    errno.ELOOP: "a part of the path is a symbolic link, but a file or folder is required",
 }
 
 
 @contextmanager
 def sentences(intent: str) -> Iterator[None]:
-    """Turn an `OSError` of the block into `ArchiveError`, beginning with what was intended."""
+    """Raise an `OSError` of the block as an `ArchiveError`: `intent`, then the reason."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The list of a run's files with sizes and SHA-256: what marks a folder as ours and as whole."""
+"""The list of a run's files with sizes and SHA-256, which marks a folder as a complete run."""
 
 from __future__ import annotations
 
@@ -29,12 +29,19 @@ class Entry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a run folder holds.
+    """The content of a run folder.
 
-    `name` and `digest` are those of the scenario that was run.
-    `files` maps paths relative to the folder to their entries, those of variants left out:
-    a variant's folder has its own manifest, and `variants` maps its name to its digest.
-    `state` is `"complete"`, or `"writing"` while files are being moved in.
+    Attributes
+    ----------
+    name, digest
+        The scenario's name and digest.
+    files
+        Size and hash of each file, by path relative to the folder, without those of variants.
+    variants
+        The digest of each variant by name; a variant's folder has a manifest of its own.
+    state
+        `"complete"`, or `"writing"` while files are being moved in.
+
     """
 
     name: str
@@ -45,12 +52,12 @@ class Manifest:
 
 
 def find(folder: Path) -> Manifest | None:
-    """Return the manifest in `folder`, or None where no flowsim run is.
+    """Return the manifest in `folder`, or None if it is not a run of flowsim.
 
     Raises
     ------
     ArchiveError
-        If there is one of ours but it has been changed since it was written.
+        If the manifest was modified after the run.
 
     """
     content = _content(folder)
@@ -59,20 +66,20 @@ def find(folder: Path) -> Manifest | None:
     text = json.dumps(content["body"], sort_keys=True)
     if content.get("sha256") != _sha256(text) or content.get("format") != _FORMAT:
         raise ArchiveError(
-            f"{str(folder / NAME)!r} has been changed since flowsim wrote it, or belongs to "
-            f"another version; simulate again with --force."
+            f"{str(folder / NAME)!r} was modified after the run, or belongs to another version of "
+            f"flowsim; simulate again with --force."
         )
     return _parsed(content["body"])
 
 
 def recorded(folder: Path) -> Manifest | None:
-    """Return the manifest in `folder` as it stands, changed since or not; None where none is."""
+    """Return the manifest in `folder`, modified or not, or None if there is no manifest."""
     content = _content(folder)
     return None if content is None else _parsed(content["body"])
 
 
 def save(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest into `folder`, at one stroke and flushed to disk."""
+    """Write the manifest into `folder`, atomically and flushed to disk."""
     body = asdict(manifest)
     text = json.dumps(body, sort_keys=True)
     content = {"marker": _MARKER, "format": _FORMAT, "sha256": _sha256(text), "body": body}
@@ -96,7 +103,7 @@ def entry(path: Path) -> Entry:
 
 
 def entries(folder: Path) -> dict[str, Entry]:
-    """Return the entries of all files of the run in `folder`, its variants' files left out."""
+    """Return the entries of all files of the run in `folder`, without those of variants."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     names = {path.relative_to(folder): path for path in paths}
     return {
@@ -107,23 +114,23 @@ def entries(folder: Path) -> dict[str, Entry]:
 
 
 def damage(folder: Path, manifest: Manifest) -> Iterator[str]:
-    """Yield what is wrong with the run in `folder`, a phrase a file; figures are not looked at."""
+    """Yield one phrase per damaged file of the run in `folder`; figures are not checked."""
     if manifest.state != "complete":
-        yield "the writing of it was not finished"
-    for name, wanted in manifest.files.items():
+        yield "it was not finished"
+    for name, written in manifest.files.items():
         if name.startswith(f"{FIGURES}/"):
             continue
         path = folder / name
         if path.is_symlink() or not path.is_file():
             yield f"{name} is missing"
-        elif path.stat().st_size != wanted.size:
-            yield f"{name} has {path.stat().st_size} bytes instead of {wanted.size}"
-        elif entry(path) != wanted:
-            yield f"{name} has other contents than were written"
+        elif path.stat().st_size != written.size:
+            yield f"{name} has {path.stat().st_size} bytes instead of {written.size}"
+        elif entry(path) != written:
+            yield f"{name} was modified"
 
 
 def intact_figures(folder: Path, manifest: Manifest) -> list[str]:
-    """Return the names of the figures, or none if one of them is not as it was drawn."""
+    """Return the names of the figures, or [] if one of them was changed."""
     names = [name for name in manifest.files if name.startswith(f"{FIGURES}/")]
     intact = all(
         (folder / name).is_file() and entry(folder / name) == manifest.files[name] for name in names
@@ -141,7 +148,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def _content(folder: Path) -> dict[str, Any] | None:
-    """Return the raw manifest if it carries our marker and names nothing outside its folder."""
+    """Return the raw manifest if it has our marker and names nothing outside its folder."""
     try:
         content: dict[str, Any] = json.loads((folder / NAME).read_text(encoding="utf-8"))
         found = _parsed(content["body"])

@@ -1,4 +1,4 @@
-"""Groups of variables <-> one netCDF-4 file, the way xarray reads a DataTree."""
+"""Groups of variables in one netCDF-4 file, in the layout of xarray's DataTree."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def write(path: Path, groups: Mapping[str, Group], attributes: Mapping[str, str]
     Raises
     ------
     OSError
-        If the file cannot be written, a full disk included.
+        If the file cannot be written, for example because the disk is full.
 
     """
     import h5netcdf
@@ -67,7 +67,7 @@ def _write_group(group: Any, variables: Group) -> None:
 
 
 def _write_by_pieces(stored: Any, series: Series) -> None:
-    """Write a series, of which no more than a piece is in memory at a time."""
+    """Write a series piece by piece, with at most one piece in memory."""
     *above, length = series.rows.shape
     size = series.rows_at_once
     for at in product(*(range(n) for n in above)):
@@ -108,10 +108,10 @@ def _plain(value: Any) -> Any:
 
 
 class _Sink:
-    """A file for HDF5 to write to that keeps the first error for later.
+    """A file for HDF5 that stores the first error and ignores all further writes.
 
-    HDF5 that meets a full disk leaves a state behind that crashes the interpreter when it exits.
-    So it is told that all goes well, nothing more is written, and `error` says what happened.
+    If HDF5 itself sees a write error, as on a full disk, the interpreter crashes when it exits. So
+    every write reports success, and the caller raises `error` afterwards.
     """
 
     def __init__(self, raw: BinaryIO) -> None:
@@ -151,4 +151,4 @@ class _Sink:
         return self._raw.tell()
 
     def flush(self) -> None:
-        """Leave flushing to the manifest, which syncs every file."""
+        """Do nothing: the manifest syncs every file later."""

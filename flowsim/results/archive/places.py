@@ -1,4 +1,4 @@
-"""Where a run goes: who may write there, and how it appears there at one stroke."""
+"""The destination of a run: who may write there, and how the run appears there atomically."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _OURS = re.compile(
 
 @dataclass(frozen=True)
 class Place:
-    """A destination that this process holds; `force` allows replacing the run that lies there.
+    """A destination that this process holds; `force` allows replacing an existing run.
 
-    A folder that is a mount point or holds the working folder is filled `in_place`; any other
-    is prepared beside and renamed.
+    A run is prepared beside its destination and renamed. A folder that is a mount point, or
+    contains the working folder, cannot be renamed and is filled `in_place`.
     """
 
     final: Path
@@ -39,12 +39,12 @@ class Place:
         return cls(final, force, in_place)
 
     def temporary(self, kind: str) -> Path:
-        """Return a fresh name for a run being written (`"new"`) or replaced (`"old"`)."""
+        """Return a new name for a run being written (`"new"`) or replaced (`"old"`)."""
         folder = self.final if self.in_place else self.final.parent
         return folder / f".{self.final.name}.flowsim-{kind}-{os.getpid()}-{secrets.token_hex(4)}"
 
     def abandon(self) -> None:
-        """Remove what this process is writing there, as before a sudden end."""
+        """Remove what this process is writing there, before it exits at once."""
         lock = _lock_of(self.final)
         for path in _leftovers(self.final):
             match = _OURS.fullmatch(path.name)
@@ -56,25 +56,25 @@ class Place:
 
 @contextmanager
 def reserve(directory: str | os.PathLike[str], *, force: bool = False) -> Iterator[Place]:
-    """Hold `directory` for writing a run, from before it is simulated until it is written.
+    """Hold `directory` for a run, from before the simulation until the run is written.
 
-    It must not exist, be empty, or be a run of flowsim's together with `force`. What killed
-    writers left beside it is removed.
+    The directory must not exist, or be empty, or be a run of flowsim with `force`. Remains of
+    killed processes beside it are removed.
 
     Raises
     ------
     ArchiveError
-        If the directory is not fit, cannot be written, or another process holds it.
+        If the directory cannot be used or written, or another process holds it.
 
     """
     with sentences(f"Cannot write to {str(directory)!r}"):
         place = Place.at(directory, force=force)
-        _refuse_unfit_unlocked(place)
+        _reject_unusable_unlocked(place)
         place.final.parent.mkdir(parents=True, exist_ok=True)
     with hold(place.final):
         with sentences(f"Cannot write to {str(directory)!r}"):
-            _sweep(place)
-            refuse_unfit(place)
+            _remove_leftovers(place)
+            reject_unusable(place)
         yield place
 
 
@@ -89,14 +89,14 @@ def _lock_of(final: Path) -> Path:
     return final.parent / f".{final.name}.flowsim-lock"
 
 
-def _refuse_unfit_unlocked(place: Place) -> None:
-    """Refuse an unfit place before anything is touched; what changes meanwhile waits for the lock.
+def _reject_unusable_unlocked(place: Place) -> None:
+    """Reject an unusable place before anything is changed, unless another process is writing.
 
-    Another writer may be replacing the run there at this very moment: that is judged under lock.
+    That process may be replacing the run at this moment, so the place is then checked under lock.
     """
     before = _identity(place.final)
     try:
-        refuse_unfit(place)
+        reject_unusable(place)
     except (ArchiveError, OSError):
         if _lock_of(place.final).exists() or _identity(place.final) != before:
             return
@@ -111,7 +111,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def refuse_unfit(place: Place) -> None:
+def reject_unusable(place: Place) -> None:
     """Raise `ArchiveError` unless a run may be written to the place."""
     final = place.final
     if not os.path.lexists(final):
@@ -122,26 +122,26 @@ def refuse_unfit(place: Place) -> None:
         return
     if manifest.recorded(final) is None:
         raise ArchiveError(
-            f"{str(final)!r} is not empty and is not a run of flowsim's, so nothing in it is "
-            f"touched; give a folder that does not exist yet."
+            f"{str(final)!r} is not empty and is not a run of flowsim, so nothing in it is "
+            f"changed; give a folder that does not exist yet."
         )
     if not place.force:
         raise ArchiveError(
-            f"{str(final)!r} already holds a run; say --force (in Python force=True) to replace "
-            f"it, or give another folder."
+            f"{str(final)!r} already contains a run; use --force (in Python force=True) to "
+            f"replace it, or give another folder."
         )
-    strangers = list(_strangers(final))
-    if strangers:
+    foreign = list(_foreign_files(final))
+    if foreign:
         raise ArchiveError(
-            f"{str(final)!r} holds a run but also what flowsim did not write "
-            f"({', '.join(map(repr, strangers[:3]))}{', …' if len(strangers) > 3 else ''}), "
-            f"so it is not replaced; move that elsewhere or give another folder."
+            f"{str(final)!r} contains a run but also files that flowsim did not write "
+            f"({', '.join(map(repr, foreign[:3]))}{', …' if len(foreign) > 3 else ''}), "
+            f"so it is not replaced; move them elsewhere or give another folder."
         )
 
 
 def publish(temporary: Path, place: Place) -> None:
-    """Make the finished run in `temporary` appear at its place, replacing the one there."""
-    refuse_unfit(place)
+    """Move the finished run in `temporary` to its place, replacing the run there."""
+    reject_unusable(place)
     if place.in_place:
         _move_in(temporary, place.final)
         return
@@ -163,7 +163,7 @@ def publish(temporary: Path, place: Place) -> None:
 
 
 def _move_in(temporary: Path, final: Path) -> None:
-    """Move a run into a folder that stays; until the last step readers find it unfinished."""
+    """Move the files of a run into an existing folder; readers see it unfinished until the end."""
     found = manifest.find(temporary)
     assert found is not None
     if manifest.recorded(final) is not None:
@@ -179,7 +179,7 @@ def _move_in(temporary: Path, final: Path) -> None:
 
 
 def _listed(folder: Path) -> tuple[set[str], set[str]]:
-    """Return the files and folders that the manifests in `folder` account for."""
+    """Return the files and folders that the manifests in `folder` list."""
     found = manifest.recorded(folder)
     if found is None:
         return set(), set()
@@ -193,8 +193,8 @@ def _listed(folder: Path) -> tuple[set[str], set[str]]:
     return files, parents - {"."}
 
 
-def _strangers(folder: Path) -> Iterator[str]:
-    """Yield what lies in the run `folder` without being accounted for by its manifest."""
+def _foreign_files(folder: Path) -> Iterator[str]:
+    """Yield the paths in the run `folder` that its manifests do not list."""
     files, folders = _listed(folder)
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
@@ -205,7 +205,7 @@ def _strangers(folder: Path) -> Iterator[str]:
 
 
 def _remove(folder: Path, *, keep: bool = False) -> None:
-    """Delete the run in `folder`: the files its manifest lists, and folders empty after that."""
+    """Delete the files that the manifests in `folder` list, and folders that are empty then."""
     files, folders = _listed(folder)
     for name in sorted(files - {manifest.NAME}):
         (folder / name).unlink(missing_ok=True)
@@ -219,14 +219,14 @@ def _remove(folder: Path, *, keep: bool = False) -> None:
 
 
 def _leftovers(final: Path) -> list[Path]:
-    """Return what bears a name of ours beside the run directory `final` and in it."""
+    """Return the temporary files and locks of flowsim in `final` and beside it."""
     folders = (folder for folder in (final.parent, final) if folder.is_dir())
     paths = (path for folder in folders for path in folder.iterdir())
     return sorted(path for path in paths if _OURS.fullmatch(path.name))
 
 
-def _sweep(place: Place) -> None:
-    """Remove what killed writers left in the place and beside it."""
+def _remove_leftovers(place: Place) -> None:
+    """Remove what killed processes left in the place and beside it."""
     for path in _leftovers(place.final):
         match = _OURS.fullmatch(path.name)
         if match is None or locks.alive(int(match["pid"] or locks.holder(path) or 0)):
@@ -241,7 +241,7 @@ def _sweep(place: Place) -> None:
 
 
 def _tidy(path: Path, kind: str | None, final: Path) -> None:
-    """Remove a leftover of a killed writer, or put back the run that it had set aside."""
+    """Remove what a killed process left, or restore the run that it had moved aside."""
     if kind == "new":
         shutil.rmtree(path, ignore_errors=True)
     elif kind == "old" and not os.path.lexists(final):

@@ -1,4 +1,4 @@
-"""A run from the disk: as it was written, or not at all."""
+"""Reading a run: exactly as it was written, or not at all."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def summaries(
     Raises
     ------
     ArchiveError
-        If no complete run lies there, or a file differs from what was written.
+        If there is no complete run, or a file differs from what was written.
 
     """
     folder = Path(directory)
@@ -34,12 +34,12 @@ def summaries(
 
 
 def read(directory: str | os.PathLike[str]) -> Run:
-    """Return the run in `directory`, all of which is verified (its figures are not looked at).
+    """Return the run in `directory`, with all its files but figures verified.
 
     Raises
     ------
     ArchiveError
-        If no complete run lies there, or a file differs from what was written.
+        If there is no complete run, or a file differs from what was written.
 
     """
     folder = Path(directory)
@@ -49,15 +49,20 @@ def read(directory: str | os.PathLike[str]) -> Run:
 
 
 def load(directory: str | os.PathLike[str]) -> DataTree:
-    """Return the run in `directory` as an xarray DataTree held in memory.
+    """Return the run in `directory` as an xarray `DataTree` in memory.
 
-    The tree has a branch per group, and with variants one per variant first. Attributes of the
-    root: `summary` (JSON) and `scenario` (TOML).
+    >>> tree = flowsim.load("runs/two-modes-1f2e3d4c")
+    >>> tree["layers"]["loss"].isel(time=-1)
+    >>> tree["depth-2"]["layers"]["loss"]      # with variants
+
+    The tree has one branch per group; with variants one branch per variant, and groups below it.
+    The root has the attributes `summary` (JSON) and `scenario` (TOML). All files but figures are
+    verified against the sizes and hashes with which they were written.
 
     Raises
     ------
     ArchiveError
-        If no complete run lies there, or a file differs from what was written.
+        If there is no complete run, or a file differs from what was written.
 
     """
     folder = Path(directory)
@@ -67,23 +72,23 @@ def load(directory: str | os.PathLike[str]) -> DataTree:
 
 
 def is_run(directory: str | os.PathLike[str]) -> bool:
-    """Say whether `directory` carries the mark of a run of flowsim's, intact or not."""
+    """Return whether `directory` is marked as a run of flowsim, intact or not."""
     with sentences(f"Cannot read {str(directory)!r}"):
         return manifest.recorded(Path(directory)) is not None
 
 
 def digest(directory: str | os.PathLike[str]) -> str:
-    """Return the digest of the scenario whose run lies in `directory`."""
+    """Return the digest of the scenario of the run in `directory`."""
     return _found(Path(directory)).digest
 
 
 def name(directory: str | os.PathLike[str]) -> str:
-    """Return the name of the scenario whose run lies in `directory`."""
+    """Return the name of the scenario of the run in `directory`."""
     return _found(Path(directory)).name
 
 
 def figures(directory: str | os.PathLike[str]) -> list[Path]:
-    """Return the figures of the run in `directory`; none if one is not as it was drawn."""
+    """Return the figures of the run in `directory`, or [] if one of them was changed."""
     folder = Path(directory)
     found = _found(folder)
     with sentences(f"Cannot read {str(folder)!r}"):
@@ -98,7 +103,7 @@ def _found(folder: Path) -> manifest.Manifest:
     if not folder.exists():
         raise ArchiveError(f"There is no run at {str(folder)!r}.")
     raise ArchiveError(
-        f"{str(folder)!r} is not a run of flowsim's: no readable {manifest.NAME} is in it."
+        f"{str(folder)!r} is not a run of flowsim: it has no readable {manifest.NAME}."
     )
 
 
@@ -106,14 +111,14 @@ def _verified(folder: Path) -> manifest.Manifest:
     """Return the manifest of an intact run, its variants verified with it."""
     found = _found(folder)
     with sentences(f"Cannot read {str(folder)!r}"):
-        wrong = list(manifest.damage(folder, found))
-    if wrong:
+        damages = list(manifest.damage(folder, found))
+    if damages:
         raise ArchiveError(
-            f"The run in {str(folder)!r} is damaged: {'; '.join(wrong)}. "
+            f"The run in {str(folder)!r} is damaged: {'; '.join(damages)}. "
             f"Simulate again with --force."
         )
-    for name, wanted in found.variants.items():
-        if _verified(folder / manifest.VARIANTS / name).digest != wanted:
+    for name, digest in found.variants.items():
+        if _verified(folder / manifest.VARIANTS / name).digest != digest:
             raise ArchiveError(
                 f"The run in {str(folder)!r} is damaged: its variant {name!r} belongs to another "
                 f"run. Simulate again with --force."
@@ -126,7 +131,7 @@ def _read(folder: Path, found: manifest.Manifest) -> Run:
     from flowsim.scenario.spec.errors import ScenarioError
 
     try:
-        described = read_scenario(folder / "scenario.toml")
+        scenario = read_scenario(folder / "scenario.toml")
     except ScenarioError as error:
         raise ArchiveError(
             f"This version of flowsim cannot read the scenario of {str(folder)!r}: {error}"
@@ -136,7 +141,7 @@ def _read(folder: Path, found: manifest.Manifest) -> Run:
     for variant in found.variants:
         inner = folder / manifest.VARIANTS / variant
         variants[variant] = _read(inner, _found(inner))
-    return Run(found.name, described, groups, _summary(folder), variants, folder)
+    return Run(found.name, scenario, groups, _summary(folder), variants, folder)
 
 
 def _load(folder: Path, found: manifest.Manifest) -> DataTree:
@@ -144,7 +149,7 @@ def _load(folder: Path, found: manifest.Manifest) -> DataTree:
 
     if "run.nc" in found.files:
         with xarray.open_datatree(folder / "run.nc", engine="h5netcdf") as stored:
-            # not stored.load(): that leaves variables on disk that are named as a group is
+            # stored.load() would leave variables on disk whose name is that of a group
             tree = xarray.DataTree.from_dict(
                 {node.path: _renamed(node).load() for node in stored.subtree}
             )
@@ -167,5 +172,5 @@ def _renamed(node: DataTree) -> Dataset:
 
 def _summary(folder: Path) -> dict[str, Any]:
     with sentences(f"Cannot read {str(folder)!r}"):
-        told: dict[str, Any] = json.loads((folder / "summary.json").read_text("utf-8"))
-    return told
+        summary: dict[str, Any] = json.loads((folder / "summary.json").read_text("utf-8"))
+    return summary

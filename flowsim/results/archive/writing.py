@@ -1,4 +1,4 @@
-"""A run onto the disk: everything or nothing."""
+"""Writing a run: everything or nothing."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ Draw = Callable[[Run, Path], object]
 def write(
     run: Run, directory: str | os.PathLike[str], *, force: bool = False, draw: Draw | None = None
 ) -> None:
-    """Write `run` to `directory`, which appears there complete or not at all.
+    """Write `run` to `directory`, which appears complete or not at all.
 
     `draw(run, folder)` draws the figures, of the run and of each of its variants.
 
     Raises
     ------
     ArchiveError
-        If the directory is not fit (see `reserve`) or the disk refuses.
+        If the directory cannot be used (see `reserve`) or written.
 
     """
     with reserve(directory, force=force) as place:
@@ -41,7 +41,7 @@ def write(
 
 
 def fill(place: Place, run: Run, draw: Draw | None = None) -> None:
-    """Write `run` to a place that is held (see `reserve`)."""
+    """Write `run` to a place that `reserve` holds."""
     temporary = place.temporary("new")
     try:
         with sentences(f"Cannot write to {str(place.final)!r}"):
@@ -60,7 +60,9 @@ def _compose(run: Run, folder: Path, draw: Draw | None) -> None:
         netcdf.write(folder / "run.nc", run.groups, {"title": run.scenario.title, "name": run.name})
     for name, variant in run.variants.items():
         if name in ("", ".", "..") or "/" in name:
-            raise ArchiveError(f"A variant's name becomes a folder's, but got {name!r}.")
+            raise ArchiveError(
+                f"A variant's name is {name!r}, but a valid folder name is required."
+            )
         _compose(variant, folder / manifest.VARIANTS / name, draw)
     if draw is not None:
         figures = folder / manifest.FIGURES
@@ -84,23 +86,23 @@ def _copy_data(run: Run, folder: Path) -> None:
 
 
 def add_figures(run: Run, draw: Draw) -> list[Path]:
-    """Draw the figures of a run that was read from disk, and of its variants, beside it.
+    """Draw the figures of a run on disk, and of its variants, into its folder.
 
-    Figures of equal names are replaced. Killed at any moment, this leaves a run that can be read.
+    Figures of the same name are replaced. If the process is killed, the run stays readable.
 
     Returns
     -------
     list of Path
-        The files that were drawn.
+        The files of the figures.
 
     Raises
     ------
     ArchiveError
-        If the run does not lie on disk, another process writes there, or the disk refuses.
+        If the run is not on disk, another process writes there, or the files cannot be written.
 
     """
     if run.directory is None:
-        raise ArchiveError(f"The run of {run.name!r} does not lie on disk; write it first.")
+        raise ArchiveError(f"The run of {run.name!r} is not on disk; write it first.")
     place = Place.at(run.directory)
     with hold(place.final), sentences(f"Cannot write to {str(run.directory)!r}"):
         return _add_to(run, place, draw)
@@ -110,7 +112,7 @@ def _add_to(run: Run, place: Place, draw: Draw) -> list[Path]:
     folder = Path(str(run.directory))
     found = manifest.find(folder)
     if found is None:
-        raise ArchiveError(f"{str(folder)!r} is not a run of flowsim's: it has no manifest.")
+        raise ArchiveError(f"{str(folder)!r} is not a run of flowsim: it has no manifest.")
     temporary = place.temporary("new")
     try:
         temporary.mkdir()
@@ -123,7 +125,7 @@ def _add_to(run: Run, place: Place, draw: Draw) -> list[Path]:
 
 
 def _move_figures(temporary: Path, folder: Path, found: manifest.Manifest) -> list[str]:
-    """Move what was drawn into a run's figures, which its manifest leaves out until they are in."""
+    """Move figures into a run; the manifest lists them only when all have been moved."""
     drawn = {f"{manifest.FIGURES}/{path.name}": path for path in sorted(temporary.iterdir())}
     added = {name: manifest.entry(path) for name, path in drawn.items()}
     kept = {name: entry for name, entry in found.files.items() if name not in added}
@@ -138,12 +140,12 @@ def _move_figures(temporary: Path, folder: Path, found: manifest.Manifest) -> li
 
 
 def strict_json(summary: Mapping[str, Any]) -> str:
-    """Return `summary` as JSON that any reader takes: what is not finite becomes null."""
+    """Return `summary` as strict JSON, in which numbers that are not finite are null."""
     return json.dumps(_plain(summary), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _plain(value: Any) -> Any:
-    """Return `value` out of JSON's own types; floats keep every bit."""
+    """Return `value` in JSON's own types; finite floats are unchanged."""
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):

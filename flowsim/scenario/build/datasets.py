@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from flowsim.scenario.spec.scenario import Scenario
 
 
-def samples(scenario: Scenario) -> tuple[Samples, Samples | None]:
+def load_samples(scenario: Scenario) -> tuple[Samples, Samples | None]:
     """Return training samples, and the held-out ones where any are held out."""
     spec = scenario.data
     assert spec is not None

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from flowsim.scenario.spec.errors import ScenarioError, listed, shown
+from flowsim.scenario.spec.errors import ScenarioError, alternatives, printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,7 +48,7 @@ def load_array(ref: FileRef) -> np.ndarray:
     try:
         return _array(ref.file, ref.key)
     except UnusableFileError as error:
-        raise ScenarioError([f"{shown(str(ref.file))}: {error}"]) from None
+        raise ScenarioError([f"{printable(str(ref.file))}: {error}"]) from None
 
 
 def load_layers(ref: FileRef, depth: int) -> tuple[np.ndarray, ...]:
@@ -56,7 +56,7 @@ def load_layers(ref: FileRef, depth: int) -> tuple[np.ndarray, ...]:
     return tuple(load_array(ref.model_copy(update={"key": f"W_{j}"})) for j in range(1, depth + 1))
 
 
-def facts(ref: FileRef, key: str | None = None) -> Facts:
+def inspect_array(ref: FileRef, key: str | None = None) -> Facts:
     """Return the shape, and for small arrays the distinct values, of what `ref` names.
 
     Raises
@@ -99,7 +99,7 @@ def _foreign() -> Iterator[None]:
         raise UnusableFileError("is larger than this machine's memory") from None
     except Exception as error:  # readers of foreign formats raise anything
         reason = re.sub(r" at 0x[0-9a-f]+", "", str(error))
-        raise UnusableFileError(f"cannot be read: {shown(reason, 200)}") from None
+        raise UnusableFileError(f"cannot be read: {printable(reason, 200)}") from None
 
 
 def _regular(file: Path) -> Path:
@@ -153,8 +153,8 @@ def _header(file: Path, key: str | None) -> tuple[tuple[int, ...], int]:
         with zipfile.ZipFile(file) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist()[:50]]
             if key is None or f"{key}.npy" not in archive.namelist():
-                holds = listed(map(shown, names)) if names else "nothing"
-                asked = "needs a key" if key is None else f"holds no array {shown(key)}"
+                holds = alternatives(map(printable, names)) if names else "nothing"
+                asked = "needs a key" if key is None else f"holds no array {printable(key)}"
                 raise UnusableFileError(f"{asked}; it holds {holds}, of which write one as key")
             member = archive.getinfo(f"{key}.npy")
             with archive.open(member) as stream:

@@ -74,7 +74,7 @@ def kept_samples(scenario: Scenario) -> np.ndarray:
 def _samples(scenario: Scenario) -> tuple[Samples | None, Samples | None]:
     if scenario.data is None:
         return None, None
-    return datasets.samples(scenario)
+    return datasets.load_samples(scenario)
 
 
 def loss_data(scenario: Scenario, samples: Samples | None) -> LossData:

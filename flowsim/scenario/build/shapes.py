@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flowsim.scenario.build.files import UnusableFileError, facts
+from flowsim.scenario.build.files import UnusableFileError, inspect_array
 from flowsim.scenario.spec.data import Data
 from flowsim.scenario.spec.forms import FileRef
 from flowsim.scenario.spec.numbers import Rows
@@ -35,7 +35,7 @@ BUNDLED = {
 }
 
 
-def shape(value: Rows | FileRef) -> tuple[int, int]:
+def matrix_shape(value: Rows | FileRef) -> tuple[int, int]:
     """Return rows and columns of a matrix that is written out or in a file.
 
     Raises
@@ -51,26 +51,30 @@ def shape(value: Rows | FileRef) -> tuple[int, int]:
 
 def file_shape(ref: FileRef, key: str | None = None) -> tuple[int, int]:
     """Return rows and columns of a matrix in a file; raises as `shape` does."""
-    found = facts(ref, key).shape
+    found = inspect_array(ref, key).shape
     if len(found) != 2:
         raise UnusableFileError(f"holds an array of shape {found}; save one with two axes")
     return found[0], found[1]
 
 
-def available(data: Data) -> int:
+def available_samples(data: Data) -> int:
     """Return how many samples the data have before any are chosen or held out."""
     if data.dataset is not None:
         return BUNDLED[data.dataset].samples
     if data.inputs is None:
         raise ValueError("Data need inputs or a dataset to have samples.")
-    return shape(data.inputs)[1]
+    return matrix_shape(data.inputs)[1]
 
 
-def used(data: Data) -> int:
+def used_samples(data: Data) -> int:
     """Return how many samples a scenario uses, held-out ones included."""
-    return available(data) if data.samples is None else min(data.samples, available(data))
+    return (
+        available_samples(data)
+        if data.samples is None
+        else min(data.samples, available_samples(data))
+    )
 
 
-def times(size: tuple[int, int]) -> str:
+def format_shape(size: tuple[int, int]) -> str:
     """Write a shape as it is written on paper."""
     return f"{size[0]} × {size[1]}"

@@ -28,7 +28,7 @@ class Mistake:
         return f"{dotted(self.path)}: {self.text}"
 
 
-def wrong(key: str, text: str) -> Mistake:
+def mistake_at(key: str, text: str) -> Mistake:
     """Return the mistake `text` at a dotted key such as `"flow.rtol"`."""
     return Mistake(tuple(key.split(".")), text)
 
@@ -40,11 +40,11 @@ def dotted(path: Path) -> str:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            text += ("." if text else "") + shown(part)
+            text += ("." if text else "") + printable(part)
     return text
 
 
-def shown(text: str, limit: int = 80) -> str:
+def printable(text: str, limit: int = 80) -> str:
     """Return a string from a file so that it can be printed: no control characters, not long."""
     if len(text) > limit:
         text = text[: limit - 1] + "…"
@@ -53,12 +53,12 @@ def shown(text: str, limit: int = 80) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def found(value: object) -> str:
-    """Say in a few words what a value is, for `is …, but … is wanted`."""
+def format_value(value: object) -> str:
+    """Say in a few words what a value is, for `is …, but … is required`."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return f'"{shown(value)}"'
+        return f'"{printable(value)}"'
     if isinstance(value, int) and value.bit_length() > 128:
         return "an integer beyond all bounds"
     if isinstance(value, int | float):
@@ -68,7 +68,7 @@ def found(value: object) -> str:
     return words.get(kind, f"a {kind}")
 
 
-def listed(names: Iterable[str]) -> str:
+def alternatives(names: Iterable[str]) -> str:
     """Write names as `a, b or c`."""
     *most, last = names
     return f"{', '.join(most)} or {last}" if most else last

@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from flowsim.scenario.spec.errors import shown
+from flowsim.scenario.spec.errors import printable
 from flowsim.scenario.spec.numbers import Mask, Matrices, Matrix, Vector
 from flowsim.scenario.spec.table import Table
 
@@ -41,7 +41,7 @@ class FileRef(Table):
 
     def describe(self) -> str:
         """Return the form in words."""
-        return f"from {shown(self.file.name)}"
+        return f"from {printable(self.file.name)}"
 
 
 def _not_negative(values: tuple[float, ...]) -> tuple[float, ...]:

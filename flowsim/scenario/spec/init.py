@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Discriminator, Field
 
-from flowsim.scenario.spec.errors import Mistake, wrong
+from flowsim.scenario.spec.errors import Mistake, mistake_at
 from flowsim.scenario.spec.forms import FileRef, Layers
 from flowsim.scenario.spec.network import Network
 from flowsim.scenario.spec.table import Table, by_kind
@@ -186,7 +186,7 @@ class Identity(Init):
         hidden = network.widths[1:-1]
         if not hidden or min(hidden) >= network.modes:
             return None
-        return wrong(
+        return mistake_at(
             "init.kind",
             f'"identity" needs hidden widths of at least min(d_0, d_N) = {network.modes}, but one '
             f'is {min(hidden)}; write wider layers or "balanced"',
@@ -241,10 +241,10 @@ class LambdaBalanced(Init):
         hidden = set(widths[1:-1])
         if not hidden:
             text = "needs two layers or more; write a hidden width in network.widths"
-            return wrong("init.kind", f'"lambda_balanced" {text}')
+            return mistake_at("init.kind", f'"lambda_balanced" {text}')
         if len(hidden) > 1:
             text = "needs hidden widths that are equal; write one width for all"
-            return wrong("init.kind", f'"lambda_balanced" {text}')
+            return mistake_at("init.kind", f'"lambda_balanced" {text}')
         h = hidden.pop()
         # λ > 0 adds rank to W_Nᵀ W_N, which has at most d_N; λ < 0 to W_1 W_1ᵀ, at most d_0.
         if (
@@ -253,7 +253,7 @@ class LambdaBalanced(Init):
             or (self.imbalance <= 0 and h <= widths[0])
         ):
             return None
-        return wrong(
+        return mistake_at(
             "init.imbalance",
             f"is {self.imbalance}, which a hidden width of {h} cannot have; write hidden widths of "
             f"at most {modes} = min(d_0, d_N), or of at most d_N with λ ≥ 0 or d_0 with λ ≤ 0",

@@ -1,6 +1,6 @@
 """The numbers of a scenario: strict, finite, and rectangular where they are arrays.
 
-Integers are taken where a number is wanted; booleans and strings are not, nan and inf nowhere.
+Integers are taken where a number is required; booleans and strings are not, nan and inf nowhere.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator, WithJsonSchema
 
-from flowsim.scenario.spec.errors import found
+from flowsim.scenario.spec.errors import format_value
 
 Row = tuple[float, ...]
 Rows = tuple[Row, ...]
@@ -19,13 +19,15 @@ Rows = tuple[Row, ...]
 def finite(value: object, where: str) -> float:
     """Return one entry of an array as a float, or say what is wrong with it."""
     if type(value) is not int and type(value) is not float:
-        raise ValueError(f"{where} is {found(value)}, but every entry must be a number")
+        raise ValueError(f"{where} is {format_value(value)}, but every entry must be a number")
     try:
         number = float(value)
     except OverflowError:
         number = float("inf")
     if not isfinite(number):
-        raise ValueError(f"{where} is {found(value)}, but every entry must be finite in float64")
+        raise ValueError(
+            f"{where} is {format_value(value)}, but every entry must be finite in float64"
+        )
     return number
 
 
@@ -33,9 +35,9 @@ def sequence(value: object, wanted: str) -> list[Any] | tuple[Any, ...]:
     """Return `value` if it is a non-empty array (NumPy's are taken too)."""
     value = value.tolist() if hasattr(value, "tolist") else value
     if not isinstance(value, list | tuple):
-        raise ValueError(f"is {found(value)}, but {wanted} is wanted")
+        raise ValueError(f"is {format_value(value)}, but {wanted} is required")
     if not value:
-        raise ValueError(f"is empty, but {wanted} is wanted")
+        raise ValueError(f"is empty, but {wanted} is required")
     return value
 
 
@@ -64,7 +66,7 @@ def matrix(value: object) -> Rows:
     rows = []
     for i, line in enumerate(lines, 1):
         if not isinstance(line, list | tuple):
-            raise ValueError(f"row {i} is {found(line)}, but {wanted} is wanted")
+            raise ValueError(f"row {i} is {format_value(line)}, but {wanted} is required")
         rows.append(row(line, f"row {i}, column", wanted))
         if len(rows[-1]) != len(rows[0]):
             raise ValueError(
@@ -113,11 +115,11 @@ def momentum(value: object) -> float | Literal["increasing"]:
     if value == "increasing":
         return "increasing"
     if type(value) is not int and type(value) is not float:
-        raise ValueError(f"is {found(value)}, but a number is wanted; {write}")
+        raise ValueError(f"is {format_value(value)}, but a number is required; {write}")
     if not value >= 0:
-        raise ValueError(f"is {found(value)}, but must be at least 0; {write}")
+        raise ValueError(f"is {format_value(value)}, but must be at least 0; {write}")
     if not value < 1:
-        raise ValueError(f"is {found(value)}, but must be below 1; {write}")
+        raise ValueError(f"is {format_value(value)}, but must be below 1; {write}")
     return float(value)
 
 

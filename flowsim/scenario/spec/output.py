@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 
-from flowsim.scenario.spec.errors import found
+from flowsim.scenario.spec.errors import format_value
 from flowsim.scenario.spec.forms import Listed
 from flowsim.scenario.spec.numbers import Index, Vector, unique
 from flowsim.scenario.spec.table import Table
@@ -16,7 +16,7 @@ def _saved(value: object) -> object:
     """Accept all, last or a stride."""
     if value in ("all", "last") or (type(value) is int and value >= 1):
         return value
-    raise ValueError(f'is {found(value)}; write "all", "last" or a stride such as 10')
+    raise ValueError(f'is {format_value(value)}; write "all", "last" or a stride such as 10')
 
 
 Saved = Annotated[

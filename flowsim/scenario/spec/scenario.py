@@ -11,7 +11,7 @@ from flowsim import cards
 from flowsim.scenario.spec.claim import Claim
 from flowsim.scenario.spec.data import Data
 from flowsim.scenario.spec.descent import Descent
-from flowsim.scenario.spec.errors import shown
+from flowsim.scenario.spec.errors import printable
 from flowsim.scenario.spec.flow import Flow
 from flowsim.scenario.spec.forms import Listed
 from flowsim.scenario.spec.init import INITS, AnyInit
@@ -96,7 +96,7 @@ class Scenario(Head):
         return rows
 
     def _title(self) -> str:
-        return f"Scenario: {shown(self.title, 200)}"
+        return f"Scenario: {printable(self.title, 200)}"
 
     def __repr__(self) -> str:
         return cards.as_text(self._title(), self._rows())

@@ -37,7 +37,7 @@ _FLAT = re.compile(rf"(?:{_PLAIN}++|{_ROW}|{_MATRIX})*+")
 """Numbers, rows and matrices: all that an array can hold but strings, comments and tables."""
 
 
-class Refused(ValueError):  # noqa: N818  (the text is refused; nothing failed)
+class LimitError(ValueError):
     """A text is beyond the limits; `line` says where."""
 
     def __init__(self, line: int, text: str) -> None:
@@ -66,7 +66,7 @@ def scan(text: str) -> Layout:
 
     Raises
     ------
-    Refused
+    LimitError
         If there are more or deeper keys and values than a scenario needs.
 
     """
@@ -232,8 +232,8 @@ class _Scanner:
             what = "keys, values and comments in arrays"
             raise self.refusal(f"more than {MOST_COUNTED} {what}; no scenario needs so many")
 
-    def refusal(self, text: str) -> Refused:
-        return Refused(self.text.count("\n", 0, self.at) + 1, text)
+    def refusal(self, text: str) -> LimitError:
+        return LimitError(self.text.count("\n", 0, self.at) + 1, text)
 
     def skip(self, pattern: re.Pattern[str]) -> int:
         match = pattern.match(self.text, self.at)

@@ -15,17 +15,17 @@ def assignment(name: str, value: Any) -> str:
     """Return `key = value`, with an array of arrays written a row a line."""
     rows = isinstance(value, list | tuple) and len(value) > 0 and isinstance(value[0], list | tuple)
     if rows and sum(map(len, value)) > 8:
-        body = "".join(f"    {text(row)},\n" for row in value)
-        return f"{key(name)} = [\n{body}]"
-    return f"{key(name)} = {text(value)}"
+        body = "".join(f"    {format_toml(row)},\n" for row in value)
+        return f"{format_key(name)} = [\n{body}]"
+    return f"{format_key(name)} = {format_toml(value)}"
 
 
-def key(name: str) -> str:
+def format_key(name: str) -> str:
     """Return a key, quoted where it must be."""
-    return name if _BARE.fullmatch(name) else text(name)
+    return name if _BARE.fullmatch(name) else format_toml(name)
 
 
-def text(value: Any) -> str:
+def format_toml(value: Any) -> str:
     """Return a TOML value on one line."""
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -34,8 +34,10 @@ def text(value: Any) -> str:
     if isinstance(value, str | Path):
         return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, Mapping):
-        inner = ", ".join(f"{key(name)} = {text(entry)}" for name, entry in value.items())
+        inner = ", ".join(
+            f"{format_key(name)} = {format_toml(entry)}" for name, entry in value.items()
+        )
         return f"{{ {inner} }}" if inner else "{}"
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(text, value))}]"
+        return f"[{', '.join(map(format_toml, value))}]"
     raise TypeError(f"A scenario holds no {type(value).__name__}.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flowsim.scenario.digest import plain, renamed
+from flowsim.scenario.digest import as_data, rename_files
 from flowsim.scenario.spec.scenario import Scenario
 from flowsim.scenario.toml.values import assignment
 
@@ -16,9 +16,9 @@ def dumps(scenario: Scenario, data_folder: str | None = None) -> str:
     With `data_folder` the data files are named as in `flowsim.scenario.digest.data_files`, in that
     folder.
     """
-    data = plain(scenario)
+    data = as_data(scenario)
     if data_folder is not None:
-        data = renamed(data, data_folder)
+        data = rename_files(data, data_folder)
     tables = {name: data.pop(name) for name in list(data) if isinstance(data[name], dict)}
     items = {name: data.pop(name, []) for name in ("variant", "claims")}
     blocks = [_block("", data)]

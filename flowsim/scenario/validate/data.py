@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from flowsim.scenario.build.files import UnusableFileError, facts
+from flowsim.scenario.build.files import UnusableFileError, inspect_array
 from flowsim.scenario.build.shapes import (
     BUNDLED,
-    available,
-    shape,
-    times,
-    used,
+    available_samples,
+    format_shape,
+    matrix_shape,
+    used_samples,
 )
-from flowsim.scenario.spec.errors import Mistake, listed, wrong
+from flowsim.scenario.spec.errors import Mistake, alternatives, mistake_at
 from flowsim.scenario.spec.forms import FileRef
 from flowsim.scenario.spec.loss import DataLoss
 
@@ -33,12 +33,12 @@ def one_source(scenario: Scenario) -> Iterator[Mistake]:
     if data.dataset is not None:
         for key in given:
             text = f'is not used beside dataset = "{data.dataset}"; remove one of the two'
-            yield wrong(f"data.{key}", text)
+            yield mistake_at(f"data.{key}", text)
     elif not given:
-        yield wrong("data", f"holds no samples; {WAYS}")
+        yield mistake_at("data", f"holds no samples; {WAYS}")
     else:
         for key in {"inputs", "targets"}.difference(given):
-            yield wrong(f"data.{key}", f"is missing; {WAYS}")
+            yield mistake_at(f"data.{key}", f"is missing; {WAYS}")
 
 
 def inputs_fit(scenario: Scenario) -> Iterator[Mistake]:
@@ -50,10 +50,10 @@ def inputs_fit(scenario: Scenario) -> Iterator[Mistake]:
     if isinstance(rows, Mistake):
         yield rows
     elif rows[0] != width:
-        yield wrong(
+        yield mistake_at(
             "data.inputs",
-            f"is {times(rows)}, but network.widths begin with {width}; write d_0 = {width} rows, "
-            "one column per sample",
+            f"is {format_shape(rows)}, but network.widths begin with {width}; "
+            f"write d_0 = {width} rows, one column per sample",
         )
 
 
@@ -72,7 +72,7 @@ def targets_fit(scenario: Scenario) -> Iterator[Mistake]:
     if hasattr(data, "inputs") and data.inputs is not None:
         inputs = _size("data.inputs", data.inputs)
         if not isinstance(inputs, Mistake) and inputs[1] != size[1]:
-            yield wrong(
+            yield mistake_at(
                 "data.targets",
                 f"has {size[1]} columns and data.inputs {inputs[1]}; write one column per sample",
             )
@@ -84,11 +84,11 @@ def _rows_fit(loss: DataLoss, outputs: int, size: tuple[int, int]) -> Iterator[M
         return
     if loss.classifies:
         text = f'has {size[0]} rows, but loss.kind = "{loss.kind}" takes one; write 1 × m targets'
-        yield wrong("data.targets", text)
+        yield mistake_at("data.targets", text)
     else:
-        yield wrong(
+        yield mistake_at(
             "data.targets",
-            f"is {times(size)}, but network.widths end with {outputs}; "
+            f"is {format_shape(size)}, but network.widths end with {outputs}; "
             f"write d_N = {outputs} rows, one column per sample",
         )
 
@@ -97,7 +97,7 @@ def outputs_fit(scenario: Scenario) -> Iterator[Mistake]:
     """Require outputs that the loss can have."""
     loss = scenario.loss
     if isinstance(loss, DataLoss) and (text := loss.wrong_outputs(scenario.network.widths[-1])):
-        yield wrong("network.widths", text)
+        yield mistake_at("network.widths", text)
 
 
 def labels_fit(scenario: Scenario) -> Iterator[Mistake]:
@@ -109,7 +109,7 @@ def labels_fit(scenario: Scenario) -> Iterator[Mistake]:
         outputs = scenario.network.widths[-1]
         texts = (loss.wrong_label(label, outputs) for label in _labels(data.targets))
         if text := next(filter(None, texts), ""):
-            yield wrong("data.targets", text)
+            yield mistake_at("data.targets", text)
 
 
 def dataset_fits(scenario: Scenario) -> Iterator[Mistake]:
@@ -119,15 +119,17 @@ def dataset_fits(scenario: Scenario) -> Iterator[Mistake]:
         return
     about, widths = BUNDLED[data.dataset], scenario.network.widths
     if widths[0] != about.inputs:
-        yield wrong(
+        yield mistake_at(
             "network.widths",
             f"begin with {widths[0]}, but {data.dataset} has {about.inputs} inputs; "
             f"write d_0 = {about.inputs}",
         )
     if not loss.accepts(about.classes):
-        suitable = listed(name for name, other in BUNDLED.items() if loss.accepts(other.classes))
+        suitable = alternatives(
+            name for name, other in BUNDLED.items() if loss.accepts(other.classes)
+        )
         has = f"{about.classes} classes" if about.classes else "real targets"
-        yield wrong(
+        yield mistake_at(
             "data.dataset",
             f'has {has}, but kind = "{loss.kind}" needs {loss.needs}; '
             f"write {suitable}, or another loss",
@@ -135,7 +137,7 @@ def dataset_fits(scenario: Scenario) -> Iterator[Mistake]:
         return
     outputs = loss.outputs(about.classes, about.outputs)
     if widths[-1] != outputs and not loss.wrong_outputs(widths[-1]):
-        yield wrong(
+        yield mistake_at(
             "network.widths",
             f"end with {widths[-1]}, but {data.dataset} with {loss.kind} has {outputs} outputs; "
             f"write d_N = {outputs}",
@@ -148,22 +150,22 @@ def samples_fit(scenario: Scenario) -> Iterator[Mistake]:
     if data is None or (data.dataset is None and data.inputs is None):
         return
     try:
-        there = available(data)
+        there = available_samples(data)
     except UnusableFileError:
         return
     if data.samples is not None and data.samples > there:
-        yield wrong("data.samples", f"is {data.samples}, but there are {there}; write no more")
-    elif (taken := used(data)) - round(data.held_out * taken) < 1:
+        yield mistake_at("data.samples", f"is {data.samples}, but there are {there}; write no more")
+    elif (taken := used_samples(data)) - round(data.held_out * taken) < 1:
         text = f"is {data.held_out} of {taken} samples, which leaves none; write less"
-        yield wrong("data.held_out", text)
+        yield mistake_at("data.held_out", text)
 
 
 def _size(key: str, value: Rows | FileRef) -> tuple[int, int] | Mistake:
     try:
-        return shape(value)
+        return matrix_shape(value)
     except UnusableFileError as error:
         file = value.file if isinstance(value, FileRef) else ""
-        return wrong(key, f"{file}: {error}")
+        return mistake_at(key, f"{file}: {error}")
 
 
 def _labels(targets: Rows | FileRef) -> Iterable[float]:
@@ -171,7 +173,7 @@ def _labels(targets: Rows | FileRef) -> Iterable[float]:
     if not isinstance(targets, FileRef):
         return [entry for row in targets for entry in row]
     try:
-        return facts(targets).distinct or ()
+        return inspect_array(targets).distinct or ()
     except UnusableFileError:
         return ()
 

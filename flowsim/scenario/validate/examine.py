@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from flowsim.scenario.overrides import misplaced
-from flowsim.scenario.spec.errors import Mistake, Path, ScenarioError, dotted, found
+from flowsim.scenario.overrides import key_problem
+from flowsim.scenario.spec.errors import Mistake, Path, ScenarioError, dotted, format_value
 from flowsim.scenario.spec.scenario import ITEMS, SECTIONS, Head, Scenario
 from flowsim.scenario.spec.table import Table
-from flowsim.scenario.validate.rules import Rules, broken
+from flowsim.scenario.validate.rules import Rules, apply_rules
 from flowsim.scenario.validate.tables import validated
-from flowsim.scenario.variants import alone, with_set
+from flowsim.scenario.variants import apply_changes, without_variants
 
 if TYPE_CHECKING:
     from flowsim.scenario.spec.claim import Claim
@@ -32,14 +32,14 @@ class Examined:
     mistakes: list[Mistake]
 
 
-def examine(data: Mapping[str, Any], rules: Rules) -> Examined:
+def find_mistakes(data: Mapping[str, Any], rules: Rules) -> Examined:
     """Validate the data of a scenario, as read from a file or as models, and find all mistakes."""
     sections = {name: _section(name, data) for name in SECTIONS}
-    base, mistakes = _examine_alone(alone(data), sections, rules)
+    base, mistakes = _examine_alone(without_variants(data), sections, rules)
     variants, wrong_variants = _items("variant", data.get("variant", ()))
     claims, wrong_claims = _items("claims", data.get("claims", ()))
     runs, wrong_runs = _examine_variants(
-        cast("list[Variant]", variants), alone(data), sections, mistakes, rules
+        cast("list[Variant]", variants), without_variants(data), sections, mistakes, rules
     )
     mistakes += wrong_variants + wrong_claims + wrong_runs
     if not variants:
@@ -81,7 +81,7 @@ def _examine_alone(
         values |= table
         mistakes = mistakes + wrong
     scenario = Scenario.partial(values | {"variant": (), "claims": ()})
-    return scenario, mistakes + broken(scenario, rules.of_scenarios)
+    return scenario, mistakes + apply_rules(scenario, rules.of_scenarios)
 
 
 def _with_table(mistake: Mistake) -> Mistake:
@@ -93,7 +93,7 @@ def _with_table(mistake: Mistake) -> Mistake:
 def _items(name: str, entries: object) -> tuple[list[Table], list[Mistake]]:
     """Validate the entries of an array of tables each by itself."""
     if not isinstance(entries, list | tuple):
-        text = f"is {found(entries)}, but an array of tables is wanted; write [[{name}]]"
+        text = f"is {format_value(entries)}, but an array of tables is required; write [[{name}]]"
         return [], [Mistake((name,), text)]
     if len(entries) > MOST_ITEMS:
         text = f"has {len(entries)} entries; write at most {MOST_ITEMS}"
@@ -132,7 +132,7 @@ def _examine_variants(
         changes, wrong = _changes(variant.set, here)
         mistakes += wrong
         try:
-            data = with_set(base, changes)
+            data = apply_changes(base, changes)
         except ScenarioError as error:
             mistakes.append(Mistake((*here, "set"), str(error)))
             continue
@@ -148,7 +148,7 @@ def _examine_variants(
 
 def _changes(changes: Mapping[str, Any], here: Path) -> tuple[dict[str, Any], list[Mistake]]:
     """Split what a variant sets into the known keys, and what is wrong with the others."""
-    complaints = {key: misplaced(key, in_variant=True) for key in changes}
+    complaints = {key: key_problem(key, in_variant=True) for key in changes}
     mistakes = [Mistake((*here, "set", key), text) for key, text in complaints.items() if text]
     return {key: value for key, value in changes.items() if not complaints[key]}, mistakes
 

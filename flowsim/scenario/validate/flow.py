@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from flowsim.scenario.spec.errors import Mistake, wrong
+from flowsim.scenario.spec.errors import Mistake, mistake_at
 
 if TYPE_CHECKING:
     from flowsim.scenario.spec.scenario import Scenario
@@ -18,10 +18,10 @@ def first_time_fits(scenario: Scenario) -> Iterator[Mistake]:
         return
     if scenario.flow.spacing != "log":
         text = 'is not used by spacing = "linear"; remove it or write spacing = "log"'
-        yield wrong("flow.first_time", text)
+        yield mistake_at("flow.first_time", text)
     elif first >= scenario.flow.horizon:
         text = f"is {first}, but the horizon is {scenario.flow.horizon}; write an earlier time"
-        yield wrong("flow.first_time", text)
+        yield mistake_at("flow.first_time", text)
 
 
 def times_differ(scenario: Scenario) -> Iterator[Mistake]:
@@ -29,12 +29,12 @@ def times_differ(scenario: Scenario) -> Iterator[Mistake]:
     flow = scenario.flow
     if flow.horizon / flow.samples < 1e-290 or flow.first_saved_time < 1e-290:
         text = f"is {flow.horizon}, too small for saved times to differ; write a larger one"
-        yield wrong("flow.horizon", text)
+        yield mistake_at("flow.horizon", text)
         return
     first = flow.first_saved_time if flow.spacing == "log" else 0.0
     if first < flow.horizon and (flow.horizon - first) / flow.samples < 1e-15 * flow.horizon:
         text = f"is {flow.samples}, too many for saved times to differ; write less"
-        yield wrong("flow.samples", text)
+        yield mistake_at("flow.samples", text)
 
 
 def descent_ends(scenario: Scenario) -> Iterator[Mistake]:
@@ -44,7 +44,7 @@ def descent_ends(scenario: Scenario) -> Iterator[Mistake]:
     smallest = min(scenario.descent.sizes)
     if scenario.flow.horizon / smallest > 2**53:
         text = f"holds {smallest}, of which more than 2^53 make the horizon; write larger ones"
-        yield wrong("descent.step_sizes", text)
+        yield mistake_at("descent.step_sizes", text)
 
 
 def momentum_fits(scenario: Scenario) -> Iterator[Mistake]:
@@ -55,20 +55,20 @@ def momentum_fits(scenario: Scenario) -> Iterator[Mistake]:
     if descent.algorithm == "nesterov":
         if descent.momentum == 0:
             text = 'is 0, at which "nesterov" is gradient descent; write momentum = 0.9 or '
-            yield wrong("descent.momentum", text + '"increasing", or algorithm = "gradient"')
+            yield mistake_at("descent.momentum", text + '"increasing", or algorithm = "gradient"')
     elif descent.momentum and descent.algorithm != "gradient":
         text = f'is not used by algorithm = "{descent.algorithm}", only by "gradient" and '
-        yield wrong("descent.momentum", text + '"nesterov"; remove it')
+        yield mistake_at("descent.momentum", text + '"nesterov"; remove it')
     elif descent.momentum == "increasing":
         text = 'is "increasing", which "nesterov" alone can be; write algorithm = "nesterov", '
-        yield wrong("descent.momentum", text + "or momentum = 0.9")
+        yield mistake_at("descent.momentum", text + "or momentum = 0.9")
 
 
 def layers_exist(scenario: Scenario) -> Iterator[Mistake]:
     """Require the layer flow where layers are to be saved."""
     if scenario.output.layers and "layers" not in scenario.flow.spaces:
         text = 'is not used without "layers" in flow.spaces; remove it, or add "layers" there'
-        yield wrong("output.layers", text)
+        yield mistake_at("output.layers", text)
 
 
 def plane_fits(scenario: Scenario) -> Iterator[Mistake]:
@@ -77,11 +77,11 @@ def plane_fits(scenario: Scenario) -> Iterator[Mistake]:
     if plane is None:
         return
     if plane[0] == plane[1]:
-        yield wrong("output.plane", "names one entry twice; write two different ones")
+        yield mistake_at("output.plane", "names one entry twice; write two different ones")
     rows, columns = scenario.network.shape
     for row, column in plane:
         if row >= rows or column >= columns:
-            yield wrong(
+            yield mistake_at(
                 "output.plane",
                 f"names entry [{row}, {column}], but W is {rows} × {columns}; "
                 f"write [output, input] of at most [{rows - 1}, {columns - 1}], counted from 0",
@@ -97,19 +97,19 @@ def modes_exist(scenario: Scenario) -> Iterator[Mistake]:
         return
     loss, init = scenario.loss, scenario.init
     if not loss.bounded_below:
-        yield wrong(
+        yield mistake_at(
             "flow.spaces",
             f'names "modes", which are those of a quadratic loss, and kind = "{loss.kind}" is not '
             'one; write "layers" and "end_to_end", or another loss',
         )
     elif not loss.quadratic:
-        yield wrong(
+        yield mistake_at(
             "flow.spaces",
             f'names "modes", but the loss ({loss.label}) has a gradient that is not linear in W '
             'and mixes them; write "layers" and "end_to_end", or another loss',
         )
     elif init.random and max(scenario.network.shape) > 1:
-        yield wrong(
+        yield mistake_at(
             "flow.spaces",
             f'names "modes", but init.kind = "{init.kind}" draws singular vectors at random, and '
             'modes need those of the target; write init.kind = "aligned", or leave "modes" out',
@@ -119,7 +119,7 @@ def modes_exist(scenario: Scenario) -> Iterator[Mistake]:
 def logarithms_exist(scenario: Scenario) -> Iterator[Mistake]:
     """Require layers enough that no singular value may pass through 0 in spectral space."""
     if "spectral" in scenario.flow.spaces and scenario.network.depth == 1:
-        yield wrong(
+        yield mistake_at(
             "flow.spaces",
             'names "spectral", but with one layer singular values may pass through 0, where they '
             'have no logarithm; write "layers" or "end_to_end", or more widths',

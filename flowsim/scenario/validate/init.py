@@ -7,8 +7,8 @@ from math import log10
 from typing import TYPE_CHECKING
 
 from flowsim.scenario.build.files import UnusableFileError
-from flowsim.scenario.build.shapes import file_shape, shape, times
-from flowsim.scenario.spec.errors import Mistake, wrong
+from flowsim.scenario.build.shapes import file_shape, format_shape, matrix_shape
+from flowsim.scenario.spec.errors import Mistake, mistake_at
 from flowsim.scenario.spec.forms import FileRef
 from flowsim.scenario.spec.init import Explicit
 from flowsim.scenario.spec.numbers import Rows
@@ -28,16 +28,16 @@ def layers_fit(scenario: Scenario) -> Iterator[Mistake]:
         yield from _file_fits(layers, wanted)
         return
     if len(layers) != len(wanted):
-        yield wrong(
+        yield mistake_at(
             "init.layers",
             f"holds {len(layers)} matrices, but network.widths make {len(wanted)} layers; "
             "write W_1 … W_N",
         )
         return
     for j, (layer, size) in enumerate(zip(layers, wanted, strict=True), 1):
-        yield from _layer_fits(f"W_{j}", shape(layer), size)
+        yield from _layer_fits(f"W_{j}", matrix_shape(layer), size)
     if _underflows(layers):
-        yield wrong(
+        yield mistake_at(
             "init.layers",
             "are so small that their product underflows float64; write larger entries",
         )
@@ -47,20 +47,22 @@ def _file_fits(ref: FileRef, wanted: list[tuple[int, int]]) -> Iterator[Mistake]
     """Require that the arrays W_1 … W_N of a `.npz` file have the layers' shapes."""
     if ref.key is not None or ref.file.suffix.lower() != ".npz":
         text = 'are W_1 … W_N of one .npz file; write { file = "layers.npz" } without a key'
-        yield wrong("init.layers", text)
+        yield mistake_at("init.layers", text)
         return
     for j, size in enumerate(wanted, 1):
         try:
             yield from _layer_fits(f"W_{j}", file_shape(ref, f"W_{j}"), size)
         except UnusableFileError as error:
-            yield wrong("init.layers", f"{ref.file}: {error}")
+            yield mistake_at("init.layers", f"{ref.file}: {error}")
             return
 
 
 def _layer_fits(name: str, size: tuple[int, int], wanted: tuple[int, int]) -> Iterator[Mistake]:
     if size != wanted:
-        text = f"has {name} of {times(size)}, but network.widths make it {times(wanted)}"
-        yield wrong("init.layers", f"{text}; write rows of outputs, columns of inputs")
+        text = (
+            f"has {name} of {format_shape(size)}, but network.widths make it {format_shape(wanted)}"
+        )
+        yield mistake_at("init.layers", f"{text}; write rows of outputs, columns of inputs")
 
 
 def _underflows(layers: tuple[Rows, ...]) -> bool:
@@ -72,7 +74,7 @@ def _underflows(layers: tuple[Rows, ...]) -> bool:
 def directions_exist(scenario: Scenario) -> Iterator[Mistake]:
     """Require singular vectors of the loss for an initialization that takes them."""
     if scenario.init.takes_directions and not scenario.loss.has_directions:
-        yield wrong(
+        yield mistake_at(
             "init.kind",
             f'"{scenario.init.kind}" takes the singular vectors of a target, which this loss does '
             'not have; write "balanced", or a loss of kind linear, squared, completion, sensing or '

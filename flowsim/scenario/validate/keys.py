@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 
-from flowsim.scenario.spec.errors import found, listed
+from flowsim.scenario.spec.errors import alternatives, format_value
 from flowsim.scenario.spec.forms import (
     Count,
     FileRef,
@@ -33,19 +33,19 @@ def not_known(value: object, names: Iterable[str]) -> str:
     """Return the complaint about a value that is none of the names, with the nearest of them."""
     near = nearest(str(value), names)
     hint = f'; did you mean "{near}"? Known are ' if near else "; write one of "
-    return f"is {found(value)}, which is not known{hint}{listed(names)}"
+    return f"is {format_value(value)}, which is not known{hint}{alternatives(names)}"
 
 
 def unknown_key(key: str, siblings: list[str], table: str) -> str:
     """Say that a key of `table` is not known, and which known one is nearest to it."""
     elsewhere = [known for known in known_keys() if known.rpartition(".")[2] == key]
     if elsewhere:
-        return f"unknown key here; did you mean {listed(elsewhere)}"
+        return f"unknown key here; did you mean {alternatives(elsewhere)}"
     prefix = f"{table}." if table else ""
     near = nearest(key, siblings)
     if near:
         return f"unknown key; did you mean {prefix}{near}"
-    return f"unknown key; known here are {listed(siblings)}"
+    return f"unknown key; known here are {alternatives(siblings)}"
 
 
 def nearest_key(key: str) -> str | None:

@@ -39,7 +39,7 @@ class Rules:
     of_claims: ClaimRule | None = None
 
 
-def broken(scenario: Scenario, rules: tuple[Rule, ...]) -> list[Mistake]:
+def apply_rules(scenario: Scenario, rules: tuple[Rule, ...]) -> list[Mistake]:
     """Return every mistake that the rules find in the valid part of a scenario."""
     mistakes: list[Mistake] = []
     for rule in rules:

@@ -7,11 +7,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from flowsim.scenario.spec.errors import Mistake, found, listed
+from flowsim.scenario.spec.errors import Mistake, alternatives, format_value
 from flowsim.scenario.spec.scenario import options
 from flowsim.scenario.spec.table import Table, kind_of
 from flowsim.scenario.validate.keys import not_known, unknown_key
-from flowsim.scenario.validate.wording import example, mistakes
+from flowsim.scenario.validate.wording import describe_errors, example
 
 
 def validated(
@@ -26,7 +26,7 @@ def validated(
         return data, []
     blank = models[0].partial({}) if len(models) == 1 else None
     if not isinstance(data, Mapping):
-        text = f"is {found(data)}, but a table is wanted; write {{ … }} or a header for {name}"
+        text = f"is {format_value(data)}, but a table is required; write {{ … }}, or [{name}]"
         return blank, [Mistake((), text)]
     if blank is not None:
         return _valid_part(models[0], data, name)
@@ -34,7 +34,7 @@ def validated(
     kind = data.get("kind")
     if isinstance(kind, str) and kind in kinds:
         return _valid_part(kinds[kind], data, name)
-    quoted = listed(f'"{known}"' for known in kinds)
+    quoted = alternatives(f'"{known}"' for known in kinds)
     text = not_known(kind, kinds) if "kind" in data else f"is missing; write kind = {quoted}"
     return None, [Mistake(("kind",), text), *_mistakes_of_values(kinds, data, name)]
 
@@ -45,7 +45,7 @@ def _valid_part(
     try:
         return model.model_validate(data), []
     except ValidationError as error:
-        wrong = mistakes(model, error, name)
+        wrong = describe_errors(model, error, name)
     invalid = {str(mistake.path[0]) for mistake in wrong}
     kept = {key: data[key] for key in model.model_fields if key in data and key not in invalid}
     # pydantic converts nothing of a table with a mistake: examples stand in for what is required

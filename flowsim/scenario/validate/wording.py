@@ -8,11 +8,11 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from flowsim.scenario.spec.claim import At
-from flowsim.scenario.spec.errors import Mistake, found, listed
+from flowsim.scenario.spec.errors import Mistake, alternatives, format_value
 from flowsim.scenario.spec.forms import FORMS
 from flowsim.scenario.spec.scenario import SECTIONS, Head, Scenario, options
 from flowsim.scenario.spec.table import Table, kind_of
-from flowsim.scenario.toml.values import assignment, text
+from flowsim.scenario.toml.values import assignment, format_toml
 from flowsim.scenario.validate.keys import not_known, unknown_key
 
 MOST = 200
@@ -42,7 +42,7 @@ def example(model: type[Table], key: str) -> Any:
     return (model.model_fields[key].examples or [None])[0]
 
 
-def mistakes(model: type[Table], error: ValidationError, table: str) -> list[Mistake]:
+def describe_errors(model: type[Table], error: ValidationError, table: str) -> list[Mistake]:
     """Return what pydantic found wrong in a table of this name, one mistake a key."""
     result: dict[tuple[str, ...], Mistake] = {}
     details = error.errors(include_url=False)
@@ -74,7 +74,7 @@ def _text(model: type[Table], table: str, path: tuple[str, ...], detail: ErrorDe
     if kind == "extra_forbidden":
         inside = ".".join(part for part in (table, *path[:-1]) if part)
         if of_kind and len(path) == 1 and (users := _kinds_with(table, key)):
-            return f"is not used by {of_kind}, only by {listed(users)}; remove it"
+            return f"is not used by {of_kind}, only by {alternatives(users)}; remove it"
         return unknown_key(key, _siblings(owner, table, path), inside)
     if kind == "value_error":
         return str(detail["ctx"]["error"])
@@ -86,7 +86,7 @@ def _text(model: type[Table], table: str, path: tuple[str, ...], detail: ErrorDe
         text = sentence(kind, value, detail.get("ctx", {}), key)
         if text:
             return text if ";" in text else text + write
-    return f"is {found(value)}, which cannot be used{write}"
+    return f"is {format_value(value)}, which cannot be used{write}"
 
 
 def _owner(model: type[Table], loc: tuple[int | str, ...]) -> type[Table]:
@@ -111,8 +111,8 @@ def _kinds_with(table: str, key: str) -> list[str]:
 
 def _wanted(kind: str, value: Any, _context: dict[str, Any], _key: str) -> str | None:
     if kind == "finite_number":
-        return f"is {found(value)}, but must be finite"
-    return f"is {found(value)}, but {_WANTED[kind]} is wanted" if kind in _WANTED else None
+        return f"is {format_value(value)}, but must be finite"
+    return f"is {format_value(value)}, but {_WANTED[kind]} is required" if kind in _WANTED else None
 
 
 def _bounded(kind: str, value: Any, context: dict[str, Any], key: str) -> str | None:
@@ -124,7 +124,7 @@ def _bounded(kind: str, value: Any, context: dict[str, Any], key: str) -> str | 
         if key == "rtol" and (name == "ge")
         else ""
     )
-    return f"is {found(value)}, but must be {words} {context[name]}{why}"
+    return f"is {format_value(value)}, but must be {words} {context[name]}{why}"
 
 
 def _chosen(kind: str, value: Any, context: dict[str, Any], _key: str) -> str | None:
@@ -133,9 +133,9 @@ def _chosen(kind: str, value: Any, context: dict[str, Any], _key: str) -> str | 
         return not_known(value, names)
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         names = [tag.strip("'<>") for tag in context.get("expected_tags", "").split(", ")]
-        return f"is {found(value)} of no known form; write {listed(_forms(names))}"
+        return f"is {format_value(value)} of no known form; write {alternatives(_forms(names))}"
     if kind == "string_pattern_mismatch":
-        return f"is {found(value)}; write {_SLUG}"
+        return f"is {format_value(value)}; write {_SLUG}"
     return None
 
 
@@ -152,7 +152,7 @@ def _forms(names: list[str]) -> list[str]:
         if name in models
     ]
     array = "an array of numbers" if "StepSizeRange" in names else "an array of rows"
-    return [array, *map(text, tables)]
+    return [array, *map(format_toml, tables)]
 
 
 def _sized(kind: str, _value: Any, context: dict[str, Any], _key: str) -> str | None:

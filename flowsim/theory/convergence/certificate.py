@@ -7,16 +7,17 @@ ACGH, Theorem 1, on descent.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from flowsim.problem import network
+from flowsim.problem.errors import NotApplicable
 from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
 from flowsim.theory.convergence import formulas as convergence
-from flowsim.theory.exact.whitened import whitened
 
 NAN = float("nan")
 
@@ -97,21 +98,21 @@ def certificate(
 
     `plain` says whether it is gradient descent without momentum or noise in double precision.
     """
-    layers, N, shape = problem.layers, problem.depth, problem.start.shape
-    white = whitened(problem.loss)
+    layers, N, shape = problem.layers, problem.depth, problem.initial.shape
     imbalance = float(np.max(network.imbalance(layers))) if N > 1 else 0.0
     c = h = size = NAN
-    if not isinstance(white, str):
-        size, h = float(np.linalg.norm(white.Phi)), white.h
-        c = convergence.deficiency_margin(np.asarray(problem.start), white.Phi)
+    with suppress(NotApplicable):
+        Phi, h = problem.loss.isotropic()
+        size = float(np.linalg.norm(Phi))
+        c = convergence.deficiency_margin(np.asarray(problem.initial), Phi)
     delta = convergence.admitted_imbalance(c, size, N)
     eta = convergence.largest_step_size(c, size, N, h)
     hypotheses = [
         Hypothesis(
             "white squared loss",
             "½h‖W − Φ‖² up to a constant",
-            _kind(problem.loss) if isinstance(white, str) else f"h = {h:.4g}",
-            not isinstance(white, str),
+            _kind(problem.loss) if np.isnan(h) else f"h = {h:.4g}",
+            not np.isnan(h),
         ),
         _of_margin(c),
         _of_widths(problem.widths),

@@ -25,7 +25,7 @@ def measure(setting: Setting) -> Arrays:
     spec = setting.scenario.descent
     plain = spec is None or spec.plain
     promised = certificate(problem, spec.sizes if spec else (), plain=plain)
-    rows, columns = problem.start.shape
+    rows, columns = problem.initial.shape
     minimum = global_minimum(problem.loss, (rows, columns), min(problem.widths))
     return {
         "time": trajectory.times,

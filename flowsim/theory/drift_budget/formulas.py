@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowsim.dynamics.accumulators import ManyLayers, Taken, Tally
+from flowsim.dynamics.accumulators import Accumulator, ManyLayers, Step
 from flowsim.dynamics.preconditioner import precondition
 from flowsim.problem import network
 from flowsim.problem.losses import Loss
@@ -53,17 +53,17 @@ class Budget(NamedTuple):
     rebalanced: Matrix
 
 
-class Budgeting(Tally):
+class Budgeting(Accumulator):
     """Adds up a `Budget` along gradient descent whose W has at most this rank, for N ≥ 2."""
 
     rank: int = eqx.field(static=True)
 
-    def start(self, loss: Loss, layers: ManyLayers) -> Budget:  # noqa: ARG002
+    def initial(self, loss: Loss, layers: ManyLayers) -> Budget:  # noqa: ARG002
         """Return the budgets before the first step."""
         budget: Budget = jax.vmap(self._nothing)(layers)
         return budget
 
-    def after(self, loss: Loss, step: Taken, sums: Budget) -> Budget:
+    def update(self, loss: Loss, step: Step, sums: Budget) -> Budget:
         """Return the budgets after one more step."""
         # one after the other: batched decompositions of large matrices can deadlock on few cores
         before = step.step_sizes, step.before, sums

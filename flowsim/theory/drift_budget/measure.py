@@ -38,7 +38,7 @@ def measure(setting: Setting) -> Arrays:
         sizes.tolist(),
         count,
         visit,
-        tally=Budgeting(network.rank_bound(problem.layers)),
+        accumulator=Budgeting(network.rank_bound(problem.layers)),
         monitor=setting.monitor,
     )
     return {

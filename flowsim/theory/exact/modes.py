@@ -1,8 +1,8 @@
 """Exact modes: where the end-to-end flow decouples into one scalar equation a singular value.
 
-ṡ = h N s^{2-2/N} (φ - s), from a balanced start aligned with what a quadratic loss wants (Saxe,
-McClelland & Ganguli 2014; Arora, Cohen, Hu & Luo 2019). Weight decay takes λ N s from the right,
-so that at N = 2 the equation is the same with φ - λ/h for φ.
+ṡ = h N s^{2-2/N} (φ - s), from a balanced initialization aligned with the minimizer of a quadratic
+loss (Saxe, McClelland & Ganguli 2014; Arora, Cohen, Hu & Luo 2019). Weight decay subtracts λ N s
+from the right, so that at N = 2 the equation is the same with φ - λ/h for φ.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LAST_STRETCH = 20.0
 
 @dataclass(frozen=True, eq=False)
 class ExactModes(ExactSolution):
-    """W(t) = U diag(s(t)) Vᵀ with singular vectors that do not turn."""
+    """W(t) = U diag(s(t)) Vᵀ with constant singular vectors."""
 
     basis: FixedBasis
     depth: int
@@ -31,14 +31,13 @@ class ExactModes(ExactSolution):
     source = "Saxe, McClelland & Ganguli 2014; Arora, Cohen, Hu & Luo 2019, Theorem 3"
 
     @classmethod
-    def of(cls, problem: Problem) -> ExactModes | str:
+    def of(cls, problem: Problem) -> ExactModes:
         """Return the solution where a quadratic loss and an aligned balanced start give one."""
         if problem.weight_decay and problem.depth != 2:
-            return f"there must be no weight decay at any depth but N = 2, and N = {problem.depth}"
-        try:
-            return cls(fixed_basis(problem), problem.depth, problem.weight_decay)
-        except NotApplicable as reason:
-            return str(reason)
+            raise NotApplicable(
+                f"there must be no weight decay at any depth but N = 2, and N = {problem.depth}"
+            )
+        return cls(fixed_basis(problem), problem.depth, problem.weight_decay)
 
     def strengths(self, times: np.ndarray) -> np.ndarray:
         """Return s_r(t), shape (time, mode), in the order of the basis."""
@@ -46,7 +45,7 @@ class ExactModes(ExactSolution):
         return np.stack([self._mode(times, *each) for each in modes], axis=1)
 
     def _mode(self, times: np.ndarray, h: float, s_0: float, phi: float) -> np.ndarray:
-        """Return s(t) of one mode; where the loss does not see it, h = 0, weight decay alone."""
+        """Return s(t) of one mode; where the loss is flat, h = 0, weight decay alone acts."""
         if self.weight_decay and h == 0:
             return np.asarray(s_0 * np.exp(-self.depth * self.weight_decay * times))
         return mode(h * times, s_0, phi - self.weight_decay / h if h else phi, self.depth)

@@ -19,9 +19,9 @@ import numpy as np
 
 from flowsim.dynamics.fixed_basis import ALIGNED
 from flowsim.problem import network
+from flowsim.problem.errors import NotApplicable
 from flowsim.problem.problem import Problem
 from flowsim.theory.exact.solution import ExactSolution
-from flowsim.theory.exact.whitened import whitened
 
 SETTLED = 19.0
 """1 - tanh x rounds to 0 from here on: w points along φ."""
@@ -49,27 +49,27 @@ class OneOutput(ExactSolution):
     source = "Arora, Cohen & Hazan 2018, Claim 2, integrated along its path"
 
     @classmethod
-    def of(cls, problem: Problem) -> OneOutput | str:
+    def of(cls, problem: Problem) -> OneOutput:
         """Return the solution for one output (or input), white data and a balanced start."""
-        if min(problem.start.shape) != 1 or problem.depth == 1:
-            return "the network must have one output or one input, and 2 layers or more"
+        if min(problem.initial.shape) != 1 or problem.depth == 1:
+            raise NotApplicable(
+                "the network must have one output or one input, and 2 layers or more"
+            )
         if problem.weight_decay:
-            return "there must be no weight decay"
+            raise NotApplicable("there must be no weight decay")
         if not network.is_balanced(problem.layers, tolerance=ALIGNED):
-            return "the start must be balanced, but it is not"
-        loss = whitened(problem.loss)
-        if isinstance(loss, str):
-            return loss
-        w, phi = np.asarray(problem.start).ravel(), loss.Phi.ravel()
+            raise NotApplicable("the initialization must be balanced, but it is not")
+        loss = problem.loss.isotropic()
+        w, phi = np.asarray(problem.initial).ravel(), loss.Phi.ravel()
         f, rho = float(np.linalg.norm(phi)), float(np.linalg.norm(w))
         along = phi / (f or 1.0)
         across = w - (w @ along) * along
         angle = np.arctan2(np.linalg.norm(across), w @ along)
         if f == 0 or rho == 0 or min(angle, np.pi - angle) < 1e-8:
-            return "the start must not point along φ, where the motion is a single mode's"
+            raise NotApplicable("the initialization must not point along φ: that is a single mode")
         across = across / np.linalg.norm(across)
         x_0 = float(-np.log(np.tan(angle / 2)))
-        shape = len(problem.start), w.size // len(problem.start)
+        shape = len(problem.initial), w.size // len(problem.initial)
         return cls(shape, along, across, f, loss.h, x_0, rho, problem.depth)
 
     def end_to_end(self, times: np.ndarray) -> np.ndarray:

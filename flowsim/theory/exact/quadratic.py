@@ -12,13 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from flowsim.problem.errors import NotApplicable
 from flowsim.problem.problem import Problem
 from flowsim.theory.exact.solution import ExactSolution
 
 
 @dataclass(frozen=True, eq=False)
 class Eigenbasis:
-    """Coordinates w of W in which H is diagonal; `rest` is the part of W that H does not see."""
+    """Coordinates w of W in which H is diagonal; `rest` is the part of W in its null space."""
 
     h: np.ndarray
     b: np.ndarray
@@ -42,10 +43,9 @@ class LinearFlow(ExactSolution):
     source = "linear differential equation; H diagonalized"
 
     @classmethod
-    def of(cls, problem: Problem) -> LinearFlow | str:
+    def of(cls, problem: Problem) -> LinearFlow:
         """Return the solution for one layer, a linear or quadratic loss and any weight decay."""
-        basis = eigenbasis(problem)
-        return basis if isinstance(basis, str) else cls(basis)
+        return cls(eigenbasis(problem))
 
     def end_to_end(self, times: np.ndarray) -> np.ndarray:
         """Return e^{-κt} w(0) + b (1 - e^{-κt})/κ, assembled."""
@@ -67,10 +67,9 @@ class QuadraticDescent:
     source = "linear recurrence; H diagonalized"
 
     @classmethod
-    def of(cls, problem: Problem) -> QuadraticDescent | str:
+    def of(cls, problem: Problem) -> QuadraticDescent:
         """Return the iterates for one layer, a linear or quadratic loss and no momentum."""
-        basis = eigenbasis(problem)
-        return basis if isinstance(basis, str) else cls(basis)
+        return cls(eigenbasis(problem))
 
     def end_to_end(self, step_size: float, iterations: np.ndarray) -> np.ndarray:
         """Return W_k for each k of `iterations`, shape (iteration, d_N, d_0)."""
@@ -84,18 +83,25 @@ class QuadraticDescent:
         return basis.mixed(factor, grown, rest)
 
 
-def eigenbasis(problem: Problem) -> Eigenbasis | str:
-    """Return the eigenbasis of a linear or quadratic loss at depth 1, or say why there is none."""
+def eigenbasis(problem: Problem) -> Eigenbasis:
+    """Return the eigenbasis of a linear or quadratic loss at depth 1.
+
+    Raises
+    ------
+    NotApplicable
+        If the network has several layers, or the gradient is not linear in W.
+
+    """
     if problem.depth != 1:
-        return f"the network must have 1 layer, but has {problem.depth}"
+        raise NotApplicable(f"the network must have 1 layer, but has {problem.depth}")
     form = problem.loss.diagonalized()
     if form is None:
-        return (
+        raise NotApplicable(
             "the gradient must be linear in W, as that of a linear, squared, completion or sensing "
             "loss or of regression with p = 2, but the loss is "
             f"{type(problem.loss).__name__}"
         )
-    W = np.asarray(problem.start)
+    W = np.asarray(problem.initial)
     start = form.coordinates(W)
     rest = W - form.assemble(start)
     return Eigenbasis(form.h, form.b, start, rest, problem.weight_decay, form.assemble)

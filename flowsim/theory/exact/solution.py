@@ -1,4 +1,4 @@
-"""What every exact solution offers: the end-to-end matrix at any times, and where it is from."""
+"""Interface of the exact solutions: the end-to-end matrix at any times, and the source."""
 
 from __future__ import annotations
 
@@ -17,8 +17,15 @@ class ExactSolution(abc.ABC):
 
     @classmethod
     @abc.abstractmethod
-    def of(cls, problem: Problem) -> ExactSolution | str:
-        """Return the solution of a problem, or a sentence that says why it does not apply."""
+    def of(cls, problem: Problem) -> ExactSolution:
+        """Return the solution of a problem.
+
+        Raises
+        ------
+        NotApplicable
+            If it does not apply, with the condition that fails.
+
+        """
 
     @abc.abstractmethod
     def end_to_end(self, times: np.ndarray) -> np.ndarray:

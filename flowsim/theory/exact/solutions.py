@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
+
+from flowsim.problem.errors import NotApplicable
 from flowsim.problem.problem import Problem
 from flowsim.theory.exact.modes import ExactModes
 from flowsim.theory.exact.one_output import OneOutput
@@ -17,19 +21,20 @@ SOLUTIONS: tuple[type[ExactSolution], ...] = (
     OneOutput,
     TwoLayers,
 )
-"""Those of the layer flow, the sharpest first where several apply."""
+"""Exact solutions of the layer flow, the most accurate first where several apply."""
 
 
 def exact_solutions(problem: Problem) -> list[ExactSolution]:
     """Return every exact solution that applies to a problem."""
-    found = [solution.of(problem) for solution in SOLUTIONS]
-    return [solution for solution in found if isinstance(solution, ExactSolution)]
+    return list(_applicable(problem))
 
 
 def exact_solution(problem: Problem) -> ExactSolution | None:
     """Return the first exact solution that applies to a problem, or None."""
-    for kind in SOLUTIONS:
-        solution = kind.of(problem)
-        if isinstance(solution, ExactSolution):
-            return solution
-    return None
+    return next(_applicable(problem), None)
+
+
+def _applicable(problem: Problem) -> Iterator[ExactSolution]:
+    for solution in SOLUTIONS:
+        with suppress(NotApplicable):
+            yield solution.of(problem)

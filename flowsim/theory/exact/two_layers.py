@@ -1,6 +1,6 @@
-"""Two layers on white data from any position: a matrix Riccati equation.
+"""Two layers on white data from unaligned initialization: a matrix Riccati equation.
 
-If W_2ᵀW_2 - W_1W_1ᵀ = λI at the start (and so for ever), Q = [W_1ᵀ; W_2] has
+If W_2ᵀW_2 - W_1W_1ᵀ = λI at initialization (and therefore at all times), Q = [W_1ᵀ; W_2] has
 QQᵀ(t) = e^{Ft} Q_0 [I + Q_0ᵀ C Q_0]^{-1} Q_0ᵀ e^{Ft}, F = [[-λ/2 I, Φᵀ], [Φ, λ/2 I]],
 C = ∫_0^t e^{2Fs} ds (Fukumizu 1998; Braun et al. 2022; Dominé et al. 2025), and W is a block of it.
 
@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from flowsim.dynamics.fixed_basis import ALIGNED
+from flowsim.problem.errors import NotApplicable
 from flowsim.problem.problem import Problem
 from flowsim.theory.exact.solution import ExactSolution
-from flowsim.theory.exact.whitened import whitened
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,21 +37,21 @@ class TwoLayers(ExactSolution):
     source = "Fukumizu 1998; Braun et al. 2022; Dominé et al. 2025"
 
     @classmethod
-    def of(cls, problem: Problem) -> TwoLayers | str:
+    def of(cls, problem: Problem) -> TwoLayers:
         """Return the solution for white data and two layers with W_2ᵀW_2 - W_1W_1ᵀ = λI."""
         if problem.depth != 2:
-            return f"the network must have 2 layers, but has {problem.depth}"
+            raise NotApplicable(f"the network must have 2 layers, but has {problem.depth}")
         if problem.weight_decay:
-            return "there must be no weight decay"
-        loss = whitened(problem.loss)
-        if isinstance(loss, str):
-            return loss
+            raise NotApplicable("there must be no weight decay")
+        loss = problem.loss.isotropic()
         W_1, W_2 = problem.layers
         defect = W_2.T @ W_2 - W_1 @ W_1.T
         lam = float(np.trace(defect)) / len(defect)
         rest = np.linalg.norm(defect - lam * np.eye(len(defect)))
         if rest > ALIGNED * (np.linalg.norm(W_1) ** 2 + np.linalg.norm(W_2) ** 2):
-            return f"W_2ᵀW_2 - W_1W_1ᵀ must be a multiple of I, but is off by {rest:.2g}"
+            raise NotApplicable(
+                f"W_2ᵀW_2 - W_1W_1ᵀ must be a multiple of I, but deviates by {rest:.2g}"
+            )
         rates, upper, lower = _eigen(loss.Phi, lam)
         Q = upper.T @ W_1.T + lower.T @ W_2
         return cls(rates, upper, lower, _of_full_rank(Q), loss.h)

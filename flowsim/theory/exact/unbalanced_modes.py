@@ -29,22 +29,21 @@ class UnbalancedModes(ExactSolution):
     source = "Dominé et al. 2025, λ-balanced modes"
 
     @classmethod
-    def of(cls, problem: Problem) -> UnbalancedModes | str:
+    def of(cls, problem: Problem) -> UnbalancedModes:
         """Return the solution where two layers are diagonal in the modes of a quadratic loss."""
         if problem.depth != 2:
-            return f"the network must have 2 layers, but has {problem.depth}"
+            raise NotApplicable(f"the network must have 2 layers, but has {problem.depth}")
         if problem.weight_decay:
-            return "there must be no weight decay"
-        try:
-            basis = aligned_basis(problem)
-        except NotApplicable as reason:
-            return str(reason)
+            raise NotApplicable("there must be no weight decay")
+        basis = aligned_basis(problem)
         W_1, W_2 = map(np.asarray, problem.layers)
         into, out = W_1 @ basis.Vt.T, W_2.T @ basis.U
         rest = np.linalg.norm(W_1 - into @ basis.Vt) + np.linalg.norm(W_2 - basis.U @ out.T)
         sizes = np.linalg.norm(W_1) ** 2 + np.linalg.norm(W_2) ** 2
         if rest > ALIGNED * np.sqrt(sizes) or _mixed(into, out) > ALIGNED * sizes:
-            return "the layers must be diagonal in the modes of the loss, but they mix them"
+            raise NotApplicable(
+                "the layers must be diagonal in the modes of the loss, but they mix them"
+            )
         plus, minus = np.sum((out + into) ** 2, axis=0) / 2, np.sum((out - into) ** 2, axis=0) / 2
         return cls(basis, plus, minus)
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from flowsim.problem.errors import NotApplicable
 from flowsim.problem.losses import Loss
 from flowsim.problem.types import Matrix
-from flowsim.theory.exact.whitened import whitened
 from flowsim.theory.explicit_loss.line_integrals import line_integral
 from flowsim.theory.explicit_loss.loops import from_zero, straight
 
@@ -73,5 +73,8 @@ def _pulled(loss: Loss) -> tuple[float, np.ndarray] | None:
     form = loss.diagonalized()
     if form is not None and not np.any(form.h):
         return 0.0, form.b
-    white = whitened(loss)
-    return None if isinstance(white, str) else (white.h, white.h * white.Phi)
+    try:
+        white = loss.isotropic()
+    except NotApplicable:
+        return None
+    return white.h, white.h * white.Phi

@@ -1,4 +1,4 @@
-"""Singular values of gradient descent, one panel a step size: which settle, swing or diverge."""
+"""Modes of gradient descent, one panel per step size: they converge, oscillate or diverge."""
 
 from __future__ import annotations
 
@@ -11,8 +11,15 @@ from matplotlib.figure import Figure
 from flowsim.pictures.kit import curves, page, reading, style
 from flowsim.pictures.kit.words import clipped, distinct, indexed, listed, number
 from flowsim.results.run import Run
-from flowsim.theory.long_run.fates import Fate
-from flowsim.theory.long_run.modes import Modes, can_follow, descriptions, fates, modes, named
+from flowsim.theory.long_run.modes import (
+    Modes,
+    behaviours,
+    can_project,
+    mode_names,
+    modes,
+    panel_titles,
+)
+from flowsim.theory.long_run.regimes import Behaviour, LongTermBehaviour
 
 MOST_PANELS = 8
 MOST_COLOURS = 6
@@ -24,18 +31,21 @@ DOTS: style.Pen = {"linewidth": 0.25, "markersize": 1.7, "markeredgewidth": 0.0}
 LEAVING: style.Pen = {**curves.EDGE_MARK, "markersize": 3.5}
 FOLLOWED, SORTED = r"mode strength $u_r^\top W v_r$", "sorted singular values"
 VERBS = {
-    "settles": ("settles", "settle"),
-    "seems": ("seems to settle, as seen every few iterates,", "seem to settle"),
-    "turns": ("still moves between its modes", "still move between modes"),
-    "drifts": ("still moves", "still move"),
-    "shrinks": ("swings ever less", "swing ever less"),
-    "wavers": ("swings unevenly", "swing unevenly"),
-    "swings": ("keeps swinging", "keep swinging"),
-    "diverges": ("diverges", "diverge"),
-    "ends": ("was not followed to the end", "were not followed to the end"),
-    "unclear": ("has too few iterates to tell", "have too few iterates to tell"),
+    Behaviour.CONVERGES: ("converges", "converge"),
+    Behaviour.UNMOVED_WHERE_RECORDED: (
+        "may converge, being unmoved every few iterates,",
+        "may converge",
+    ),
+    Behaviour.MOVES_BETWEEN_MODES: ("still moves between its modes", "still move between modes"),
+    Behaviour.DRIFTS: ("still moves", "still move"),
+    Behaviour.DECAYING: ("has a decaying oscillation", "have a decaying oscillation"),
+    Behaviour.IRREGULAR: ("oscillates irregularly", "oscillate irregularly"),
+    Behaviour.PERSISTENT: ("keeps oscillating", "keep oscillating"),
+    Behaviour.DIVERGES: ("diverges", "diverge"),
+    Behaviour.INCOMPLETE: ("was not recorded to the end", "were not recorded to the end"),
+    Behaviour.UNDECIDED: ("has too few iterates to tell", "have too few iterates to tell"),
 }
-"""What is said of one descent and of several, by kind of fate."""
+"""The verb for one run of gradient descent and for several, by their behaviour."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +57,7 @@ class Descent:
     row: int
     lost: bool
     modes: Modes
-    fate: Fate
+    behaviour: LongTermBehaviour
 
 
 def why_unavailable(run: Run) -> str | None:
@@ -75,17 +85,17 @@ def draw(run: Run) -> Figure:
     for panel, descent in zip(sheet.panels, shown, strict=True):
         draw_flow(panel, descent.modes)
         draw_iterates(panel, descent, pens, top)
-    sheet.label("time t", FOLLOWED if shown[0].modes.followed else SORTED)
+    sheet.label("time t", FOLLOWED if shown[0].modes.projected else SORTED)
     return sheet.figure
 
 
 def descents(parts: dict[str, Run]) -> list[Descent]:
     """Return every step size of every run, ascending; modes are followed in all runs or in none."""
-    follow = all(can_follow(part) for part in parts.values())
+    follow = all(can_project(part) for part in parts.values())
     every = []
     for name, part in parts.items():
         found, sizes, lost = modes(part, follow), reading.step_sizes(part), reading.diverged(part)
-        ends = fates(part, found)
+        ends = behaviours(part, found)
         for k in np.argsort(sizes):
             every.append(Descent(name, float(sizes[k]), int(k), bool(lost[k]), found, ends[k]))
     return every
@@ -98,7 +108,7 @@ def spread(every: list[Descent]) -> list[Descent]:
 
 
 def titles(shown: list[Descent], every: list[Descent], variants: bool) -> list[str]:
-    """Return what stands above each panel: step size and fate, as full as there is room for."""
+    """Return the title of each panel: step size and behaviour, the longest form that fits."""
     places = page.Measures(len(shown), 0, 0, 0, page.RIGHT, page.SHARED_AXIS)
     room = int(places.wide / page.CHARACTER)
     runs = {d.run for d in shown}
@@ -107,7 +117,7 @@ def titles(shown: list[Descent], every: list[Descent], variants: bool) -> list[s
     for d in shown:
         name = f"{clipped(d.run, room // 2)}, " if variants else ""
         eta = f"η = {sizes[d.run][d.size]}"
-        forms = [f"{name}{eta}: {end}" for end in descriptions(d.fate, d.modes.followed)]
+        forms = [f"{name}{eta}: {end}" for end in panel_titles(d.behaviour, d.modes.projected)]
         said.append(next((form for form in forms if len(form) <= room), f"{name}{eta}"))
     return said
 
@@ -147,7 +157,7 @@ def mode_pens(shown: list[Descent]) -> list[style.Pen]:
 
 def keys(pens: list[style.Pen], shown: list[Descent]) -> dict[str, style.Pen]:
     """Return the legend: the modes of descent, and the flow."""
-    followed = shown[0].modes.followed
+    followed = shown[0].modes.projected
     names = [f"mode {r + 1}" if followed else indexed("σ", r + 1) for r in range(len(pens))]
     named_pens = {n: {**pen, "linestyle": "none"} for n, pen in zip(names, pens, strict=True)}
     return named_pens | ({"flow": BEHIND} if shown[0].modes.flow.size else {})
@@ -173,20 +183,20 @@ def draw_iterates(panel: Axes, descent: Descent, pens: list[style.Pen], top: flo
 
 
 def headline(every: list[Descent], panels: int) -> str:
-    """Say which step sizes settle, which keep swinging and in which modes, and which diverge."""
+    """Say which step sizes converge, oscillate (and in which modes) and diverge."""
     sizes = written(every)
     said = []
     for kind, (verb, _) in VERBS.items():
-        alike = [d for d in every if d.fate.kind == kind]
+        alike = [d for d in every if d.behaviour.kind is kind]
         if alike:
             said.append(f"{verb} {where(alike, every, sizes)}")
-    subject = "Descent" if every[0].modes.followed else "The spectrum of descent"
+    subject = "Descent" if every[0].modes.projected else "The spectrum of descent"
     return f"{subject} {'; '.join(said)}{left_out(len(every), panels)}"
 
 
 def where(alike: list[Descent], every: list[Descent], sizes: dict[float, str]) -> str:
     """Name step sizes, each with the modes that move; many neighbours by the last or first."""
-    moving = [named(d.fate.modes, d.modes.followed) for d in alike]
+    moving = [mode_names(d.behaviour.modes, d.modes.projected) for d in alike]
     if len(alike) > 3 and len(set(moving)) == 1:
         of = f" ({moving[0]})" if moving[0] else ""
         if alike == every[: len(alike)]:
@@ -203,7 +213,7 @@ def where(alike: list[Descent], every: list[Descent], sizes: dict[float, str]) -
 
 def over_variants(every: list[Descent], panels: int) -> str:
     """Say how many descents of all variants end in which way."""
-    kinds = [d.fate.kind for d in every]
+    kinds = [d.behaviour.kind for d in every]
     told = [(kinds.count(kind), verbs) for kind, verbs in VERBS.items() if kind in kinds]
     counts = [f"{count} {verbs[count > 1]}" for count, verbs in told]
     return f"Of {len(every)} descents, {listed(counts)}{left_out(len(every), panels)}"

@@ -1,8 +1,8 @@
-"""What became of gradient descent at each step size: it settles, swings, diverges; in which modes.
+"""Long-term behaviour of gradient descent at each step size of a run, and the modes that move.
 
-Sorted singular values change places when one mode swings across another, so that both seem to
-swing. Modes are therefore followed by u_rᵀ W v_r, with u_r and v_r the singular vectors of the
-flow's last W, where W was saved; otherwise by the sorted singular values.
+Sorted singular values are misleading: where one mode oscillates across another, they change places,
+and both seem to oscillate. Where W was recorded, modes are therefore the strengths u_rᵀ W v_r, with
+u_r and v_r the singular vectors of the last W of the flow.
 """
 
 from __future__ import annotations
@@ -16,21 +16,29 @@ from flowsim.pictures.kit import reading
 from flowsim.pictures.kit.words import indexed, listed, number
 from flowsim.results.run import Run
 from flowsim.solvers.storage import Series
-from flowsim.theory.long_run.fates import LEAST_ITERATES, STILL, Fate, moving, tail_rows
+from flowsim.theory.long_run.classification import (
+    LEAST_ITERATES,
+    STATIONARY,
+    window_behaviour,
+    window_rows,
+)
+from flowsim.theory.long_run.regimes import Behaviour, LongTermBehaviour
 
 LEAST_MATRICES = 32
+"""Recorded matrices W per step size below which the sorted singular values show more."""
 MOST_NAMED = 4
+"""Modes that are listed by their numbers; more are counted."""
 
 
 @dataclass(frozen=True, eq=False)
 class Modes:
-    """The modes of the flow `(time, mode)` and of descent `(step_size, sample, mode)`.
+    """The modes of a flow `(time, mode)` and of descent `(step_size, sample, mode)`.
 
-    `followed` says whether they are u_rᵀ W v_r, rather than sorted singular values; `matrices`
-    are then descent's W, `(step_size, sample, output, input)`.
+    If `projected`, they are u_rᵀ W v_r, and `matrices` are descent's W `(step_size, sample, output,
+    input)`. Otherwise they are the sorted singular values.
     """
 
-    followed: bool
+    projected: bool
     flow_time: np.ndarray
     flow: np.ndarray
     iteration: np.ndarray
@@ -39,17 +47,17 @@ class Modes:
     matrices: np.ndarray | Series | None
 
 
-def can_follow(run: Run) -> bool:
-    """Say whether enough of W was saved, of the flow and of descent, to follow its modes."""
+def can_project(run: Run) -> bool:
+    """Return whether enough matrices W of the flow and of descent were recorded."""
     if not (reading.drawable(run, "descent.end_to_end") and reading.spaces(run, "end_to_end")):
         return False
     saved = run["descent.end_to_end"].shape[1]
     return bool(saved >= min(LEAST_MATRICES, run["descent.time"].shape[1]))
 
 
-def modes(run: Run, follow: bool) -> Modes:
-    """Return the modes of the first flow and of descent, followed or as sorted singular values."""
-    return _followed(run) if follow else _sorted(run)
+def modes(run: Run, project: bool) -> Modes:
+    """Return the modes of the first flow and of descent, as projections or singular values."""
+    return _projected(run) if project else _sorted(run)
 
 
 def _sorted(run: Run) -> Modes:
@@ -61,7 +69,7 @@ def _sorted(run: Run) -> Modes:
     return Modes(False, time, flow, iteration, times, values, None)
 
 
-def _followed(run: Run) -> Modes:
+def _projected(run: Run) -> Modes:
     space = reading.spaces(run, "end_to_end")[0]
     flow, W = run.variable(f"{space}.end_to_end"), run.variable("descent.end_to_end")
     U, _, Vt = np.linalg.svd(_last_finite(flow.held), full_matrices=False)
@@ -91,79 +99,83 @@ def strengths(U: np.ndarray, Vt: np.ndarray, W: np.ndarray) -> np.ndarray:
         return np.asarray(((W @ Vt.T) * U).sum(axis=-2))
 
 
-def fates(run: Run, found: Modes) -> list[Fate]:
-    """Return what became of descent at every step size."""
-    return [fate(found, k, bool(lost)) for k, lost in enumerate(reading.diverged(run))]
+def behaviours(run: Run, found: Modes) -> list[LongTermBehaviour]:
+    """Return the long-term behaviour of descent at every step size."""
+    return [behaviour(found, k, bool(lost)) for k, lost in enumerate(reading.diverged(run))]
 
 
-def fate(found: Modes, k: int, lost: bool) -> Fate:
-    """Return what became of descent at step size number `k`, given whether it diverged."""
+def behaviour(found: Modes, k: int, diverged: bool) -> LongTermBehaviour:
+    """Return the long-term behaviour at step size number `k`, from the recorded iterates."""
     known = np.isfinite(found.descent[k]).all(axis=1)
-    if lost or not known.all():
+    if diverged or not known.all():
         gone = int(np.argmin(known)) if not known.all() else len(known) - 1
-        last = gone if lost else max(gone - 1, 0)
-        return Fate("diverges" if lost else "ends", time=float(found.time[k, last]))
-    rows = tail_rows(found.iteration[k])
+        last = gone if diverged else max(gone - 1, 0)
+        kind = Behaviour.DIVERGES if diverged else Behaviour.INCOMPLETE
+        return LongTermBehaviour(kind, time=float(found.time[k, last]))
+    rows = window_rows(found.iteration[k])
     if len(rows) < LEAST_ITERATES:
-        return Fate("unclear")
-    iteration, tail = found.iteration[k, rows], found.descent[k, rows]
-    ended = moving(tail)
-    if ended.kind != "settles":
+        return LongTermBehaviour(Behaviour.UNDECIDED)
+    iteration, window = found.iteration[k, rows], found.descent[k, rows]
+    ended = window_behaviour(window)
+    if ended.kind is not Behaviour.CONVERGES:
         return ended
-    if found.matrices is not None and _moves_elsewhere(found.matrices, k, rows, tail):
-        return Fate("turns")
+    if found.matrices is not None and _moves_elsewhere(found.matrices, k, rows, window):
+        return LongTermBehaviour(Behaviour.MOVES_BETWEEN_MODES)
+    # Every second iterate of a 2-cycle is the same: only all iterates, or the flow's limit, prove
+    # convergence.
     stride = int(np.gcd.reduce(np.diff(iteration)))
-    return (
-        Fate("settles")
-        if stride == 1 or _at_rest(found.flow, tail)
-        else Fate("seems", (), stride=stride)
-    )
+    if stride == 1 or _at_limit_of_flow(found.flow, window):
+        return ended
+    return LongTermBehaviour(Behaviour.UNMOVED_WHERE_RECORDED, stride=stride)
 
 
-def _moves_elsewhere(W: np.ndarray | Series, k: int, rows: np.ndarray, tail: np.ndarray) -> bool:
-    """Say whether W moves over these samples although its modes stand still."""
+def _moves_elsewhere(W: np.ndarray | Series, k: int, rows: np.ndarray, window: np.ndarray) -> bool:
+    """Return whether W moves over these samples although its modes are stationary."""
     low = high = W[k, rows[0]]
     for row in rows[1:].tolist():
         low, high = np.minimum(low, W[k, row]), np.maximum(high, W[k, row])
-    return bool((high - low).max() > STILL * np.abs(tail).max())
+    return bool((high - low).max() > STATIONARY * np.abs(window).max())
 
 
-def _at_rest(flow: np.ndarray, tail: np.ndarray) -> bool:
-    """Say whether descent ends where the flow does, so that it cannot swing unseen."""
+def _at_limit_of_flow(flow: np.ndarray, window: np.ndarray) -> bool:
+    """Return whether descent ends where the flow does."""
     known = flow[np.isfinite(flow).all(axis=1)]
-    size = np.abs(tail).max()
-    return bool(len(known) and np.abs(tail[-1] - known[-1]).max() <= STILL * size)
+    size = np.abs(window).max()
+    return bool(len(known) and np.abs(window[-1] - known[-1]).max() <= STATIONARY * size)
 
 
-def named(modes: tuple[int, ...], followed: bool) -> str:
-    """Name modes: "mode 1", "modes 1 and 2", "σ₁ and σ₂", "7 modes"; nothing if none."""
+def mode_names(modes: tuple[int, ...], projected: bool) -> str:
+    """Return names of modes: "mode 1", "modes 1 and 2", "σ₁ and σ₂", "7 modes", or ""."""
     if not modes:
         return ""
     if len(modes) > MOST_NAMED:
-        return f"{len(modes)} {'modes' if followed else 'singular values'}"
-    if not followed:
+        return f"{len(modes)} {'modes' if projected else 'singular values'}"
+    if not projected:
         return listed(indexed("σ", r + 1) for r in modes)
     return f"mode{'s' * (len(modes) > 1)} {listed(str(r + 1) for r in modes)}"
 
 
-def descriptions(found: Fate, followed: bool) -> list[str]:
-    """Return what is said of one step size above its panel, the fullest first."""
-    who, s = named(found.modes, followed), "s" * (len(found.modes) == 1)
+def panel_titles(found: LongTermBehaviour, projected: bool) -> list[str]:
+    """Return titles of the panel of one step size, from the most detailed to the shortest."""
+    who, s = mode_names(found.modes, projected), "s" * (len(found.modes) == 1)
     between = f" between {number(found.low)} and {number(found.high)}"
     shorter = f" in {number(found.low)}…{number(found.high)}"
     return {
-        "settles": ["settles"],
-        "seems": [f"unmoved every {found.stride} iterates", "seems to settle"],
-        "turns": ["its modes settle, W does not", "moves"],
-        "drifts": [f"{who} still move{s}", "moves"],
-        "shrinks": [f"{who} swing{s} ever less", "swings less"],
-        "wavers": [f"{who} swing{s} unevenly", "wavers"],
-        "swings": [
-            *([f"{who} swings{between}", f"{who} swings{shorter}"] if s else []),
-            f"{who} swing{s}",
-            "swings",
+        Behaviour.CONVERGES: ["converges"],
+        Behaviour.UNMOVED_WHERE_RECORDED: [
+            f"unmoved every {found.stride} iterates",
+            "may converge",
         ],
-        "diverges": [f"diverges by t = {number(found.time)}", "diverges"],
-        "ends": [f"ends at t = {number(found.time)}", "ends early"],
-        "unclear": ["too few iterates to tell", "unclear"],
+        Behaviour.MOVES_BETWEEN_MODES: ["its modes converge, W does not", "moves"],
+        Behaviour.DRIFTS: [f"{who} still move{s}", "moves"],
+        Behaviour.DECAYING: [f"{who}: decaying oscillation", "decays"],
+        Behaviour.IRREGULAR: [f"{who}: irregular oscillation", "irregular"],
+        Behaviour.PERSISTENT: [
+            *([f"{who} oscillates{between}", f"{who} oscillates{shorter}"] if s else []),
+            f"{who} oscillate{s}",
+            "oscillates",
+        ],
+        Behaviour.DIVERGES: [f"diverges by t = {number(found.time)}", "diverges"],
+        Behaviour.INCOMPLETE: [f"ends at t = {number(found.time)}", "ends early"],
+        Behaviour.UNDECIDED: ["too few iterates to tell", "undecided"],
     }[found.kind]

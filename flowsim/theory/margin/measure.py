@@ -17,7 +17,7 @@ def measure(setting: Setting) -> Arrays:
     """
     loss, flow = setting.problem.loss, setting.reference
     assert isinstance(loss, Classifier)
-    best = _best(loss, setting.problem.start.shape)
+    best = _best(loss, setting.problem.initial.shape)
 
     def evaluate(i: int) -> dict[str, float]:
         W = flow.end_to_end_series[i]

@@ -25,10 +25,10 @@ def _floats(scenario: Scenario) -> int:
 
     Each sample has one margin per other class.
     """
-    from flowsim.scenario.build.shapes import used
+    from flowsim.scenario.build.shapes import used_samples
 
     rows, columns = scenario.network.shape
-    samples = used(scenario.data) if scenario.data else 0
+    samples = used_samples(scenario.data) if scenario.data else 0
     return 3 * samples * max(1, rows - 1) * rows * columns
 
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from flowsim.solvers.descend import DescentTrajectory
-from flowsim.theory.modified_flows.descriptions import Objective, weights
-from flowsim.theory.modified_flows.side_by_side import Comparison, compare
+from flowsim.theory.modified_flows.comparison import Comparison, compare
+from flowsim.theory.modified_flows.objective import Objective, flatten
 from flowsim.theory.modified_flows.spec import APPROXIMATING
 from flowsim.theory.setting import Arrays, Setting
 
@@ -38,7 +38,10 @@ def measure(setting: Setting) -> Arrays:
         return lambda one: one.error[flow]
 
     def valid_until(flow: str) -> np.ndarray:
-        times = [one.broken[flow].time if one and flow in one.broken else np.nan for one in found]
+        times = [
+            one.valid_until[flow].time if one and flow in one.valid_until else np.nan
+            for one in found
+        ]
         return np.array(times)
 
     return {
@@ -60,7 +63,7 @@ def _compared(setting: Setting, descent: DescentTrajectory) -> list[Comparison |
     """Return the comparison at each step size, None from an interrupt on."""
     problem = setting.problem
     objective = Objective.of(problem.loss, problem.layers)
-    start = np.asarray(weights(problem.layers))
+    start = np.asarray(flatten(problem.layers))
     count, found = len(descent.step_sizes), list[Comparison | None]()
 
     for k, (eta, iteration) in enumerate(zip(descent.step_sizes, descent.iteration, strict=True)):
@@ -79,7 +82,7 @@ def _notes(sizes: np.ndarray, found: Sequence[Comparison | None]) -> list[str]:
     """Return a sentence for each way in which a flow ceases to be valid: at which η, when, why."""
     places: dict[tuple[str, str], list[str]] = {}
     for eta, comparison in zip(sizes, found, strict=True):
-        for flow, end in comparison.broken.items() if comparison else ():
+        for flow, end in comparison.valid_until.items() if comparison else ():
             where = f"at η = {eta:g} from t = {end.time:.4g}"
             places.setdefault((flow, end.reason), []).append(where)
     return [

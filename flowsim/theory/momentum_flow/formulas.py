@@ -34,20 +34,20 @@ import numpy as np
 
 from flowsim.dynamics.registry import AlgorithmName, Momentum
 from flowsim.problem.types import Array
-from flowsim.theory.modified_flows.described import Described, Motion, followed
-from flowsim.theory.modified_flows.descriptions import Objective, Weights
+from flowsim.theory.modified_flows.objective import Objective, Weights
+from flowsim.theory.modified_flows.solution import ApproximatingFlow, FlowSolution, solve_flow
 
 State = tuple[Weights, Weights]
 """θ and θ̇."""
 
 
-class Rescaled(Motion):
+class Rescaled(ApproximatingFlow):
     """The gradient flow with its time stretched: θ̇ = -g/(1 - μ)."""
 
     objective: Objective
     mu: Array
 
-    def velocity(self, t: Array, y: Weights) -> Weights:  # noqa: ARG002
+    def derivative(self, t: Array, y: Weights) -> Weights:  # noqa: ARG002
         """Return θ̇."""
         return -self.objective.gradient(y) / (1 - self.mu)
 
@@ -56,7 +56,7 @@ class Rescaled(Motion):
         return y
 
 
-class Inertia(Motion):
+class Inertia(ApproximatingFlow):
     """A mass with friction on the landscape: η m θ̈ + (1 - μ) θ̇ + η b Hθ̇ = -g."""
 
     objective: Objective
@@ -70,10 +70,10 @@ class Inertia(Motion):
         share = (1 - self.mu / self.m) / (1 - self.mu)
         return theta, -share * self.objective.gradient(theta)
 
-    def velocity(self, t: Array, y: State) -> State:  # noqa: ARG002
+    def derivative(self, t: Array, y: State) -> State:  # noqa: ARG002
         """Return (θ̇, θ̈)."""
         theta, v = y
-        friction = (1 - self.mu) * v + self.eta * self.b * self.objective.curved(theta, v)
+        friction = (1 - self.mu) * v + self.eta * self.b * self.objective.hessian_product(theta, v)
         return v, -(self.objective.gradient(theta) + friction) / (self.eta * self.m)
 
     def position(self, y: State) -> Weights:
@@ -81,7 +81,7 @@ class Inertia(Motion):
         return y[0]
 
 
-class FadingFriction(Motion):
+class FadingFriction(ApproximatingFlow):
     """Friction that fades as 3/t: θ̈ + (3/t)θ̇ + h Hθ̇ = -(1 + 3h/(2t)) g; h = 0 leaves out both."""
 
     objective: Objective
@@ -91,10 +91,10 @@ class FadingFriction(Motion):
         """Return θ_0 and its velocity at t = h/2."""
         return theta, -5 / 8 * self.h * self.objective.gradient(theta)
 
-    def velocity(self, t: Array, y: State) -> State:
+    def derivative(self, t: Array, y: State) -> State:
         """Return (θ̇, θ̈); at t = 0, where θ̇ = 0, (3/t)θ̇ is 3θ̈."""
         theta, v = y
-        g, Hv = self.objective.gradient(theta), self.objective.curved(theta, v)
+        g, Hv = self.objective.gradient(theta), self.objective.hessian_product(theta, v)
         since = jnp.where(t > 0, t, 1.0)
         moving = -(1 + 3 * self.h / (2 * since)) * g - 3 / since * v - self.h * Hv
         return v, jnp.where(t > 0, moving, -g / 4)
@@ -108,14 +108,14 @@ class FadingFriction(Motion):
 class Description:
     """A motion, where it starts, and the time `(k + shift) · unit` at which it describes θ_k."""
 
-    motion: Motion
+    motion: ApproximatingFlow
     start: Weights | State
     unit: float
     shift: float = 0.0
 
-    def at(self, iterations: np.ndarray) -> Described:
+    def at(self, iterations: np.ndarray) -> FlowSolution:
         """Return the motion at iterations, of which 0 is the first."""
-        return followed(self.motion, self.start, (iterations + self.shift) * self.unit)
+        return solve_flow(self.motion, self.start, (iterations + self.shift) * self.unit)
 
 
 def descriptions(

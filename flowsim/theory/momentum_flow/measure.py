@@ -10,8 +10,8 @@ from flowsim.problem import network
 from flowsim.problem.types import Layers
 from flowsim.solvers.descend import DescentTrajectory
 from flowsim.theory.iterates import revisit
-from flowsim.theory.modified_flows.described import Described
-from flowsim.theory.modified_flows.descriptions import Objective, weights
+from flowsim.theory.modified_flows.objective import Objective, flatten
+from flowsim.theory.modified_flows.solution import FlowSolution
 from flowsim.theory.momentum_flow.formulas import Description, descriptions
 from flowsim.theory.momentum_flow.spec import MOMENTUM_FLOW, WITH_MOMENTUM
 from flowsim.theory.setting import Arrays, Setting
@@ -76,7 +76,7 @@ def _iterates(setting: Setting, descent: DescentTrajectory) -> np.ndarray:
 def _descriptions(setting: Setting, objective: Objective, eta: float) -> dict[str, Description]:
     spec = setting.scenario.descent
     assert spec is not None
-    start = weights(setting.problem.layers)
+    start = flatten(setting.problem.layers)
     return dict(descriptions(objective, start, eta, spec.algorithm, spec.momentum))
 
 
@@ -90,11 +90,11 @@ def _strengths(objective: Objective, theta: np.ndarray) -> np.ndarray:
     return found.reshape(theta.shape[:-1])
 
 
-def _ends(eta: float, found: dict[str, Described]) -> Iterator[str]:
+def _ends(eta: float, found: dict[str, FlowSolution]) -> Iterator[str]:
     """Yield which flows end early, when and why."""
     for name, there in found.items():
         if there.reason:
-            when = f"at η = {eta:g} from t = {there.ended:.4g}"
+            when = f"at η = {eta:g} from t = {there.valid_until:.4g}"
             yield f"the {WITH_MOMENTUM[name]} ends {when}: {there.reason}."
 
 

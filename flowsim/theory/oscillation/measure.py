@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowsim.dynamics.accumulators import Highest
+from flowsim.dynamics.accumulators import HighestLoss
 from flowsim.dynamics.descent import Iterates
 from flowsim.problem import network
+from flowsim.problem.errors import NotApplicable
 from flowsim.problem.types import Layers
 from flowsim.solvers.iterate import begin, stepper, walk
-from flowsim.theory.exact.whitened import whitened
 from flowsim.theory.oscillation.period_doubling import (
     critical_step_size,
     second_doubling,
@@ -55,11 +56,10 @@ def _modes(setting: Setting) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]
 
     These are of the target of ½h‖W - Φ‖²; of the flow's last W for any other loss, with h nan.
     """
-    white = whitened(setting.problem.loss)
-    if isinstance(white, str) or setting.problem.weight_decay:
-        W, h = np.asarray(setting.reference.end_to_end_series[-1]), float("nan")
-    else:
-        W, h = white.Phi, white.h
+    W, h = np.asarray(setting.reference.end_to_end_series[-1]), float("nan")
+    if not setting.problem.weight_decay:
+        with suppress(NotApplicable):
+            W, h = setting.problem.loss.isotropic()
     U, sigma, Vt = np.linalg.svd(W, full_matrices=False)
     return U, Vt, sigma, h
 
@@ -91,10 +91,10 @@ class _Walked:
             tails[sample % VISITS, alive] = np.asarray(seen)[alive]
             if sample == count.shape[1] - 1:
                 found.final = np.where(alive, np.asarray(loss), np.nan)
-                found.highest = np.where(alive, np.asarray(iterates.sums), np.inf)
+                found.highest = np.where(alive, np.asarray(iterates.accumulated), np.inf)
                 found.layers = tuple(np.asarray(W) for W in iterates.layers)
 
-        steps = stepper(setting.problem, sizes.tolist(), tally=Highest())
+        steps = stepper(setting.problem, sizes.tolist(), accumulator=HighestLoss())
         begun = begin(steps, setting.problem)
         walk(steps, begun, count, visit, monitor=setting.monitor)
         return found

@@ -9,7 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from flowsim.theory.long_run.fates import AT_REST, approach, lasting, period, swing
+from flowsim.theory.long_run.classification import (
+    STATIONARY_LONG_TERM,
+    alternating_part,
+    attractor,
+    oscillation_behaviour,
+    period,
+)
+from flowsim.theory.long_run.regimes import Behaviour
 
 APERIODIC = 0.0
 
@@ -31,20 +38,20 @@ class Swing(NamedTuple):
 def swings(early: np.ndarray, late: np.ndarray, size: float) -> list[Swing]:
     """Return what each mode does, given its strengths `(iterate, mode)` early and late.
 
-    What is less than `AT_REST` of `size`, the strength of the largest target, is rest.
+    What is less than `STATIONARY_LONG_TERM` of `size`, the strength of the largest target, is rest.
     """
     pairs = zip(early.T, late.T, strict=True)
-    return [_swing(before, after, AT_REST * size) for before, after in pairs]
+    return [_swing(before, after, STATIONARY_LONG_TERM * size) for before, after in pairs]
 
 
 def _swing(early: np.ndarray, late: np.ndarray, least: float) -> Swing:
     amplitude, centre = float(np.ptp(late)) / 2, float(late.mean())
-    before, after = (swing(tail[:, None])[:, 0] for tail in (early, late))
+    before, after = (alternating_part(tail[:, None])[:, 0] for tail in (early, late))
     first, last = float(np.ptp(before)), float(np.ptp(after))
     if last <= least:
         return Swing(1.0, amplitude, centre)
     cycle = period(after[:, None])
-    kind = lasting(first, last, cycle, [approach(before, after, least)])
-    if kind in ("grows", "unclear"):
+    kind = oscillation_behaviour(first, last, cycle, [attractor(before, after, least)])
+    if kind in (Behaviour.GROWING, Behaviour.UNDECIDED):
         return Swing(np.nan, amplitude, centre)
-    return Swing(1.0 if kind == "shrinks" else float(cycle), amplitude, centre)
+    return Swing(1.0 if kind is Behaviour.DECAYING else float(cycle), amplitude, centre)

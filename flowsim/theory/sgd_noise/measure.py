@@ -29,7 +29,7 @@ def measure(setting: Setting) -> Arrays:
     assert descent is not None
     sizes = np.asarray(descent.sizes)
     count = iterations(saved_times(scenario), descent.sizes)
-    lengths = dict(zip(("output", "input"), setting.problem.start.shape, strict=True))
+    lengths = dict(zip(("output", "input"), setting.problem.initial.shape, strict=True))
     found = {
         spec.name: np.full((*count.shape, *(lengths[dim] for dim in spec.dims[2:])), np.nan)
         for spec in SGD_NOISE.variables

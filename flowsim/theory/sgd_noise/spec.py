@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flowsim.results.spec import ITERATE_TIME, STEP_SIZE, VariableSpec, specs
-from flowsim.scenario.build.samples import draws
+from flowsim.scenario.build.samples import draws_per_step
 from flowsim.theory.measure import Measure, needs_gradient_descent
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _needs_noise(scenario: Scenario) -> str | None:
 
 def _floats(scenario: Scenario) -> int:
     """Return the layers and draws of all runs, and the columns of the covariance of one."""
-    network, each = scenario.network, draws(scenario)
+    network, each = scenario.network, draws_per_step(scenario)
     rows, columns = network.shape
     return runs(scenario) * (COPIES * network.weights + 12 * each) + each * (
         rows * columns + network.weights

@@ -61,7 +61,7 @@ class Ensemble(eqx.Module):
     """Many runs at one step size, and how many steps they have taken."""
 
     runs: Driven
-    taken: Int[Array, " 1"]
+    iteration: Int[Array, " 1"]
     alive: Array
 
 
@@ -88,15 +88,15 @@ class StochasticFlows(eqx.Module):
     @eqx.filter_jit
     def advance(self, ensemble: Ensemble, until: Int[Array, " 1"], budget: Array) -> Ensemble:
         """Go on to the iteration `until`, by `budget` steps at most."""
-        count = jnp.minimum(budget, (until - ensemble.taken).max())
+        count = jnp.minimum(budget, (until - ensemble.iteration).max())
 
         def step(i: Array, runs: Driven) -> Driven:
-            k = ensemble.taken[0] + i
+            k = ensemble.iteration[0] + i
             moved: Driven = jax.vmap(self._step, (0, 0, 0, None))(runs, self.keys, self.bridges, k)
             return moved
 
         runs = jax.lax.fori_loop(0, count, step, ensemble.runs)
-        return Ensemble(runs, ensemble.taken + count, ensemble.alive)
+        return Ensemble(runs, ensemble.iteration + count, ensemble.alive)
 
     def _step(self, run: Driven, key: Key[Array, ""], bridge: Key[Array, ""], k: Array) -> Driven:
         zeta = self.noise.draw(jax.random.fold_in(key, k))

@@ -22,9 +22,9 @@ def measure(setting: Setting) -> Arrays:
     """Return the iterations to each target loss, the fewest of them, and the flow's time."""
     problem, spec = setting.problem, setting.scenario.descent
     assert spec is not None
-    rows, columns = problem.start.shape
+    rows, columns = problem.initial.shape
     least = global_minimum(problem.loss, (rows, columns), min(problem.widths))
-    start = float(problem.loss.value(problem.start))
+    start = float(problem.loss.value(problem.initial))
     levels = np.array(LEVELS)
     losses = least.value + levels * (start - least.value)
     reached = iterations_to(

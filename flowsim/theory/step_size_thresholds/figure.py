@@ -1,6 +1,6 @@
-"""Which step sizes track the flow, depart from it, oscillate, wander and diverge: a strip of fates.
+"""The regime of each step size: tracks the flow, converges off it, periodic, aperiodic, diverges.
 
-Above the strip, distance from the flow and final loss by step size, each dot in its fate's colour.
+Above the strip of regimes: distance to the flow and final loss, dots coloured by regime.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from matplotlib.figure import Figure
 from flowsim.pictures.kit import curves, page, reading, style
 from flowsim.pictures.kit.words import listed, number
 from flowsim.results.run import Run
-from flowsim.theory.long_run.fates import NAMES
-from flowsim.theory.step_size_thresholds.fate_strip import (
+from flowsim.theory.long_run.regimes import Regime
+from flowsim.theory.step_size_thresholds.regime_strip import (
     GROUP,
     LIMITS,
     LOOKS,
     draw_limits,
     draw_strip,
-    fate_keys,
     fill,
     limits,
     of,
     one,
     reach,
+    regime_keys,
     unit,
 )
 
-SHAPES = dict(zip(NAMES, "osD^x", strict=True))
+SHAPES = dict(zip(Regime, "osD^x", strict=True))
 FIT: style.Pen = {"color": style.INK, "linewidth": 0.9, "linestyle": (0, (3, 1.5)), "zorder": 3}
 STRIP, ABOVE = 0.42, 0.36
 """Inches: the strip's height, and what stands above it: its second axis."""
@@ -48,7 +48,7 @@ def why_unavailable(run: Run) -> str | None:
 
 
 def draw(run: Run) -> Figure:
-    """Draw the strip of fates under distance and loss; of variants, loss over their fates."""
+    """Draw the strip of regimes under distance and loss; of variants, loss over their regimes."""
     return draw_variants(run) if run.variants else draw_plain(run)
 
 
@@ -60,7 +60,7 @@ def draw_plain(run: Run) -> Figure:
         headline(run),
         panels=2,
         names=(order_name(run), "loss at the flow's end"),
-        keys=fate_keys([run]) | {"fitted power of η": FIT} | dict(drawn.values()),
+        keys=regime_keys([run]) | {"fitted power of η": FIT} | dict(drawn.values()),
         gap=page.OWN_AXIS,
         under=page.AXIS_LINE + STRIP + ABOVE,
     )
@@ -74,7 +74,7 @@ def draw_plain(run: Run) -> Figure:
 
 
 def draw_variants(run: Run) -> Figure:
-    """Draw the final loss of every variant over the colours of its fates."""
+    """Draw the final loss of every variant over the colours of its regimes."""
     parts = reading.fitted(run, why_unavailable)
     sheet = page.open_page(
         run,
@@ -82,7 +82,7 @@ def draw_variants(run: Run) -> Figure:
         panels=len(parts),
         names=list(parts),
         drawn=parts,
-        keys=fate_keys(parts.values()),
+        keys=regime_keys(parts.values()),
     )
     curves.log_axis(sheet.panels, [shown_loss(part) for part in parts.values()])
     for panel, part in zip(sheet.panels, parts.values(), strict=True):
@@ -94,18 +94,18 @@ def draw_variants(run: Run) -> Figure:
 
 
 def dots(panel: Axes, run: Run, name: str, scale: float, face: str = "") -> None:
-    """Draw a dot a step size, in the colour and shape of its fate; what is above at the top."""
-    eta, values, fate = (of(run, f"scanned{end}") for end in ("", f"_{name}", "_fate"))
+    """Draw one dot per step size by its regime, at the top where its value exceeds the axis."""
+    eta, values, codes = (of(run, f"scanned{end}") for end in ("", f"_{name}", "_fate"))
     eta, top = eta / scale, panel.get_ylim()[1]
     seen = spread(panel, eta)
-    for k, kind in enumerate(NAMES):
-        mine = seen & (fate == k)
+    for regime in Regime:
+        mine = seen & (codes == regime.code)
         pen: style.Pen = {
             "linestyle": "none",
-            "marker": SHAPES[kind],
-            "color": style.INK if kind == "diverges" else face or LOOKS[kind]["facecolor"],
+            "marker": SHAPES[regime],
+            "color": style.INK if regime is Regime.DIVERGES else face or LOOKS[regime]["facecolor"],
             "markeredgecolor": style.INK,
-            "markeredgewidth": 0.3 if kind != "diverges" else 0.7,
+            "markeredgewidth": 0.3 if regime is not Regime.DIVERGES else 0.7,
             "markersize": 2.6,
         }
         with np.errstate(invalid="ignore"):
@@ -117,7 +117,7 @@ def dots(panel: Axes, run: Run, name: str, scale: float, face: str = "") -> None
 
 
 def spread(panel: Axes, eta: np.ndarray) -> np.ndarray:
-    """Say which step sizes, ascending, to draw: those in the panel that are not too close."""
+    """Return which step sizes, ascending, to draw: those in the panel that are not too close."""
     low, high = panel.get_xlim()
     log = panel.get_xscale() == "log"
     place = np.log(eta / low) / np.log(high / low) if log else (eta - low) / (high - low)
@@ -135,7 +135,7 @@ def draw_distance(panel: Axes, run: Run) -> None:
     positive = distance > 0
     panel.set_xscale("log")
     panel.set_xlim(float(eta.min()), reach(run))
-    known = positive & np.isfinite(distance) & (of(run, "scanned_fate") < NAMES.index("diverges"))
+    known = positive & np.isfinite(distance) & (of(run, "scanned_fate") < Regime.DIVERGES.code)
     curves.log_axis([panel], [distance[known], of(run, "allowed")])
     for value, level in zip(of(run, "allowed"), of(run, "level"), strict=True):
         panel.axhline(value, **style.LEVEL)
@@ -164,8 +164,8 @@ def draw_loss(panel: Axes, run: Run) -> None:
 
 def shown_loss(run: Run) -> np.ndarray:
     """Return the final losses of step sizes that do not diverge, or those of all."""
-    loss, fate = of(run, "scanned_final_loss"), of(run, "scanned_fate")
-    kept = loss[fate < NAMES.index("diverges")]
+    loss, codes = of(run, "scanned_final_loss"), of(run, "scanned_fate")
+    kept = loss[codes < Regime.DIVERGES.code]
     return kept if np.isfinite(kept).any() else loss
 
 
@@ -187,16 +187,18 @@ def headline(run: Run) -> str:
         for level, eta in zip(allowed, tracking, strict=True)
         if eta > 0
     ][:1]
-    lost, swings, gone = (one(run, n) for n in ("convergence_lost", "oscillation", "divergence"))
+    lost, oscillation, gone = (
+        one(run, n) for n in ("convergence_lost", "oscillation", "divergence")
+    )
     if np.isfinite(lost):
         said.append(f"converges up to {number(lost, 4)}")
-    if np.isfinite(swings):
-        said.append(f"oscillates from {'there' if swings == lost else number(swings, 4)}")
+    if np.isfinite(oscillation):
+        said.append(f"oscillates from {'there' if oscillation == lost else number(oscillation, 4)}")
     if np.isfinite(gone):
         said.append(f"diverges from {number(gone, 4)}")
     limit = one(run, "critical_end")
     end = f"; 2/λ at the flow's end is {number(limit, 4)}" if np.isfinite(limit) else ""
-    return f"Descent {listed(said)}{end}" if said else f"Fates of descent{end}"
+    return f"Descent {listed(said)}{end}" if said else f"Regimes of descent{end}"
 
 
 def over_variants(parts: Mapping[str, Run]) -> str:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from flowsim.dynamics.accumulators import ManyLayers, Taken, Tally
+from flowsim.dynamics.accumulators import Accumulator, ManyLayers, Step
 from flowsim.problem import network
 from flowsim.problem.losses import Loss
 from flowsim.problem.types import Array, Layers, Matrix, Scalar
@@ -96,7 +96,7 @@ class Followed(NamedTuple):
     loss: Float[Array, " step_size"]
 
 
-class Following(Tally):
+class Following(Accumulator):
     """Compares every iterate with a flow at t = kη, to the flow's end."""
 
     times: Float[Array, " time"]
@@ -107,12 +107,12 @@ class Following(Tally):
         """Return the comparison with a course."""
         return cls(times=course.times, pieces=course.pieces)
 
-    def start(self, loss: Loss, layers: ManyLayers) -> Followed:
+    def initial(self, loss: Loss, layers: ManyLayers) -> Followed:
         """Return no distance, and the loss of the start."""
         values = jax.vmap(lambda W: loss.value(network.end_to_end(W)))(layers)
         return Followed(distance=jnp.zeros_like(values), loss=values)
 
-    def after(self, loss: Loss, step: Taken, sums: Followed) -> Followed:  # noqa: ARG002
+    def update(self, loss: Loss, step: Step, sums: Followed) -> Followed:  # noqa: ARG002
         """Return the larger distance, and the loss, while the flow lasts."""
         t = step.iteration.astype(step.step_sizes.dtype) * step.step_sizes
         lasts = t <= self.times[-1] * (1 + SAME_TIME)

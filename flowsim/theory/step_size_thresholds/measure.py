@@ -7,7 +7,7 @@ from dataclasses import asdict
 import numpy as np
 
 from flowsim.solvers.trajectory import Trajectory
-from flowsim.theory.long_run.fates import numbered
+from flowsim.theory.long_run.regimes import Behaviour, regime_code
 from flowsim.theory.power_law import PowerLaw
 from flowsim.theory.setting import Arrays, Setting
 from flowsim.theory.sharpness.formulas import extremes_or_nan
@@ -126,10 +126,10 @@ def _columns(search: Search) -> dict[str, np.ndarray]:
     scan, within = search.found, float(search.levels.max())
     known = np.abs(scan.distance - within) > search.error
     told = zip(scan.kinds(), np.where(known, scan.distance, np.nan).tolist(), strict=True)
-    at_rest = [fate.kind == "settles" for fate in scan.fates]
-    cycles = np.array([fate.period for fate in scan.fates], dtype=float)
+    at_rest = [found.kind is Behaviour.CONVERGES for found in scan.behaviours]
+    cycles = np.array([found.period for found in scan.behaviours], dtype=float)
     return {
-        "fate": np.array([numbered(kind, off, within) for kind, off in told], dtype=float),
+        "fate": np.array([regime_code(kind, off, within) for kind, off in told], dtype=float),
         "distance": scan.distance,
         "final_loss": scan.loss,
         "period": np.where(at_rest, 1.0, np.where(cycles > 0, cycles, np.nan)),

@@ -16,7 +16,8 @@ from flowsim.problem import network
 from flowsim.problem.problem import Problem
 from flowsim.solvers.iterate import arrived, begin, stepper, walk
 from flowsim.solvers.monitor import Monitor
-from flowsim.theory.long_run.fates import Fate, in_the_long_run
+from flowsim.theory.long_run.classification import long_term_behaviour
+from flowsim.theory.long_run.regimes import Behaviour, LongTermBehaviour
 from flowsim.theory.step_size_thresholds.following import SAME_TIME, Course, Following
 
 BLOCK = 64
@@ -30,13 +31,13 @@ class Scan:
     """What was found at step sizes η, ascending.
 
     `distance` is max_k ‖W_k - W(kη)‖_F to the flow's end, inf where descent diverges before it;
-    `loss` that of the last iterate by then; `fates` are told from `steps` iterations.
+    `loss` that of the last iterate by then; `behaviours` are told from `steps` iterations.
     """
 
     eta: np.ndarray
     distance: np.ndarray
     loss: np.ndarray
-    fates: np.ndarray
+    behaviours: np.ndarray
     steps: np.ndarray
 
     @classmethod
@@ -55,9 +56,9 @@ class Scan:
         first = order[np.diff(columns["eta"][order], prepend=-np.inf) > 0]
         return Scan(**{name: values[first] for name, values in columns.items()})
 
-    def kinds(self) -> list[str]:
-        """Return the kind of every fate."""
-        return [fate.kind for fate in self.fates]
+    def kinds(self) -> list[Behaviour]:
+        """Return the kind of behaviour at every step size."""
+        return [found.kind for found in self.behaviours]
 
     def rows(self, sizes: np.ndarray) -> np.ndarray:
         """Return where each of these step sizes stands, -1 where it was not reached."""
@@ -111,19 +112,21 @@ class Scanner:
         def visit(sample: int, iterates: Iterates) -> None:
             seen[sample] = np.asarray(_looked(self.looking, iterates))
 
-        descent = stepper(self.problem, eta.tolist(), tally=Following.along(self.course))
+        descent = stepper(self.problem, eta.tolist(), accumulator=Following.along(self.course))
         iterates = walk(descent, begin(descent, self.problem), count, visit, monitor=self.monitor)
         if not arrived(iterates, count):
             return None
         lost = ~np.asarray(iterates.alive)
-        early = lost & (np.asarray(iterates.taken) < at_end)
-        fates = np.empty(BLOCK, dtype=object)
-        fates[:] = [
-            Fate("diverges") if gone else in_the_long_run(seen[:TAIL, k], seen[TAIL:, k])
+        early = lost & (np.asarray(iterates.iteration) < at_end)
+        behaviours = np.empty(BLOCK, dtype=object)
+        behaviours[:] = [
+            LongTermBehaviour(Behaviour.DIVERGES)
+            if gone
+            else long_term_behaviour(seen[:TAIL, k], seen[TAIL:, k])
             for k, gone in enumerate(lost)
         ]
-        distance, loss = (np.where(early, np.inf, np.asarray(a)) for a in iterates.sums)
-        whole = Scan(eta, distance, loss, fates, steps)
+        distance, loss = (np.where(early, np.inf, np.asarray(a)) for a in iterates.accumulated)
+        whole = Scan(eta, distance, loss, behaviours, steps)
         return Scan(**{f.name: getattr(whole, f.name)[: sizes.size] for f in fields(Scan)})
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from flowsim.problem.problem import Problem
 from flowsim.solvers.monitor import Monitor
-from flowsim.theory.long_run.fates import HAPPENS, happens
+from flowsim.theory.long_run.regimes import PASSED, threshold_passed
 from flowsim.theory.power_law import PowerLaw, power_law
 from flowsim.theory.step_size_thresholds.brackets import Bracket, bracket, inside
 from flowsim.theory.step_size_thresholds.following import Course
@@ -104,12 +104,12 @@ class Search:
 
     def brackets(self) -> Iterator[Bracket]:
         """Yield the bracket of every threshold."""
-        yield from map(self.threshold, HAPPENS)
+        yield from map(self.threshold, PASSED)
         yield from map(self.tracking, self.levels.tolist())
 
     def threshold(self, name: str) -> Bracket:
         """Return where descent stops converging, oscillates or diverges."""
-        return bracket(self.found.eta, happens(name, self.found.kinds()))
+        return bracket(self.found.eta, threshold_passed(name, self.found.kinds()))
 
     def tracking(self, level: float) -> Bracket:
         """Return where descent comes further than this from the flow, beyond the error of that."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from flowsim.dynamics.accumulators import Sums
+from flowsim.dynamics.accumulators import Accumulated
 from flowsim.problem.types import Layers
 from flowsim.scenario.build.problem import saved_times
 from flowsim.solvers.iterate import iterations
@@ -82,7 +82,7 @@ def _distances(
     sigma = np.linalg.norm(flow.singular_values, axis=1)
     relative = flow.error_estimate / np.where(sigma > 0, sigma, np.nan)
 
-    def visit(k: int, sample: int, layers: Layers, sums: Sums) -> None:  # noqa: ARG001
+    def visit(k: int, sample: int, layers: Layers, sums: Accumulated) -> None:  # noqa: ARG001
         if sample >= flow.times.size:
             return
         there, lacking = setting.layers(sample), 0.0

@@ -57,13 +57,12 @@ def gradient(loss: Loss) -> Check:
 def descent(step_sizes: Sequence[float]) -> Iterator[Check]:
     """Check descent on quadratics against (I - ηH)^k: the roundings of k iterations.
 
-    On θᵀ diag(1, 0.01) θ from (-0.35, -0.2) (Rosca et al. 2023) it converges, swings, diverges.
+    On θᵀ diag(1, 0.01) θ from (-0.35, -0.2) (Rosca et al. 2023) it converges, oscillates, diverges.
     """
     R = np.sqrt(2 * np.diag([1.0, 0.01]))
     loss = losses.LeastSquares(R, np.zeros((1, 2)), np.asarray(0.0))
     problem = Problem(loss, (np.array([[-0.35, -0.2]]),), 20.0)
     exact = QuadraticDescent.of(problem)
-    assert not isinstance(exact, str)
     run = descend(problem, step_sizes, np.linspace(0.0, 20.0, 21))
     for eta, counts, W in zip(run.step_sizes, run.iteration, run.end_to_end, strict=True):
         wanted = exact.end_to_end(float(eta), counts)
@@ -76,7 +75,7 @@ def descent(step_sizes: Sequence[float]) -> Iterator[Check]:
 def agreement(case: Case) -> Check:
     """Check the exact solutions of a case against each other and against its start."""
     started = time.perf_counter()
-    starts = [case.problem.start, *(W[0] for W in case.exact)]
+    starts = [case.problem.initial, *(W[0] for W in case.exact)]
     gaps = [np.linalg.norm(W - case.exact[0], axis=(1, 2)).max() for W in case.exact]
     gaps += [np.linalg.norm(W - starts[0]) for W in starts]
     tolerance = 1000 * EPSILON * case.magnification

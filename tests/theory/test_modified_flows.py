@@ -9,15 +9,10 @@ import pytest
 
 from flowsim.problem import initialization, losses, network
 from flowsim.solvers.monitor import Monitor
-from flowsim.theory.modified_flows.described import described
-from flowsim.theory.modified_flows.descriptions import (
-    FIELDS,
-    Objective,
-    shrinkage,
-    velocity,
-    weights,
-)
-from flowsim.theory.modified_flows.side_by_side import COMPLEX, UNSTABLE, compare
+from flowsim.theory.modified_flows.comparison import COMPLEX, UNSTABLE, compare
+from flowsim.theory.modified_flows.objective import Objective, flatten
+from flowsim.theory.modified_flows.solution import solve_field
+from flowsim.theory.modified_flows.vector_fields import FIELDS, layer_velocities, shrinkage
 
 QUADRATIC = losses.Differentiable(lambda W: W[0, 0] ** 2 + 0.01 * W[0, 1] ** 2)
 START = (np.array([[-0.35, -0.2]]),)
@@ -45,7 +40,7 @@ def iterates(objective, start, eta, counts):
 def test_the_principal_flow_is_descent_on_a_quadratic(eta):
     """θ_k = (I - ηH)^k θ_0, to the estimated error of the solution."""
     objective, k = Objective.of(QUADRATIC, START), np.arange(21)
-    found = described("principal", objective, weights(START), eta, k * eta)
+    found = solve_field("principal", objective, flatten(START), eta, k * eta)
     wanted = np.asarray(START[0]) * (1 - eta * CURVATURE) ** k[:, None]
     assert found.reason == ""
     assert (np.linalg.norm(found.theta - wanted, axis=1) <= found.error + 1e-15).all()
@@ -56,14 +51,14 @@ def test_the_principal_flow_is_descent_on_a_quadratic(eta):
 def test_past_1_over_the_curvature_it_keeps_the_size_and_not_the_sign(eta):
     """log|1 - ηλ|: the size of every iterate, which shrinks up to ηλ = 2 and grows beyond."""
     objective, k = Objective.of(QUADRATIC, START), np.arange(21)
-    found = described("principal", objective, weights(START), eta, k * eta)
+    found = solve_field("principal", objective, flatten(START), eta, k * eta)
     sizes = np.abs(START[0]) * np.abs(1 - eta * CURVATURE) ** k[:, None]
     np.testing.assert_allclose(np.abs(found.theta), sizes, rtol=1e-8, atol=1e-9)
     assert (np.diff(np.abs(found.theta[:, 0])) > 0).all() == (eta > 1)
-    told = compare(objective, np.asarray(weights(START)), eta, k)
+    told = compare(objective, np.asarray(flatten(START)), eta, k)
     assert told is not None
-    assert told.broken["principal"].time == 0
-    assert told.broken["principal"].reason == COMPLEX
+    assert told.valid_until["principal"].time == 0
+    assert told.valid_until["principal"].reason == COMPLEX
     # every other iterate is on the other side of the minimum
     apart = told.distance["principal"][1::2]
     np.testing.assert_allclose(apart, 2 * sizes[1::2, 0], rtol=1e-6, atol=1e-9)
@@ -85,29 +80,31 @@ def test_the_modified_flow_descends_the_modified_loss():
         return loss.value(network.end_to_end(at)) + eta / 4 * sum(jnp.sum(g**2) for g in slopes)
 
     wanted = jax.grad(modified_loss)(tuple(map(jnp.asarray, layers)))
-    for found, slope in zip(velocity("modified", loss, layers, eta), wanted, strict=True):
+    for found, slope in zip(layer_velocities("modified", loss, layers, eta), wanted, strict=True):
         np.testing.assert_allclose(found, -slope, rtol=1e-12, atol=1e-12)
 
 
 def test_the_hessian_and_its_derivative_are_those_of_the_loss():
     loss, layers = curved_network()
-    objective, theta = Objective.of(loss, layers), weights(layers)
+    objective, theta = Objective.of(loss, layers), flatten(layers)
     wanted = jax.hessian(lambda x: objective.value(x) + 0.0)(theta)
     np.testing.assert_allclose(objective.hessian(theta), wanted, rtol=1e-12, atol=1e-12)
     u, v = np.random.default_rng(1).standard_normal((2, theta.size))
     slope = jax.grad(lambda x: u @ objective.hessian(x) @ v)(theta)
-    np.testing.assert_allclose(objective.turned(theta, u, v), slope, rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(
+        objective.third_derivative(theta, u, v), slope, rtol=1e-11, atol=1e-11
+    )
 
 
 @pytest.mark.parametrize(("name", "order"), [("flow", 1), ("modified", 2), ("principal", 2)])
 def test_distances_to_descent_are_of_their_order(name, order):
     """Halving η halves or quarters the distance at a fixed time, up to the next order."""
     loss, layers = curved_network()
-    objective, theta = Objective.of(loss, layers), weights(layers)
+    objective, theta = Objective.of(loss, layers), flatten(layers)
     away = []
     for eta in (0.004, 0.002):
         counts = np.rint(np.array([0, 0.5, 1.0, 1.5, 2.0]) / eta).astype(int)
-        found = described(name, objective, theta, eta, counts * eta)
+        found = solve_field(name, objective, theta, eta, counts * eta)
         off = np.linalg.norm(found.theta - iterates(objective, theta, eta, counts), axis=1)
         assert found.error.max() < 1e-2 * off.max()
         away.append(off.max())
@@ -119,9 +116,9 @@ def test_a_flow_that_blows_up_says_when():
     loss = losses.Differentiable(lambda W: -(W[0, 0] ** 3) / 3)
     start = (np.array([[0.5]]),)
     times = np.linspace(0, 3, 31)
-    found = described("flow", Objective.of(loss, start), weights(start), 0.1, times)
-    assert found.ended == pytest.approx(2, abs=1e-3)
-    assert "loss grows" in found.reason
+    found = solve_field("flow", Objective.of(loss, start), flatten(start), 0.1, times)
+    assert found.valid_until == pytest.approx(2, abs=1e-3)
+    assert "loss exceeds" in found.reason
     assert np.isfinite(found.theta[times < 2]).all()
     assert np.isnan(found.theta[times > 2]).all()
     np.testing.assert_allclose(found.theta[:15, 0], 0.5 / (1 - 0.5 * times[:15]), rtol=1e-8)
@@ -133,8 +130,8 @@ def test_descent_past_the_edge_breaks_the_flows_that_do_not_oscillate():
     start = (np.array([[1e-3]]),)
     found = compare(Objective.of(loss, start), np.array([1e-3]), 0.21, np.arange(0, 41, 2))
     assert found is not None
-    assert found.broken["flow"].reason == found.broken["modified"].reason == UNSTABLE
-    assert "no covariance" in found.broken["central"].reason
+    assert found.valid_until["flow"].reason == found.valid_until["modified"].reason == UNSTABLE
+    assert "no covariance" in found.valid_until["central"].reason
     np.testing.assert_allclose(found.sharpness, 1.05, rtol=1e-12)
     # at even iterations the real part of the logarithm is all there is
     np.testing.assert_allclose(found.distance["principal"], 0, atol=1e-9)
@@ -156,7 +153,7 @@ def test_descent_that_diverges_is_compared_up_to_there():
 def test_repeated_times_and_none_at_all():
     """Saved times nearer than η fall on one iterate; a horizon below η/2 on the start."""
     loss, layers = curved_network()
-    objective, theta = Objective.of(loss, layers), np.asarray(weights(layers))
+    objective, theta = Objective.of(loss, layers), np.asarray(flatten(layers))
     several = compare(objective, theta, 0.01, np.array([0, 1, 1, 1, 2, 10]))
     none = compare(objective, theta, 0.01, np.zeros(6, dtype=int))
     assert several is not None
@@ -169,7 +166,7 @@ def test_repeated_times_and_none_at_all():
 
 def test_an_interrupt_ends_the_comparison():
     loss, layers = curved_network()
-    objective, theta = Objective.of(loss, layers), np.asarray(weights(layers))
+    objective, theta = Objective.of(loss, layers), np.asarray(flatten(layers))
     told = []
 
     monitor = Monitor(lambda _, share: told.append(share), lambda: len(told) >= 5)

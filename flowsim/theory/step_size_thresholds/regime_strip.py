@@ -1,4 +1,4 @@
-"""A strip of fates: what becomes of descent by step size, beside critical step sizes 2/λ."""
+"""A strip of regimes by step size, with the critical step sizes 2/λ."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from matplotlib.axes import Axes
 
 from flowsim.pictures.kit import curves, page, style
 from flowsim.results.run import Run
-from flowsim.theory.long_run.fates import NAMES
+from flowsim.theory.long_run.regimes import Regime
 
 GROUP = "step_size_thresholds"
-LOOKS: Mapping[str, style.Pen] = {
-    "tracks": {"facecolor": "#56B4E9", "hatch": ""},
-    "departs": {"facecolor": "#009E73", "hatch": "..."},
-    "oscillates": {"facecolor": "#E69F00", "hatch": "///"},
-    "wanders": {"facecolor": "#CC79A7", "hatch": "xxx"},
-    "diverges": {"facecolor": "#6b6b6b", "hatch": ""},
+LOOKS: Mapping[Regime, style.Pen] = {
+    Regime.TRACKS: {"facecolor": "#56B4E9", "hatch": ""},
+    Regime.CONVERGES: {"facecolor": "#009E73", "hatch": "..."},
+    Regime.PERIODIC: {"facecolor": "#E69F00", "hatch": "///"},
+    Regime.APERIODIC: {"facecolor": "#CC79A7", "hatch": "xxx"},
+    Regime.DIVERGES: {"facecolor": "#6b6b6b", "hatch": ""},
 }
-"""Each fate's fill; a hatch tells the middle ones apart in grey."""
+"""The fill of each regime; a hatch distinguishes the middle ones in grey."""
 EDGE: style.Pen = {"edgecolor": "white", "linewidth": 0.0}
 LIMITS: dict[str, tuple[str, style.Pen]] = {
     "critical_end": (
@@ -51,10 +51,10 @@ def one(run: Run, name: str) -> float:
     return float(run[f"{GROUP}.{name}"])
 
 
-def fate_keys(runs: Iterable[Run]) -> dict[str, style.Pen]:
-    """Return the legend of the fates that there are."""
-    known = {fate for run in runs for fate in curves.finite([of(run, "scanned_fate")])}
-    return {name: {**LOOKS[name], **EDGE} for k, name in enumerate(NAMES) if k in known}
+def regime_keys(runs: Iterable[Run]) -> dict[str, style.Pen]:
+    """Return the legend of the regimes that occur."""
+    known = {code for run in runs for code in curves.finite([of(run, "scanned_fate")])}
+    return {each.word: {**LOOKS[each], **EDGE} for each in Regime if each.code in known}
 
 
 def limits(run: Run) -> dict[float, tuple[str, style.Pen]]:
@@ -79,38 +79,39 @@ def reach(run: Run) -> float:
     return min(BEYOND * gone, last) if np.isfinite(gone) else last
 
 
-def bands(run: Run) -> list[tuple[float, float, int]]:
-    """Return from where to where each fate goes, in turn; half-way between neighbours they change.
+def bands(run: Run) -> list[tuple[float, float, Regime]]:
+    """Return intervals of step sizes (low, high, regime), ascending.
 
-    Undecided step sizes are left out.
+    Regimes change half-way between neighbouring step sizes. Undecided ones are left out.
     """
-    eta, fate = of(run, "scanned"), of(run, "scanned_fate")
+    eta, codes = of(run, "scanned"), of(run, "scanned_fate")
     middle = np.concatenate([[0.0], (eta[1:] + eta[:-1]) / 2, [max(reach(run), eta[-1])]])
-    number_of = np.where(np.isnan(fate), -1, fate).astype(int)
-    starts = np.flatnonzero(np.diff(number_of, prepend=-2))
+    known = np.where(np.isnan(codes), -1, codes).astype(int)
+    by_code = {regime.code: regime for regime in Regime}
+    starts = np.flatnonzero(np.diff(known, prepend=-2))
     ends = np.append(starts[1:], eta.size)
     return [
-        (float(middle[a]), float(middle[b]), int(number_of[a]))
+        (float(middle[a]), float(middle[b]), by_code[int(known[a])])
         for a, b in zip(starts, ends, strict=True)
-        if number_of[a] >= 0
+        if known[a] >= 0
     ]
 
 
 def fill(panel: Axes, run: Run, scale: float) -> None:
-    """Fill a panel with the colours of fates, over step sizes in units of `scale`."""
+    """Fill a panel with the colours of regimes, over step sizes in units of `scale`."""
     top = reach(run) / scale
-    for low, high, fate in bands(run):
-        panel.axvspan(low / scale, high / scale, **LOOKS[NAMES[fate]], **EDGE, zorder=0.5)
+    for low, high, regime in bands(run):
+        panel.axvspan(low / scale, high / scale, **LOOKS[regime], **EDGE, zorder=0.5)
     panel.set_xlim(0.0, top)
     panel.grid(visible=False)
 
 
 def draw_strip(panel: Axes, run: Run) -> None:
-    """Draw the strip of fates with its names, the limits, and a second axis in units of 2/λ."""
+    """Draw the strip of regimes with their names, the limits, and a second axis in units of 2/λ."""
     fill(panel, run, 1.0)
     wide = curves.panel_width(panel) / reach(run)
-    for low, high, fate in bands(run):
-        name = NAMES[fate]
+    for low, high, regime in bands(run):
+        name = regime.word
         if (min(high, reach(run)) - low) * wide > 1.1 * len(name) * page.CHARACTER:
             panel.text(
                 (low + min(high, reach(run))) / 2, 0.5, name, ha="center", va="center", size=6.8,

@@ -1,0 +1,129 @@
+"""Names of the long-term behaviour of gradient descent, and the regimes of the step size.
+
+At a minimum the Jacobian of one step, I - η∇²φ, is symmetric, so its eigenvalues 1 - ηλ are real.
+For η < 2/λ_max all lie inside (-1, 1) and descent converges. Beyond 2/λ_max the smallest one passes
+-1, where the sign of the deviation alternates: a period-doubling bifurcation. With growing η a run
+usually shows 2-cycles, longer cycles, irregular (chaotic) dynamics, and divergence, in this order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+
+class Behaviour(Enum):
+    """What the iterates do in the long run, as far as one or two windows of them show."""
+
+    CONVERGES = "converges"
+    DRIFTS = "drifts"
+    DECAYING = "decaying oscillation"
+    PERSISTENT = "persistent oscillation"
+    IRREGULAR = "irregular oscillation"
+    GROWING = "growing oscillation"
+    UNDECIDED = "undecided"
+    DIVERGES = "diverges"
+    UNMOVED_WHERE_RECORDED = "unmoved at the recorded iterates"
+    MOVES_BETWEEN_MODES = "W moves although its modes do not"
+    INCOMPLETE = "not recorded to the end"
+
+
+@dataclass(frozen=True)
+class LongTermBehaviour:
+    """The behaviour of one run of gradient descent, and what describes it further.
+
+    Attributes
+    ----------
+    kind
+        The behaviour.
+    modes
+        Indices of the modes that move, from 0.
+    low, high
+        Smallest and largest strength of the first of them over the window, else nan.
+    time
+        Time at which the iterates diverge or are incomplete, else nan.
+    stride
+        Iterations between recorded iterates where these do not move.
+    period
+        Period of a periodic oscillation in iterations, else 0.
+
+    """
+
+    kind: Behaviour
+    modes: tuple[int, ...] = ()
+    low: float = np.nan
+    high: float = np.nan
+    time: float = np.nan
+    stride: int = 1
+    period: int = 0
+
+
+class Regime(Enum):
+    """The regime of a step size: its stored code, its name, and its meaning.
+
+    The codes increase in the order in which the regimes usually appear as η grows.
+    """
+
+    TRACKS = 0, "tracks the flow", "W_k stays within the allowed distance of W(kη)"
+    CONVERGES = 1, "converges, off the flow", "W_k converges, but deviates further from W(kη)"
+    PERIODIC = 2, "periodic", "W_k approaches a cycle of two or more matrices"
+    APERIODIC = 3, "aperiodic", "W_k stays bounded, but approaches no cycle"
+    DIVERGES = 4, "diverges", "the loss exceeds the ceiling of divergence"
+
+    def __init__(self, code: int, word: str, meaning: str) -> None:
+        self.code, self.word, self.meaning = code, word, meaning
+
+
+_BY_BEHAVIOUR = {
+    Behaviour.PERSISTENT: Regime.PERIODIC,
+    Behaviour.IRREGULAR: Regime.APERIODIC,
+    Behaviour.DIVERGES: Regime.DIVERGES,
+}
+
+
+def regime_code(kind: Behaviour, distance: float, allowed: float) -> float:
+    """Return the code of the regime of a run whose largest distance to the flow is `distance`.
+
+    nan means undecided: the oscillation grows, or a longer run is required, or the distance of a
+    run that converges is nan because its error does not permit to compare it with `allowed`.
+    """
+    if kind in _BY_BEHAVIOUR:
+        return float(_BY_BEHAVIOUR[kind].code)
+    if kind in (Behaviour.GROWING, Behaviour.UNDECIDED) or np.isnan(distance):
+        return float("nan")
+    return float((Regime.CONVERGES if distance > allowed else Regime.TRACKS).code)
+
+
+PASSED: Mapping[str, Mapping[Behaviour, float]] = {
+    "convergence_lost": {
+        Behaviour.PERSISTENT: 1,
+        Behaviour.IRREGULAR: 1,
+        Behaviour.DIVERGES: 1,
+        Behaviour.GROWING: 1,
+        Behaviour.UNDECIDED: np.nan,
+    },
+    "oscillation": {
+        Behaviour.PERSISTENT: 1,
+        Behaviour.IRREGULAR: 1,
+        Behaviour.GROWING: np.nan,
+        Behaviour.UNDECIDED: np.nan,
+    },
+    "divergence": {
+        Behaviour.DIVERGES: 1,
+        Behaviour.GROWING: np.nan,
+        Behaviour.UNDECIDED: np.nan,
+    },
+}
+"""The behaviours beyond each threshold in η (1), and those that leave it undecided (nan).
+
+All others are below the threshold. A growing oscillation certainly does not converge, but a longer
+run is required to see whether it saturates or diverges.
+"""
+
+
+def threshold_passed(threshold: str, kinds: Sequence[Behaviour]) -> np.ndarray:
+    """Return 1, 0 or nan (undecided) per behaviour: whether η lies beyond the threshold."""
+    return np.array([PASSED[threshold].get(kind, 0) for kind in kinds], dtype=float)
