@@ -23,8 +23,11 @@ FAST_COMPILATION = {
     "xla_cpu_parallel_codegen_split_count": "1",
 }
 
-MANY_MAPS = 25_000
-"""Memory maps beyond which compiled programs are freed: Linux grants a process some 65 000."""
+MANY_MAPS = 8_000
+"""Memory maps beyond which compiled programs are freed: with them come some 2 GB of memory.
+
+Linux grants a process some 65 000 maps.
+"""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -111,7 +114,7 @@ def memory_maps() -> int:
 
 @pytest.fixture(autouse=True, scope="module")
 def programs_freed() -> Iterator[None]:
-    """Free compiled programs before they take more memory maps than a process may hold."""
+    """Free compiled programs before they take too much memory."""
     yield
     if memory_maps() > MANY_MAPS:
         import jax
