@@ -18,34 +18,34 @@ class Estimate(NamedTuple):
     error: float
 
 
-def mean(values: np.ndarray) -> Estimate:
+def mean_estimate(values: np.ndarray) -> Estimate:
     """Return the mean of a number over runs."""
     return Estimate(float(values.mean()), float(values.std(ddof=1)) / np.sqrt(len(values)))
 
 
-def deviation(values: np.ndarray) -> Estimate:
+def standard_deviation(values: np.ndarray) -> Estimate:
     """Return √E‖x - E x‖² of arrays x, with the error that the mean of the squares has."""
     squares = np.sum((values - values.mean(axis=0)) ** 2, axis=tuple(range(1, values.ndim)))
-    found = mean(squares * (len(squares) / (len(squares) - 1)))
+    found = mean_estimate(squares * (len(squares) / (len(squares) - 1)))
     size = float(np.sqrt(found.value))
     return Estimate(size, found.error / (2 * size) if size > 0 else 0.0)
 
 
-def apart(differences: np.ndarray, unsolved: np.ndarray) -> Estimate:
+def distance_of_means(differences: np.ndarray, unsolved: np.ndarray) -> Estimate:
     """Return ‖E x‖ of differences x between runs, which is the distance of two means.
 
     The error is the standard error of the mean, √(tr Cov x/runs), by about which noise alone makes
     the norm too large, and the same norm of `unsolved`, how far solutions are off.
     """
-    spread = deviation(differences).value / np.sqrt(len(differences))
+    spread = standard_deviation(differences).value / np.sqrt(len(differences))
     return Estimate(
         norm(np.asarray(differences.mean(axis=0))), spread + norm(np.asarray(unsolved.mean(axis=0)))
     )
 
 
-def distance(differences: np.ndarray, unsolved: np.ndarray) -> Estimate:
+def mean_distance(differences: np.ndarray, unsolved: np.ndarray) -> Estimate:
     """Return E‖x‖ of differences x between runs, its error with the mean size of `unsolved`."""
-    found = mean(norms(differences))
+    found = mean_estimate(norms(differences))
     return Estimate(found.value, found.error + float(norms(unsolved).mean()))
 
 
