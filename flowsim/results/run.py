@@ -72,12 +72,6 @@ class Variable:
         return Variable(left, _select(self.held, index, axis), self.attributes)
 
 
-def named(dims: Sequence[str], values: np.ndarray | Series, long_name: str) -> Variable:
-    """Return a variable with a long name."""
-    held = values if isinstance(values, Series) else np.asarray(values)
-    return Variable(tuple(dims), held, {"long_name": long_name})
-
-
 def _select(held: np.ndarray | Series, index: int, axis: int) -> np.ndarray | Series:
     if not isinstance(held, Series):
         return np.asarray(np.take(held, index, axis=axis))
@@ -86,9 +80,6 @@ def _select(held: np.ndarray | Series, index: int, axis: int) -> np.ndarray | Se
         return Series(held.store, np.take(held.rows, index, axis=axis))
     return by_pieces(lambda W: np.take(W, index, axis=1 + own), held)
 
-
-TIME = "time t of the flow"
-"""Long name of times."""
 
 Group = Mapping[str, Variable]
 """The variables of a flow, of gradient descent, of a comparison or of a diagnostic, by name."""
