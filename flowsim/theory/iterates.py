@@ -1,6 +1,7 @@
-"""Descent once more, for measures that need its layers or an accumulator of all its steps.
+"""Iterates of gradient descent, computed again for diagnostics that need layers or every step.
 
-No layers of a run's descent are kept: they are computed again, in float64 from the same start.
+A run stores no layers of descent. The replay is in float64 and from the same initialization, so its
+iterates are those of the run bitwise where the run was in float64 too.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from flowsim.solvers.iterate import begin, stepper, walk
 from flowsim.solvers.monitor import SILENT, Monitor
 
 
-def revisit(
+def replay(
     problem: Problem,
     step_sizes: Sequence[float],
     count: np.ndarray,
@@ -30,10 +31,10 @@ def revisit(
     accumulator: Accumulator | None = None,
     monitor: Monitor = SILENT,
 ) -> None:
-    """Go to the iterations `count(step_size, sample)`, and `visit` every step size at each.
+    """Iterate to the counts of each recorded sample, and call `visit` there for every step size.
 
-    `visit(k, sample, layers, sums)` is called with step size k's own layers and sums, unless it has
-    diverged.
+    `count` has shape (step_size, sample). `visit(k, sample, layers, accumulated)` receives the
+    layers of step size k and what its accumulator holds; it is not called past divergence.
     """
 
     def each(sample: int, iterates: Iterates) -> None:

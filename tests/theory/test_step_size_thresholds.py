@@ -12,13 +12,13 @@ from flowsim.experiment.plan.reading import from_toml
 from flowsim.experiment.run import run
 from flowsim.problem import initialization, losses, network
 from flowsim.problem.problem import Problem
+from flowsim.results.power_law import power_law
 from flowsim.scenario import ScenarioError
 from flowsim.solvers.iterate import begin, stepper, walk
 from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.solvers.solve import solve
 from flowsim.theory.long_run.classification import alternating_part, long_term_behaviour, period
 from flowsim.theory.long_run.regimes import Behaviour, regime_code, threshold_passed
-from flowsim.theory.power_law import power_law
 from flowsim.theory.sharpness.formulas import extremes
 from flowsim.theory.step_size_thresholds import scanning
 from flowsim.theory.step_size_thresholds.brackets import bracket, inside

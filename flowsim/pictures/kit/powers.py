@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 
 from flowsim.pictures.kit import curves, reading, style
 from flowsim.pictures.kit.words import number
+from flowsim.results.power_law import straight_fit
 from flowsim.results.run import Run
 
 WORST = r"largest $\|W_\mathrm{descent}-W_\mathrm{flow}\|_F$"
@@ -61,8 +62,8 @@ def order(run: Run) -> Order | None:
     local = np.diff(np.log(reach[places])) / np.diff(np.log(eta[places]))
     strays = np.flatnonzero(np.abs(local - local[0]) > SAME_SLOPE)
     count = int(places[strays[0]]) + 1 if strays.size else len(eta)
-    slope, shift = np.polyfit(np.log(eta[:count]), np.log(reach[:count]), 1)
-    return Order(float(slope), float(np.exp(shift)), float(eta[0]), float(eta[count - 1]))
+    order, factor = straight_fit(eta[:count], reach[:count])
+    return Order(order, factor, float(eta[0]), float(eta[count - 1]))
 
 
 def _apart(eta: np.ndarray) -> list[int]:

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from flowsim.pictures.kit import curves, page, reading, style
 from flowsim.pictures.kit.words import listed, number
+from flowsim.results.power_law import straight_fit
 from flowsim.results.run import Run
 
 PENS: dict[str, style.Pen] = {
@@ -142,7 +143,7 @@ def orders(run: Run) -> dict[str, float]:
     for name in ("flow", "modified", "principal"):
         values = np.array([np.nanmax(run[f"{GROUP}.{name}"][k], initial=0.0) for k in kept])
         if len(kept) > 1 and (values > 0).all():
-            found[name] = float(np.polyfit(np.log(sizes[kept]), np.log(values), 1)[0])
+            found[name] = straight_fit(sizes[kept], values)[0]
     return found
 
 

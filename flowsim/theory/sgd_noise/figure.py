@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from flowsim.pictures.kit import curves, page, reading, style
 from flowsim.pictures.kit.words import listed, number
+from flowsim.results.power_law import straight_fit
 from flowsim.results.run import Run
 
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
@@ -152,7 +153,7 @@ def order(run: Run, path: str) -> float:
     known = np.isfinite(values)
     if known.sum() < 2:
         return float("nan")
-    return float(np.polyfit(np.log(sizes[known]), np.log(values[known]), 1)[0])
+    return straight_fit(sizes[known], values[known])[0]
 
 
 def distance_keys(run: Run) -> dict[str, style.Pen]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from flowsim.problem.problem import Problem
+from flowsim.results.power_law import PowerLaw, power_law
 from flowsim.solvers.monitor import Monitor
 from flowsim.theory.long_run.regimes import PASSED, threshold_passed
-from flowsim.theory.power_law import PowerLaw, power_law
 from flowsim.theory.step_size_thresholds.brackets import Bracket, bracket, inside
 from flowsim.theory.step_size_thresholds.following import Course
 from flowsim.theory.step_size_thresholds.scanning import BLOCK, Scan, Scanner
