@@ -4,8 +4,8 @@ On separable data the logistic and the cross-entropy loss have no finite minimiz
 flow ‖W‖ → ∞ while W/‖W‖_F converges to the maximum-margin classifier, at any depth for one output
 (Soudry et al. 2018, Theorem 3, one layer; Ji & Telgarsky 2019, Theorem 2, deep linear networks).
 
-With two classes y = ±1 the margin of a sample (x, y) is y w x. With more classes a sample of class c
-has one margin (W x)_c - (W x)_k per other class k. All sample margins are linear in W.
+With two classes y = ±1 the margin of a sample (x, y) is y w x. With more classes a sample of class
+c has one margin (W x)_c - (W x)_k per other class k. All sample margins are linear in W.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ def margin(loss: Classifier, W: np.ndarray) -> float:
 def largest_margin(loss: Classifier, shape: tuple[int, ...]) -> LargestMargin | None:
     """Return the maximum-margin classifier, or None where no classifier separates the data.
 
-    The least-distance problem min ‖W‖ with all sample margins ≥ 1 is solved through non-negative least
-    squares (Lawson & Hanson 1974, ch. 23; SciPy's `nnls`). Its residual
-    vanishes exactly where the data cannot be separated.
+    The least-distance problem min ‖W‖ with all sample margins ≥ 1 is solved through non-negative
+    least squares (Lawson & Hanson 1974, ch. 23; SciPy's `nnls`). Its residual vanishes exactly
+    where the data cannot be separated.
 
     Raises
     ------

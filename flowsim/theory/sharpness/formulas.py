@@ -1,8 +1,9 @@
 """Sharpness: the extreme eigenvalues of the Hessian of φ(W_1..W_N) = ℓ(W_N⋯W_1) over the layers.
 
 Gradient descent with step size η is locally stable at a minimum iff η < 2/λ_max (Cohen et al. 2021,
-arXiv:2103.00065); λ_min < 0 is the rate at which trajectories of the flow separate (Elkabetz & Cohen 2021,
-Theorem 3). At a minimum of ½‖W - Φ‖² with loss 0, reached in balance, λ_max = N σ_1^{2-2/N}.
+arXiv:2103.00065). |λ_min| for λ_min < 0 bounds the rate at which trajectories of the flow separate
+(Elkabetz & Cohen 2021, Theorem 3). At a minimum of ½‖W - Φ‖² with loss 0 and balanced layers,
+λ_max = N σ_1^{2-2/N}.
 """
 
 from __future__ import annotations

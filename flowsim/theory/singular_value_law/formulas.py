@@ -1,8 +1,8 @@
 """Singular-value dynamics: the balanced equation, and the time derivatives from the layers.
 
-From a balanced initialization σ̇_r = -N σ_r^{2-2/N} ⟨∇ℓ(W), u_r v_rᵀ⟩ - λNσ_r along the layer flow, for a
-simple singular value (Arora, Cohen, Hu & Luo 2019, Theorem 3). The layers themselves give
-Ẇ = Σ_j W_{N:j+1} Ẇ_j W_{j-1:1}, and σ̇_r = u_rᵀ Ẇ v_r, balanced or not.
+From a balanced initialization σ̇_r = -N σ_r^{2-2/N} ⟨∇ℓ(W), u_r v_rᵀ⟩ - λNσ_r along the layer
+flow, for a simple singular value (Arora, Cohen, Hu & Luo 2019, Theorem 3). The layers themselves
+give Ẇ = Σ_j W_{N:j+1} Ẇ_j W_{j-1:1}, and σ̇_r = u_rᵀ Ẇ v_r, balanced or not.
 """
 
 from __future__ import annotations
