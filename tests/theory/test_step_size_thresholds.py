@@ -533,7 +533,7 @@ def test_undecided_step_sizes_have_no_colour_and_variants_a_panel_each():
     ("change", "complaint"),
     [
         (('measures = ["step_size_thresholds"]', ""), "output.track_within: is not used without"),
-        (("[0.1, 0.003]", "[0.1, 0.0]"), "output.track_within: holds 0.0; write shares above 0"),
+        (("[0.1, 0.003]", "[0.1, 0.0]"), "output.track_within: holds 0.0; write fractions above 0"),
         (("[0.1, 0.003]", "[0.1, 0.1]"), "output.track_within: names 0.1 twice"),
         (("[descent]", "[descent]\nmomentum = 0.5"), "it does not support momentum"),
         (('["layers"]', '["end_to_end"]'), "step_size_thresholds, which needs the layer flow"),

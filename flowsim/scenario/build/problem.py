@@ -27,12 +27,12 @@ def build_problem(scenario: Scenario) -> Problem:
     Raises
     ------
     ValueError
-        If the starting layers' product cannot be told from 0 in float64.
+        If the product of the initial layers underflows float64.
 
     """
     loss, _ = training(scenario)
     rng = generator(scenario.seed, "init")
-    layers = _disturbed(scenario, scenario.init.build(scenario.network.widths, rng, loss))
+    layers = _perturbed(scenario, scenario.init.build(scenario.network.widths, rng, loss))
     _refuse_underflow(layers)
     return Problem(loss, layers, scenario.flow.horizon, scenario.flow.weight_decay)
 
@@ -61,12 +61,12 @@ def saved_times(scenario: Scenario) -> np.ndarray:
 
 def kept_samples(scenario: Scenario) -> np.ndarray:
     """Return at which saved times W is stored, as booleans: `[output] end_to_end`."""
-    wanted, samples = scenario.output.end_to_end, scenario.flow.samples
-    if wanted == "all":
+    kept_at, samples = scenario.output.end_to_end, scenario.flow.samples
+    if kept_at == "all":
         return np.ones(samples, dtype=bool)
     kept = np.zeros(samples, dtype=bool)
-    if wanted != "last":
-        kept[::wanted] = True
+    if kept_at != "last":
+        kept[::kept_at] = True
     kept[-1] = True
     return kept
 
@@ -82,8 +82,8 @@ def loss_data(scenario: Scenario, samples: Samples | None) -> LossData:
     return LossData(scenario.network.shape, scenario.seed, samples)
 
 
-def _disturbed(scenario: Scenario, layers: NumpyLayers) -> NumpyLayers:
-    """Return the layers with noise on every entry, where the scenario asks for any."""
+def _perturbed(scenario: Scenario, layers: NumpyLayers) -> NumpyLayers:
+    """Return the layers with the noise of `init.noise` on every entry."""
     if not scenario.init.noise:
         return layers
     rng = generator(scenario.seed, "init.noise")
