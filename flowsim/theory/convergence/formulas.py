@@ -28,7 +28,9 @@ from flowsim.problem.types import Array
 
 
 def deficiency_margin(W: np.ndarray, Phi: np.ndarray) -> float:
-    """Return c = σ_min(Φ) - ‖W - Φ‖_F: positive where W is closer to Φ than any rank-deficient matrix.
+    """Return the deficiency margin c = σ_min(Φ) - ‖W - Φ‖_F.
+
+    It is positive where W is closer to Φ than any rank-deficient matrix.
 
     ACGH, Definition 2, where W has the margin c > 0 if ‖W - Φ‖_F ≤ σ_min(Φ) - c; the largest such
     c is returned, which may be 0 or negative.
