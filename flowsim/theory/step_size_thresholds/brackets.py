@@ -1,8 +1,9 @@
 """Brackets of thresholds in the step size.
 
-A property of gradient descent, say oscillation, is not monotone in η: there are windows of
-stability beyond the first instability, so that bisection could converge to the end of any of them. A threshold
-is therefore the smallest step size with the property that a scan finds, refined from there.
+A property of gradient descent, say oscillation, is not monotone in η: windows of stability lie
+beyond the first instability, so that bisection could converge to the end of any of them. A
+threshold is therefore the smallest step size with the property that a scan finds, refined from
+there.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ Near a threshold oscillations grow or decay slowly, so that the refinement requi
 DIVIDED, NARROW, ROUNDS = 15, 5e-4, 4
 """Step sizes that divide a bracket, its final relative width, and the most rounds of division."""
 EXTENSIONS, FACTOR, MORE = 3, 8.0, 32
-"""Extensions of a scan that ends before a threshold: how many, by what factor, in how many steps."""
+"""Extensions of a scan that ends before a threshold: number, factor, and step sizes of each."""
 MOST_ITERATIONS = 1 << 18
 """Step sizes that take more iterations to the final time are not scanned."""
 KNOWN = 30
