@@ -33,7 +33,7 @@ Iterations: TypeAlias = Int[Array, " step_size"]
 DIVERGED_FACTOR = 1e12
 """Descent has diverged where its loss exceeds max(|ℓ(W_0)|, |ℓ(0)|) by this factor, or is nan.
 
-Large enough for any transient growth, small enough that nothing in a step has overflowed before.
+It is so large that no transient growth of the loss counts as divergence.
 """
 
 
