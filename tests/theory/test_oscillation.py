@@ -237,7 +237,7 @@ def test_the_diagram_draws_orbits_cycles_and_where_descent_is_lost() -> None:
         assert len(panel.patches) == np.isinf(run["oscillation.highest_loss"]).sum()
     (said,) = (text.get_text() for text in figure.texts if text.get_size() == 7.6)
     assert said.startswith(
-        "Mode 1 swings from 1, mode 2 swings from 1.5 and descent diverges from "
+        "Mode 1 oscillates from 1, mode 2 oscillates from 1.5 and descent diverges from "
     )
 
 
