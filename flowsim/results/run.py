@@ -10,7 +10,7 @@ import numpy as np
 
 from flowsim import cards
 from flowsim.results.spec import VariableSpec
-from flowsim.solvers.storage import Series, by_pieces
+from flowsim.solvers.storage import Series, in_batches
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,13 +56,15 @@ class Variable:
     def has_numbers(self) -> bool:
         """Return whether any entry is finite."""
         held = self.held
-        pieces = held.pieces(held.rows_at_once) if isinstance(held, Series) else [held]
+        pieces = held.batches(held.rows_at_once) if isinstance(held, Series) else [held]
         return any(bool(np.isfinite(piece).any()) for piece in pieces)
 
     def over(self, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """Return `function` of the values along leading axes, piece by piece if they are large."""
         return (
-            by_pieces(function, self.held) if isinstance(self.held, Series) else function(self.held)
+            in_batches(function, self.held)
+            if isinstance(self.held, Series)
+            else function(self.held)
         )
 
     def select(self, dim: str, index: int) -> Variable:
@@ -78,7 +80,7 @@ def _select(held: np.ndarray | Series, index: int, axis: int) -> np.ndarray | Se
     own = axis - held.rows.ndim
     if own < 0:
         return Series(held.store, np.take(held.rows, index, axis=axis))
-    return by_pieces(lambda W: np.take(W, index, axis=1 + own), held)
+    return in_batches(lambda W: np.take(W, index, axis=1 + own), held)
 
 
 Group = Mapping[str, Variable]

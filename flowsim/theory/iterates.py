@@ -13,10 +13,15 @@ import numpy as np
 
 from flowsim.dynamics.accumulators import Accumulated, Accumulator
 from flowsim.dynamics.descent import Iterates
-from flowsim.dynamics.registry import AlgorithmName, Momentum
 from flowsim.problem.problem import Problem
 from flowsim.problem.types import Layers
-from flowsim.solvers.iterate import begin, stepper, walk
+from flowsim.solvers.iterate import (
+    PLAIN,
+    DescentOptions,
+    initial_iterates,
+    iterate,
+    make_descent,
+)
 from flowsim.solvers.monitor import SILENT, Monitor
 
 
@@ -26,8 +31,7 @@ def replay(
     count: np.ndarray,
     visit: Callable[[int, int, Layers, Accumulated], None],
     *,
-    algorithm: AlgorithmName = "gradient",
-    momentum: Momentum = 0.0,
+    options: DescentOptions = PLAIN,
     accumulator: Accumulator | None = None,
     monitor: Monitor = SILENT,
 ) -> None:
@@ -42,8 +46,6 @@ def replay(
         for k in np.flatnonzero(np.asarray(iterates.alive)):
             visit(int(k), sample, *jax.tree.map(lambda A, k=k: A[k], found))
 
-    descent = stepper(
-        problem, step_sizes, algorithm=algorithm, momentum=momentum, accumulator=accumulator
-    )
-    start = begin(descent, problem)
-    walk(descent, start, count, each, monitor=monitor)
+    descent = make_descent(problem, step_sizes, options, accumulator)
+    start = initial_iterates(descent, problem)
+    iterate(descent, start, count, each, monitor=monitor)

@@ -14,7 +14,7 @@ from flowsim.problem import initialization, losses, network
 from flowsim.problem.problem import Problem
 from flowsim.results.power_law import power_law
 from flowsim.scenario import ScenarioError
-from flowsim.solvers.iterate import begin, stepper, walk
+from flowsim.solvers.iterate import initial_iterates, iterate, make_descent
 from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.solvers.solve import solve
 from flowsim.theory.long_run.classification import alternating_part, long_term_behaviour, period
@@ -252,9 +252,9 @@ def test_the_course_is_of_order_6(flow):
 
 def test_every_iterate_is_compared_with_the_flow(flow):
     problem, course = two_layers(), course_through(flow, 161)
-    descent = stepper(problem, SIZES.tolist(), accumulator=Following.along(course))
+    descent = make_descent(problem, SIZES.tolist(), accumulator=Following.along(course))
     count = np.full((3, 1), 200)
-    found = walk(descent, begin(descent, problem), count, unseen).accumulated
+    found = iterate(descent, initial_iterates(descent, problem), count, unseen).accumulated
     for k, eta in enumerate(SIZES):
         layers, worst = problem.layers, 0.0
         for row in np.searchsorted(flow.times, eta * np.arange(int(2 / eta) + 1)):

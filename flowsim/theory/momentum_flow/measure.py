@@ -9,6 +9,7 @@ import numpy as np
 from flowsim.problem import network
 from flowsim.problem.types import Layers
 from flowsim.solvers.descend import DescentTrajectory
+from flowsim.solvers.iterate import DescentOptions
 from flowsim.theory.iterates import replay
 from flowsim.theory.modified_flows.objective import Objective, flatten
 from flowsim.theory.modified_flows.solution import FlowSolution
@@ -66,8 +67,7 @@ def _iterates(setting: Setting, descent: DescentTrajectory) -> np.ndarray:
         descent.step_sizes.tolist(),
         descent.iteration,
         visit,
-        algorithm=spec.algorithm,
-        momentum=spec.momentum,
+        options=DescentOptions(spec.algorithm, spec.momentum),
         monitor=setting.monitor.silent(),
     )
     return found

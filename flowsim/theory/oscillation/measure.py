@@ -14,7 +14,7 @@ from flowsim.dynamics.descent import Iterates
 from flowsim.problem import network
 from flowsim.problem.errors import NotApplicable
 from flowsim.problem.types import Layers
-from flowsim.solvers.iterate import begin, stepper, walk
+from flowsim.solvers.iterate import initial_iterates, iterate, make_descent
 from flowsim.theory.oscillation.amplitudes import oscillations
 from flowsim.theory.oscillation.instability import instability_onset
 from flowsim.theory.oscillation.period_doubling import (
@@ -94,9 +94,9 @@ class _Walked:
                 found.highest = np.where(alive, np.asarray(iterates.accumulated), np.inf)
                 found.layers = tuple(np.asarray(W) for W in iterates.layers)
 
-        steps = stepper(setting.problem, sizes.tolist(), accumulator=HighestLoss())
-        begun = begin(steps, setting.problem)
-        walk(steps, begun, count, visit, monitor=setting.monitor)
+        steps = make_descent(setting.problem, sizes.tolist(), accumulator=HighestLoss())
+        begun = initial_iterates(steps, setting.problem)
+        iterate(steps, begun, count, visit, monitor=setting.monitor)
         return found
 
     def of_swings(self, size: float) -> dict[str, np.ndarray]:

@@ -13,7 +13,8 @@ from flowsim.problem import network
 from flowsim.problem.types import Array, Layers
 from flowsim.scenario.build import gradient_noise
 from flowsim.scenario.build.problem import saved_times
-from flowsim.solvers.iterate import ceiling, iterations, walk
+from flowsim.solvers.iterate import iterate, iterations
+from flowsim.solvers.limits import divergence_threshold_of
 from flowsim.theory.setting import Arrays, Setting
 from flowsim.theory.sgd_noise.noise_statistics import (
     distance_of_means,
@@ -74,13 +75,13 @@ def _fill(
 ) -> None:
     """Walk along the samples of step size k, and put the statistics into `found(sample, …)`."""
     problem = setting.problem
-    most = float(ceiling(problem, np.dtype(float)))
+    most = float(divergence_threshold_of(problem))
 
     def visit(sample: int, ensemble: Ensemble) -> None:
         for name, value in statistics(flows, ensemble, most).items():
             found[name][sample] = value
 
-    walk(
+    iterate(
         flows,
         flows.start(tuple(map(jnp.asarray, problem.layers))),
         count[k : k + 1],

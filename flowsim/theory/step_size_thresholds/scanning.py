@@ -14,7 +14,7 @@ import numpy as np
 from flowsim.dynamics.descent import Iterates
 from flowsim.problem import network
 from flowsim.problem.problem import Problem
-from flowsim.solvers.iterate import arrived, begin, stepper, walk
+from flowsim.solvers.iterate import initial_iterates, is_finished, iterate, make_descent
 from flowsim.solvers.monitor import Monitor
 from flowsim.theory.long_run.classification import long_term_behaviour
 from flowsim.theory.long_run.regimes import Behaviour, LongTermBehaviour
@@ -112,9 +112,10 @@ class Scanner:
         def visit(sample: int, iterates: Iterates) -> None:
             seen[sample] = np.asarray(_looked(self.looking, iterates))
 
-        descent = stepper(self.problem, eta.tolist(), accumulator=Following.along(self.course))
-        iterates = walk(descent, begin(descent, self.problem), count, visit, monitor=self.monitor)
-        if not arrived(iterates, count):
+        descent = make_descent(self.problem, eta.tolist(), accumulator=Following.along(self.course))
+        start = initial_iterates(descent, self.problem)
+        iterates = iterate(descent, start, count, visit, monitor=self.monitor)
+        if not is_finished(iterates, count):
             return None
         lost = ~np.asarray(iterates.alive)
         early = lost & (np.asarray(iterates.iteration) < at_end)
