@@ -54,7 +54,7 @@ def test_a_longer_headline_leaves_the_interiors(
     run = made.plain(sizes=[0.1, 0.2])
     usual = saved(run, tmp_path / "a", name)
     write = layout.wrap_headline
-    monkeypatch.setattr(layout, "wrapped", lambda *said: [*write(*said), "and another line"])
+    monkeypatch.setattr(layout, "wrap_headline", lambda *said: [*write(*said), "and another line"])
     taller = saved(run, tmp_path / "b", name)
     assert len(images.pixels(taller)) == len(images.pixels(usual)) + 30
     assert images.difference(usual, taller, images.interiors(figures.draw(run, name))) == 0
