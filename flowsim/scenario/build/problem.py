@@ -1,4 +1,4 @@
-"""From a scenario to the problem it names: target, data, loss and starting layers.
+"""The problem that a scenario defines: target, data, loss and initial layers.
 
 Every random draw has a generator of its own, seeded by the scenario's seed and the draw's name, so
 that changing one part of a scenario leaves the draws of the others as they were.
@@ -94,7 +94,7 @@ def _refuse_underflow(layers: NumpyLayers) -> None:
     sizes = [float(np.abs(W).max()) for W in layers]
     if min(sizes) > 0 and np.log(sizes).sum() < np.log(1e-290):
         raise ValueError(
-            f"init: the product of the {len(layers)} starting layers is about "
+            f"init: the product of the {len(layers)} initial layers is about "
             f"1e{np.log10(sizes).sum():.0f}, which float64 cannot tell from 0; "
             "write fewer layers or a larger scale."
         )

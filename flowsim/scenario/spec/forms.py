@@ -111,7 +111,7 @@ Place = Literal["start", "minimum", "flow"]
 """The point whose sharpness is the unit of step sizes."""
 
 UNITS: dict[Place, str] = {
-    "start": "2/sharpness at the start",
+    "start": "2/sharpness at initialization",
     "minimum": "2/sharpness at the minimum",
     "flow": "the least 2/sharpness along the flow",
 }
