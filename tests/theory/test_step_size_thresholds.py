@@ -423,7 +423,7 @@ def test_thresholds_are_the_smallest_step_sizes_found_though_windows_of_stabilit
     ]
     assert found.kinds() == kinds
     assert found.behaviours[2].period == 2
-    lost = bracket(found.eta, threshold_passed("convergence_lost", found.kinds()))
+    lost = bracket(found.eta, np.array(threshold_passed("convergence_lost", found.kinds())))
     assert lost == pytest.approx((0.9 * edge, 1.1 * edge))
 
 

@@ -13,8 +13,8 @@ from flowsim.theory.long_run.regimes import Regime
 
 GROUP = "step_size_thresholds"
 REGIME_STYLES: Mapping[Regime, style.LineStyle] = {
-    Regime.TRACKS: {"facecolor": "#56B4E9", "hatch": ""},
-    Regime.CONVERGES: {"facecolor": "#009E73", "hatch": "..."},
+    Regime.TRACKS_FLOW: {"facecolor": "#56B4E9", "hatch": ""},
+    Regime.OFF_FLOW: {"facecolor": "#009E73", "hatch": "..."},
     Regime.PERIODIC: {"facecolor": "#E69F00", "hatch": "///"},
     Regime.APERIODIC: {"facecolor": "#CC79A7", "hatch": "xxx"},
     Regime.DIVERGES: {"facecolor": "#6b6b6b", "hatch": ""},

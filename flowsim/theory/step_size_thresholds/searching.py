@@ -112,7 +112,7 @@ class Search:
 
     def threshold(self, name: str) -> Bracket:
         """Return where descent stops converging, oscillates or diverges."""
-        return bracket(self.found.eta, threshold_passed(name, self.found.kinds()))
+        return bracket(self.found.eta, np.array(threshold_passed(name, self.found.kinds())))
 
     def tracking(self, level: float) -> Bracket:
         """Return where descent comes further than this from the flow, beyond the error of that."""
