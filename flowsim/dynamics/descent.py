@@ -30,6 +30,7 @@ from flowsim.problem.types import Array, Layers, Scalar
 
 Iterations: TypeAlias = Int[Array, " step_size"]
 
+
 class Iterates(eqx.Module):
     """The state of descent at every step size; each array has a leading step-size axis.
 
