@@ -21,6 +21,7 @@ from flowsim.problem import initialization
 from flowsim.problem.losses import LeastSquares, Loss, PowerRegression
 from flowsim.problem.problem import Problem
 from flowsim.solvers.descend import iterations_to
+from flowsim.solvers.iterate import DescentOptions
 from flowsim.theory.global_minimum import global_minimum
 
 LEVELS = np.array([1e-2, 1e-3, 1e-4])
@@ -74,7 +75,9 @@ def best(table: Table, loss: Loss, algorithm: str, depth: int) -> tuple[np.ndarr
     least = global_minimum(loss, (1, inputs), 1).value
     losses = least + LEVELS * (float(loss.value(problem.initial)) - least)
     sizes = 10 ** np.arange(-1.5, 2.5 if algorithm == "adagrad" else 1.01, 0.05)
-    reached = iterations_to(list(losses), problem, list(sizes), table.most, algorithm=algorithm)
+    reached = iterations_to(
+        list(losses), problem, list(sizes), table.most, options=DescentOptions(algorithm)
+    )
     return reached.lasting.min(axis=0), sizes[np.argmin(reached.lasting, axis=0)]
 
 

@@ -68,11 +68,11 @@ def measured(case: Case) -> Result:
         return float(gaps.max()) / size
 
     found = _solved(case, plateau)
-    missed, cured = accuracy.missed(found), False
+    missed, cured = accuracy.is_inaccurate(found), False
     if missed:
         remedy = accuracy.remedy(found, plateau.problem)
         again = _solved(replace(case, space=remedy.space, rtol=remedy.rtol), plateau)
-        cured = error(again) <= accuracy.WANTED
+        cured = error(again) <= accuracy.ALLOWED_ERROR
     return Result(case, error(found), plateau.trust, found.largest_error / size, missed, cured)
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from flowsim.problem import initialization
 from flowsim.problem.losses import Squared
 from flowsim.problem.problem import Problem
-from flowsim.solvers.iterate import begin, stepper, walk
+from flowsim.solvers.iterate import initial_iterates, iterate, make_descent
 
 ENOUGH = 3.0
 """Seconds that a contender is to take at most, by doing a share of the work."""
@@ -57,9 +57,14 @@ CASES = (Case(2, 2, 300, 10_000), Case(3, 4, 300, 10_000), Case(3, 10, 100, 10_0
 
 def flowsim(problem: Problem, sizes: np.ndarray, count: int) -> np.ndarray:
     """Walk at all step sizes in one program, nothing stored on the way."""
-    descent, found = stepper(problem, list(sizes)), []
+    descent, found = make_descent(problem, list(sizes)), []
     until = np.full((sizes.size, 1), count)
-    walk(descent, begin(descent, problem), until, lambda _, at: found.append(losses(problem, at)))
+    iterate(
+        descent,
+        initial_iterates(descent, problem),
+        until,
+        lambda _, at: found.append(losses(problem, at)),
+    )
     return found[0]
 
 

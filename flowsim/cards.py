@@ -1,4 +1,4 @@
-"""How a flowsim object introduces itself: an aligned card in a terminal, a table in a notebook."""
+"""Summary tables of objects: aligned text in a terminal, HTML in a notebook."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from html import escape
 
 
 def as_text(title: str, rows: Mapping[str, str]) -> str:
-    """Return the card as aligned plain text, one row a line."""
+    """Return a title and labelled rows as aligned text, one row per line."""
     width = max((len(label) for label in rows), default=0)
     lines = [f"  {label:<{width}}  {value}" for label, value in rows.items()]
     return "\n".join([title, *lines])
 
 
 def as_html(title: str, rows: Mapping[str, str]) -> str:
-    """Return the card as an HTML table for notebooks."""
+    """Return a title and labelled rows as an HTML table."""
     body = "".join(
         f"<tr><th style='text-align:left'>{escape(label)}</th>"
         f"<td style='text-align:left'>{escape(value)}</td></tr>"

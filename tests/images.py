@@ -40,7 +40,7 @@ def difference(stored: Path, drawn: Path, rectangles: Iterable[Rectangle]) -> fl
     needed = max(rows.stop for rows, _ in places)
     assert one.shape[1] == other.shape[1] and len(one) >= needed, (
         f"{stored.name} is {one.shape[1]} × {one.shape[0]} pixels, "
-        f"but {drawn.name} is {other.shape[1]} × {other.shape[0]}; draw it anew."
+        f"but {drawn.name} is {other.shape[1]} × {other.shape[0]}; draw it again."
     )
     return max(float(np.sqrt(np.mean((one[p] - other[p]) ** 2))) for p in places)
 

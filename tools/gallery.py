@@ -1,9 +1,9 @@
-"""Draw the gallery anew: run every named scenario, and put its lead figure into plots/.
+"""Redraw the gallery: run every named scenario, and store its lead figure in plots/.
 
     python tools/gallery.py [NAME]...
 
-plots/README.md shows all figures with the first sentence of each scenario's summary. Of the
-scenarios in ANIMATED the lead figure moves there, as plots/<name>.webp.
+plots/README.md shows all figures with the first sentence of each scenario's summary. For
+scenarios in ANIMATED it also has an animation of the lead figure, plots/<name>.webp.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PLOTS = Path(__file__).resolve().parent.parent / "plots"
 
 
 def draw(name: str) -> None:
-    """Run a named scenario and store its lead figure as plots/<name>.png, its film as .webp."""
+    """Run a named scenario; store its lead figure as plots/<name>.png, an animation as .webp."""
     result = run(read(catalog.resolve(name)), name)
     lead = [figures.lead(result)]
     with tempfile.TemporaryDirectory() as folder:
@@ -49,7 +49,7 @@ def page() -> str:
         lines += [f"`flowsim run {name}`", "", f"![{scenario.title}]({name}.png)", ""]
         if name in ANIMATED:
             lines += ["`flowsim plot RUN_DIR --animate` of that run:", ""]
-            lines += [f"![{scenario.title}, in motion]({name}.webp)", ""]
+            lines += [f"![{scenario.title}, animated]({name}.webp)", ""]
     return "\n".join(lines)
 
 
@@ -60,6 +60,6 @@ def first_sentence(scenario: Scenario) -> str:
 
 
 if __name__ == "__main__":
-    for wanted in sys.argv[1:] or catalog.names():
-        draw(wanted)
+    for name in sys.argv[1:] or catalog.names():
+        draw(name)
     (PLOTS / "README.md").write_text(page(), encoding="utf-8")

@@ -118,10 +118,10 @@ def _simulate(name: str, scenario: Scenario, place: Place, target: Path, no_figu
     from flowsim.experiment import run as experiment
     from flowsim.scenario import ScenarioError
     from flowsim.solvers.monitor import Monitor
-    from flowsim.solvers.scratch import ScratchError
+    from flowsim.solvers.storage import StorageError
 
     with signals.deferred(place.abandon) as stop, progress.displayed() as report:
-        with as_command_error(ScenarioError), as_command_error(ScratchError, exit_code=3):
+        with as_command_error(ScenarioError), as_command_error(StorageError, exit_code=3):
             run = experiment.run(scenario, name, monitor=Monitor(report, stop))
         if stop.code is not None and not _finished(run):
             run = replace(run, summary={**run.summary, "exit_code": stop.code})

@@ -30,12 +30,6 @@ from flowsim.problem.types import Array, Layers, Scalar
 
 Iterations: TypeAlias = Int[Array, " step_size"]
 
-DIVERGED_FACTOR = 1e12
-"""Descent has diverged where its loss exceeds max(|ℓ(W_0)|, |ℓ(0)|) by this factor, or is nan.
-
-Large enough for any transient growth, small enough that nothing in a step has overflowed before.
-"""
-
 
 class Iterates(eqx.Module):
     """The state of descent at every step size; each array has a leading step-size axis.
@@ -76,7 +70,7 @@ class Descent(eqx.Module):
     weight_decay
         λ.
     ceiling
-        The loss above which a step size has diverged (`DIVERGED_FACTOR`).
+        The loss above which a step size has diverged (`flowsim.solvers.limits`).
     accumulator
         What is gathered over all steps.
     noise

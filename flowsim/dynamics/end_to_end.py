@@ -1,4 +1,4 @@
-"""End-to-end flow: what gradient flow on balanced layers does to their product.
+"""End-to-end flow: the closed equation of W = W_N⋯W_1 under gradient flow on balanced layers.
 
 Ẇ = -Σ_{j=1}^{N} [WWᵀ]^{(N-j)/N} ∇ℓ(W) [WᵀW]^{(j-1)/N} - λ N W.
 """
@@ -24,9 +24,17 @@ from flowsim.problem.types import Array, Matrix
 class EndToEndFlow(Flow):
     """The preconditioned flow of W = W_N⋯W_1 (Arora, Cohen & Hazan 2018, Theorem 1).
 
-    Exact for a balanced start; away from balance an approximation, off in proportion to the
-    imbalance. `rank` bounds the rank of W: singular values beyond it are held at zero, since their
-    roundoff would otherwise grow exponentially.
+    From balanced layers W(t) is that of the layer flow. From others it is an approximation, whose
+    error is proportional to the imbalance.
+
+    Attributes
+    ----------
+    depth
+        N.
+    rank
+        A bound on the rank of W(t). Singular values beyond it count as exact zeros: they are
+        roundoff, which the flow would amplify exponentially.
+
     """
 
     space: ClassVar[str] = "end_to_end"
@@ -36,7 +44,7 @@ class EndToEndFlow(Flow):
 
     @classmethod
     def of(cls, problem: Problem) -> EndToEndFlow:
-        """Return the flow for a problem's depth, with the rank bound of its starting layers."""
+        """Return the flow of a problem's depth, with the rank bound of its initial layers."""
         return cls(depth=problem.depth, rank=network.rank_bound(problem.layers))
 
     def initial_state(self, problem: Problem) -> State:
@@ -46,14 +54,15 @@ class EndToEndFlow(Flow):
     def velocity(self, state: State, loss: Loss, weight_decay: Array | float) -> State:
         """Return (Ẇ,)."""
         (W,) = state
-        moved = precondition(W, loss.gradient(W), self.depth, self.rank)
-        return (-moved - weight_decay * self.depth * W,)
+        preconditioned = precondition(W, loss.gradient(W), self.depth, self.rank)
+        return (-preconditioned - weight_decay * self.depth * W,)
 
     def second_solve(self, problem: Problem) -> tuple[Flow, State]:
         """Return the layer flow from balanced layers with the product W(0).
 
-        Entries of W are noise below the tolerance, and singular values below it are lost by every
-        solution alike; the layers hold their N-th roots.
+        Every solution for the entries of W loses singular values below the tolerance in the same
+        way, so that two of them agree on a wrong result. The layers hold N-th roots of singular
+        values, and so resolve them.
         """
         if network.is_balanced(problem.layers) and self.rank == min(problem.widths):
             return LayerFlow(), problem.layers
@@ -65,7 +74,7 @@ class EndToEndFlow(Flow):
     def resolvent(
         self, state: State, loss: Loss, weight_decay: Array | float, tau: Array
     ) -> Callable[[State], State]:
-        """Return x ↦ ((1 + τλN) I + τκ P_W)⁻¹ x: J without the derivative of P_W."""
+        """Return x ↦ ((1 + τλN) I + τκ P_W)⁻¹ x: from J without the derivative of P_W."""
         (W,) = state
         a, c = 1 + tau * weight_decay * self.depth, tau * curvature(loss, W)
         inverse = end_to_end_inverse(W, a, c, self.depth, self.rank)

@@ -1,4 +1,4 @@
-"""What every continuous-time dynamics offers to a solver."""
+"""The interface between a formulation of the gradient flow and the solvers."""
 
 from __future__ import annotations
 
@@ -13,39 +13,51 @@ from flowsim.problem.problem import Problem
 from flowsim.problem.types import Array, Matrix
 
 State: TypeAlias = tuple[Array, ...]
-"""The matrices that a flow moves: the layers, or the end-to-end matrix alone."""
+"""The matrices that evolve: the layers, the end-to-end matrix alone, or factors of it."""
 
 
 class Flow(eqx.Module):
-    """A flow ẏ = velocity(y) on a tuple of matrices that determines an end-to-end matrix."""
+    """A flow ẏ = velocity(y) on a tuple of matrices y that determines an end-to-end matrix W(y).
+
+    A flow is a JAX pytree: what it holds as arrays is data of the compiled program, and static
+    fields (depth, rank) choose the program.
+
+    Attributes
+    ----------
+    space
+        The name of the formulation, a key of `flowsim.dynamics.registry.FLOWS`.
+    symmetric
+        Whether the Jacobian of the velocity is symmetric, as that of a gradient is.
+
+    """
 
     space: ClassVar[str]
     symmetric: ClassVar[bool] = False
-    """Whether the Jacobian of the velocity is symmetric."""
 
     @abc.abstractmethod
     def initial_state(self, problem: Problem) -> State:
-        """Return the state at t = 0."""
+        """Return the state y(0)."""
 
     @abc.abstractmethod
     def velocity(self, state: State, loss: Loss, weight_decay: Array | float) -> State:
-        """Return dy/dt."""
+        """Return dy/dt for weight decay λ on every layer."""
 
     @abc.abstractmethod
     def end_to_end(self, state: State) -> Matrix:
-        """Return the end-to-end matrix W of a state."""
+        """Return W(y), of shape d_N × d_0."""
 
     def second_solve(self, problem: Problem) -> tuple[Flow, State]:
-        """Return a flow with the same W(t), and its start, that a solution can be checked with.
+        """Return the flow, and its initial state, of the second solve that estimates the error.
 
-        Itself, unless there are other coordinates in which it would go wrong in another way.
+        It has the same W(t). Where other coordinates exist in which rounding acts differently, it
+        is the flow in those, so that an error common to both solutions is unlikely.
         """
         return self, self.initial_state(problem)
 
-    def units(self, start: State) -> tuple[float, ...] | None:  # noqa: ARG002
-        """Return the unit of each matrix of the state, in which rtol is its absolute tolerance.
+    def units(self, initial: State) -> tuple[float, ...] | None:  # noqa: ARG002
+        """Return the size of each matrix of the state to which rtol is relative, or None.
 
-        None where the start's own size is the unit (`flowsim.solvers.methods.Tolerances.scales`).
+        None stands for the size of the initial state (`flowsim.solvers.methods.Tolerances.scales`).
         """
         return None
 
@@ -56,15 +68,18 @@ class Flow(eqx.Module):
         weight_decay: Array | float,  # noqa: ARG002
         tau: Array,  # noqa: ARG002
     ) -> Callable[[State], State]:
-        """Return an approximation of x ↦ (I - τJ)⁻¹ x, J the Jacobian of the velocity: here x.
+        """Return an approximation of x ↦ (I - τJ)⁻¹ x, J the Jacobian of the velocity.
 
-        Where J is `symmetric`, it must be too, and positive definite where I - τJ is.
+        It preconditions the Krylov methods that implicit integrators solve with; here it is the
+        identity. Where J is `symmetric` it must be symmetric and positive definite too, as
+        conjugate gradients require.
         """
         return lambda x: x
 
     def exact_spectrum(self, state: State) -> tuple[Array, Array] | None:  # noqa: ARG002
-        """Return log σ, descending, and the sign of det W (0 if W is not square).
+        """Return log σ, descending, and the sign of det W (0 if W is not square), or None.
 
-        Only where the state holds them more accurately than W does; None elsewhere.
+        None where the state holds them no more accurately than W does: singular values of W below
+        eps·σ_1 are noise in its entries.
         """
         return None

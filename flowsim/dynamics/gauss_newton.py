@@ -6,7 +6,10 @@ diagonal in the singular basis of W, and by Woodbury's formula
 
     (a I + c AᵀA)⁻¹ = (I - c Aᵀ (a I + c AAᵀ)⁻¹ A) / a
 
-takes O(N d³) operations. Of the end-to-end flow it is -κP_W. No Jacobian is formed.
+takes O(N d³) operations. Of the end-to-end flow it is -κP_W. No Jacobian is formed, which would
+have (Σ d_j d_{j-1})² entries.
+
+These are preconditioners: an inaccurate one costs Krylov iterations, not accuracy.
 """
 
 from __future__ import annotations
@@ -24,16 +27,17 @@ from flowsim.problem.types import Array, Layers, Matrix
 
 
 class Frames(NamedTuple):
-    """Orthonormal columns U of outputs and V of inputs."""
+    """Orthonormal columns U in the outputs, shape (d_N, r), and V in the inputs, shape (d_0, r)."""
 
     U: Array
     V: Array
 
     def filtered(self, X: Matrix, inner: Array, rows: Array, columns: Array, rest: Any) -> Matrix:
-        """Return X with its components multiplied: u_r v_cᵀ by inner_rc, and outside the frames.
+        """Return X with its component along u_r v_cᵀ multiplied by inner_rc.
 
-        There u_r xᵀ is multiplied by rows_r, x v_cᵀ by columns_c, and what is outside both by rest.
-        Nothing is outside a square frame, and then nothing is subtracted either.
+        Outside V the component along u_r is multiplied by rows_r, outside U that along v_c by
+        columns_c, and what is outside both by `rest`. A square frame has no outside, and the
+        differences, which would be roundoff, are not formed.
         """
         U, V = self
         X_in, X_out = X @ V, U.T @ X
@@ -49,18 +53,22 @@ class Frames(NamedTuple):
 
 
 def curvature(loss: Loss, W: Matrix) -> Array:
-    """Return κ = ⟨G, ∇²ℓ(W)[G]⟩ / ‖G‖², G = ∇ℓ(W), at least 0: the loss's curvature along G."""
-    G, bent = jax.jvp(loss.gradient, (W,), (loss.gradient(W),))
+    """Return the curvature κ = ⟨G, ∇²ℓ(W)[G]⟩ / ‖G‖² of the loss along its gradient G = ∇ℓ(W).
+
+    At least 0, so that the preconditioner stays positive definite for losses that are not convex;
+    1 where G = 0. It is exact for isotropic losses.
+    """
+    G, image = jax.jvp(loss.gradient, (W,), (loss.gradient(W),))
     squared = jnp.sum(G * G)
-    return jnp.where(squared > 0, jnp.maximum(jnp.sum(G * bent), 0.0) / squared, 1.0)
+    return jnp.where(squared > 0, jnp.maximum(jnp.sum(G * image), 0.0) / squared, 1.0)
 
 
 def layer_inverse(layers: Layers, a: Array, c: Array) -> Callable[[Layers], Layers]:
-    """Return x ↦ (a I + c AᵀA)⁻¹ x for balanced layers.
+    """Return x ↦ (a I + c AᵀA)⁻¹ x, exact for balanced layers and for N ≤ 2.
 
-    U are the left singular vectors of W_N and V the right ones of W_1. Elsewhere AAᵀ is not
-    diagonal in them (but for N = 2, where it always is), and its diagonal
-    D_rc = Σ_j ‖L_jᵀu_r‖²‖R_jv_c‖² takes its place.
+    U are the left singular vectors of W_N and V the right ones of W_1, which are those of W for
+    balanced layers. Elsewhere AAᵀ is not diagonal in them for N ≥ 3, and its diagonal
+    D_rc = Σ_j ‖L_jᵀu_r‖²‖R_jv_c‖² is used in place of it.
     """
     if len(layers) == 1:
         return lambda x: tuple(x_j / (a + c) for x_j in x)
@@ -75,7 +83,7 @@ def layer_inverse(layers: Layers, a: Array, c: Array) -> Callable[[Layers], Laye
 
     def inverse(x: Layers) -> Layers:
         image = jnp.asarray(sum(_times(M, x_j, P) for M, x_j, P in zip(L, x, R, strict=True)))
-        # Aᵀ vanishes outside both frames
+        # the last factor is arbitrary: Aᵀ maps what is outside both frames to 0
         Y = Frames(U, V).filtered(image, inner, outer, inputs, 0.0)
         back = (_times(_T(M), Y, _T(P)) for M, P in zip(L, R, strict=True))
         return tuple((x_j - b) / a for x_j, b in zip(x, back, strict=True))
@@ -90,6 +98,7 @@ def _times(left: Array | None, X: Array, right: Array | None) -> Array:
 
 
 def _T(M: Array | None) -> Array | None:
+    """Return Mᵀ, where None is the identity."""
     return None if M is None else M.T
 
 

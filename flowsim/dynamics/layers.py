@@ -1,4 +1,4 @@
-"""Layer flow: gradient flow on the stacked layers.
+"""Layer flow: gradient flow on the layers W_1, …, W_N, the reference of all other dynamics.
 
 Ẇ_j = -(W_N⋯W_{j+1})ᵀ ∇ℓ(W) (W_{j-1}⋯W_1)ᵀ - λ W_j, j = 1..N.
 """
@@ -19,8 +19,13 @@ from flowsim.problem.types import Array, Matrix
 class LayerFlow(Flow):
     """Gradient flow of φ(W_1..W_N) = ℓ(W_N⋯W_1) with weight decay λ on every layer.
 
-    Along it each W_{j+1}ᵀW_{j+1} - W_jW_jᵀ is constant for any loss (it decays as e^{-2λt}), and
-    dφ/dt = -Σ_j‖∂φ/∂W_j‖² (Arora, Cohen & Hazan 2018, §4).
+    Along it each W_{j+1}ᵀW_{j+1} - W_jW_jᵀ is constant for any loss without weight decay, decays as
+    e^{-2λt} with it, and dφ/dt = -Σ_j‖∂φ/∂W_j‖² (Arora, Cohen & Hazan 2018, §4). From a small
+    initialization singular values of W grow one after another, with plateaus of the loss between
+    (Saxe, McClelland & Ganguli 2014): the flow is stiff there, and ends where ∇φ = 0.
+
+    It exists for every problem. For a loss unbounded below at N ≥ 3, W reaches infinity within
+    finite time, and a solver ends with a verdict that says so.
     """
 
     space: ClassVar[str] = "layers"
@@ -28,7 +33,7 @@ class LayerFlow(Flow):
 
     @classmethod
     def of(cls, problem: Problem) -> LayerFlow:  # noqa: ARG003
-        """Return the flow; it needs to know nothing of the problem."""
+        """Return the flow, which is the same for every problem."""
         return cls()
 
     def initial_state(self, problem: Problem) -> State:
@@ -43,7 +48,7 @@ class LayerFlow(Flow):
     def resolvent(
         self, state: State, loss: Loss, weight_decay: Array | float, tau: Array
     ) -> Callable[[State], State]:
-        """Return x ↦ ((1 + τλ) I + τκ AᵀA)⁻¹ x, the Gauss-Newton part (see `gauss_newton`)."""
+        """Return x ↦ ((1 + τλ) I + τκ AᵀA)⁻¹ x, from the Gauss-Newton part of J."""
         kappa = curvature(loss, network.end_to_end(state))
         return layer_inverse(state, 1 + tau * weight_decay, tau * kappa)
 

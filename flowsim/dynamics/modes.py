@@ -1,4 +1,4 @@
-"""Mode flow: the end-to-end flow where its singular vectors never turn, mode by mode.
+"""Mode flow: the end-to-end flow where its singular vectors are constant, one equation per mode.
 
 ṡ_r = N s_r^{2-2/N} (b_r - h_r s_r) - λ N s_r, solved in log s_r.
 """
@@ -21,10 +21,24 @@ from flowsim.problem.types import Array, Matrix
 
 
 class ModeFlow(Flow):
-    """The strengths s of W = U diag(s) Vᵀ (Saxe, McClelland & Ganguli 2014).
+    """The mode strengths s of W = U diag(s) Vᵀ (Saxe, McClelland & Ganguli 2014).
 
-    For N ≥ 2 the state is log s, so that a mode of any size is as exact as the others and keeps its
-    sign; one that starts at 0 stays there. At N = 1 modes may cross 0, and the state is s.
+    Each is a sigmoid from its initial value to φ_r = b_r/h_r, at a time of about 1/(2 b_r) ·
+    log(φ_r/s_r(0)) for N = 2. For N ≥ 2 the state is log s, so that modes of any size have the same
+    relative accuracy and keep their sign, and a mode of strength 0 stays 0. At N = 1 strengths may
+    change sign, and the state is s.
+
+    Attributes
+    ----------
+    U, Vt, h, b
+        As in `flowsim.dynamics.fixed_basis.FixedBasis`.
+    initial
+        s(0).
+    orientation
+        det U · det V = ±1, or 0 where W is not square.
+    depth
+        N.
+
     """
 
     space: ClassVar[str] = "modes"
@@ -43,8 +57,8 @@ class ModeFlow(Flow):
 
         Raises
         ------
-        ValueError
-            If the problem does not decouple into modes, saying which condition fails.
+        NotApplicable
+            With the condition that fails, if the modes do not decouple.
 
         """
         try:
@@ -65,15 +79,15 @@ class ModeFlow(Flow):
         """Return (log s(0),), at N = 1 (s(0),)."""
         if self.depth == 1:
             return (self.initial,)
-        return (np.log(np.where(self.moving, self.initial, 1.0)),)
+        return (np.log(np.where(self.nonzero, self.initial, 1.0)),)
 
-    def units(self, start: State) -> tuple[float, ...] | None:
-        """Return 1 for log s, where the absolute error counts; at N = 1 the start's size."""
-        return None if self.depth == 1 else (1.0,) * len(start)
+    def units(self, initial: State) -> tuple[float, ...] | None:
+        """Return 1 for log s, whose absolute error is a relative one of s; None at N = 1."""
+        return None if self.depth == 1 else (1.0,) * len(initial)
 
     @property
-    def moving(self) -> Bool[Array, " mode"]:
-        """Return which modes are not 0, where log s is held; the others keep the state 0."""
+    def nonzero(self) -> Bool[Array, " mode"]:
+        """Which modes are not 0; those that are have no logarithm, and the state 0 in its place."""
         return self.initial > 0
 
     def velocity(self, state: State, loss: Loss, weight_decay: Array | float) -> State:  # noqa: ARG002
@@ -81,14 +95,15 @@ class ModeFlow(Flow):
         s = self.strengths(state)
         if self.depth == 1:
             return (self.b - self.h * s - weight_decay * s,)
-        speed = s ** (1 - 2 / self.depth) if self.depth > 2 else jnp.ones_like(s)
-        rate = self.depth * (speed * (self.b - self.h * s) - weight_decay)
-        return (jnp.where(self.moving, rate, 0.0),)
+        # s^{1-2/N} of ṡ/s, exactly 1 at N = 2
+        factor = s ** (1 - 2 / self.depth) if self.depth > 2 else jnp.ones_like(s)
+        velocity = self.depth * (factor * (self.b - self.h * s) - weight_decay)
+        return (jnp.where(self.nonzero, velocity, 0.0),)
 
     def strengths(self, state: State) -> Float[Array, " mode"]:
         """Return s, in the order of the basis."""
         (y,) = state
-        return jnp.asarray(y) if self.depth == 1 else jnp.where(self.moving, jnp.exp(y), 0.0)
+        return jnp.asarray(y) if self.depth == 1 else jnp.where(self.nonzero, jnp.exp(y), 0.0)
 
     def end_to_end(self, state: State) -> Matrix:
         """Return U diag(s) Vᵀ."""
@@ -100,8 +115,8 @@ class ModeFlow(Flow):
         if self.depth == 1:
             log_sigma, signs = jnp.log(jnp.abs(y)), jnp.sign(y)
         else:
-            log_sigma = jnp.where(self.moving, y, -jnp.inf)
-            signs = jnp.where(self.moving, 1.0, 0.0)
+            log_sigma = jnp.where(self.nonzero, y, -jnp.inf)
+            signs = jnp.where(self.nonzero, 1.0, 0.0)
         return jnp.sort(log_sigma)[::-1], self.orientation * jnp.prod(signs)
 
 

@@ -1,4 +1,4 @@
-"""The preconditioner P_W of the end-to-end flow, applied without ever being formed.
+"""The preconditioner P_W of the end-to-end flow, applied without forming its matrix.
 
 P_W[G] = Σ_{j=1}^{N} [WWᵀ]^{(N-j)/N} G [WᵀW]^{(j-1)/N} (Arora, Cohen & Hazan 2018, Theorem 1).
 With W = U diag(σ) Vᵀ it is U [K ∘ (UᵀGV)] Vᵀ, K_rc = Σ_j σ_r^{2(N-j)/N} σ_c^{2(j-1)/N}, 0⁰ = 1, σ
@@ -31,11 +31,12 @@ def kernel(rows: Array, columns: Array, depth: int) -> Array:
 
 @partial(jax.custom_jvp, nondiff_argnums=(2, 3))
 def precondition(W: Matrix, G: Matrix, depth: int, rank: int) -> Matrix:
-    """Return P_W[G] for a W of at most `rank`; singular values beyond it count as exact zeros.
+    """Return P_W[G], of W's shape, for a W of at most `rank`; at depth 1 it is G.
 
-    At depth 1 it is G. The derivative is written by hand (see `_derivative`): it is exact at
-    repeated singular values, where differentiating through an SVD gives NaN, and at zero ones
-    along directions that keep the rank (across them the powers have none).
+    Singular values beyond `rank` count as exact zeros. The derivative is written by hand (see
+    `_derivative`): it is exact at repeated singular values, where differentiating through an SVD
+    gives nan, and at zero ones along directions that keep the rank. Across those the powers
+    have no derivative.
     """
     if depth == 1:
         return G
@@ -43,7 +44,8 @@ def precondition(W: Matrix, G: Matrix, depth: int, rank: int) -> Matrix:
     sigma = truncated(sigma, rank)
     G_in, G_out = G @ Vt.T, U.T @ G
     inner = U @ (kernel(sigma, sigma, depth) * (U.T @ G_in)) @ Vt
-    # directions outside a thin U or V have σ = 0, where one term of K is left
+    # The thin SVD leaves out directions with σ = 0, in which only the term of K with 0⁰ = 1
+    # remains, σ^{2-2/N}; the full SVD would take O(max(d)³) for the same.
     edge = (sigma ** (2 - 2 / depth))[None, :]
     if W.shape[0] > W.shape[1]:
         inner += (G_in - U @ (U.T @ G_in)) * edge @ Vt
@@ -56,11 +58,12 @@ def precondition(W: Matrix, G: Matrix, depth: int, rank: int) -> Matrix:
 def _precondition_jvp(
     depth: int, rank: int, primals: tuple[Any, ...], tangents: tuple[Any, ...]
 ) -> tuple[Matrix, Matrix]:
+    """Return P_W[G] and its derivative along (dW, dG)."""
     (W, G), (dW, dG) = primals, tangents
-    moved = precondition(W, dG, depth, rank)
+    tangent = precondition(W, dG, depth, rank)  # P_W is linear in G
     if depth > 1:
-        moved = moved + _derivative(W, G, dW, depth, rank)
-    return precondition(W, G, depth, rank), moved
+        tangent = tangent + _derivative(W, G, dW, depth, rank)
+    return precondition(W, G, depth, rank), tangent
 
 
 def _derivative(W: Matrix, G: Matrix, dW: Matrix, depth: int, rank: int) -> Matrix:
@@ -95,6 +98,8 @@ def _divided_differences(sigma: Array, q: float) -> Array:
     """Return Γ^q_rs = (σ_r^{2q} - σ_s^{2q}) / (σ_r² - σ_s²), q σ^{2q-2} on ties, 0 at two zeros."""
     if q == 0:
         return jnp.zeros((sigma.size, sigma.size))
+    # With x = (smaller/larger)² the quotient is larger^{2q-2} (1 - x^q)/(1 - x). Written with
+    # log1p and expm1 it keeps full accuracy as x → 1, where both differences cancel.
     larger = jnp.maximum(sigma[:, None], sigma[None, :])
     smaller = jnp.minimum(sigma[:, None], sigma[None, :])
     safe = jnp.where(larger > 0, larger, 1.0)
@@ -110,4 +115,5 @@ def truncated(sigma: Array, rank: int) -> Array:
 
 
 def _power(sigma: Array, exponent: float) -> Array:
+    """Return σ^exponent with 0⁰ = 1, also under differentiation."""
     return jnp.ones_like(sigma) if exponent == 0 else sigma**exponent

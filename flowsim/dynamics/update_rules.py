@@ -1,8 +1,8 @@
-"""Update rules: how descent turns the gradient in the layers, and what it remembers, into a step.
+"""Update rules: the step of the layers as a function of gradients and of earlier ones.
 
-Gradient descent is Euler's method on the gradient flow, at steps of η; other Runge-Kutta methods
-follow the flow closer. Momentum is Polyak's (1964) or Nesterov's (1983). AdaGrad (Duchi, Hazan &
-Singer 2011) and AdaDelta (Zeiler 2012) are those of optax, with its defaults.
+Gradient descent is Euler's method on the gradient flow with step size η; other Runge-Kutta methods
+track the flow more closely. Momentum is Polyak's (1964) or Nesterov's (1983). AdaGrad (Duchi, Hazan
+& Singer 2011) and AdaDelta (Zeiler 2012) are those of optax, with its defaults.
 """
 
 from __future__ import annotations
@@ -19,24 +19,28 @@ from flowsim.dynamics.registry import ALGORITHMS, AlgorithmName, Momentum
 from flowsim.problem.types import Array, Layers
 
 Memory: TypeAlias = Any
-"""What a rule remembers of earlier gradients: arrays in any structure."""
+"""What a rule keeps of earlier gradients: a tree of arrays."""
 
 Gradient: TypeAlias = Callable[[Layers], Layers]
 """Layers ↦ the gradients g_j there."""
 
 
 class Rule(eqx.Module):
-    """A rule that moves the layers by gradients g_j, taken where it wants, at a step size η."""
+    """An update rule W_j ← W_j + increment_j at a step size η, from gradients g_j."""
 
     @abc.abstractmethod
     def initial_memory(self, layers: Layers) -> Memory:
-        """Return what is remembered before the first step."""
+        """Return the memory before the first step."""
 
     @abc.abstractmethod
     def increments(
         self, eta: Array, gradient: Gradient, memory: Memory, layers: Layers
     ) -> tuple[Layers, Memory]:
-        """Return what is added to each layer, and what is remembered after it."""
+        """Return what is added to each layer, and the memory after the step.
+
+        `gradient` may be evaluated at any layers, not only at the iterate; with noise every
+        evaluation of one step has the same ζ.
+        """
 
 
 class HeavyBall(Rule):
@@ -51,7 +55,7 @@ class HeavyBall(Rule):
     def increments(
         self, eta: Array, gradient: Gradient, memory: Memory, layers: Layers
     ) -> tuple[Layers, Memory]:
-        """Return the new velocities, which are also what is remembered."""
+        """Return the new velocities, which are also the memory."""
         pairs = zip(memory, gradient(layers), strict=True)
         velocities = tuple(self.momentum * V - eta * g for V, g in pairs)
         return velocities, velocities
@@ -61,8 +65,8 @@ class Nesterov(Rule):
     """V_j ← μ V_j - η g_j(W + μV), W_j ← W_j + V_j, with all gradients at the layers W + μV.
 
     So W_{k+1} = Y_k - η g(Y_k) and Y_{k+1} = W_{k+1} + μ (W_{k+1} - W_k): Nesterov's (1983) method
-    as Sutskever et al. (2013) write it. Without `momentum`, μ = (k - 1)/(k + 2) in the step from
-    W_k, k = 0, 1, … (Su, Boyd & Candès 2014).
+    as Sutskever et al. (2013) write it. With `momentum` None, μ = (k - 1)/(k + 2) in the step from
+    W_k, k = 0, 1, … (Su, Boyd & Candès 2014); the negative μ of k = 0 multiplies a velocity of 0.
     """
 
     momentum: Array | None
@@ -74,7 +78,7 @@ class Nesterov(Rule):
     def increments(
         self, eta: Array, gradient: Gradient, memory: Memory, layers: Layers
     ) -> tuple[Layers, Memory]:
-        """Return the new velocities, which are also what is remembered, beside k."""
+        """Return the new velocities, and as memory these and k + 1."""
         velocities, k = memory
         mu = ((k - 1) / (k + 2)).astype(eta.dtype) if self.momentum is None else self.momentum
         carried = tuple(mu * V for V in velocities)
@@ -96,19 +100,19 @@ TABLEAUS: Mapping[str, Tableau] = {
     "heun": Tableau(a=((1,),), b=(1 / 2, 1 / 2)),
     "rk4": Tableau(a=((1 / 2,), (0, 1 / 2), (0, 0, 1)), b=(1 / 6, 1 / 3, 1 / 3, 1 / 6)),
 }
-"""Runge's (1895), Heun's (1900) and Kutta's (1901), of orders 2, 2 and 4.
-
-Gradient descent is Euler's, of order 1.
-"""
+"""The methods of Runge (1895), Heun (1900) and Kutta (1901), of orders 2, 2 and 4."""
 
 
 class RungeKutta(Rule):
-    """A step η of an explicit Runge-Kutta method on the gradient flow Ẇ_j = -g_j."""
+    """A step η of an explicit Runge-Kutta method on the gradient flow Ẇ_j = -g_j.
+
+    Its iterates deviate from the flow at kη by O(η^p), p the order of the method.
+    """
 
     tableau: Tableau = eqx.field(static=True)
 
     def initial_memory(self, layers: Layers) -> Memory:  # noqa: ARG002
-        """Return nothing: a step knows no earlier one."""
+        """Return an empty tree: a step depends on no earlier one."""
         return ()
 
     def increments(
@@ -129,7 +133,11 @@ def _along(stages: Sequence[Layers], eta: Array, weights: Sequence[float]) -> La
 
 
 class Adaptive(Rule):
-    """A rule of optax: `transformation(η)` is one of its gradient transformations."""
+    """A rule of optax: `transformation(η)` is one of its gradient transformations.
+
+    η is the length of a step in other units than time, so that iterates belong to no time of the
+    gradient flow.
+    """
 
     transformation: Callable[[Array], Any] = eqx.field(static=True)
 
@@ -146,13 +154,13 @@ class Adaptive(Rule):
 
 
 def rule(algorithm: AlgorithmName, momentum: Momentum = 0.0, dtype: Any = np.float64) -> Rule:
-    """Return the rule of an algorithm, its momentum in this precision.
+    """Return the update rule of an algorithm, with its momentum in this precision.
 
     Raises
     ------
     ValueError
-        If momentum is asked of an algorithm that has none, or to increase in another than
-        Nesterov's.
+        If momentum is not 0 for an algorithm without momentum, or "increasing" for another than
+        "nesterov".
 
     """
     if algorithm == "nesterov":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flowsim.experiment.plan.variables import ALONG_TIME
+from flowsim.results.power_law import straight_fit
 from flowsim.results.run import Run, Variable
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def _order(claim: Claim, variable: Variable, step_sizes: np.ndarray) -> float:
         fit = np.isfinite(sizes) & (sizes > 0)
     if fit.sum() < 2:
         return float("nan")
-    return float(np.polyfit(np.log(step_sizes[fit]), np.log(sizes[fit]), 1)[0])
+    return straight_fit(step_sizes[fit], sizes[fit])[0]
 
 
 def _compare_bound(

@@ -12,7 +12,7 @@ from flowsim.theory.registry import MEASURES
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from flowsim.pictures.animation.moving import Moving
+    from flowsim.pictures.animation.animation import Animation
     from flowsim.results.run import Run
 
 
@@ -30,7 +30,7 @@ class FigureSpec:
         The module with its functions `why_unavailable(run)` and `draw(run)`; by default
         `flowsim.pictures.<name>`.
     animated_by
-        How it is animated, a key of `flowsim.pictures.animation.WAYS`; "" if it cannot be.
+        How it is animated, a key of `flowsim.pictures.animation.ANIMATIONS`; "" if it cannot be.
 
     """
 
@@ -79,13 +79,13 @@ class FigureSpec:
 
         return self.why_unavailable(run) or reading.why_single_time(run)
 
-    def animation(self, run: Run) -> Moving:
+    def animation(self, run: Run) -> Animation:
         """Return the animation of the figure, which must be animatable for `run`."""
-        from flowsim.pictures import animation as moving
+        from flowsim.pictures.animation import ANIMATIONS
         from flowsim.pictures.kit import style
 
         with style.settings():
-            return moving.WAYS[self.animated_by](run, self.draw)
+            return ANIMATIONS[self.animated_by](run, self.draw)
 
     def _module(self, function: str) -> Callable[[Run], Any]:
         module = import_module(self.module or f"flowsim.pictures.{self.name}")

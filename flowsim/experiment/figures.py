@@ -140,10 +140,10 @@ def animate(
         raise ValueError(
             f"Animations are saved as {', '.join(ANIMATION_FORMATS)}, but got {format!r}."
         )
-    from flowsim.pictures.animation import film
+    from flowsim.pictures.animation import encoding
     from flowsim.pictures.kit import style
 
-    if missing := film.lacking(format):
+    if missing := encoding.why_unwritable(format):
         raise ValueError(f"No animation can be written: {missing}.")
     chosen = animatable(run)[:1] if names is None else list(names)
     for name in chosen:
@@ -155,7 +155,7 @@ def animate(
     paths = []
     for name in chosen:
         with files.replacing(Path(folder) / f"{name}.{format}") as new, style.settings():
-            film.write(FIGURES[name].animation(run), new, format, partial(progress, name))
+            encoding.write(FIGURES[name].animation(run), new, format, partial(progress, name))
         paths.append(Path(folder) / f"{name}.{format}")
     return paths
 

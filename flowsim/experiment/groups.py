@@ -22,7 +22,7 @@ from flowsim.results.run import Group, group
 from flowsim.results.spec import VariableSpec
 from flowsim.scenario.spec.forms import UNITS
 from flowsim.solvers.descend import DescentTrajectory
-from flowsim.solvers.storage import Series, Store, by_pieces, rows_at_once
+from flowsim.solvers.storage import Series, Store, in_batches, rows_at_once
 from flowsim.solvers.trajectory import Trajectory, reference
 from flowsim.theory.exact.solution import ExactSolution
 
@@ -123,7 +123,7 @@ def comparison_group(
             layers.times[layers.kept], reduced.times[reduced.kept], return_indices=True
         )
         arrays["time"] = times
-        arrays["end_to_end_vs_layers"] = by_pieces(
+        arrays["end_to_end_vs_layers"] = in_batches(
             spectra.distance, layers.end_to_end_series.take(i), reduced.end_to_end_series.take(k)
         )
     if descent is not None and descent.follows_flow:
@@ -177,10 +177,12 @@ def plane_group(
     if chosen is None:
         return {}
     paths = {
-        space: by_pieces(chosen.coordinates, trajectory.end_to_end_series)
+        space: in_batches(chosen.coordinates, trajectory.end_to_end_series)
         for space, trajectory in flows.items()
     }
-    iterates = None if descent is None else by_pieces(chosen.coordinates, descent.end_to_end_series)
+    iterates = (
+        None if descent is None else in_batches(chosen.coordinates, descent.end_to_end_series)
+    )
     fan = [] if descent is None or iterates is None else _completed(iterates, descent)
     least = loss_plane.LEAST_OF_ENTRIES if entries else loss_plane.LEAST
     u, v = loss_plane.grid(list(paths.values()), problem.loss, path.shape[1], fan=fan, least=least)
@@ -238,9 +240,9 @@ def _scores(loss: Loss | None, W: Series) -> Arrays:
     """Return the loss and, for classification, the accuracy on held-out samples, if any."""
     if loss is None:
         return {}
-    scores: Arrays = {"held_out_loss": by_pieces(partial(_values, loss), W)}
+    scores: Arrays = {"held_out_loss": in_batches(partial(_values, loss), W)}
     if isinstance(loss, Classifier):
-        scores["held_out_accuracy"] = by_pieces(loss.accuracy, W)
+        scores["held_out_accuracy"] = in_batches(loss.accuracy, W)
     return scores
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from flowsim.problem.losses import Loss
 from flowsim.problem.types import Array
-from flowsim.solvers.storage import PIECE_BYTES, Series
+from flowsim.solvers.storage import BATCH_BYTES, Series
 
 MOST_TIMES = 200
 """Times of a path from which its principal directions are computed, at most."""
@@ -87,7 +87,7 @@ def principal_plane(path: Series) -> Plane | None:
 
 def _column_blocks(path: Series) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield blocks of entries of all matrices of a path, shape (time, entry), and their means."""
-    entries, size = path.shape[1] * path.shape[2], max(1, PIECE_BYTES // (8 * len(path)))
+    entries, size = path.shape[1] * path.shape[2], max(1, BATCH_BYTES // (8 * len(path)))
     for first in range(0, entries, size):
         X = path.entries(slice(first, min(first + size, entries)))
         yield X, X.mean(axis=0)

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 def run(scenario: Scenario, name: str = "scenario", *, monitor: Monitor = SILENT) -> Run:
     """Return the run of a scenario, with one run per variant if it has any; check its claims.
 
-    After a stop request or a failed flow the run contains what was reached, and its summary says
-    so.
+    After a stop request or a failed flow the run contains what was reached, with the outcome
+    `"interrupted"` or `"failed"` in its summary.
 
     Raises
     ------

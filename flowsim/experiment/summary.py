@@ -240,11 +240,11 @@ def _notes(trajectory: Trajectory, problem: Problem, rtol: float) -> Iterable[st
     if trajectory.rtol < rtol:
         yield (
             f"{space}: rtol was reduced from {rtol:g} to {trajectory.rtol:g}, because the "
-            f"estimated error exceeded {accuracy.WANTED:.0%} of ‖W‖."
+            f"estimated error exceeded {accuracy.ALLOWED_ERROR:.0%} of ‖W‖."
         )
     if trajectory.verdict not in (Verdict.REACHED_HORIZON, Verdict.STOPPED_AT_LOSS):
         yield f"{space}: at t = {trajectory.stopped_at:.6g}, {trajectory.verdict.value}."
-    if accuracy.missed(trajectory):
+    if accuracy.is_inaccurate(trajectory):
         yield _inaccurate(trajectory, problem)
     if problem.loss.separates(trajectory.end_to_end_series[-1]):
         yield (
@@ -256,11 +256,12 @@ def _notes(trajectory: Trajectory, problem: Problem, rtol: float) -> Iterable[st
 
 def _inaccurate(trajectory: Trajectory, problem: Problem) -> str:
     """Return from which time on the required accuracy is missed, and what would reach it."""
-    size, remedy = accuracy.size(trajectory), accuracy.remedy(trajectory, problem)
-    first = trajectory.times[np.argmax(trajectory.error_estimate > accuracy.WANTED * size)]
+    size, remedy = accuracy.largest_norm(trajectory), accuracy.remedy(trajectory, problem)
+    first = trajectory.times[np.argmax(trajectory.error_estimate > accuracy.ALLOWED_ERROR * size)]
     missed = (
         f"{trajectory.space}: from t = {first:.4g} the estimated error "
-        f"({trajectory.largest_error:.2g}) exceeds {accuracy.WANTED:.0%} of ‖W‖ ({size:.2g}). "
+        f"({trajectory.largest_error:.2g}) exceeds {accuracy.ALLOWED_ERROR:.0%} of "
+        f"‖W‖ ({size:.2g}). "
     )
     if remedy.space != trajectory.space:
         return missed + (

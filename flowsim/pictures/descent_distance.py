@@ -1,4 +1,8 @@
-"""Distance of gradient descent from the flow: over time, and how it grows with the step size."""
+"""Distance of gradient descent from gradient flow: over time, and against the step size.
+
+Descent is the explicit Euler method for the flow, so that the distance at a fixed time is of first
+order in η wherever the flow is smooth: the right panel then shows a line of slope 1.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,17 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from flowsim.pictures.kit import curves, page, reading, scales, style
-from flowsim.pictures.kit.powers import (
-    ceiling,
-    draw_against_step,
-    draw_together,
-    lawful,
-    order,
-    right_name,
-    worst,
+from flowsim.pictures.kit import curves, layout, reading, scales, style
+from flowsim.pictures.kit.power_laws import (
+    draw_against_step_size,
+    draw_all_against_step_size,
+    fit_power_law,
+    largest_distances,
+    largest_shown,
+    power_law_title,
+    power_laws,
 )
-from flowsim.pictures.kit.words import listed, number
+from flowsim.pictures.kit.words import join_words, number
 from flowsim.results.run import Run
 
 LABEL = r"$\|W_\mathrm{descent}-W_\mathrm{flow}\|_F$"
@@ -33,95 +37,99 @@ def draw(run: Run) -> Figure:
 
 
 def draw_plain(run: Run) -> Figure:
-    """Draw one run: over time, and against η where there are several step sizes."""
+    """Draw one run: over time, and against η if it has several step sizes."""
     both = len(reading.step_sizes(run)) > 1 and not reading.diverged(run).all()
-    names = ("over time", right_name(order(run))) if both else ()
-    sheet = page.open_page(
+    grid = layout.panel_grid(
         run,
         headline(run),
+        [run.name],
         panels=2 if both else 1,
-        names=names,
-        keys=curves.step_keys([run]),
-        steps=scales.many([run]),
-        gap=page.OWN_AXIS,
+        names=("over time", power_law_title(fit_power_law(run))) if both else (),
+        legend=curves.step_size_legend([run]),
+        steps=scales.scale_if_many([run]),
+        gap=layout.OWN_AXIS,
     )
-    draw_over_time(sheet.panels[:1], {run.name: run})
-    sheet.panels[0].set(xlabel="time t", ylabel=LABEL)
+    draw_over_time(grid.panels[:1], {run.name: run})
+    grid.panels[0].set(xlabel="time t", ylabel=LABEL)
     if both:
-        draw_against_step(sheet.panels[1], run)
-    return sheet.figure
+        draw_against_step_size(grid.panels[1], run)
+    return grid.figure
 
 
 def draw_variants(run: Run) -> Figure:
-    """Draw one panel a variant, and in the last how the largest distances grow with η."""
-    parts = reading.fitted(run, why_unavailable)
-    laws = lawful(parts)
+    """Draw one panel per variant over time, and in a last one all largest distances against η."""
+    parts = reading.available_members(run, why_unavailable)
+    laws = power_laws(parts)
     together = len(laws) > 1
-    greys = dict(zip(laws, style.grey_pens(len(laws)), strict=True)) if together else {}
-    sheet = page.open_page(
+    greys = dict(zip(laws, style.grey_styles(len(laws)), strict=True)) if together else {}
+    grid = layout.panel_grid(
         run,
         over_variants(parts),
+        parts,
         panels=len(parts) + together,
         names=[*parts, *(["largest, against η"] if together else [])],
-        drawn=parts,
-        keys=curves.step_keys(parts.values())
-        | {f"{name}, slope {laws[name].slope:.2f}": pen for name, pen in greys.items()},
-        steps=scales.many(parts.values()),
+        legend=curves.step_size_legend(parts.values())
+        | {f"{name}, slope {laws[name].slope:.2f}": grey for name, grey in greys.items()},
+        steps=scales.scale_if_many(parts.values()),
     )
-    draw_over_time(sheet.panels[: len(parts)], parts)
-    sheet.label("time t", LABEL)
+    draw_over_time(grid.panels[: len(parts)], parts)
+    grid.label("time t", LABEL)
     if together:
-        draw_together(sheet.panels[-1], {name: (parts[name], greys[name]) for name in laws})
-        sheet.panels[-1].set_ylim(sheet.panels[0].get_ylim())
-    return sheet.figure
+        panel = grid.panels[-1]
+        draw_all_against_step_size(panel, {name: (parts[name], greys[name]) for name in laws})
+        panel.set_ylim(grid.panels[0].get_ylim())
+    return grid.figure
 
 
 def draw_over_time(panels: tuple[Axes, ...], parts: dict[str, Run]) -> None:
-    """Draw every step size's distance over time, one panel a run, axes shared."""
+    """Draw the distance at every step size over time, one panel per run, on shared axes."""
     sizes = reading.all_step_sizes(parts.values())
-    times = [reading.flow_times(part) for part in parts.values()]
-    curves.time_axes(panels, times, reading.logarithmic(parts.values()))
+    curves.time_axes(panels, parts.values(), reading.flow_times)
     shown = []
     for part in parts.values():
         distance = part["comparison.descent_vs_flow"]
+        # at t = 0 the distance is rounding, which would stretch a logarithmic axis
         moved = np.where(part["descent.time"] > 0, distance, np.nan)
-        shown += [np.where(row <= ceiling(part), row, np.nan) for row in moved]
+        shown += [np.where(row <= largest_shown(part), row, np.nan) for row in moved]
     top = curves.log_axis(panels, shown)
     for panel, part in zip(panels, parts.values(), strict=True):
         curves.draw_descent(panel, part, part["comparison.descent_vs_flow"], sizes, top)
 
 
 def headline(run: Run) -> str:
-    """Say how close descent stays at the smallest step size, in what order, and which diverge."""
-    sizes, largest = reading.step_sizes(run), worst(run)
-    law = order(run)
+    """Return the order in η of the distance, or its size, and the step sizes that diverge."""
+    sizes, largest = reading.step_sizes(run), largest_distances(run)
+    law = fit_power_law(run)
     known = np.flatnonzero(np.isfinite(largest) & ~reading.diverged(run))
-    said = []
+    phrases = []
     if law is not None:
-        said.append(
-            f"Descent departs from the flow as η to the power {law.slope:.2f} "
+        phrases.append(
+            f"Gradient descent deviates from the flow as η to the power {law.slope:.2f} "
             f"for η ≤ {number(law.largest)}"
         )
     elif known.size:
         k = known[np.argmin(sizes[known])]
-        said.append(
-            f"Descent stays within {number(float(largest[k]))} of the flow "
+        phrases.append(
+            f"Gradient descent stays within {number(float(largest[k]))} of the flow "
             f"at η = {number(float(sizes[k]))}"
         )
     gone = np.sort(sizes[reading.diverged(run)])
     if gone.size:
-        which = listed((number(float(eta)) for eta in gone), most=3)
-        said.append(f"it diverges at η = {which}" if said else f"Descent diverges at η = {which}")
-    return "; ".join(said) or "Distance of descent from the flow"
+        which = join_words((number(float(eta)) for eta in gone), most=3)
+        phrases.append(f"{'it' if phrases else 'Gradient descent'} diverges at η = {which}")
+    return "; ".join(phrases) or "Distance of gradient descent from gradient flow"
 
 
 def over_variants(parts: dict[str, Run]) -> str:
-    """Say in what order of η each variant's descent departs from its flow."""
-    several = lawful(parts)
-    laws = {name: order(part) for name, part in parts.items() if name in several or not several}
+    """Return the order in η of each variant's distance, or else its size."""
+    several = power_laws(parts)
+    laws = {n: fit_power_law(part) for n, part in parts.items() if n in several or not several}
     slopes = [f"{law.slope:.2f} ({name})" for name, law in laws.items() if law is not None]
     if slopes:
-        return f"Descent departs from the flow as a power of η: {listed(slopes, most=5)}"
-    reach = {n: float(np.nanmax([*worst(p)[~reading.diverged(p)], 0.0])) for n, p in parts.items()}
-    ends = listed((f"{name} {number(most)}" for name, most in reach.items()), most=5)
-    return f"Largest distance of completed descent from the flow: {ends}"
+        which = join_words(slopes, most=5)
+        return f"Gradient descent deviates from the flow as η to the power {which}"
+    phrases = []
+    for name, part in parts.items():
+        completed = largest_distances(part)[~reading.diverged(part)]
+        phrases.append(f"{name} {number(float(np.nanmax([*completed, 0.0])))}")
+    return f"Largest distance of completed descent from the flow: {join_words(phrases, most=5)}"

@@ -1,4 +1,8 @@
-"""Effective rank and nuclear norm of the end-to-end matrix over time."""
+"""Effective rank and nuclear norm of the end-to-end matrix over time.
+
+The effective rank is exp(−Σ p_r log p_r) with p_r = σ_r/Σσ (Roy & Vetterli 2007). It stays low
+while few modes are learned, whatever their size; the nuclear norm Σσ counts their size.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from flowsim.pictures.kit import curves, page, reading, scales, style
-from flowsim.pictures.kit.words import listed, number
+from flowsim.pictures.kit import curves, layout, reading, scales, style
+from flowsim.pictures.kit.words import join_words, number
 from flowsim.results.run import Run
 
 LABELS = {"effective_rank": "effective rank of W", "nuclear_norm": r"nuclear norm $\|W\|_*$"}
@@ -19,44 +23,49 @@ def why_unavailable(run: Run) -> str | None:
 
 
 def draw(run: Run) -> Figure:
-    """Draw both measures side by side, of flows and descent or of every variant."""
-    parts = reading.fitted(run, why_unavailable)
-    pens = dict(zip(parts, style.curve_pens(len(parts)), strict=True))
-    own_keys = curves.flow_keys(run, "effective_rank") | curves.step_keys([run])
-    levels = {measure: curves.least_levels(parts.values(), measure) for measure in LABELS}
-    least = {curves.LEAST_KEY: style.LEVEL} if levels["effective_rank"].size else {}
-    sheet = page.open_page(
+    """Draw rank and norm side by side, of all flows and of descent, or of every variant's flow."""
+    parts = reading.available_members(run, why_unavailable)
+    own = curves.flow_legend(run, "effective_rank") | curves.step_size_legend([run])
+    line_styles = curves.variant_legend(run, parts, style.FLOW)
+    levels = {measure: curves.minimum_norm_levels(parts.values(), measure) for measure in LABELS}
+    known = bool(levels["effective_rank"].size)
+    grid = layout.panel_grid(
         run,
         over_variants(parts) if run.variants else headline(run),
+        parts,
         panels=2,
-        keys=(pens if run.variants else own_keys) | least,
-        steps=None if run.variants else scales.many([run]),
-        drawn=parts if run.variants else (),
-        gap=page.OWN_AXIS,
+        legend=(line_styles if run.variants else own)
+        | ({curves.MINIMUM_NORM_LABEL: style.LEVEL} if known else {}),
+        steps=None if run.variants else scales.scale_if_many([run]),
+        gap=layout.OWN_AXIS,
     )
-    times = [p[f"{s}.time"] for p in parts.values() for s in reading.spaces(p, "effective_rank")]
-    curves.time_axis(sheet.panels, times, reading.logarithmic(parts.values()))
-    for panel, measure in zip(sheet.panels, LABELS, strict=True):
+    curves.shared_time_axis(grid.panels, parts.values(), times)
+    for panel, measure in zip(grid.panels, LABELS, strict=True):
         panel.set(xlabel="time t", ylabel=LABELS[measure])
         if run.variants:
-            draw_variants(panel, parts, measure, pens, levels[measure])
+            draw_variants(panel, parts, measure, line_styles, levels[measure])
         else:
             draw_plain(panel, run, measure, levels[measure])
         curves.draw_levels(panel, levels[measure])
-    return sheet.figure
+    return grid.figure
+
+
+def times(run: Run) -> list[np.ndarray]:
+    """Return the saved times of every flow that has the effective rank."""
+    return [run[f"{space}.time"] for space in reading.flows_with(run, "effective_rank")]
 
 
 def draw_plain(panel: Axes, run: Run, measure: str, levels: np.ndarray) -> None:
-    """Draw one measure of every flow and every step size."""
-    flows = [run[f"{space}.{measure}"] for space in reading.spaces(run, measure)]
-    descends = reading.descends(run, measure)
+    """Draw one quantity of every flow and every step size."""
+    flows = [run[f"{space}.{measure}"] for space in reading.flows_with(run, measure)]
+    has_descent = reading.has_descent(run, measure)
     shown = [*flows, levels]
-    if descends:
+    if has_descent:
         most = 1.5 * max(float(np.nanmax(values)) for values in flows)
-        shown += curves.settled(run, run[f"descent.{measure}"], most, slack=1)
+        shown += curves.values_in_view(run, run[f"descent.{measure}"], most, slack=1)
     top = curves.plain_axis([panel], shown)
     curves.draw_flows(panel, run, measure)
-    if descends:
+    if has_descent:
         sizes = reading.all_step_sizes([run])
         curves.draw_descent(panel, run, run[f"descent.{measure}"], sizes, top)
 
@@ -65,41 +74,36 @@ def draw_variants(
     panel: Axes,
     parts: dict[str, Run],
     measure: str,
-    pens: dict[str, style.Pen],
+    line_styles: dict[str, style.LineStyle],
     levels: np.ndarray,
 ) -> None:
-    """Draw one measure of each variant's first flow."""
-    firsts = {name: reading.spaces(part, measure)[0] for name, part in parts.items()}
-    values = {name: part[f"{firsts[name]}.{measure}"] for name, part in parts.items()}
+    """Draw one quantity of each variant's reference flow."""
+    values = {name: reading.first_flow(part, measure) for name, part in parts.items()}
     curves.plain_axis([panel], [*values.values(), levels])
     for k, (name, part) in enumerate(parts.items()):
-        curves.plot(panel, part[f"{firsts[name]}.time"], values[name], pens[name], shift=k)
-
-
-def final(run: Run, measure: str) -> float:
-    """Return where the first flow ends."""
-    return reading.ends(run[f"{reading.spaces(run, measure)[0]}.{measure}"])[1]
+        time = part[f"{reading.flows_with(part, measure)[0]}.time"]
+        curves.plot(panel, time, values[name], line_styles[name], shift=k)
 
 
 def headline(run: Run) -> str:
-    """Say how both measures go along the first flow."""
-    rank, norm = (
-        reading.course(run[f"{reading.spaces(run, measure)[0]}.{measure}"]) for measure in LABELS
-    )
-    least = reading.least(run, "effective_rank")
-    other = f"; of least nuclear norm the rank is {number(least)}" if np.isfinite(least) else ""
+    """Return how rank and norm of the reference flow change."""
+    rank, norm = (reading.describe_change(reading.first_flow(run, each)) for each in LABELS)
+    reference = reading.minimum_norm_value(run, "effective_rank")
+    other = f"; minimum nuclear norm has rank {number(reference)}" if np.isfinite(reference) else ""
     return f"Along the flow the effective rank {rank} and the nuclear norm {norm}{other}"
 
 
 def over_variants(parts: dict[str, Run]) -> str:
-    """Say which effective rank each variant ends with."""
-    ranks = {name: final(part, "effective_rank") for name, part in parts.items()}
+    """Return each variant's final effective rank, or the lowest and the highest of many."""
+    ranks = {name: reading.final_value(part, "effective_rank") for name, part in parts.items()}
     if len(ranks) > 5:
         low, high = min(ranks, key=ranks.__getitem__), max(ranks, key=ranks.__getitem__)
         return (
             f"The final effective rank is lowest for {low} ({number(ranks[low])}) "
             f"and highest for {high} ({number(ranks[high])})"
         )
-    said = f"Final effective rank: {listed(f'{n} {number(rank)}' for n, rank in ranks.items())}"
-    levels = curves.least_levels(parts.values(), "effective_rank")
-    return f"{said}; {number(levels[0])} of least nuclear norm" if levels.size == 1 else said
+    phrases = (f"{name} {number(rank)}" for name, rank in ranks.items())
+    sentence = f"Final effective rank: {join_words(phrases)}"
+    levels = curves.minimum_norm_levels(parts.values(), "effective_rank")
+    reference = f"; {number(levels[0])} for minimum nuclear norm" if levels.size == 1 else ""
+    return sentence + reference

@@ -6,11 +6,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from flowsim.pictures.kit import curves, page, reading, style
-from flowsim.pictures.kit.words import indexed, listed, number
+from flowsim.pictures.kit import curves, layout, reading, style
+from flowsim.pictures.kit.words import join_words, number, with_subscripts
 from flowsim.results.run import Run
 
 MOST_ENTRIES = 9
+"""Entries drawn at most: more curves cannot be told apart."""
 
 
 def why_unavailable(run: Run) -> str | None:
@@ -18,7 +19,7 @@ def why_unavailable(run: Run) -> str | None:
     reason = reading.why_no_flow(run, "end_to_end")
     if reason:
         return reason
-    W = run.variable(f"{reading.spaces(run, 'end_to_end')[0]}.end_to_end")
+    W = run.variable(f"{reading.flows_with(run, 'end_to_end')[0]}.end_to_end")
     times, *shape = W.shape
     if shape[0] * shape[1] > MOST_ENTRIES:
         return f"W has {shape[0]} × {shape[1]} entries, and at most {MOST_ENTRIES} are drawn"
@@ -27,74 +28,69 @@ def why_unavailable(run: Run) -> str | None:
     return None
 
 
-def matrices(run: Run, group: str | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Return the times and the matrices `(time, output, input)` of a group, or the first flow."""
-    group = group or reading.spaces(run, "end_to_end")[0]
+def saved_matrices(run: Run, group: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the times and W `(time, output, input)` of a group, by default the reference flow."""
+    group = group or reading.flows_with(run, "end_to_end")[0]
     variable = run.variable(f"{group}.end_to_end")
     return run[f"{group}.{variable.dims[0]}"], variable.values
 
 
-def names(run: Run) -> list[str]:
+def entry_names(run: Run) -> list[str]:
     """Return the entries' names, w₁₁, w₁₂, … row by row."""
-    _, rows, columns = matrices(run)[1].shape
-    return [indexed("w", i + 1, j + 1) for i in range(rows) for j in range(columns)]
+    _, rows, columns = saved_matrices(run)[1].shape
+    return [with_subscripts("w", i + 1, j + 1) for i in range(rows) for j in range(columns)]
 
 
 def draw(run: Run) -> Figure:
-    """Draw every entry of W(t) of the first flow, the closed form dashed; one panel a variant."""
-    parts = reading.fitted(run, why_unavailable)
-    labels = max((names(part) for part in parts.values()), key=len)
-    pens = dict(zip(labels, style.curve_pens(len(labels)), strict=True))
-    exact = any(reading.drawable(part, "exact.end_to_end") for part in parts.values())
-    sheet = page.open_page(
+    """Draw every entry of W(t) of the reference flow, and the closed form dashed."""
+    parts = reading.available_members(run, why_unavailable)
+    labels = max((entry_names(part) for part in parts.values()), key=len)
+    line_styles = dict(zip(labels, style.curve_styles(len(labels)), strict=True))
+    grid = layout.panel_grid(
         run,
         over_variants(parts) if run.variants else headline(run),
-        panels=len(parts),
-        names=list(parts) if run.variants else (),
-        drawn=parts if run.variants else (),
-        keys=pens | ({"closed form": style.EXACT} if exact else {}),
+        parts,
+        legend=line_styles | curves.closed_form_legend(parts.values(), "end_to_end"),
     )
-    saved = [matrices(part) for part in parts.values()]
-    curves.time_axes(sheet.panels, [[t] for t, _ in saved], reading.logarithmic(parts.values()))
-    curves.plain_axis(sheet.panels, [values for _, values in saved])
-    for panel, part in zip(sheet.panels, parts.values(), strict=True):
-        draw_entries(panel, part, pens)
-    sheet.label("time t", "entries of W")
-    return sheet.figure
+    curves.time_axes(grid.panels, parts.values(), lambda part: [saved_matrices(part)[0]])
+    curves.plain_axis(grid.panels, [saved_matrices(part)[1] for part in parts.values()])
+    for panel, part in zip(grid.panels, parts.values(), strict=True):
+        draw_entries(panel, part, line_styles)
+    grid.label("time t", "entries of W")
+    return grid.figure
 
 
-def draw_entries(panel: Axes, run: Run, pens: dict[str, style.Pen]) -> None:
+def draw_entries(panel: Axes, run: Run, line_styles: dict[str, style.LineStyle]) -> None:
     """Draw the entries of one run."""
-    time, values = matrices(run)
+    time, values = saved_matrices(run)
     flat = values.reshape(len(values), -1)
-    for k, name in enumerate(names(run)):
-        curves.plot(panel, time, flat[:, k], pens[name], shift=k)
-    if reading.drawable(run, "exact.end_to_end"):
-        time, values = matrices(run, "exact")
+    for k, name in enumerate(entry_names(run)):
+        curves.plot(panel, time, flat[:, k], line_styles[name], shift=k)
+    if reading.has_numbers(run, "exact.end_to_end"):
+        time, values = saved_matrices(run, "exact")
         for column in values.reshape(len(time), -1).T:
             curves.plot(panel, time, column, style.EXACT)
 
 
-def largest(run: Run) -> tuple[str, np.ndarray]:
-    """Return the entry that ends largest in size: its name, and its values over time."""
-    flat = matrices(run)[1].reshape(len(matrices(run)[1]), -1)
-    k = int(np.nanargmax([abs(reading.ends(column)[1]) for column in flat.T]))
-    return names(run)[k], flat[:, k]
+def largest_final_entry(run: Run) -> tuple[str, np.ndarray]:
+    """Return the entry that is largest in size at the end: its name, and its values over time."""
+    flat = saved_matrices(run)[1].reshape(len(saved_matrices(run)[1]), -1)
+    k = int(np.nanargmax([abs(reading.final(column)) for column in flat.T]))
+    return entry_names(run)[k], flat[:, k]
 
 
 def headline(run: Run) -> str:
-    """Say how the entry that ends largest goes, and the loss meanwhile."""
-    name, values = largest(run)
-    said = f"The entry that ends largest, {name}, {reading.course(values)}"
-    if losses := reading.spaces(run, "loss"):
-        said += f", while the loss {reading.course(run[f'{losses[0]}.loss'])}"
-    return said
+    """Return how the largest final entry changes, and the loss meanwhile."""
+    name, values = largest_final_entry(run)
+    sentence = f"The largest final entry, {name}, {reading.describe_change(values)}"
+    if reading.flows_with(run, "loss"):
+        change = reading.describe_change(reading.first_flow(run, "loss"))
+        return f"{sentence}, while the loss {change}"
+    return sentence
 
 
 def over_variants(parts: dict[str, Run]) -> str:
-    """Say which entry of each variant ends largest."""
-    ends = ((name, *largest(part)) for name, part in parts.items())
-    said = listed(
-        (f"{name} {entry} = {number(reading.ends(w)[1])}" for name, entry, w in ends), most=5
-    )
-    return f"The entry that ends largest: {said}"
+    """Return the largest final entry of each variant."""
+    found = ((name, *largest_final_entry(part)) for name, part in parts.items())
+    phrases = (f"{name} {entry} = {number(reading.final(w))}" for name, entry, w in found)
+    return f"Largest final entry: {join_words(phrases, most=5)}"

@@ -1,4 +1,4 @@
-"""The entry of the end-to-end matrix that ends largest, in every flow and in descent."""
+"""The largest final entry of the end-to-end matrix, in every flow and in gradient descent."""
 
 from __future__ import annotations
 
@@ -7,113 +7,110 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from flowsim.pictures import end_to_end_entries
-from flowsim.pictures.kit import curves, page, reading, scales, style
-from flowsim.pictures.kit.words import listed, number
+from flowsim.pictures.kit import curves, layout, reading, scales, style
+from flowsim.pictures.kit.words import join_words, number
 from flowsim.pictures.largest_entry import (
-    along,
-    along_all,
-    along_descent,
-    along_flows,
-    descends,
-    finals,
-    name,
+    all_curves,
+    curve,
+    descent_curves,
+    entry_name,
+    final_values,
+    flow_curves,
+    has_descent,
 )
 from flowsim.results.run import Run
 
-THIN: style.Pen = {"linestyle": "solid", "linewidth": 0.6}
-DOT: style.Pen = {**curves.EDGE_MARK, "marker": "o", "markeredgecolor": "white"}
-MOST_TOLD = 5
+THIN: style.LineStyle = {"linestyle": "solid", "linewidth": 0.6}
+END_MARKER: style.LineStyle = {**curves.EDGE_MARKER, "marker": "o", "markeredgecolor": "white"}
+MOST_VALUES = 5
+"""Final values that a headline lists; of more it gives the range."""
 
 
 def why_unavailable(run: Run) -> str | None:
     """Return the reason why the figure is unavailable, or None."""
     reason = end_to_end_entries.why_unavailable(run)
-    if reason or len(reading.spaces(run, "end_to_end")) > 1 or descends(run):
+    if reason or len(reading.flows_with(run, "end_to_end")) > 1 or has_descent(run):
         return reason
-    return "W was saved along one flow alone, and there is nothing to compare it with"
+    return "W was saved along one flow only, so that there is nothing to compare"
 
 
 def draw(run: Run) -> Figure:
-    """Draw that entry in every flow, in the closed form and in descent; one panel a variant."""
-    parts = reading.fitted(run, why_unavailable)
-    descents = [part for part in parts.values() if descends(part)]
-    pens = flow_pens(parts)
-    keys = {reading.FLOWS[space]: pen for space, pen in pens.items()}
-    if any(reading.drawable(part, "exact.end_to_end") for part in parts.values()):
-        keys["closed form"] = style.EXACT
-    sheet = page.open_page(
+    """Draw that entry in every flow, in the closed form and in descent."""
+    parts = reading.available_members(run, why_unavailable)
+    descents = [part for part in parts.values() if has_descent(part)]
+    line_styles = flow_styles(parts)
+    grid = layout.panel_grid(
         run,
-        over_variants(parts) if run.variants else told(run),
-        panels=len(parts),
-        names=list(parts) if run.variants else (),
-        drawn=parts if run.variants else (),
-        keys=keys | curves.step_keys(descents),
-        steps=scales.many(descents),
+        over_variants(parts) if run.variants else describe_ends(run),
+        parts,
+        legend={reading.FLOWS[space]: each for space, each in line_styles.items()}
+        | curves.closed_form_legend(parts.values(), "end_to_end")
+        | curves.step_size_legend(descents),
+        steps=scales.scale_if_many(descents),
     )
-    shown = [along_all(part) for part in parts.values()]
-    times = [[time for time, _ in of_part] for of_part in shown]
-    curves.time_axes(sheet.panels, times, reading.logarithmic(parts.values()))
-    curves.plain_axis(sheet.panels, [values for of_part in shown for _, values in of_part])
+    shown = [values for part in parts.values() for _, values in all_curves(part)]
+    curves.time_axes(grid.panels, parts.values(), lambda part: [t for t, _ in all_curves(part)])
+    curves.plain_axis(grid.panels, shown)
     sizes = reading.all_step_sizes(descents)
-    for panel, part in zip(sheet.panels, parts.values(), strict=True):
-        draw_flows(panel, part, pens)
+    for panel, part in zip(grid.panels, parts.values(), strict=True):
+        draw_flows(panel, part, line_styles)
         if part in descents:
             draw_descent(panel, part, sizes)
-    sheet.label("time t", " / ".join(dict.fromkeys(map(name, parts.values()))))
-    return sheet.figure
+    grid.label("time t", " / ".join(dict.fromkeys(map(entry_name, parts.values()))))
+    return grid.figure
 
 
-def flow_pens(parts: dict[str, Run]) -> dict[str, style.Pen]:
-    """Return the pen of each flow: the first broad, others thin with open marks."""
-    found = {space for part in parts.values() for space in reading.spaces(part, "end_to_end")}
+def flow_styles(parts: dict[str, Run]) -> dict[str, style.LineStyle]:
+    """Return the line style of each flow: the first broad, others thin with open markers."""
+    found = {space for part in parts.values() for space in reading.flows_with(part, "end_to_end")}
     ordered = [space for space in reading.FLOWS if space in found]
-    return {s: style.open_marks(k - 1) | THIN if k else style.FLOW for k, s in enumerate(ordered)}
+    return {s: style.open_markers(k - 1) | THIN if k else style.FLOW for k, s in enumerate(ordered)}
 
 
-def draw_flows(panel: Axes, run: Run, pens: dict[str, style.Pen]) -> None:
-    """Draw every flow, its mark large and filled at the end, and the closed form."""
-    for k, (space, (time, values)) in enumerate(along_flows(run).items()):
-        pen = pens[space]
-        curves.plot(panel, time, values, pen, shift=k + 1)
-        own = {"color": pen["color"], "marker": pen.get("marker", "o")}
-        dot(panel, time, values, {**own, "markersize": 6.2})
-    if reading.drawable(run, "exact.end_to_end"):
-        curves.plot(panel, *along(run, "exact"), style.EXACT)
+def draw_flows(panel: Axes, run: Run, line_styles: dict[str, style.LineStyle]) -> None:
+    """Draw every flow, with a large filled marker at its end, and the closed form."""
+    for k, (space, (time, values)) in enumerate(flow_curves(run).items()):
+        line_style = line_styles[space]
+        curves.plot(panel, time, values, line_style, shift=k + 1)
+        own = {"color": line_style["color"], "marker": line_style.get("marker", "o")}
+        mark_end(panel, time, values, {**own, "markersize": 6.2})
+    if reading.has_numbers(run, "exact.end_to_end"):
+        curves.plot(panel, *curve(run, "exact"), style.EXACT)
 
 
 def draw_descent(panel: Axes, run: Run, sizes: np.ndarray) -> None:
-    """Draw descent with the pens of `sizes`: a dot at the end, a cross where it diverges."""
-    pens = dict(zip(sizes, style.step_pens(sizes), strict=True))
-    time, values = along_descent(run)
+    """Draw descent with a dot at its end, or a cross where it diverges."""
+    line_styles = dict(zip(sizes, style.step_size_styles(sizes), strict=True))
+    time, values = descent_curves(run)
     curves.draw_descent(panel, run, values, sizes, np.inf, time)
     for k in np.flatnonzero(~reading.diverged(run)):
-        colour = pens[reading.step_sizes(run)[k]]["color"]
-        dot(panel, time[k], values[k], {"color": colour, "markersize": 4.2})
+        colour = line_styles[reading.step_sizes(run)[k]]["color"]
+        mark_end(panel, time[k], values[k], {"color": colour, "markersize": 4.2})
 
 
-def dot(panel: Axes, time: np.ndarray, values: np.ndarray, pen: style.Pen) -> None:
-    """Mark where a curve ends."""
+def mark_end(panel: Axes, time: np.ndarray, values: np.ndarray, marker: style.LineStyle) -> None:
+    """Mark the last finite point of a curve."""
     end = np.flatnonzero(np.isfinite(values))[-1:]
-    curves.plot(panel, time[end], values[end], DOT | pen)
+    curves.plot(panel, time[end], values[end], END_MARKER | marker)
 
 
-def told(run: Run) -> str:
-    """Say where that entry ends: in each of a few dynamics, or where it is largest."""
-    ends = finals(run)
-    first = f"{name(run)} ends at "
-    if len(ends) > MOST_TOLD:
-        return first + f"{span(ends)}, largest {max(ends, key=lambda at: abs(ends[at]))}"
-    return first + listed(f"{number(end)} {where}" for where, end in ends.items())
+def describe_ends(run: Run) -> str:
+    """Return the final values of that entry: of each of a few dynamics, or their range."""
+    ends = final_values(run)
+    first = f"{entry_name(run)} ends at "
+    if len(ends) > MOST_VALUES:
+        return first + f"{value_range(ends)}, largest {max(ends, key=lambda at: abs(ends[at]))}"
+    return first + join_words(f"{number(end)} {where}" for where, end in ends.items())
 
 
-def span(ends: dict[str, float]) -> str:
-    """Say from where to where the ends lie."""
+def value_range(ends: dict[str, float]) -> str:
+    """Return the range of values, "1 to 2", or one number if they are equal."""
     return " to ".join(dict.fromkeys(number(end(ends.values())) for end in (min, max)))
 
 
 def over_variants(parts: dict[str, Run]) -> str:
-    """Say where that entry ends in each variant, from where to where if there are many."""
+    """Return the final values of that entry in each variant, or their ranges if there are many."""
     if len(parts) <= 2:
-        return "; ".join(f"{key}: {told(part)}" for key, part in parts.items())
-    ends = (f"{key} at {span(finals(part))}" for key, part in parts.items())
-    return f"The entry that ends largest ends in {listed(ends, most=5)}"
+        return "; ".join(f"{key}: {describe_ends(part)}" for key, part in parts.items())
+    ranges = (f"{value_range(final_values(part))} ({key})" for key, part in parts.items())
+    return f"The largest final entry is {join_words(ranges, most=5)}"

@@ -1,4 +1,8 @@
-"""Imbalance of neighbouring layers over time: conserved by the flow, not quite by descent."""
+"""Imbalance of neighbouring layers over time: conserved by gradient flow, not by descent.
+
+W_{j+1}ᵀW_{j+1} − W_jW_jᵀ is constant along the flow over the layers (Arora, Cohen & Hazan 2018), so
+that every grey line is level; gradient descent changes it by O(η²) per step.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from flowsim.pictures.kit import curves, page, reading, scales, style
-from flowsim.pictures.kit.words import indexed, listed, number
+from flowsim.pictures.kit import curves, layout, reading, scales, style
+from flowsim.pictures.kit.words import join_words, number, with_subscripts
 from flowsim.results.run import Run
 
 LABEL = r"$\|W_{j+1}^\top W_{j+1}-W_jW_j^\top\|_F$"
@@ -29,106 +33,112 @@ def draw(run: Run) -> Figure:
 
 
 def draw_plain(run: Run) -> Figure:
-    """Draw one run: a panel for the flow and, where there is descent, one for it."""
-    descends = reading.descends(run, "imbalance")
+    """Draw one run: a panel for the flow and, if there is descent, one for it."""
+    has_descent = reading.has_descent(run, "imbalance")
     flow = run["layers.imbalance"]
-    pens = style.grey_pens(flow.shape[1])
-    pairs = {pair_name(j): pen for j, pen in enumerate(pens)}
-    sheet = page.open_page(
+    line_styles = style.grey_styles(flow.shape[1])
+    pairs = {pair_name(j): line_style for j, line_style in enumerate(line_styles)}
+    grid = layout.panel_grid(
         run,
         headline(run),
-        panels=2 if descends else 1,
-        names=("layer flow, each pair", "descent, largest of the pairs") if descends else (),
-        keys=pairs | (curves.step_keys([run]) if descends else {}),
-        steps=scales.many([run]) if descends else None,
+        [run.name],
+        panels=2 if has_descent else 1,
+        names=("layer flow, each pair", "gradient descent, largest pair") if has_descent else (),
+        legend=pairs | (curves.step_size_legend([run]) if has_descent else {}),
+        steps=scales.scale_if_many([run]) if has_descent else None,
     )
-    curves.time_axis(sheet.panels, [run["layers.time"]], reading.logarithmic([run]))
-    top = fit_values(sheet.panels, {run.name: run})
-    for j, pen in enumerate(pens):
-        curves.plot(sheet.panels[0], run["layers.time"], flow[:, j], pen, shift=j)
-    if descends:
-        draw_descent(sheet.panels[1], run, reading.all_step_sizes([run]), top)
-    sheet.label("time t", LABEL)
-    return sheet.figure
+    curves.shared_time_axis(grid.panels, [run], layer_times)
+    top = fit_value_axis(grid.panels, {run.name: run})
+    for j, line_style in enumerate(line_styles):
+        curves.plot(grid.panels[0], run["layers.time"], flow[:, j], line_style, shift=j)
+    if has_descent:
+        draw_descent(grid.panels[1], run, reading.all_step_sizes([run]), top)
+    grid.label("time t", LABEL)
+    return grid.figure
 
 
 def draw_variants(run: Run) -> Figure:
-    """Draw one panel a variant: the flow's pairs in grey, descent's largest by step size."""
-    parts = reading.fitted(run, why_unavailable)
-    descending = [p for p in parts.values() if reading.descends(p, "imbalance")]
-    sheet = page.open_page(
+    """Draw one panel per variant: the flow's pairs in grey, descent's largest by step size."""
+    parts = reading.available_members(run, why_unavailable)
+    descending = [p for p in parts.values() if reading.has_descent(p, "imbalance")]
+    grid = layout.panel_grid(
         run,
         over_variants(parts),
-        panels=len(parts),
-        names=list(parts),
-        drawn=parts,
-        keys={"layer flow, each pair": style.FLOW} | curves.step_keys(descending),
-        steps=scales.many(descending),
+        parts,
+        legend={"layer flow, each pair": style.FLOW} | curves.step_size_legend(descending),
+        steps=scales.scale_if_many(descending),
     )
-    times = [[part["layers.time"]] for part in parts.values()]
-    curves.time_axes(sheet.panels, times, reading.logarithmic(parts.values()))
-    top = fit_values(sheet.panels, parts)
-    for panel, part in zip(sheet.panels, parts.values(), strict=True):
+    curves.time_axes(grid.panels, parts.values(), layer_times)
+    top = fit_value_axis(grid.panels, parts)
+    for panel, part in zip(grid.panels, parts.values(), strict=True):
         for pair in part["layers.imbalance"].T:
             curves.plot(panel, part["layers.time"], pair, style.FLOW)
-        if reading.descends(part, "imbalance"):
+        if reading.has_descent(part, "imbalance"):
             draw_descent(panel, part, reading.all_step_sizes(descending), top)
-    sheet.label("time t", LABEL)
-    return sheet.figure
+    grid.label("time t", LABEL)
+    return grid.figure
 
 
-def fit_values(panels: tuple[Axes, ...], parts: dict[str, Run]) -> float:
-    """Fit the shared value axis of flows and descent; return its top."""
+def layer_times(run: Run) -> list[np.ndarray]:
+    """Return the saved times of the layer flow."""
+    return [run["layers.time"]]
+
+
+def fit_value_axis(panels: tuple[Axes, ...], parts: dict[str, Run]) -> float:
+    """Fit the shared value axis to flows and descent, and return its top."""
     shown = [part["layers.imbalance"] for part in parts.values()]
+    # ten times the flow's: what diverges beyond would flatten everything else
     ceiling = max([10 * float(np.nanmax(values, initial=0.0)) for values in shown])
     for part in parts.values():
-        if reading.descends(part, "imbalance"):
-            largest = worst_pair(part)
+        if reading.has_descent(part, "imbalance"):
+            largest = largest_over_pairs(part)
             done = np.nanmax(largest[~reading.diverged(part)], initial=0.0)
-            shown += curves.settled(part, largest, max(ceiling, float(done)))
+            shown += curves.values_in_view(part, largest, max(ceiling, float(done)))
     return curves.log_axis(panels, shown)
 
 
 def draw_descent(panel: Axes, run: Run, sizes: np.ndarray, top: float) -> None:
-    """Draw descent's largest imbalance for every step size."""
-    curves.draw_descent(panel, run, worst_pair(run), sizes, top)
+    """Draw descent's largest imbalance at every step size."""
+    curves.draw_descent(panel, run, largest_over_pairs(run), sizes, top)
 
 
-def worst_pair(run: Run) -> np.ndarray:
+def largest_over_pairs(run: Run) -> np.ndarray:
     """Return descent's largest imbalance over the pairs, `(step_size, sample)`; nan stays nan."""
     return np.asarray(np.max(run["descent.imbalance"], axis=-1))
 
 
 def pair_name(j: int) -> str:
-    """Name a pair of layers, counted from zero: W₁, W₂."""
-    return f"{indexed('W', j + 1)}, {indexed('W', j + 2)}"
+    """Return the name of a pair of layers, counted from zero: W₁, W₂."""
+    return f"{with_subscripts('W', j + 1)}, {with_subscripts('W', j + 2)}"
 
 
-def change(values: np.ndarray) -> float:
-    """Return the largest change from the start along the first axis; nan if none is known."""
+def largest_change(values: np.ndarray) -> float:
+    """Return the largest change since initialization along the first axis; nan if none is known."""
     moved = np.abs(values - values[:1])
     return float(np.nanmax(moved)) if np.isfinite(moved).any() else float("nan")
 
 
 def headline(run: Run) -> str:
-    """Say by how much the imbalance changes along the flow and under descent."""
-    flow = f"Along the flow the imbalance changes by {number(change(run['layers.imbalance']))}"
-    if not reading.descends(run, "imbalance"):
+    """Return by how much the imbalance changes along the flow and under descent."""
+    flow = (
+        f"Along the flow the imbalance changes by {number(largest_change(run['layers.imbalance']))}"
+    )
+    if not reading.has_descent(run, "imbalance"):
         return f"{flow} at most"
     done = np.flatnonzero(~reading.diverged(run))
-    moved = [change(run["descent.imbalance"][k]) for k in done]
+    moved = [largest_change(run["descent.imbalance"][k]) for k in done]
     if not np.isfinite(moved).any():
-        return f"{flow} at most; every step size of descent diverges"
+        return f"{flow} at most; gradient descent diverges at every step size"
     k = int(np.nanargmax(moved))
     eta = number(float(reading.step_sizes(run)[done[k]]))
-    return f"{flow} at most, under descent by up to {number(moved[k])} (η = {eta})"
+    return f"{flow} at most, under gradient descent by up to {number(moved[k])} (η = {eta})"
 
 
 def over_variants(parts: dict[str, Run]) -> str:
-    """Say by how much the imbalance changes along each variant's flow."""
-    moved = {name: change(part["layers.imbalance"]) for name, part in parts.items()}
+    """Return by how much the imbalance changes along each variant's flow."""
+    moved = {name: largest_change(part["layers.imbalance"]) for name, part in parts.items()}
     if len(moved) > 4:
         most = number(float(np.nanmax(list(moved.values()))))
         return f"Along the flow the imbalance changes by {most} at most, over all variants shown"
-    said = listed(f"{number(size)} in {name}" for name, size in moved.items())
-    return f"Along the flow the imbalance changes by at most {said}"
+    phrases = join_words(f"{number(size)} in {name}" for name, size in moved.items())
+    return f"Along the flow the imbalance changes by at most {phrases}"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from flowsim.pictures.kit import curves, page, reading, scales, style
-from flowsim.pictures.kit.words import listed, number
+from flowsim.pictures.kit import curves, layout, reading, scales, style
+from flowsim.pictures.kit.words import join_words, number
 from flowsim.results.run import Run
 
 LABEL = r"loss $\ell(W)$"
@@ -18,97 +18,109 @@ def why_unavailable(run: Run) -> str | None:
 
 
 def draw(run: Run) -> Figure:
-    """Draw ℓ(t); with variants one curve each, else flows, closed form and descent."""
+    """Draw ℓ(t): flows, closed form and descent; of variants one curve each."""
     return draw_variants(run) if run.variants else draw_plain(run)
 
 
 def draw_plain(run: Run) -> Figure:
-    """Draw every flow and every step size; where descent diverges, a mark on the upper edge."""
+    """Draw every flow and every step size; a mark on the upper edge where descent diverges."""
     sizes = reading.all_step_sizes([run])
-    descends = reading.descends(run, "loss")
-    keys = curves.flow_keys(run, "loss") | (curves.step_keys([run]) if descends else {})
-    scale = scales.many([run]) if descends else None
-    sheet = page.open_page(run, headline(run), keys=keys, steps=scale)
-    flows = reading.spaces(run, "loss")
-    times = [run[f"{s}.time"] for s in flows]
-    losses = [run[f"{s}.loss"] for s in flows]
-    curves.time_axis(sheet.panels, times, reading.logarithmic([run]))
-    if descends:
-        losses += curves.settled(run, run["descent.loss"], ceiling(losses))
-    top = curves.log_axis(sheet.panels, losses)
-    curves.draw_flows(sheet.panels[0], run, "loss")
-    if descends:
-        curves.draw_descent(sheet.panels[0], run, run["descent.loss"], sizes, top)
-    sheet.label("time t", LABEL)
-    return sheet.figure
+    has_descent = reading.has_descent(run, "loss")
+    grid = layout.panel_grid(
+        run,
+        headline(run),
+        [run.name],
+        legend=curves.flow_legend(run, "loss")
+        | (curves.step_size_legend([run]) if has_descent else {}),
+        steps=scales.scale_if_many([run]) if has_descent else None,
+    )
+    flows = reading.flows_with(run, "loss")
+    losses = [run[f"{space}.loss"] for space in flows]
+    curves.shared_time_axis(grid.panels, [run], lambda run: [run[f"{s}.time"] for s in flows])
+    if has_descent:
+        losses += curves.values_in_view(run, run["descent.loss"], highest_shown(losses))
+    top = curves.log_axis(grid.panels, losses)
+    curves.draw_flows(grid.panels[0], run, "loss")
+    if has_descent:
+        curves.draw_descent(grid.panels[0], run, run["descent.loss"], sizes, top)
+    grid.label("time t", LABEL)
+    return grid.figure
 
 
 def draw_variants(run: Run) -> Figure:
-    """Draw the first flow of every variant in a colour and with marks of its own."""
-    parts = reading.fitted(run, why_unavailable)
-    firsts = {name: reading.spaces(part, "loss")[0] for name, part in parts.items()}
-    pens = style.curve_pens(len(parts))
-    keys = dict(zip(parts, pens, strict=True))
-    few = len(parts) <= style.FEW
-    exact = [p for p in parts.values() if few and reading.drawable(p, "exact.loss")]
-    if exact:
-        keys["closed form"] = style.EXACT
-    sheet = page.open_page(run, over_variants(parts), keys=keys, drawn=parts)
-    panel = sheet.panels[0]
-    times = [part[f"{firsts[name]}.time"] for name, part in parts.items()]
-    losses = [part[f"{firsts[name]}.loss"] for name, part in parts.items()]
-    curves.time_axis([panel], times, reading.logarithmic(parts.values()))
-    curves.log_axis([panel], losses)
-    for k, (time, loss) in enumerate(zip(times, losses, strict=True)):
-        curves.plot(panel, time, loss, pens[k], shift=k)
+    """Draw the reference flow of every variant in its own colour and with its own markers."""
+    parts = reading.available_members(run, why_unavailable)
+    line_styles = curves.variant_legend(run, parts, style.FLOW)
+    # dashes over more curves than a legend tells apart could not be assigned to one
+    exact = [part for part in parts.values() if len(parts) <= style.FEW and has_closed_form(part)]
+    grid = layout.panel_grid(
+        run,
+        over_variants(parts),
+        parts,
+        panels=1,
+        legend=line_styles | curves.closed_form_legend(exact, "loss"),
+    )
+    panel = grid.panels[0]
+    curves.shared_time_axis([panel], parts.values(), lambda part: [first_times(part)])
+    curves.log_axis([panel], [reading.first_flow(part, "loss") for part in parts.values()])
+    for k, (name, part) in enumerate(parts.items()):
+        loss = reading.first_flow(part, "loss")
+        curves.plot(panel, first_times(part), loss, line_styles[name], shift=k)
     for part in exact:
         curves.plot(panel, part["exact.time"], part["exact.loss"], style.EXACT)
-    sheet.label("time t", LABEL)
-    return sheet.figure
+    grid.label("time t", LABEL)
+    return grid.figure
 
 
-def ceiling(losses: list[np.ndarray]) -> float:
-    """Return the largest loss worth showing: above the flows' by twice their range."""
-    known = curves.finite(losses)
+def has_closed_form(run: Run) -> bool:
+    """Whether the loss is known in closed form."""
+    return reading.has_numbers(run, "exact.loss")
+
+
+def first_times(run: Run) -> np.ndarray:
+    """Return the saved times of the reference flow."""
+    return run[f"{reading.flows_with(run, 'loss')[0]}.time"]
+
+
+def highest_shown(losses: list[np.ndarray]) -> float:
+    """Return the largest loss worth showing: above that of the flows by twice their range."""
+    known = curves.finite_values(losses)
     high, low = float(known.max()), float(known.min())
     return high + 2 * max(high - low, abs(high))
 
 
 def headline(run: Run) -> str:
-    """Say how far the loss falls and which step sizes diverge."""
-    first = reading.spaces(run, "loss")[0]
-    flow = f"The loss {reading.course(run[f'{first}.loss'])} along the flow"
-    fate = descent_fate(run)
-    return f"{flow}; {fate}" if fate else flow
+    """Return how the loss changes along the flow, and which step sizes diverge."""
+    flow = f"The loss {reading.describe_change(reading.first_flow(run, 'loss'))} along the flow"
+    divergence = describe_divergence(run)
+    return f"{flow}; {divergence}" if divergence else flow
 
 
-def descent_fate(run: Run) -> str:
-    """Say which step sizes diverge."""
+def describe_divergence(run: Run) -> str:
+    """Return which step sizes diverge, or an empty text without descent."""
     sizes, lost = reading.step_sizes(run), reading.diverged(run)
     if not len(sizes):
         return ""
     if not lost.any():
-        return "no step size diverges" if len(sizes) > 1 else "descent does not diverge"
+        return "no step size diverges" if len(sizes) > 1 else "gradient descent does not diverge"
     gone = np.sort(sizes[lost])
     if lost.all():
         return "every step size diverges"
     if len(gone) > 2 and gone[0] > sizes[~lost].max():
-        return f"descent diverges from η = {number(gone[0])} upward"
-    return f"descent diverges at η = {listed((number(eta) for eta in gone), most=4)}"
+        return f"gradient descent diverges from η = {number(gone[0])} upward"
+    which = join_words((number(eta) for eta in gone), most=4)
+    return f"gradient descent diverges at η = {which}"
 
 
 def over_variants(parts: dict[str, Run]) -> str:
-    """Say which variant ends lowest, or first where they end at the same loss."""
-    finals, times = {}, {}
-    for name, part in parts.items():
-        first = reading.spaces(part, "loss")[0]
-        finals[name] = reading.ends(part[f"{first}.loss"])[1]
-        times[name] = reading.ends(part[f"{first}.time"])[1]
+    """Return the final losses of variants, or if they are equal, when each is reached."""
+    finals = {name: reading.final_value(part, "loss") for name, part in parts.items()}
+    times = {name: reading.final(first_times(part)) for name, part in parts.items()}
     low, high = min(finals.values()), max(finals.values())
     if high - low > 0.01 * abs(high):
         ends = (f"{name} {number(loss)}" for name, loss in finals.items())
         if len(finals) <= 4:
-            return f"Final loss along the flow: {listed(ends)}"
+            return f"Final loss along the flow: {join_words(ends)}"
         best, worst = min(finals, key=finals.__getitem__), max(finals, key=finals.__getitem__)
         return (
             f"The final loss is lowest for {best} ({number(low)}) "
@@ -117,5 +129,5 @@ def over_variants(parts: dict[str, Run]) -> str:
     if max(times.values()) > 1.01 * min(times.values()):
         order = sorted(times, key=times.__getitem__)
         when = (f"{name} at t = {number(times[name])}" for name in order)
-        return f"The flow ends at loss {number(low)}: {listed(when, most=4)}"
+        return f"The flow ends at loss {number(low)}: {join_words(when, most=4)}"
     return f"Every variant shown ends at the same loss, {number(low)}"

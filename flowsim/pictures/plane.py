@@ -1,4 +1,8 @@
-"""The path of the end-to-end matrix in a plane, over contours of the loss."""
+"""The path of the end-to-end matrix in a plane, over contours of the loss.
+
+Flows are lines; each step size of descent has its colour, its iterates as dots, and an arrowhead
+where it leaves the frame.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +11,35 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from flowsim.pictures import loss
-from flowsim.pictures.kit import contours, curves, fan, layout, page, reading, scales, style
-from flowsim.pictures.kit.paths import length, paths, stray
-from flowsim.pictures.kit.words import listed, number
+from flowsim.pictures.kit import (
+    contours,
+    curves,
+    layout,
+    placement,
+    reading,
+    scales,
+    style,
+    trajectories,
+)
+from flowsim.pictures.kit.paths import flow_paths, largest_distance, path_length
+from flowsim.pictures.kit.words import join_words, number
 from flowsim.results.run import Run
 
 SCALE_ROOM = 0.66
-WIDE = page.MIDDLE - page.LEFT - SCALE_ROOM
+WIDE = layout.MIDDLE - layout.LEFT - SCALE_ROOM
 TALLEST, LOWEST = 2.5, 1.5
-"""Inches between which a single panel is high."""
-PATH: style.Pen = {"color": "black", "linewidth": 1.8, "zorder": 3}
+"""Bounds on the height of a single panel in inches."""
+PATH: style.LineStyle = {"color": "black", "linewidth": 1.8, "zorder": 3}
 DASHES = ((0, (3, 1.2)), (0, (1, 1)), (0, (5, 1, 1, 1)))
-ONE: style.Pen = {
+SINGLE_DESCENT: style.LineStyle = {
     "marker": "o", "color": style.OKABE_ITO[0], "markersize": 2.9, "markeredgewidth": 0,
     "linewidth": 0.8,
 }  # fmt: skip
-START: style.Pen = {
+START: style.LineStyle = {
     "marker": "o", "color": "black", "markerfacecolor": "white", "markersize": 5,
     "linestyle": "none", "zorder": 6,
 }  # fmt: skip
-END: style.Pen = {
+END: style.LineStyle = {
     "marker": "*", "color": "black", "markerfacecolor": "#F0E442", "markersize": 8,
     "linestyle": "none", "zorder": 6,
 }  # fmt: skip
@@ -35,111 +48,116 @@ END: style.Pen = {
 def why_unavailable(run: Run) -> str | None:
     """Return the reason why the figure is unavailable, or None."""
     missing = reading.why_missing(run, "plane.u", "plane.v", "plane.loss")
-    if missing or any(reading.drawable(run, f"plane.{space}") for space in reading.FLOWS):
+    if missing or any(reading.has_numbers(run, f"plane.{space}") for space in reading.FLOWS):
         return missing
     return "no flow of the run lies in the plane"
 
 
 def draw(run: Run) -> Figure:
-    """Draw loss contours, the flow's path and descents coloured by η; one panel a variant."""
-    parts = reading.fitted(run, why_unavailable)
-    descending = [part for part in parts.values() if reading.drawable(part, "plane.descent")]
-    scale = scales.family(descending)
-    sheet = page.open_page(
+    """Draw contours of the loss, the paths of the flows, and descent coloured by η."""
+    parts = reading.available_members(run, why_unavailable)
+    descending = [part for part in parts.values() if reading.has_numbers(part, "plane.descent")]
+    scale = scales.step_size_scale(descending)
+    grid = layout.panel_grid(
         run,
         over_variants(parts) if run.variants else headline(run),
-        panels=len(parts),
-        names=list(parts) if run.variants else (),
-        drawn=parts if run.variants else (),
-        keys=keys(parts),
+        parts,
+        legend=legend(parts),
         steps=scale,
-        right=page.RIGHT if run.variants else SCALE_ROOM,
-        gap=page.OWN_AXIS,
-        **({} if run.variants else {"width": page.MIDDLE, "tall": height(run, WIDE)}),
+        right=layout.RIGHT if run.variants else SCALE_ROOM,
+        gap=layout.OWN_AXIS,
+        width=None if run.variants else layout.MIDDLE,
+        tall=None if run.variants else panel_height(run, WIDE),
     )
-    for panel, part in zip(sheet.panels, parts.values(), strict=True):
+    for panel, part in zip(grid.panels, parts.values(), strict=True):
         filled = contours.draw(panel, part)
-        frame(panel, part)
+        fit_frame(panel, part)
         if part in descending:
-            shades = colours(scale, descending)
-            fan.Fan(panel, fan.tracks(part, panel, shades, part["plane.descent"]))
+            shades = step_size_colours(scale, descending)
+            trajectories.TrajectoryArtists(
+                panel, trajectories.trajectories(part, panel, shades, part["plane.descent"])
+            )
         contours.draw_minimum(panel, part)
         draw_paths(panel, part)
         if filled is not None and not run.variants:
-            contours.write_scale(sheet.beside(), sheet.figure, filled, part)
-    return sheet.figure
+            contours.draw_colour_scale(grid.add_scale_axes(), grid.figure, filled, part)
+    return grid.figure
 
 
-def keys(parts: dict[str, Run]) -> dict[str, style.Pen]:
-    """Return the legend of paths, their ends, the minimum, and descent where it is but one."""
-    first, others = reading.first_and_others([list(paths(part)) for part in parts.values()])
-    lines = {first: PATH} | {name: path_pen(k) for k, name in enumerate(others, start=1)}
-    marks = {"start": START, "end of flow": END} | contours.key(list(parts.values()))
-    descending = [p for p in parts.values() if reading.drawable(p, "plane.descent")]
-    steps = curves.step_keys(descending)
-    alone = dict.fromkeys(steps, ONE) if len(steps) == 1 else {}
-    away = {"leaves the frame": fan.LEAVING} if any(map(leaves, descending)) else {}
+def legend(parts: dict[str, Run]) -> dict[str, style.LineStyle]:
+    """Return the legend of paths, their ends, the minimum, and descent at a single step size."""
+    first, others = reading.legend_names([list(flow_paths(part)) for part in parts.values()])
+    lines = {first: PATH} | {name: path_style(k) for k, name in enumerate(others, start=1)}
+    marks = {"initialization": START, "final point of the flow": END} | contours.minimum_legend(
+        list(parts.values())
+    )
+    descending = [p for p in parts.values() if reading.has_numbers(p, "plane.descent")]
+    steps = curves.step_size_legend(descending)
+    alone = dict.fromkeys(steps, SINGLE_DESCENT) if len(steps) == 1 else {}
+    away = (
+        {"leaves the frame": trajectories.EXIT_MARKER} if any(map(leaves_frame, descending)) else {}
+    )
     return lines | marks | alone | away
 
 
-def leaves(run: Run) -> bool:
-    """Say whether a descent ends outside the frame, or nowhere."""
+def leaves_frame(run: Run) -> bool:
+    """Whether descent ends outside the frame, or diverges, at any step size."""
     last, u, v = run["plane.descent"][:, -1], run["plane.u"], run["plane.v"]
     with np.errstate(invalid="ignore"):
         inside = (last >= [u.min(), v.min()]) & (last <= [u.max(), v.max()])
     return not inside.all()
 
 
-def path_pen(rank: int) -> style.Pen:
-    """Return the pen of a flow's path: a bold line, or dashes for those that stray from it."""
+def path_style(rank: int) -> style.LineStyle:
+    """Return the line style of a flow's path: bold for the reference, dashed for the others."""
     dashes = {"linewidth": 1.0, "linestyle": DASHES[(rank - 1) % len(DASHES)]}
     return {**PATH, **dashes} if rank else PATH
 
 
 def draw_paths(panel: Axes, run: Run) -> None:
-    """Draw the flows' paths and mark where the first starts and ends."""
-    found = paths(run)
+    """Draw the flows' paths; mark initialization and final point of the reference flow."""
+    found = flow_paths(run)
     for k, path in enumerate(found.values()):
-        panel.plot(path[:, 0], path[:, 1], **path_pen(k))
+        panel.plot(path[:, 0], path[:, 1], **path_style(k))
     draw_start(panel, run)
-    panel.plot(*ends(run)[1], **END)
+    panel.plot(*path_ends(run)[1], **END)
 
 
 def draw_start(panel: Axes, run: Run) -> None:
-    """Mark where the first flow starts."""
-    panel.plot(*ends(run)[0], **START)
+    """Mark the initialization of the reference flow."""
+    panel.plot(*path_ends(run)[0], **START)
 
 
-def ends(run: Run) -> np.ndarray:
-    """Return where the first flow starts and ends, shape (end, axis)."""
-    first = next(iter(paths(run).values()))
+def path_ends(run: Run) -> np.ndarray:
+    """Return the first and the last point of the reference flow, shape (end, axis)."""
+    first = next(iter(flow_paths(run).values()))
     return np.asarray(first[np.isfinite(first).all(axis=1)][[0, -1]])
 
 
-def height(run: Run, wide: float) -> float:
-    """Return the inches of a panel's height at which so wide a one is used, if it may be."""
-    return float(np.clip(round(wide * ratio(run) / 0.005) * 0.005, LOWEST, TALLEST))
+def panel_height(run: Run, wide: float) -> float:
+    """Return the height in inches that fits the frame to a panel of width `wide`, within bounds."""
+    return float(np.clip(round(wide * aspect_ratio(run) / 0.005) * 0.005, LOWEST, TALLEST))
 
 
-def ratio(run: Run) -> float:
-    """Return how high the frame is for its width."""
+def aspect_ratio(run: Run) -> float:
+    """Return the height of the frame over its width."""
     return float(np.ptp(run["plane.v"]) / np.ptp(run["plane.u"]))
 
 
-def frame(panel: Axes, run: Run) -> None:
-    """Set the edges of the plane and name its axes; entries of W have one scale."""
+def fit_frame(panel: Axes, run: Run) -> None:
+    """Fit the axes to the plane and label them; entries of W have one scale on both axes."""
     u, v = run["plane.u"], run["plane.v"]
     panel.set(xlim=(u.min(), u.max()), ylim=(v.min(), v.max()))
     if run.scenario.output.plane:
-        layout.shrink(panel, ratio(run))
+        placement.set_aspect(panel, aspect_ratio(run))
     for axis, name in ((panel.xaxis, "u"), (panel.yaxis, "v")):
         variable = run.variable(f"plane.{name}")
         axis.set_label_text(str(variable.attributes.get("long_name", name)))
-        curves.nice_ticks(axis, 6 if curves.panel_width(panel) > 1.6 else 4)
+        curves.round_ticks(axis, 6 if curves.panel_width(panel) > 1.6 else 4)
     panel.grid(visible=False)
 
 
-def colours(scale: scales.StepScale | None, runs: list[Run]) -> dict[float, str]:
+def step_size_colours(scale: scales.StepScale | None, runs: list[Run]) -> dict[float, str]:
     """Return the colour of each step size."""
     if scale is None:
         return dict.fromkeys(reading.all_step_sizes(runs).tolist(), style.OKABE_ITO[0])
@@ -147,42 +165,47 @@ def colours(scale: scales.StepScale | None, runs: list[Run]) -> dict[float, str]
 
 
 def headline(run: Run) -> str:
-    """Say how far completed descent strays from the flow's path, within the plane."""
-    path = next(iter(paths(run).values()))
-    total = length(path)
-    if not reading.drawable(run, "plane.descent") or not total:
-        return path_course(run)
+    """Return how far completed descent deviates from the flow's path, within the plane."""
+    path = next(iter(flow_paths(run).values()))
+    total = path_length(path)
+    if not reading.has_numbers(run, "plane.descent") or not total:
+        return describe_path(run)
     lost, sizes = reading.diverged(run), reading.step_sizes(run)
     known = np.isfinite(run["plane.descent"]).any(axis=(1, 2))
     done = [int(k) for k in np.argsort(sizes) if known[k] and not lost[k]]
     if not done:
-        return "Every step size of descent diverges from the flow's path"
-    low, high = (percent(stray(path, run["plane.descent"][k]) / total) for k in (done[0], done[-1]))
-    said = "Seen in this plane, descent strays from the flow's path by up to "
-    said += f"{low} of its length at η = {number(float(sizes[done[0]]))}"
+        return "Gradient descent diverges at every step size"
+    low, high = (
+        percent(largest_distance(path, run["plane.descent"][k]) / total)
+        for k in (done[0], done[-1])
+    )
+    sentence = "In this plane gradient descent deviates from the flow's path by up to "
+    sentence += f"{low} of its length at η = {number(float(sizes[done[0]]))}"
     if len(done) > 1:
-        said += f", {high} at η = {number(float(sizes[done[-1]]))}"
-    fate = loss.descent_fate(run)
-    return said + (f"; {fate}" if lost.any() else "")
+        sentence += f", {high} at η = {number(float(sizes[done[-1]]))}"
+    divergence = loss.describe_divergence(run)
+    return sentence + (f"; {divergence}" if lost.any() else "")
 
 
-def percent(share: float) -> str:
-    """Write a share in percent, not further than ten times the whole."""
-    if share > 10:
+def percent(fraction: float) -> str:
+    """Return a fraction in percent, capped at ten times the whole."""
+    if fraction > 10:
         return "over 1000 %"
-    return f"{number(100 * share, 2)} %"
+    return f"{number(100 * fraction, 2)} %"
 
 
-def path_course(run: Run) -> str:
-    """Say how the loss falls along the path where there is no descent."""
-    flows = reading.spaces(run, "loss")
-    if not flows:
+def describe_path(run: Run) -> str:
+    """Return how the loss changes along the path, for runs without descent."""
+    if not reading.flows_with(run, "loss"):
         return "The path of the end-to-end matrix over the loss"
-    return f"Along the path of the flow the loss {reading.course(run[f'{flows[0]}.loss'])}"
+    change = reading.describe_change(reading.first_flow(run, "loss"))
+    return f"Along the path of the flow the loss {change}"
 
 
 def over_variants(parts: dict[str, Run]) -> str:
-    """Say how long each variant's path in the plane is."""
-    lengths = ((name, length(next(iter(paths(part).values())))) for name, part in parts.items())
-    said = listed((f"{name} {number(total)}" for name, total in lengths), most=5)
-    return f"Length of the flow's path in the plane: {said}"
+    """Return the length of each variant's path in the plane."""
+    lengths = (
+        (name, path_length(next(iter(flow_paths(part).values())))) for name, part in parts.items()
+    )
+    sentence = join_words((f"{name} {number(total)}" for name, total in lengths), most=5)
+    return f"Length of the flow's path in the plane: {sentence}"

@@ -1,4 +1,8 @@
-"""Singular values of the end-to-end matrix over time: which modes are learned, and when."""
+"""Singular values of the end-to-end matrix over time: which modes are learned, and when.
+
+From small initialization each mode stays near zero, rises steeply and saturates; larger modes rise
+earlier (Saxe, McClelland & Ganguli 2014), and the deeper the network, the more abruptly.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +12,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from flowsim.pictures.kit import curves, page, reading, style
-from flowsim.pictures.kit.words import indexed, listed, number
+from flowsim.pictures.kit import curves, layout, reading, style
+from flowsim.pictures.kit.words import join_words, number, with_subscripts
 from flowsim.results.run import Run
 
 TOP_MODES = 10
+"""Modes drawn in colour; further ones are thin and grey."""
 LABEL_HEIGHT = 0.105
+"""Inches of a label at the right of the axes; closer modes share one."""
 Rise = tuple[int, float, float, float]
-"""A mode, and when it reached a tenth, a half and nine tenths of its final value."""
+"""A mode, and the times at which it reaches 10, 50 and 90 % of its final value."""
 
 
 def why_unavailable(run: Run) -> str | None:
@@ -24,78 +30,73 @@ def why_unavailable(run: Run) -> str | None:
 
 
 def draw(run: Run) -> Figure:
-    """Draw σ_r(t): the first flow as lines, others as marks, the closed form dashed."""
-    parts = reading.fitted(run, why_unavailable)
-    shown = max(modes_of(part) for part in parts.values())
-    keys = key_pens(parts)
+    """Draw σ_r(t): the reference flow as lines, others as markers, the closed form dashed."""
+    parts = reading.available_members(run, why_unavailable)
+    shown = max(coloured_modes(part) for part in parts.values())
+    legend = flow_legend(parts)
     if run.variants:
-        keys |= {indexed("σ", r + 1): {"color": c} for r, c in enumerate(style.colours(shown))}
-    sheet = page.open_page(
+        legend |= {
+            with_subscripts("σ", r + 1): {"color": c} for r, c in enumerate(style.colours(shown))
+        }
+    grid = layout.panel_grid(
         run,
         over_variants(parts) if run.variants else headline(run),
-        panels=len(parts),
-        names=list(parts) if run.variants else (),
-        drawn=parts if run.variants else (),
-        keys=keys,
-        right=page.RIGHT if run.variants else page.LABELLED,
+        parts,
+        legend=legend,
+        right=layout.RIGHT if run.variants else layout.LABELLED,
     )
-    spectra = [(p, s) for p in parts.values() for s in reading.spaces(p, "singular_values")]
-    times = [reading.flow_times(part) for part in parts.values()]
-    curves.time_axes(sheet.panels, times, reading.logarithmic(parts.values()))
-    curves.plain_axis(sheet.panels, [p[f"{s}.singular_values"] for p, s in spectra])
-    for panel, part in zip(sheet.panels, parts.values(), strict=True):
+    spectra = [(p, s) for p in parts.values() for s in reading.flows_with(p, "singular_values")]
+    curves.time_axes(grid.panels, parts.values(), reading.flow_times)
+    curves.plain_axis(grid.panels, [p[f"{s}.singular_values"] for p, s in spectra])
+    for panel, part in zip(grid.panels, parts.values(), strict=True):
         draw_modes(panel, part, style.colours(shown))
     if not run.variants:
-        name_modes(sheet.panels[0], run, style.colours(shown))
-    sheet.label("time t", "singular values of W")
-    return sheet.figure
+        name_modes(grid.panels[0], run, style.colours(shown))
+    grid.label("time t", "singular values of W")
+    return grid.figure
 
 
-def modes_of(run: Run) -> int:
-    """Return how many modes are drawn in colour."""
-    first = reading.spaces(run, "singular_values")[0]
-    return min(int(run[f"{first}.singular_values"].shape[1]), TOP_MODES)
+def coloured_modes(run: Run) -> int:
+    """Return the number of modes drawn in colour."""
+    return min(int(reading.first_flow(run, "singular_values").shape[1]), TOP_MODES)
 
 
-def key_pens(parts: dict[str, Run]) -> dict[str, style.Pen]:
+def flow_legend(parts: dict[str, Run]) -> dict[str, style.LineStyle]:
     """Return the legend of flows and closed form."""
-    first, others = reading.first_and_others(
-        [reading.spaces(part, "singular_values") for part in parts.values()]
+    first, others = reading.legend_names(
+        [reading.flows_with(part, "singular_values") for part in parts.values()]
     )
-    keys: dict[str, style.Pen] = {first: {"color": "#666666"}}
-    keys |= {name: style.open_marks(k) for k, name in enumerate(others)}
-    if any(reading.drawable(part, "exact.singular_values") for part in parts.values()):
-        keys["closed form"] = style.EXACT
-    return keys
+    legend: dict[str, style.LineStyle] = {first: {"color": "#666666"}}
+    legend |= {name: style.open_markers(k) for k, name in enumerate(others)}
+    return legend | curves.closed_form_legend(parts.values(), "singular_values")
 
 
 def draw_modes(panel: Axes, run: Run, colours: list[str]) -> None:
     """Draw every mode of every flow: the largest in colour, the rest thin and grey."""
-    for rank, space in enumerate(reading.spaces(run, "singular_values")):
+    for rank, space in enumerate(reading.flows_with(run, "singular_values")):
         time, values = run[f"{space}.time"], run[f"{space}.singular_values"]
         for r in range(values.shape[1]):
             if r < len(colours):
-                marks = style.open_marks(rank - 1, colours[r])
+                markers = style.open_markers(rank - 1, colours[r])
                 if rank:
-                    marks |= {"markevery": style.sparse(len(time), 12)}
-                pen = marks if rank else {"color": colours[r], "linewidth": 1.9}
-                curves.plot(panel, time, values[:, r], pen)
+                    markers |= {"markevery": style.marker_spacing(len(time), 12)}
+                line_style = markers if rank else {"color": colours[r], "linewidth": 1.9}
+                curves.plot(panel, time, values[:, r], line_style)
             elif not rank:
                 curves.plot(panel, time, values[:, r], style.FAINT)
-    if reading.drawable(run, "exact.singular_values"):
+    if reading.has_numbers(run, "exact.singular_values"):
         values = run["exact.singular_values"]
         for r in range(min(values.shape[1], len(colours))):
             curves.plot(panel, run["exact.time"], values[:, r], style.EXACT)
 
 
 def name_modes(panel: Axes, run: Run, colours: list[str]) -> None:
-    """Write σ₁, σ₂, … at the right of the axes where each mode ends; close ones together."""
-    first = reading.spaces(run, "singular_values")[0]
-    values = run[f"{first}.singular_values"][:, : len(colours)]
+    """Write σ₁, σ₂, … at the right of the axes, at final values; close modes share a label."""
+    values = reading.first_flow(run, "singular_values")[:, : len(colours)]
     low, high = panel.get_ylim()
-    tall = LABEL_HEIGHT / page.HEIGHTS[1] * (high - low)
+    tall = LABEL_HEIGHT / layout.HEIGHTS[1] * (high - low)
     groups: list[list[int]] = []
-    heights = [reading.ends(values[:, r])[1] for r in range(values.shape[1])]
+    heights = [reading.final(values[:, r]) for r in range(values.shape[1])]
     for r, height in enumerate(heights):
         if not np.isfinite(height):
             continue
@@ -104,9 +105,9 @@ def name_modes(panel: Axes, run: Run, colours: list[str]) -> None:
         else:
             groups.append([r])
     for group in groups:
-        name = indexed("σ", group[0] + 1)
+        name = with_subscripts("σ", group[0] + 1)
         if len(group) > 1:
-            name += ("," if len(group) == 2 else "–") + indexed("σ", group[-1] + 1)
+            name += ("," if len(group) == 2 else "–") + with_subscripts("σ", group[-1] + 1)
         panel.annotate(
             name,
             (1, float(np.mean([heights[k] for k in group]))),
@@ -120,43 +121,39 @@ def name_modes(panel: Axes, run: Run, colours: list[str]) -> None:
 
 
 def rises(time: np.ndarray, values: np.ndarray) -> list[Rise]:
-    """Return the modes that grow from nearly nothing, and when each does.
+    """Return the modes that are learned, and when each rises.
 
-    A mode counts if it ends above a hundredth of the largest and starts under a tenth of its end.
+    A mode counts if it ends above 1 % of the largest and starts under 10 % of its final value.
     """
     found: list[Rise] = []
     largest = np.nan
     for r in range(values.shape[1]):
-        start, end = reading.ends(values[:, r])
+        start, end = reading.first_and_last(values[:, r])
         largest = end if r == 0 else largest
         if end > 0.01 * largest and start < 0.1 * end:
-            t = [reading.crossing(time, values[:, r], share * end) for share in (0.1, 0.5, 0.9)]
+            t = [reading.crossing_time(time, values[:, r], part * end) for part in (0.1, 0.5, 0.9)]
             found.append((r, t[0], t[1], t[2]))
     return found
 
 
 def headline(run: Run) -> str:
-    """Say in what order the modes are learned, as far as the numbers show an order."""
-    first = reading.spaces(run, "singular_values")[0]
+    """Return in what order the modes are learned, and when each is half learned."""
+    first = reading.flows_with(run, "singular_values")[0]
     time, values = run[f"{first}.time"], run[f"{first}.singular_values"]
     found = rises(time, values)
     if not found:
-        return f"The largest singular value {reading.course(values[:, 0])}"
+        return f"The largest singular value {reading.describe_change(values[:, 0])}"
     if len(found) == 1:
         mode, _, half, _ = found[0]
-        return f"One mode is learned: {indexed('σ', mode + 1)} is halfway at t = {number(half)}"
-    halves = listed(
-        (
-            f"{indexed('σ', r + 1)} {'is halfway at t =' if k == 0 else 'at'} {number(half)}"
-            for k, (r, _, half, _) in enumerate(found)
-        ),
-        most=4,
-    )
-    return f"{order(found)}: {halves}"
+        name = with_subscripts("σ", mode + 1)
+        return f"One mode is learned: {name} is half learned at t = {number(half)}"
+    halves = [f"{with_subscripts('σ', r + 1)} at {number(half)}" for r, _, half, _ in found]
+    first = halves[0].replace(" at ", " is half learned at t = ")
+    return f"{describe_order(found)}: {join_words([first, *halves[1:]], most=4)}"
 
 
-def order(found: list[Rise]) -> str:
-    """Say how rises follow each other."""
+def describe_order(found: list[Rise]) -> str:
+    """Return how the rises follow each other."""
     pairs = list(pairwise(found))
     if all(after[1] >= before[3] for before, after in pairs):
         return "Modes are learned one by one"
@@ -169,14 +166,13 @@ def order(found: list[Rise]) -> str:
 
 
 def over_variants(parts: dict[str, Run]) -> str:
-    """Say how many modes each variant ends with."""
+    """Return the number of modes that each variant has at the end."""
     counts = {}
     for name, part in parts.items():
-        first = reading.spaces(part, "singular_values")[0]
-        last = [reading.ends(column)[1] for column in part[f"{first}.singular_values"].T]
+        last = [reading.final(column) for column in reading.first_flow(part, "singular_values").T]
         counts[name] = int(np.sum(np.array(last) > 0.01 * last[0]))
     what = "singular values above 1 % of the largest"
     if len(set(counts.values())) == 1:
         return f"Every variant shown ends with {next(iter(counts.values()))} {what}"
-    ends = listed((f"{count} in {name}" for name, count in counts.items()), most=5)
+    ends = join_words((f"{count} in {name}" for name, count in counts.items()), most=5)
     return f"At the end, {what}: {ends}"

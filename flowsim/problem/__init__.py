@@ -1,1 +1,1 @@
-"""What is simulated: a loss of the end-to-end matrix and the layers it starts from."""
+"""What is simulated: a loss of the end-to-end matrix and the initial layers of a network."""

@@ -1,6 +1,6 @@
-"""Noise of the gradient: batches of samples, and noise on the labels, drawn anew at every step.
+"""Noise of the gradient: minibatches and label noise, drawn independently at every step.
 
-A step draws ζ, independent standard normal numbers, and goes by Ĝ(W; ζ) instead of ∇ℓ(W), where
+A step draws ζ, independent standard normal numbers, and uses Ĝ(W; ζ) in place of ∇ℓ(W), where
 E Ĝ = ∇ℓ(W). Gaussian noise of the same covariance is linear in ζ: B(W)ζ, Cov vec Ĝ = B Bᵀ.
 """
 
@@ -21,43 +21,43 @@ from flowsim.problem.types import Array, Matrix, Scalar
 
 
 class Noise(eqx.Module):
-    """An estimate Ĝ of the gradient of a loss, without bias, and its Gaussian counterpart."""
+    """An unbiased estimate Ĝ of the gradient of a loss, and Gaussian noise of its covariance."""
 
     @property
     @abc.abstractmethod
     def dimension(self) -> int:
-        """How many numbers ζ are drawn at a step."""
+        """The length of ζ."""
 
     @abc.abstractmethod
     def gradient(self, W: Matrix, zeta: Array) -> Matrix:
-        """Return Ĝ(W; ζ)."""
+        """Return Ĝ(W; ζ), of W's shape."""
 
     @abc.abstractmethod
     def gaussian(self, W: Matrix, zeta: Array) -> Matrix:
-        """Return B(W)ζ, which is linear in ζ and has the covariance of Ĝ."""
+        """Return B(W)ζ, of W's shape: linear in ζ, with the covariance of Ĝ."""
 
     @abc.abstractmethod
     def columns(self, W: Matrix) -> Float[Array, "draw output input"]:
-        """Return B(W)e_a for every unit vector e_a."""
+        """Return B(W)e_a for every unit vector e_a of ζ."""
 
     def draw(self, key: Key[Array, ""], dtype: Any = float) -> Array:
-        """Return ζ of a key."""
+        """Return the ζ of a key."""
         return jax.random.normal(key, (self.dimension,), dtype)
 
     def covariance(self, W: Matrix) -> Float[Array, "entry entry"]:
-        """Return Cov vec Ĝ(W) = B Bᵀ, vec stacking rows."""
+        """Return Cov vec Ĝ(W) = B Bᵀ, where vec reads row by row."""
         B = self.columns(W).reshape(self.dimension, -1)
         return B.T @ B
 
 
 class Stream(eqx.Module):
-    """Noise, and the key that what is drawn at each step derives from, by the step's number."""
+    """Noise with a key: step k draws ζ_k from the key and k, whatever ran before."""
 
     noise: Noise
     key: Key[Array, ""]
 
     def gradient(self, k: Int[Array, ""]) -> Callable[[Matrix], Matrix]:
-        """Return W ↦ Ĝ(W; ζ_k) of step k: wherever in a step it is asked for, ζ_k is the same."""
+        """Return W ↦ Ĝ(W; ζ_k) of step k, with the same ζ_k at every evaluation."""
         key = jax.random.fold_in(self.key, k)
         return lambda W: self.noise.gradient(W, self.noise.draw(key, W.dtype))
 
@@ -92,14 +92,15 @@ class LabelNoise(Noise):
 
 
 class Batches(Noise):
-    """Ĝ of n of the m samples, drawn without replacement, with label noise where s > 0.
+    """Ĝ on n of the m samples, drawn without replacement, with label noise of deviation s, if any.
 
-    The batch is that of the n largest among the first m of ζ, all of which are equally likely:
+    The batch consists of the samples with the n largest of the first m numbers of ζ, so that all
+    batches are equally likely:
 
         Ĝ = (1/n) Σ_{i ∈ batch} G_i,   Cov vec Ĝ = (m - n)/(n (m - 1)) · (1/m) Σ_i v_i v_iᵀ,
 
     G_i being the gradient on sample i alone, m ∇ℓ_i where the loss is a sum Σ ℓ_i, and
-    v_i = vec(G_i - ∇ℓ). Noise on the labels of the batch adds m/n times its covariance on all.
+    v_i = vec(G_i - ∇ℓ). Label noise on the batch adds m/n times its covariance on all samples.
     """
 
     loss: Loss
@@ -108,7 +109,7 @@ class Batches(Noise):
 
     @property
     def dimension(self) -> int:
-        """The number m of samples, and that of their labels where they are noisy."""
+        """The number m of samples, plus that of their labels with label noise."""
         return self._samples + (0 if self.deviation is None else self.loss.label_count)
 
     @property
@@ -116,16 +117,16 @@ class Batches(Noise):
         return self.loss.sample_count
 
     def gradient(self, W: Matrix, zeta: Array) -> Matrix:
-        """Return the gradient on the batch, its labels noisy where they are to be."""
+        """Return the gradient on the batch, with label noise if any."""
         m, n = self._samples, self.size
         chosen = jax.lax.top_k(zeta[:m], n)[1]
         batch = self.loss.subset(chosen)
         scale = m / n if self.loss.summed else 1.0
-        found = batch.gradient(W)
+        estimate = batch.gradient(W)
         if self.deviation is not None:
             labels = zeta[m:].reshape(m, -1)[chosen].ravel()
-            found = found - self.deviation * batch.label_gradient(labels)
-        return scale * found
+            estimate = estimate - self.deviation * batch.label_gradient(labels)
+        return scale * estimate
 
     def gaussian(self, W: Matrix, zeta: Array) -> Matrix:
         """Return √((m - n)/(n (m - 1) m)) Σ_i ζ_i (G_i - ∇ℓ), and -s √(m/n) c𝒜*(ζ) of labels."""
@@ -149,7 +150,7 @@ class Batches(Noise):
 
     @property
     def _factor(self) -> float:
-        """√((m - n)/(n (m - 1) m)), 0 where a batch is all there is."""
+        """√((m - n)/(n (m - 1) m)): 0 for n = m."""
         m, n = self._samples, self.size
         return math.sqrt((m - n) / (n * max(m - 1, 1) * m))
 

@@ -1,7 +1,7 @@
-"""Starting layers W_1, …, W_N, one function a scheme.
+"""Initial layers W_1, …, W_N, one function per scheme.
 
-`scale` always means the scale of the END-TO-END matrix, so that networks of different depth start
-from the same product. Every function returns float64 NumPy layers; random ones draw from `rng`.
+`scale` is always that of the end-to-end matrix, so that networks of different depth start from the
+same product. Every function returns float64 NumPy layers; random ones draw from `rng`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NumpyLayers: TypeAlias = tuple[np.ndarray, ...]
 def balanced(widths: Widths, scale: float, rng: np.random.Generator) -> NumpyLayers:
     """Return exactly balanced layers of a random W with largest singular value `scale`.
 
-    W is a Gaussian matrix cut to rank min_j d_j and rescaled; W = U Σ Vᵀ is split as
+    W is a Gaussian matrix truncated to rank min_j d_j and rescaled; W = U Σ Vᵀ is split as
     W_N = U Σ^{1/N}, W_j = Σ^{1/N}, W_1 = Σ^{1/N} Vᵀ, padded with zeros
     (Arora, Cohen, Golowich & Hu 2019, Procedure 1).
     """
@@ -30,9 +30,11 @@ def balanced(widths: Widths, scale: float, rng: np.random.Generator) -> NumpyLay
 def gaussian(widths: Widths, scale: float, rng: np.random.Generator) -> NumpyLayers:
     """Return layers with i.i.d. Gaussian entries, E‖W‖²_F = scale² min(d_0, d_N).
 
-    All layers share the entry variance (scale² min(d_0, d_N) / Π_j d_j)^{1/N}: small ones give the
-    near-balanced starts of the implicit-regularization literature (Arora, Cohen, Hu & Luo 2019).
+    All entries of all layers have the variance (scale² min(d_0, d_N) / Π_j d_j)^{1/N}. Small scales
+    give the nearly balanced initializations of the literature on implicit regularization (Arora,
+    Cohen, Hu & Luo 2019).
     """
+    # in logarithms: Π_j d_j overflows for deep networks
     depth = len(widths) - 1
     log_variance = 2 * np.log(scale) + np.log(min(widths[0], widths[-1])) - np.log(widths).sum()
     deviation = np.exp(0.5 * log_variance / depth)
@@ -54,10 +56,11 @@ def orthogonal(widths: Widths, scale: float, rng: np.random.Generator) -> NumpyL
     """Return scaled semi-orthogonal layers whose product has singular values all `scale`.
 
     W_j = scale^{1/N} O_j I O_{j-1}ᵀ with random orthogonal O_j and a rectangular identity I
-    (Saxe, McClelland & Ganguli 2014, §3). With a hidden width below min(d_0, d_N) that many
-    singular values are `scale` and the rest 0. Balanced when the widths are equal.
+    (Saxe, McClelland & Ganguli 2014, §3). With a smallest hidden width below min(d_0, d_N), that
+    many singular values are `scale` and the others 0. The layers are balanced for equal widths.
     """
     root = scale ** (1 / (len(widths) - 1))
+    # columns of each O_j that a neighbouring layer uses
     used = [min(d, max(widths[max(j - 1, 0) : j + 2])) for j, d in enumerate(widths)]
     frames = [_random_orthonormal(d, columns, rng) for d, columns in zip(widths, used, strict=True)]
     ranks = [min(pair) for pair in pairwise(widths)]
@@ -78,7 +81,7 @@ def identity(widths: Widths, scale: float) -> NumpyLayers:
     rank = min(widths[0], widths[-1])
     if min(widths) < rank:
         raise ValueError(
-            f"An identity start needs every hidden width to be at least min(d_0, d_N) = {rank}, "
+            f"An identity initialization needs hidden widths of at least min(d_0, d_N) = {rank}, "
             f"but the widths are {list(widths)}."
         )
     return from_svd(widths, np.eye(widths[-1], rank), np.full(rank, scale), np.eye(rank, widths[0]))
@@ -87,8 +90,8 @@ def identity(widths: Widths, scale: float) -> NumpyLayers:
 def aligned(widths: Widths, scale: float, Phi: np.ndarray) -> NumpyLayers:
     """Return balanced layers of W = scale · U Vᵀ, U and V the singular vectors of `Phi`.
 
-    Every mode of `Phi` (up to min_j d_j) starts at `scale`, so the squared loss decouples into
-    modes (Saxe, McClelland & Ganguli 2014, eq. 12).
+    Every mode of `Phi`, up to min_j d_j, has the initial strength `scale`, so that the squared loss
+    about `Phi` decouples into modes (Saxe, McClelland & Ganguli 2014, eq. 12).
     """
     rank = min(widths)
     U, _, Vt = np.linalg.svd(Phi, full_matrices=False)
@@ -114,7 +117,7 @@ def lambda_balanced(
     U, sigma, Vt = _random_end_to_end(widths, scale, rng)
     depth, hidden, rank = len(widths) - 1, widths[1], len(sigma)
     squares = np.array([_progression(s, imbalance, depth) for s in sigma]).T
-    # hidden directions that W does not use: the progression that starts (or ends) at 0
+    # hidden directions outside W's rank have the progression with product 0, which starts at 0
     spare = _progression(0.0, imbalance, depth)[:, None]
     scales = np.sqrt(np.hstack([squares, np.repeat(spare, hidden - rank, axis=1)]))
     frame_out, frame_in = _completed(U, hidden), _completed(Vt.T, hidden).T
@@ -123,11 +126,11 @@ def lambda_balanced(
 
 
 def check_lambda_balanced(widths: Widths, imbalance: float) -> None:
-    """Refuse widths on which W_{j+1}ᵀW_{j+1} - W_jW_jᵀ = λI has no solution."""
+    """Raise ValueError for widths on which W_{j+1}ᵀW_{j+1} - W_jW_jᵀ = λI has no solution."""
     inner = set(widths[1:-1])
     if len(inner) != 1:
         raise ValueError(
-            "A lambda_balanced start needs hidden layers, all of one width, "
+            "A lambda_balanced initialization needs hidden layers, all of one width, "
             f"but the widths are {list(widths)}."
         )
     hidden = inner.pop()
@@ -143,7 +146,7 @@ def check_lambda_balanced(widths: Widths, imbalance: float) -> None:
 
 
 def from_svd(widths: Widths, U: np.ndarray, sigma: np.ndarray, Vt: np.ndarray) -> NumpyLayers:
-    """Split W = U diag(σ) Vᵀ into balanced layers of the given widths, σ^{1/N} in each."""
+    """Return balanced layers of these widths with the product U diag(σ) Vᵀ, σ^{1/N} in each."""
     depth, rank = len(widths) - 1, len(sigma)
     if depth == 1:
         return ((U * sigma) @ Vt,)
@@ -159,6 +162,7 @@ def from_svd(widths: Widths, U: np.ndarray, sigma: np.ndarray, Vt: np.ndarray) -
 def _random_end_to_end(
     widths: Widths, scale: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return U, σ and Vᵀ of a Gaussian matrix, truncated to rank min_j d_j, with σ_1 = `scale`."""
     A = rng.standard_normal((widths[-1], widths[0]))
     U, sigma, Vt = np.linalg.svd(A, full_matrices=False)
     rank = min(widths)
@@ -166,8 +170,9 @@ def _random_end_to_end(
 
 
 def _random_orthonormal(d: int, columns: int, rng: np.random.Generator) -> np.ndarray:
+    """Return a d × columns matrix with orthonormal columns from the Haar measure."""
     Q, R = np.linalg.qr(rng.standard_normal((d, columns)))
-    return Q * np.sign(np.diag(R))  # signs fixed: Haar measure (Mezzadri 2007)
+    return Q * np.sign(np.diag(R))  # QR alone is not Haar: LAPACK fixes signs (Mezzadri 2007)
 
 
 def _progression(s: float, step: float, depth: int) -> np.ndarray:
@@ -176,6 +181,7 @@ def _progression(s: float, step: float, depth: int) -> np.ndarray:
 
     offsets = np.arange(depth) * abs(step)
     if s > 0:
+        # Π_j (x + offset_j) increases in x: bracketed by x alone, and by the other factors at most
         log_excess = lambda x: np.sum(np.log(x + offsets)) - 2 * np.log(s)  # noqa: E731
         upper = s ** (2 / depth)
         lower = s**2 / np.prod(upper + offsets[1:])
@@ -191,7 +197,7 @@ def _progression(s: float, step: float, depth: int) -> np.ndarray:
 
 
 def _completed(frame: np.ndarray, columns: int) -> np.ndarray:
-    """Extend orthonormal columns to `columns` of them as far as the rows allow, then by zeros."""
+    """Return orthonormal columns extended to `columns` of them, by zeros past the rows."""
     rows, rank = frame.shape
     full = np.linalg.svd(frame)[0][:, rank:columns]
     missing = np.zeros((rows, max(0, columns - rows)))

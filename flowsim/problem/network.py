@@ -1,7 +1,7 @@
-"""Linear networks: the product of the layers, and what balances them.
+"""Linear networks: products of the layers, gradients in them, and their imbalance.
 
-A linear network of depth N and widths d_0, …, d_N has layers W_j ∈ R^{d_j × d_{j-1}}; the loss sees
-only its end-to-end matrix W = W_N ⋯ W_1 ∈ R^{d_N × d_0}.
+A linear network of depth N and widths d_0, …, d_N has layers W_j ∈ R^{d_j × d_{j-1}}; the loss
+depends only on its end-to-end matrix W = W_N ⋯ W_1 ∈ R^{d_N × d_0}.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ def widths(layers: Layers) -> tuple[int, ...]:
 
 
 def check_layers(layers: Sequence[Array]) -> None:
-    """Refuse anything but a non-empty chain of finite matrices whose shapes fit.
+    """Check that the layers are a non-empty chain of finite matrices with matching shapes.
 
     Raises
     ------
     ValueError
-        Naming the layer at fault and the shape or value that was wanted.
+        With the layer at fault and the shape that is required.
 
     """
     if not layers:
@@ -47,14 +47,14 @@ def check_layers(layers: Sequence[Array]) -> None:
 
 
 SMALL = 6
-"""Up to this inner dimension a product of small matrices is written out."""
+"""Inner dimension up to which a product of small matrices is written out."""
 
 
 def product(A: Layer, B: Layer) -> Layer:
     """Return A B, as Σ_k a_k b_kᵀ over columns and rows where the matrices are small.
 
-    A compiler merges that with all around it into one loop, also over many networks at once, where
-    it would call a library for each small product: up to 13 times as fast.
+    The compiler fuses the sum with the operations around it into one loop, also over many networks
+    at once, where it would call BLAS for each small product: up to 13 times as fast.
     """
     if isinstance(A, np.ndarray) or A.shape[1] > SMALL or max(A.shape[0], B.shape[1]) > 2 * SMALL:
         return A @ B
@@ -83,12 +83,13 @@ def layer_gradients(layers: Layers, loss_gradient: Callable[[Matrix], Matrix]) -
 
     The chain rule for φ(W_1..W_N) = ℓ(W_N⋯W_1), given W ↦ ∇ℓ(W): 3(N - 1) matrix products.
     """
-    prefixes = prefix_products(layers)  # serve W too, or the compiler would form them twice
+    # the last prefix is W: one list serves both, where the compiler would form products twice
+    prefixes = prefix_products(layers)
     gradients = []
-    from_above = loss_gradient(prefixes[-1])
+    backward = loss_gradient(prefixes[-1])
     for j in range(len(layers) - 1, -1, -1):
-        gradients.append(product(from_above, prefixes[j - 1].T) if j > 0 else from_above)
-        from_above = product(layers[j].T, from_above)
+        gradients.append(product(backward, prefixes[j - 1].T) if j > 0 else backward)
+        backward = product(layers[j].T, backward)
     return tuple(reversed(gradients))
 
 
@@ -109,6 +110,7 @@ def imbalance(layers: Layers) -> Array:
 
 
 def _imbalance_norm(below: Array, above: Array) -> Array:
+    """Return ‖W_{j+1}ᵀW_{j+1} - W_jW_jᵀ‖_F of two neighbours."""
     left, right = above.T, below
     if left.shape[0] > left.shape[1] + right.shape[1]:
         R = jnp.linalg.qr(jnp.concatenate([left, right], axis=1), mode="r")
@@ -117,15 +119,15 @@ def _imbalance_norm(below: Array, above: Array) -> Array:
 
 
 def squared_norm(layers: Layers) -> Array:
-    """Return Σ_j ‖W_j‖²_F, what weight decay penalizes."""
+    """Return Σ_j ‖W_j‖²_F, which weight decay penalizes."""
     return jnp.asarray(sum(jnp.sum(jnp.square(layer)) for layer in layers))
 
 
 def det_sign(layers: Layers) -> Array:
     """Return the sign of det(W_N⋯W_1), -1, 0 or 1, where that is square.
 
-    Where all layers are, it is the product of their signs, since a small singular value σ of W is
-    σ^{1/N} in each layer: it leaves the sign of a layer long after rounding has taken W's.
+    Where all layers are square it is the product of their signs: a small singular value σ of W is
+    σ^{1/N} in balanced layers, so that their signs are exact when rounding dominates det W.
     """
     square = all(layer.shape[0] == layer.shape[1] for layer in layers)
     factors = layers if square else (end_to_end(layers),)
@@ -133,21 +135,21 @@ def det_sign(layers: Layers) -> Array:
 
 
 def balance_defect(layers: Layers) -> float:
-    """Return the largest imbalance relative to the layers' own ‖W_j‖²_F: 0 when balanced."""
+    """Return the largest imbalance relative to the largest ‖W_j‖²_F: 0 for balanced layers."""
     scale = max(float(np.sum(np.square(layer))) for layer in layers)
     return max((float(d) for d in imbalance(layers)), default=0.0) / (scale or 1.0)
 
 
 def is_balanced(layers: Layers, tolerance: float = 1e-10) -> bool:
-    """Say whether neighbours are balanced, relative to their size, up to `tolerance`."""
+    """Return whether the relative imbalance (`balance_defect`) is at most `tolerance`."""
     return bool(balance_defect(layers) <= tolerance)
 
 
 def rank_bound(layers: Layers) -> int:
-    """Return the largest rank that the end-to-end matrix can have along a flow from here.
+    """Return a bound on the rank of W(t) along gradient flow from these layers.
 
-    It is min_j d_j; from a balanced start at N ≥ 2 the rank never changes, so there the numerical
-    rank of the start (layers' singular values above eps·max(d)·σ_1) lowers the bound, once.
+    It is min_j d_j. From balanced layers at N ≥ 2 the rank is constant, and the bound is the
+    numerical rank of the layers: their singular values above eps·max(d)·σ_1.
     """
     dims = widths(layers)
     rounding = np.finfo(np.float64).eps * max(dims)
@@ -157,5 +159,6 @@ def rank_bound(layers: Layers) -> int:
 
 
 def _numerical_rank(layer: np.ndarray, rounding: float) -> int:
+    """Return the number of singular values above `rounding` times the largest."""
     sigma = np.linalg.svd(layer, compute_uv=False)
     return int(np.sum(sigma > rounding * sigma[0]))

@@ -1,4 +1,4 @@
-"""A problem: what is simulated, with no word on how."""
+"""A problem: what is simulated, without the choice of a method."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from flowsim.problem.types import Array, Layers, Matrix, Scalar
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """A loss of the end-to-end matrix, the starting layers, a horizon, and weight decay λ.
+    """A loss of the end-to-end matrix, the initial layers, a final time, and weight decay λ.
+
+    Gradient flow of it minimizes φ(W_1..W_N) + (λ/2) Σ‖W_j‖²_F, φ = ℓ(W_N⋯W_1), from the layers.
 
     Parameters
     ----------
@@ -24,15 +26,15 @@ class Problem:
     layers
         W_1, …, W_N; W_j of shape d_j × d_{j-1}.
     horizon
-        The time T > 0 up to which the flow is wanted.
+        The final time T > 0 of the flow.
     weight_decay
-        λ ≥ 0: the flow then descends φ + (λ/2) Σ‖W_j‖²_F.
+        λ ≥ 0.
 
     Raises
     ------
     ValueError
-        If the layers do not form a network, the loss does not accept their product, or a number
-        is out of its range.
+        If the shapes of the layers do not match, the loss does not accept their product or is not
+        finite there, or a number is out of its range.
 
     """
 
@@ -61,6 +63,7 @@ class Problem:
         self._check_loss()
 
     def _check_loss(self) -> None:
+        """Evaluate the loss once, so that what is wrong with it shows before anything compiles."""
         target = self.loss.target
         if target is not None and target.shape != self.initial.shape:
             raise ValueError(
@@ -86,20 +89,21 @@ class Problem:
 
     @property
     def depth(self) -> int:
-        """Return N, the number of layers."""
+        """The number N of layers."""
         return len(self.layers)
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Return (d_0, …, d_N)."""
+        """The widths (d_0, …, d_N)."""
         return network.widths(self.layers)
 
     @property
     def initial(self) -> Matrix:
-        """Return the end-to-end matrix W(0)."""
+        """The end-to-end matrix W(0) of the initial layers."""
         return network.end_to_end(self.layers)
 
     def _rows(self) -> dict[str, str]:
+        """Return the rows of the summary table."""
         rows = {
             "loss": type(self.loss).__name__,
             "widths": " → ".join(map(str, self.widths)),

@@ -1,4 +1,4 @@
-"""Measures of end-to-end matrices: pure functions of singular values and matrices."""
+"""Functions of the singular values of end-to-end matrices: effective rank and norms."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ def singular_values(W: np.ndarray) -> np.ndarray:
 
 
 def effective_rank(sigma: np.ndarray) -> np.ndarray:
-    """Return exp(-Σ p_r log p_r) with p = σ/Σσ, between 1 and the number of modes.
+    """Return the effective rank exp(-Σ p_r log p_r), p = σ/Σσ, along the last axis of σ.
 
-    The effective rank of Roy & Vetterli 2007; nan for the zero matrix.
+    It is 1 for a matrix of rank 1, k for k equal singular values, and continuous between (Roy &
+    Vetterli 2007). It is nan for the zero matrix.
     """
     total = sigma.sum(axis=-1, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -25,16 +26,17 @@ def effective_rank(sigma: np.ndarray) -> np.ndarray:
 
 
 def nuclear_norm(sigma: np.ndarray) -> np.ndarray:
-    """Return Σ_r σ_r."""
+    """Return the nuclear norm ‖W‖_* = Σ_r σ_r, along the last axis of σ."""
     return np.asarray(sigma.sum(axis=-1))
 
 
 def schatten(log_sigma: np.ndarray, p: float) -> np.ndarray:
-    """Return ‖W‖_{S_p} = (Σ_r σ_r^p)^{1/p} of log σ; the largest σ for p = ∞.
+    """Return the Schatten norm ‖W‖_{S_p} = (Σ_r σ_r^p)^{1/p} from log σ; the largest σ for p = ∞.
 
-    A norm for p ≥ 1 (1: nuclear, 2: Frobenius, ∞: spectral), a quasi-norm below. Logarithms let
-    every σ count, however small, and nothing overflow before the norm itself does.
+    A norm for p ≥ 1 (1: nuclear, 2: Frobenius, ∞: spectral), a quasi-norm below. For small p
+    singular values far below rounding count, which only their logarithms resolve.
     """
+    # scaled by the largest σ, so that no power overflows before the norm does
     largest = log_sigma.max(axis=-1)
     if np.isinf(p):
         return np.asarray(np.exp(largest))

@@ -10,7 +10,7 @@ import numpy as np
 
 from flowsim import cards
 from flowsim.results.spec import VariableSpec
-from flowsim.solvers.storage import Series, by_pieces
+from flowsim.solvers.storage import Series, in_batches
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,13 +56,15 @@ class Variable:
     def has_numbers(self) -> bool:
         """Return whether any entry is finite."""
         held = self.held
-        pieces = held.pieces(held.rows_at_once) if isinstance(held, Series) else [held]
+        pieces = held.batches(held.rows_at_once) if isinstance(held, Series) else [held]
         return any(bool(np.isfinite(piece).any()) for piece in pieces)
 
     def over(self, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """Return `function` of the values along leading axes, piece by piece if they are large."""
         return (
-            by_pieces(function, self.held) if isinstance(self.held, Series) else function(self.held)
+            in_batches(function, self.held)
+            if isinstance(self.held, Series)
+            else function(self.held)
         )
 
     def select(self, dim: str, index: int) -> Variable:
@@ -72,23 +74,14 @@ class Variable:
         return Variable(left, _select(self.held, index, axis), self.attributes)
 
 
-def named(dims: Sequence[str], values: np.ndarray | Series, long_name: str) -> Variable:
-    """Return a variable with a long name."""
-    held = values if isinstance(values, Series) else np.asarray(values)
-    return Variable(tuple(dims), held, {"long_name": long_name})
-
-
 def _select(held: np.ndarray | Series, index: int, axis: int) -> np.ndarray | Series:
     if not isinstance(held, Series):
         return np.asarray(np.take(held, index, axis=axis))
     own = axis - held.rows.ndim
     if own < 0:
         return Series(held.store, np.take(held.rows, index, axis=axis))
-    return by_pieces(lambda W: np.take(W, index, axis=1 + own), held)
+    return in_batches(lambda W: np.take(W, index, axis=1 + own), held)
 
-
-TIME = "time t of the flow"
-"""Long name of times."""
 
 Group = Mapping[str, Variable]
 """The variables of a flow, of gradient descent, of a comparison or of a diagnostic, by name."""

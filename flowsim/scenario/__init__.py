@@ -1,4 +1,4 @@
-"""Scenarios: files that say what to simulate, and the frozen data that they become."""
+"""Scenarios: files that define a simulation, and the frozen data that they become."""
 
 from flowsim.scenario.overrides import parse_assignment, set_path
 from flowsim.scenario.spec.errors import ScenarioError

@@ -30,7 +30,7 @@ def titles() -> dict[str, str]:
 
 
 def path_of(name: str) -> Path:
-    """Return where the scenario called `name` lies."""
+    """Return the path of the scenario called `name`."""
     return folder() / f"{name}.toml"
 
 
@@ -74,7 +74,7 @@ _FIRST_TABLE = re.compile(r"^\s*\[", re.MULTILINE)
 
 
 def _title(path: Path) -> str:
-    """Return a scenario's title, parsing no more than what stands above the first table."""
+    """Return a scenario's title, parsing only the text above the first table."""
     text = path.read_text(encoding="utf-8")
     try:
         head = tomllib.loads(_FIRST_TABLE.split(text, maxsplit=1)[0])

@@ -49,7 +49,7 @@ def _names(data: Any) -> dict[str, Path]:
     names: dict[str, Path] = {}
     for file in _files(data):
         name, number = file.name, 2
-        while name.lower() in (taken.lower() for taken in names):
+        while name.lower() in (other.lower() for other in names):
             name, number = f"{file.stem}-{number}{file.suffix}", number + 1
         names[name] = file
     return names
@@ -70,7 +70,10 @@ def rename_files(data: dict[str, Any], folder: str) -> dict[str, Any]:
 
 
 def digest(scenario: Scenario) -> str:
-    """Return the SHA-256 that names a scenario's results; see the module."""
+    """Return the SHA-256 that identifies a scenario's results.
+
+    It is that of flowsim's version, all values with their defaults, and the bytes of data files.
+    """
     import json
     from importlib.metadata import version
 
@@ -80,7 +83,7 @@ def digest(scenario: Scenario) -> str:
 
 
 def _content(file: str | Path) -> str:
-    """Return what stands for a data file in the digest: its kind and the hash of its bytes."""
+    """Return the entry of a data file in the digest: its suffix and the hash of its bytes."""
     total = hashlib.sha256()
     try:
         with Path(file).open("rb") as stream:

@@ -15,7 +15,7 @@ from flowsim.scenario.validate.keys import known_keys, nearest_key
 def parse_assignment(text: str) -> tuple[str, Any]:
     """Split `"flow.method=tsit5"` into the key and its value.
 
-    The value is a TOML value; what is none is taken as a string, so a bare word needs no quotes.
+    The value is read as TOML if possible, else as a string: a bare word needs no quotes.
 
     Raises
     ------
@@ -25,8 +25,8 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     """
     key, sign, value = text.partition("=")
     if not sign or not key.strip():
-        wanted = "write KEY=VALUE, such as flow.rtol=1e-6"
-        raise ScenarioError([f"--set {printable(text)}: is no assignment; {wanted}"])
+        advice = "write KEY=VALUE, such as flow.rtol=1e-6"
+        raise ScenarioError([f"--set {printable(text)}: is no assignment; {advice}"])
     return key.strip(), parse_value(value.strip())
 
 
@@ -58,7 +58,7 @@ def set_path(data: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
 
 
 def key_problem(key: str, *, in_variant: bool = False) -> str | None:
-    """Say what is wrong with a dotted key, if anything is."""
+    """Return what is wrong with a dotted key, or None."""
     if in_variant and key.partition(".")[0] in ("variant", "claims"):
         return "cannot be varied; remove it"
     if key in known_keys():

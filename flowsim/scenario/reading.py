@@ -17,8 +17,8 @@ from flowsim.scenario.toml.layout import Layout, LimitError, scan
 from flowsim.scenario.validate.examine import find_mistakes
 from flowsim.scenario.validate.rules import Rules
 
-OWN = Rules()
-"""The rules that know of no diagnostic and of no figure."""
+BASIC = Rules()
+"""The rules that need no registry of diagnostics or figures."""
 
 LARGEST = 16 * 2**20
 """The most bytes that a scenario file can have."""
@@ -28,11 +28,11 @@ _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$
 
 
 def read(
-    path: Path | str, overrides: Mapping[str, Any] | None = None, rules: Rules = OWN
+    path: Path | str, overrides: Mapping[str, Any] | None = None, rules: Rules = BASIC
 ) -> Scenario:
     """Return the scenario of a file, with dotted keys replaced by `overrides`.
 
-    `rules` are what the scenario must obey; `flowsim.experiment.plan.reading.read` knows all.
+    `rules` are checked too; `flowsim.experiment.plan.reading.read` checks all of them.
 
     Raises
     ------
@@ -57,9 +57,9 @@ def from_toml(
     name: str = "<text>",
     base: Path | None = None,
     overrides: Mapping[str, Any] | None = None,
-    rules: Rules = OWN,
+    rules: Rules = BASIC,
 ) -> Scenario:
-    """Return the scenario that a TOML text says.
+    """Return the scenario that a TOML text defines.
 
     Parameters
     ----------
@@ -86,8 +86,8 @@ def from_toml(
     data, layout = _parsed(text, name)
     data, wrong = _overridden(data, overrides or {})
     examined = find_mistakes(resolve_files(data, base or Path.cwd()), rules)
-    told = [_placed(mistake, name, layout, overrides or {}) for mistake in examined.mistakes]
-    complaints = wrong + [complaint for _, complaint in sorted(told, key=lambda place: place[0])]
+    placed = [_placed(mistake, name, layout, overrides or {}) for mistake in examined.mistakes]
+    complaints = wrong + [complaint for _, complaint in sorted(placed, key=lambda place: place[0])]
     if complaints:
         raise ScenarioError(dict.fromkeys(complaints))
     return Scenario.model_validate(examined.values)
@@ -122,7 +122,7 @@ def _parsed(text: str, name: str) -> tuple[dict[str, Any], Layout]:
         complaint = _syntax(str(error), name, text)
     except RecursionError:
         complaint = f"{name}:1: is nested too deep; no scenario needs that"
-    except ValueError:  # what Python says of integers of thousands of digits
+    except ValueError:  # Python converts no integers of thousands of digits
         match = _LONG_INTEGER.search(text)
         line = text.count("\n", 0, match.start()) + 1 if match else 1
         complaint = f"{name}:{line}: holds an integer beyond all bounds; write a smaller one"
@@ -130,7 +130,7 @@ def _parsed(text: str, name: str) -> tuple[dict[str, Any], Layout]:
 
 
 def _syntax(message: str, name: str, text: str) -> str:
-    """Say where a text stops being TOML."""
+    """Return the complaint about a text that is no TOML, with the line."""
     match = _TOML_PLACE.search(message)
     line = int(match[1]) if match and match[1] else text.rstrip().count("\n") + 1
     column = f" (column {match[2]})" if match and match[2] else " (end of the file)"
@@ -154,20 +154,20 @@ def _overridden(
 def _placed(
     mistake: Mistake, name: str, layout: Layout, overrides: Mapping[str, Any]
 ) -> tuple[int, str]:
-    """Return the line of a mistake, and it told with its place; overrides have line 0."""
+    """Return the line of a mistake, and the mistake with its place; overrides have line 0."""
     place = dotted(mistake.path)
     new_table = mistake.path[:1] not in layout.places
     for key in overrides:
         inside = f"{place}.".startswith(f"{key}.") or f"{key}.".startswith(f"{place}.")
         if inside or (new_table and key.startswith(f"{mistake.path[0]}.")):
-            told = mistake.text if place == key else f"{place}: {mistake.text}"
-            return 0, f"--set {printable(key)}: {told}"
+            text = mistake.text if place == key else f"{place}: {mistake.text}"
+            return 0, f"--set {printable(key)}: {text}"
     line = layout.line(mistake.path)
     return line, f"{name}:{line}: {mistake}"
 
 
-def check(scenario: Scenario, rules: Rules = OWN) -> None:
-    """Raise where the values of a scenario made in Python do not fit together.
+def check(scenario: Scenario, rules: Rules = BASIC) -> None:
+    """Raise where the values of a scenario made in Python are inconsistent.
 
     Raises
     ------

@@ -15,9 +15,9 @@ def json_schema(measures: Mapping[str, str], figures: Sequence[str]) -> dict[str
     """
     schema = Scenario.model_json_schema(mode="validation")
     output = schema["$defs"]["Output"]["properties"]
-    told = "; ".join(f"{says} ({name})" for name, says in measures.items())
+    diagnostics = "; ".join(f"{question} ({name})" for name, question in measures.items())
     output["measures"]["items"] = {"enum": list(measures), "type": "string"}
-    output["measures"]["description"] = f"What else is measured: {told}."
+    output["measures"]["description"] = f"The diagnostics to compute: {diagnostics}."
     (named,) = (form for form in output["figure"]["anyOf"] if form.get("type") == "string")
     named["enum"] = list(figures)
     return {

@@ -1,7 +1,7 @@
-"""The wanted accuracy of a flow: whether it was reached, and what would reach it.
+"""The required accuracy of a flow: whether it was reached, and the options that would reach it.
 
-What is wanted is an estimated error of at most 1 % of the largest ‖W‖_F over the saved times. Where
-that was missed there is a remedy; under "auto" the flow is solved again with it.
+The estimated error has to be at most 1 % of the largest ‖W‖_F over the saved times. Otherwise a
+remedy is proposed, and with the method "auto" the flow is solved again with it.
 """
 
 from __future__ import annotations
@@ -14,67 +14,73 @@ from flowsim.problem import network
 from flowsim.problem.problem import Problem
 from flowsim.solvers import methods
 from flowsim.solvers.error_estimate import with_error_estimate
-from flowsim.solvers.integrate import follow
+from flowsim.solvers.integrate import integrate
 from flowsim.solvers.methods import AUTO
 from flowsim.solvers.options import Task
 from flowsim.solvers.trajectory import Statistics, Trajectory
 
-WANTED = 0.01
-"""The estimated error may be this share of ‖W‖."""
+ALLOWED_ERROR = 0.01
+"""Estimated error allowed, as a fraction of ‖W‖: one percent is not visible in a figure."""
 
 PROPORTIONAL = 0.03
-"""Up to this share of ‖W‖ the error of the end-to-end flow falls in proportion to rtol."""
+"""Fraction of ‖W‖ up to which the error of the end-to-end flow is proportional to rtol.
+
+Above it, in the benchmarks, small singular values were lost to rounding."""
 
 RETRIES = 2
+"""Further solves at most: the error is proportional to rtol, so one is usually enough."""
+
 TIGHTEST = 1e-13
+"""Smallest rtol proposed; `methods.SMALLEST_RTOL` is 2e-14, and rounding dominates before."""
 
 
 @dataclass(frozen=True)
 class Remedy:
-    """The space and the tolerance in which the wanted accuracy would be reached."""
+    """The space and the tolerance in which the required accuracy would be reached."""
 
     space: str
     rtol: float
 
 
-def size(trajectory: Trajectory) -> float:
+def largest_norm(trajectory: Trajectory) -> float:
     """Return the largest ‖W‖_F over the saved times."""
     return float(np.linalg.norm(trajectory.singular_values, axis=1).max())
 
 
-def missed(trajectory: Trajectory) -> bool:
-    """Say whether the estimated error is above 1 % of ‖W‖."""
-    return trajectory.largest_error > WANTED * size(trajectory)
+def is_inaccurate(trajectory: Trajectory) -> bool:
+    """Return whether the estimated error is above 1 % of ‖W‖."""
+    return trajectory.largest_error > ALLOWED_ERROR * largest_norm(trajectory)
 
 
 def remedy(trajectory: Trajectory, problem: Problem) -> Remedy:
-    """Return what would bring the error to what is wanted.
+    """Return the options that would reach the required accuracy.
 
-    A power of ten for rtol, to which the error is proportional. Not so where the end-to-end flow
-    has lost small singular values among the rounding of W's entries: no tolerance brings them
-    back, and from a balanced start the layers, which have them, follow the same flow.
+    Usually a smaller power of ten for rtol, to which the error is proportional. The end-to-end
+    flow, however, may lose small singular values to the rounding of W's entries, which no
+    tolerance recovers. From balanced layers the layer flow is the same and resolves them.
     """
-    share = trajectory.largest_error / size(trajectory)
-    rtol = 10.0 ** np.floor(np.log10(trajectory.rtol * WANTED / share))
-    lost = trajectory.space == "end_to_end" and share > PROPORTIONAL
+    fraction = trajectory.largest_error / largest_norm(trajectory)
+    rtol = 10.0 ** np.floor(np.log10(trajectory.rtol * ALLOWED_ERROR / fraction))
+    lost = trajectory.space == "end_to_end" and fraction > PROPORTIONAL
     space = "layers" if lost and network.is_balanced(problem.layers) else trajectory.space
     return Remedy(space, float(max(rtol, TIGHTEST)))
 
 
-def tightened(trajectory: Trajectory, task: Task) -> Trajectory:
+def solve_to_accuracy(trajectory: Trajectory, task: Task) -> Trajectory:
     """Return the flow solved again at the remedy's rtol, up to twice, while the estimate halves.
 
-    `max_steps` bounds the steps of all these solutions together; seconds are summed.
+    An estimate that does not halve is of rounding, which a smaller rtol would only increase.
+    `max_steps` bounds the steps of all solves together, and seconds are summed.
     """
     for _ in range(RETRIES):
-        if not missed(trajectory) or trajectory.verdict.outcome != "completed":
+        if not is_inaccurate(trajectory) or trajectory.verdict.outcome != "completed":
             break
         rtol, spent = remedy(trajectory, task.problem).rtol, trajectory.statistics
         left = task.max_steps - spent.accepted - spent.rejected
         if rtol >= trajectory.rtol or left < 1:
             break
         task = _at(rtol, replace(task, max_steps=left))
-        again = with_error_estimate(follow(task), task)
+        again = with_error_estimate(integrate(task), task)
         if again.verdict is not trajectory.verdict or not _closer(again, trajectory):
             break
         trajectory = replace(again, statistics=_summed(spent, again.statistics))
@@ -86,7 +92,7 @@ def _closer(one: Trajectory, other: Trajectory) -> bool:
 
 
 def _at(rtol: float, task: Task) -> Task:
-    """Return the same task at another tolerance, with the method that suits it."""
+    """Return the task at another tolerance, with the method that suits it."""
     return replace(
         task,
         tolerances=task.tolerances.loosened(rtol / task.tolerances.rtol),
@@ -95,7 +101,7 @@ def _at(rtol: float, task: Task) -> Task:
 
 
 def _summed(before: Statistics, now: Statistics) -> Statistics:
-    """Return the steps of the present solution and the seconds of both."""
+    """Return the steps of the present solve and the seconds of both."""
     return replace(
         now,
         integration=before.integration + now.integration,

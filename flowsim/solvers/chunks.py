@@ -1,7 +1,7 @@
-"""How many steps of a compiled program to take at once: as many as fill a fraction of a second.
+"""The number of steps that a compiled program takes at once, for a fraction of a second.
 
-Between such pieces of work progress is shown and interrupts are heard. What a step of a program
-takes is remembered in the process, so that only its first run has to feel its way.
+Between such chunks progress is reported and stop requests are answered. The time that a step of a
+program takes is remembered in the process, so that only its first run has to start from few steps.
 """
 
 from __future__ import annotations
@@ -12,35 +12,50 @@ from typing import Any
 import jax
 import numpy as np
 
-PIECE_SECONDS = 0.25
-FIRST_PIECE, LARGEST_PIECE = 4, 1 << 20
+CHUNK_SECONDS = 0.25
+"""Duration of a chunk: an interrupt is answered within it, and the 0.5 ms that returning to Python
+costs are negligible."""
+
+FIRST_CHUNK = 4
+"""Steps of the first chunk of a program whose speed is unknown."""
+
+LARGEST_CHUNK = 1 << 20
+"""Steps of a chunk at most."""
+
 GROWTH = 8
+"""Largest ratio of one chunk to the previous one: the first steps may be unusually fast."""
 
 _SLOWEST: dict[Hashable, float] = {}
-"""Seconds a step of each program that was run, the most that a piece took on average."""
+"""The largest mean seconds per step over a chunk, of each program that was run."""
 
 
-class Pacing:
-    """The size of the next piece of one compiled program."""
+class ChunkSize:
+    """The number of steps of the next chunk of one compiled program.
+
+    Parameters
+    ----------
+    *arguments
+        What the program is called with. Structure, shapes and types identify the program.
+
+    """
 
     def __init__(self, *arguments: Any) -> None:
-        """Take what the program is called with: its structure, shapes and types identify it."""
         leaves, structure = jax.tree.flatten(arguments)
-        self._program = structure, tuple(map(_kind, leaves))
+        self._program = structure, tuple(map(_shape_and_type, leaves))
         self.known = self._program in _SLOWEST
-        self.piece = _filling(_SLOWEST[self._program]) if self.known else FIRST_PIECE
+        self.steps = _steps_of_a_chunk(_SLOWEST[self._program]) if self.known else FIRST_CHUNK
 
-    def learn(self, steps: int, seconds: float) -> None:
-        """Adapt the next piece to how long the steps of the last one took."""
-        pace = max(seconds, 1e-6) / steps
-        _SLOWEST[self._program] = max(pace, _SLOWEST.get(self._program, 0.0))
-        self.piece = min(_filling(pace), GROWTH * self.piece)
-
-
-def _filling(pace: float) -> int:
-    return int(np.clip(PIECE_SECONDS / pace, 1, LARGEST_PIECE))
+    def update(self, steps: int, seconds: float) -> None:
+        """Adapt the next chunk to the time that the steps of the last one took."""
+        per_step = max(seconds, 1e-6) / steps
+        _SLOWEST[self._program] = max(per_step, _SLOWEST.get(self._program, 0.0))
+        self.steps = min(_steps_of_a_chunk(per_step), GROWTH * self.steps)
 
 
-def _kind(leaf: Any) -> Hashable:
-    """Return shape and type of an array, and all else itself."""
+def _steps_of_a_chunk(seconds_per_step: float) -> int:
+    return int(np.clip(CHUNK_SECONDS / seconds_per_step, 1, LARGEST_CHUNK))
+
+
+def _shape_and_type(leaf: Any) -> Hashable:
+    """Return shape and type of an array, and anything else itself."""
     return (leaf.shape, leaf.dtype) if hasattr(leaf, "dtype") else leaf

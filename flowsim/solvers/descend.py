@@ -1,4 +1,4 @@
-"""Descent at many step sizes: recorded at the saved times, or watched for wanted losses."""
+"""Gradient descent at many step sizes: recorded at saved times, or until it reaches losses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,15 @@ from flowsim.problem.gradient_noise import Stream
 from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
 from flowsim.problem.types import Array, Layers
-from flowsim.solvers.iterate import arrived, begin, iterations, stepper, walk
+from flowsim.solvers.iterate import (
+    PLAIN,
+    DescentOptions,
+    initial_iterates,
+    is_finished,
+    iterate,
+    iterations,
+    make_descent,
+)
 from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.solvers.recorder import distance_to_target
 from flowsim.solvers.storage import Series, Store
@@ -31,13 +39,34 @@ AT_ONCE = 4096
 
 @dataclass(frozen=True, eq=False)
 class DescentTrajectory:
-    """Descent at the iterations nearest to the saved times of a flow.
+    """Gradient descent at the iterations nearest to the saved times of a flow.
 
     Arrays have leading axes (step_size, sample). At and after divergence the loss is inf and all
-    else nan; after an interrupt all is nan. `outcome` holds "completed", "diverged" or
-    "interrupted" for each step size; `kept` are the samples at which `end_to_end` was kept;
-    `det_sign` is None where W is not square; `follows_flow` says whether iterate k is compared with
-    the flow at time kη.
+    else nan. Entries not reached before a stop request are nan.
+
+    Attributes
+    ----------
+    iteration
+        The number k of each recorded iterate.
+    loss, singular_values, distance_to_target
+        ℓ(W), σ descending along a further axis, and ‖W - Φ‖_F (nan without a target Φ).
+    det_sign
+        The sign of det W, -1, 0 or 1; None where W is not square.
+    imbalance, squared_norm
+        ‖W_{j+1}ᵀW_{j+1} - W_jW_jᵀ‖_F along a further axis of pairs, and Σ_j ‖W_j‖²_F.
+    vs_flow
+        ‖W_k - W(kη)‖_F, the distance to gradient flow, where that is known.
+    kept, end_to_end_series
+        The samples at which W is kept, and those W.
+    outcome
+        `"completed"`, `"diverged"` or `"interrupted"`, per step size.
+    seconds, compile
+        Wall time of iterating and of compiling.
+    follows_flow
+        Whether iterate k approximates the flow at time kη.
+    noisy
+        Whether the gradient was noisy.
+
     """
 
     step_sizes: np.ndarray
@@ -81,50 +110,68 @@ def descend(
     keep: np.ndarray | None = None,
     monitor: Monitor = SILENT,
 ) -> DescentTrajectory:
-    """Run W_j ← W_j - η ∂φ/∂W_j for every step size, exactly round(T/η) iterations of exactly η.
+    """Return gradient descent W_j ← W_j - η (∂φ/∂W_j + λ W_j) at every step size η.
 
-    Another `algorithm` takes as many steps of its own. With `noise` the loss's gradient is an
-    estimate that is drawn at every step, from the same numbers at every step size. `reference` maps
-    times kη to the flow's W there, for the distance between the two; `keep` says at which samples W
-    is kept (default: all).
-    Precision "float32" runs descent, not its measures, in single precision.
+    Every step size takes exactly round(T/η) steps of exactly η, T the last time. Small η track
+    gradient flow, with a distance proportional to η. Above 2/λ_max, λ_max the sharpness of the
+    Hessian, descent oscillates, moves to a flatter minimum, or diverges.
+
+    Parameters
+    ----------
+    problem
+        The loss, the starting layers and the weight decay λ.
+    step_sizes, times
+        The step sizes η, and the times of which the nearest iterates kη are recorded.
+    algorithm, momentum
+        Another update rule (`flowsim.dynamics.update_rules`), which takes as many steps.
+    precision
+        With `"float32"` the iterates, not their measures, are in single precision.
+    noise
+        Replaces the gradient by an estimate, from the same draws at every step size.
+    reference
+        The flow's W by time kη, for the distance between the two.
+    keep
+        Booleans over `times`: where W is kept (default: all).
+    monitor
+        Where progress is reported and stop requests come from.
 
     Raises
     ------
     ValueError
-        If momentum is asked of an algorithm that does not have it.
+        If the algorithm does not support momentum.
 
     """
     count = iterations(times, step_sizes)
     keep = np.ones(times.size, dtype=bool) if keep is None else keep
     started = time.perf_counter()
-    descent = stepper(
-        problem,
-        step_sizes,
-        algorithm=algorithm,
-        momentum=momentum,
-        precision=precision,
-        noise=noise,
-    )
-    record = _Record(
+    options = DescentOptions(algorithm, momentum, precision, noise)
+    descent = make_descent(problem, step_sizes, options)
+    record = _DescentRecorder(
         problem, step_sizes, follows_flow(algorithm, momentum), count, reference or {}, keep
     )
-    iterates = begin(descent, problem)
+    iterates = initial_iterates(descent, problem)
     _measured(problem.loss, iterates)
     compiled = time.perf_counter()
-    iterates = walk(descent, iterates, count, record.take, monitor=monitor)
-    stopped = not arrived(iterates, count)
+    iterates = iterate(descent, iterates, count, record.take, monitor=monitor)
+    stopped = not is_finished(iterates, count)
     seconds, compiling = time.perf_counter() - compiled, compiled - started
     return record.finished(stopped, seconds, compiling, noisy=noise is not None)
 
 
 @dataclass(frozen=True, eq=False)
-class Reached:
-    """When descent's loss came to be at most each of some losses, shape (step_size, level).
+class IterationsToLoss:
+    """The iterations at which descent reaches each of some losses, shape (step_size, level).
 
-    `first` is the first iteration at which it was; `lasting` the one from which on it stayed there,
-    for large steps may pass through a loss and swing above it again. Both are inf for never (and
-    `lasting` where descent diverges), nan where an interrupt came before it was known.
+    Attributes
+    ----------
+    first
+        The first iteration with a loss of at most the level, inf if there was none.
+    lasting
+        The iteration from which on the loss stays at or below the level: large steps may pass
+        through it and oscillate above it again. Inf if there was none, or if descent diverges.
+
+    Both are nan where a stop request came before they were known.
+
     """
 
     first: np.ndarray
@@ -137,25 +184,15 @@ def iterations_to(
     step_sizes: Sequence[float],
     most: int,
     *,
-    algorithm: AlgorithmName = "gradient",
-    momentum: Momentum = 0.0,
-    precision: str = "float64",
-    noise: Stream | None = None,
+    options: DescentOptions = PLAIN,
     monitor: Monitor = SILENT,
-) -> Reached:
-    """Watch the first `most` iterates for losses ℓ ≤ each of `losses`, in descent's precision."""
-    descent = stepper(
-        problem,
-        step_sizes,
-        algorithm=algorithm,
-        momentum=momentum,
-        precision=precision,
-        accumulator=LossCrossings(np.asarray(losses, dtype=precision)),
-        noise=noise,
-    )
-    iterates = walk(
+) -> IterationsToLoss:
+    """Return the iterations, up to `most`, at which descent reaches each of `losses`."""
+    crossings = LossCrossings(np.asarray(losses, dtype=options.precision))
+    descent = make_descent(problem, step_sizes, options, crossings)
+    iterates = iterate(
         descent,
-        begin(descent, problem),
+        initial_iterates(descent, problem),
         np.full((len(step_sizes), 1), most),
         lambda _sample, _iterates: None,
         monitor=monitor,
@@ -164,11 +201,11 @@ def iterations_to(
     first, since = np.asarray(iterates.accumulated.first), np.asarray(iterates.accumulated.since)
     open_end = np.where(alive & (taken < most), np.nan, np.inf)[:, None]
     stays = (alive & (taken == most))[:, None] & (since <= most)
-    return Reached(np.where(first >= 0, first, open_end), np.where(stays, since, open_end))
+    return IterationsToLoss(np.where(first >= 0, first, open_end), np.where(stays, since, open_end))
 
 
-class _Record:
-    """The measures of every iterate recorded so far, nan where there is none."""
+class _DescentRecorder:
+    """The measures of the iterates recorded so far, nan elsewhere."""
 
     def __init__(
         self,

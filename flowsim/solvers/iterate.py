@@ -1,9 +1,10 @@
-"""Walking descent along its iterations at many step sizes, in pieces that hear interrupts."""
+"""Iterating gradient descent at many step sizes, in chunks with stop requests in between."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import equinox as eqx
@@ -11,32 +12,57 @@ import jax
 import numpy as np
 
 from flowsim.dynamics.accumulators import Accumulator, NoAccumulator
-from flowsim.dynamics.descent import DIVERGED_FACTOR, Descent, Iterates
+from flowsim.dynamics.descent import Descent, Iterates
 from flowsim.dynamics.registry import AlgorithmName, Momentum
 from flowsim.dynamics.update_rules import rule
 from flowsim.problem.gradient_noise import Stream
-from flowsim.problem.losses import value_and_gradient
 from flowsim.problem.problem import Problem
-from flowsim.solvers.chunks import Pacing
-from flowsim.solvers.integrate import finished
+from flowsim.solvers.chunks import ChunkSize
+from flowsim.solvers.integrate import wait_for
+from flowsim.solvers.limits import divergence_threshold_of
 from flowsim.solvers.monitor import SILENT, Monitor
 
 
-class Steps(Protocol):
-    """What has been reached: the iteration of each row, and whether it goes on."""
+class Counted(Protocol):
+    """Iterates that count their steps: the iteration of each row, and whether it continues."""
 
     iteration: Any
     alive: Any
 
 
-Reached = TypeVar("Reached", bound=Steps)
+State = TypeVar("State", bound=Counted)
 
 
-class Walker(Protocol[Reached]):
-    """What goes on to an iteration `until` of each row, by `budget` steps at most."""
+class Iteration(Protocol[State]):
+    """A map that takes many rows of iterates to a later iteration, such as `Descent`."""
 
-    def advance(self, iterates: Reached, until: Any, budget: Any, /) -> Reached:
-        """Return what is reached from what was."""
+    def advance(self, iterates: State, until: Any, budget: Any, /) -> State:
+        """Return the iterates at iteration `until` of each row, or after `budget` steps."""
+
+
+@dataclass(frozen=True, eq=False)
+class DescentOptions:
+    """The update rule of descent and its arithmetic.
+
+    Attributes
+    ----------
+    algorithm, momentum
+        The update rule (`flowsim.dynamics.update_rules`), and its momentum where it has one.
+    precision
+        `"float64"` or `"float32"`, in which the layers are stored and updated.
+    noise
+        Draws of the gradient noise; None for the exact gradient.
+
+    """
+
+    algorithm: AlgorithmName = "gradient"
+    momentum: Momentum = 0.0
+    precision: str = "float64"
+    noise: Stream | None = None
+
+
+PLAIN = DescentOptions()
+"""Gradient descent in double precision, without momentum or noise."""
 
 
 def iterations(times: np.ndarray, step_sizes: Sequence[float]) -> np.ndarray:
@@ -44,80 +70,66 @@ def iterations(times: np.ndarray, step_sizes: Sequence[float]) -> np.ndarray:
     return np.asarray(np.rint(times / np.asarray(step_sizes)[:, None]), dtype=np.int64)
 
 
-def stepper(
+def make_descent(
     problem: Problem,
     step_sizes: Sequence[float],
-    *,
-    algorithm: AlgorithmName = "gradient",
-    momentum: Momentum = 0.0,
-    precision: str = "float64",
+    options: DescentOptions = PLAIN,
     accumulator: Accumulator | None = None,
-    noise: Stream | None = None,
 ) -> Descent:
-    """Return descent on a problem at some step sizes, by an algorithm.
-
-    With noise its gradient is an estimate, drawn at every step.
+    """Return descent on a problem at some step sizes, with an accumulator over its steps.
 
     Raises
     ------
     ValueError
-        If momentum is asked of an algorithm that does not have it.
+        If the algorithm does not support the momentum.
 
     """
-    dtype = np.dtype(precision)
+    dtype = np.dtype(options.precision)
     loss, noise = jax.tree.map(
-        lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x, (problem.loss, noise)
+        lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x, (problem.loss, options.noise)
     )
     return Descent(
         loss=loss,
         step_sizes=np.asarray(step_sizes, dtype=dtype),
-        rule=rule(algorithm, momentum, dtype),
+        rule=rule(options.algorithm, options.momentum, dtype),
         weight_decay=np.asarray(problem.weight_decay, dtype=dtype),
-        ceiling=ceiling(problem, dtype),
+        ceiling=divergence_threshold_of(problem, dtype),
         accumulator=NoAccumulator() if accumulator is None else accumulator,
         noise=noise,
     )
 
 
-def ceiling(problem: Problem, dtype: np.dtype) -> np.ndarray:
-    """Return the loss above which descent has diverged, as `DIVERGED_FACTOR` says."""
-    start, limits = problem.initial, np.finfo(dtype)
-    usual = [abs(float(value_and_gradient(problem.loss, W)[0])) for W in (start, 0 * start)]
-    highest = DIVERGED_FACTOR * max(*usual, float(limits.tiny))
-    return np.asarray(min(highest, float(limits.max)), dtype=dtype)
-
-
-def begin(descent: Descent, problem: Problem) -> Iterates:
-    """Return the iterates at the start, with the programs that move them compiled."""
+def initial_iterates(descent: Descent, problem: Problem) -> Iterates:
+    """Return the iterates at iteration 0, after compiling the programs that advance them."""
     iterates = descent.initial_iterates(problem.layers)
     nowhere = np.zeros(len(descent.step_sizes), int)
-    finished(descent.advance(iterates, nowhere, np.asarray(0)))
+    wait_for(descent.advance(iterates, nowhere, np.asarray(0)))
     return iterates
 
 
-def walk(
-    descent: Walker[Reached],
-    iterates: Reached,
+def iterate(
+    step: Iteration[State],
+    iterates: State,
     count: np.ndarray,
-    visit: Callable[[int, Reached], None],
+    visit: Callable[[int, State], None],
     *,
     monitor: Monitor = SILENT,
-) -> Reached:
-    """Go to the iterations `count(step_size, sample)` and `visit(sample, iterates)` at each.
+) -> State:
+    """Advance to the iterations `count(step_size, sample)`, and return the last iterates.
 
-    An interrupt ends it: the sample that was not reached is not visited, and how far it came is
-    what is returned.
+    `visit(sample, iterates)` is called at each sample. After a stop request the iterates reached
+    are returned, and samples not reached are not visited.
     """
-    pacing, samples = Pacing(descent, iterates), count.shape[1]
+    chunk, samples = ChunkSize(step, iterates), count.shape[1]
     for sample, until in enumerate(count.T):
-        whole = left = _left(iterates, until)
+        whole = left = _steps_left(iterates, until)
         while left:
             if monitor.stop_requested():
                 return iterates
-            started, piece = time.perf_counter(), min(pacing.piece, left)
-            iterates = finished(descent.advance(iterates, until, np.asarray(piece)))
-            pacing.learn(piece, time.perf_counter() - started)
-            left = _left(iterates, until)
+            started, steps = time.perf_counter(), min(chunk.steps, left)
+            iterates = wait_for(step.advance(iterates, until, np.asarray(steps)))
+            chunk.update(steps, time.perf_counter() - started)
+            left = _steps_left(iterates, until)
             if left:
                 monitor.report((sample + 1 - left / whole) / samples)
         visit(sample, iterates)
@@ -125,13 +137,13 @@ def walk(
     return iterates
 
 
-def arrived(iterates: Iterates, count: np.ndarray) -> bool:
-    """Say whether each step size has taken all its steps or diverged, rather than been stopped."""
-    return _left(iterates, count[:, -1]) == 0
+def is_finished(iterates: Counted, count: np.ndarray) -> bool:
+    """Return whether every step size has taken all its steps or diverged; false after a stop."""
+    return _steps_left(iterates, count[:, -1]) == 0
 
 
-def _left(iterates: Steps, until: np.ndarray) -> int:
-    """Return the steps that are left to the slowest step size that has not diverged."""
+def _steps_left(iterates: Counted, until: np.ndarray) -> int:
+    """Return the most steps that a step size which has not diverged is short of `until`."""
     return int(
         np.where(np.asarray(iterates.alive), until - np.asarray(iterates.iteration), 0).max()
     )

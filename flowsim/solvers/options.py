@@ -1,4 +1,4 @@
-"""What is integrated, at which times it is recorded, and how."""
+"""What is integrated, at which times it is saved, and how: the options of one solve."""
 
 from __future__ import annotations
 
@@ -12,16 +12,33 @@ from flowsim.problem.problem import Problem
 from flowsim.solvers.methods import Method, Tolerances
 from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.solvers.stepper import Integrator, Window
+from flowsim.solvers.system import ScaledFlow
 
 WINDOW_BYTES = 1 << 22
-
+"""Bytes of states that are brought to the host at once: few transfers, and little memory."""
 
 LARGEST_WINDOW = 256
+"""Saved times of one window at most, since every step carries its buffers along."""
 
 
 @dataclass(frozen=True, eq=False)
-class Wanted:
-    """The times to step on and keep, further times for W alone, and what to keep at them."""
+class SaveAt:
+    """The times at which states are saved, and what is saved there.
+
+    Attributes
+    ----------
+    saved
+        Times at which everything is saved. Steps end on them.
+    between
+        Further times, at which W alone is saved.
+    keep
+        Booleans over `saved`: where W is kept.
+    layers
+        Whether W_1, …, W_N are kept at `saved`.
+    measures
+        Whether loss, singular values and the like are computed at `saved`.
+
+    """
 
     saved: np.ndarray
     between: np.ndarray
@@ -31,14 +48,20 @@ class Wanted:
 
     @cached_property
     def times(self) -> np.ndarray:
-        """Return all times, increasing, each once."""
+        """All times, increasing, each once."""
         return np.union1d(self.saved, self.between)
+
+    @property
+    def end(self) -> np.ndarray:
+        """The last time, as an array of no axes."""
+        return np.asarray(self.times[-1])
 
     def window(self, done: int, size: int, method: Method) -> Window:
         """Return the times after the first `done`, up to `size`, with where steps must land.
 
-        Windows end at multiples of `size` wherever they begin, and their last time is landed on:
-        no step runs past it, so every time inside a step is read from that step.
+        Windows end at multiples of `size` wherever they begin, so that interrupts change no bit.
+        A step lands on the last time of a window and never passes it, so every time inside a step
+        is read from that step.
         """
         times = self.times[done : (done // size + 1) * size]
         grid = self.saved if method.interpolates else self.times
@@ -50,7 +73,10 @@ class Wanted:
 
 
 def window_size(start: State, count: int) -> int:
-    """Return how many states to bring to the host at once when `count` are wanted: 2^k, or few."""
+    """Return how many of `count` states to bring to the host at once.
+
+    A power of two if all fit, so that few shapes are compiled, else as many as fill a window.
+    """
     state_bytes = 8 * sum(int(y.size) for y in start)
     enough = 1 << (count - 1).bit_length()
     return int(np.clip(WINDOW_BYTES // state_bytes, 1, min(enough, LARGEST_WINDOW)))
@@ -58,38 +84,25 @@ def window_size(start: State, count: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """All that an integration is told: the flow of a problem, how to follow it, what to keep.
+    """One integration: the flow of a problem, its start, and all options.
 
-    With `adaptive_method` an explicit `method` may give way to others. `window_size` states are
+    With `adaptive_method`, the method may change during the integration. `window_size` states are
     brought to the host at once.
     """
 
     problem: Problem
     flow: Flow
+    start: State
+    save: SaveAt
     method: Method
     adaptive_method: bool
     tolerances: Tolerances
     max_steps: int
     stop_at_loss: float | None
-    wanted: Wanted
-    start: State
     window_size: int
     monitor: Monitor = SILENT
 
-    def _units(self) -> tuple[float, ...]:
-        """Return the unit of each matrix of the state: the flow's own unless atol is given."""
-        own = self.flow.units(self.start) if self.tolerances.atol is None else None
-        return own or self.tolerances.scales(self.start)
-
     def integrator(self, method: Method) -> Integrator:
-        """Return the compiled side of this task under a method."""
-        return Integrator.of(
-            self.flow,
-            self.problem.loss,
-            self.problem.weight_decay,
-            tuple(y.shape for y in self.start),
-            self._units(),
-            self.tolerances.rtol,
-            method,
-            self.stop_at_loss,
-        )
+        """Return the compiled integrator of this task with a method."""
+        system = ScaledFlow.of(self.flow, self.problem, self.start, self.tolerances)
+        return Integrator.of(system, self.tolerances.rtol, method, self.stop_at_loss)

@@ -1,8 +1,8 @@
-"""Turning integrated states into what a trajectory keeps, piece by piece as they arrive."""
+"""Recording of integrated states: what a trajectory keeps of them, batch by batch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
@@ -14,42 +14,40 @@ from flowsim.dynamics.flow import State
 from flowsim.problem import network
 from flowsim.problem.losses import Loss
 from flowsim.problem.types import Array
-from flowsim.solvers.stepper import Integrator
+from flowsim.solvers.options import SaveAt
 from flowsim.solvers.storage import Series, Store
+from flowsim.solvers.system import ScaledFlow
 
-LAYERED = ("imbalance", "squared_norm")
+OF_LAYERS = ("imbalance", "squared_norm")
+"""Measures that exist in layer space only."""
 
 
 class Recorder:
-    """Collects W, its loss and singular values, imbalance and layers, in order of time.
+    """A record of W, its loss and singular values, imbalance and layers, in order of time.
 
-    Only what is asked for is kept, and matrices go to stores, so memory follows neither what is
-    computed nor how many matrices are saved.
+    Only what is asked for is kept, and matrices go to stores. Memory thus depends neither on what
+    is computed nor on the number of saved matrices.
+
+    Parameters
+    ----------
+    system
+        Evaluates W and the measures of scaled states.
+    save
+        What to save at which times. At its times `between`, W alone is saved.
+    shape
+        The shape of W.
+
     """
 
-    def __init__(
-        self,
-        measurer: Integrator,
-        saved: np.ndarray,
-        keep: np.ndarray,
-        between: int,
-        shape: tuple[int, ...],
-        layers: Sequence[tuple[int, ...]],
-        *,
-        measures: bool,
-    ) -> None:
-        """Take what measures states, the saved times, which keep W, and how many others come.
-
-        States at times outside `saved` keep their W alone, of this `shape`. `layers` are the shapes
-        of those to keep, none if they are not. Without `measures` only W is taken.
-        """
-        self._measurer = measurer
-        self._kept_of = dict(zip(saved.tolist(), keep.tolist(), strict=True))
-        self._measures = measures
-        self._pieces: dict[str, list[np.ndarray]] = {}
-        stop = 1  # the time of a stop is saved besides
-        self._matrices = Store(int(keep.sum()) + between + stop, shape)
-        self._layers = tuple(Store(saved.size + stop, layer) for layer in layers)
+    def __init__(self, system: ScaledFlow, save: SaveAt, shape: tuple[int, ...]) -> None:
+        self._system, self._measures = system, save.measures
+        self._kept_of = dict(zip(save.saved.tolist(), save.keep.tolist(), strict=True))
+        self._batches: dict[str, list[np.ndarray]] = {}
+        stop = 1  # the time of a stop at a loss is saved besides
+        between = save.times.size - save.saved.size
+        self._matrices = Store(int(save.keep.sum()) + between + stop, shape)
+        layers = system.shapes if save.layers and system.flow.space == "layers" else ()
+        self._layers = tuple(Store(save.saved.size + stop, layer) for layer in layers)
         self.times: list[float] = []
         self.kept: list[int] = []
         self.between_times: list[float] = []
@@ -61,28 +59,28 @@ class Recorder:
         if times.size == 0:
             return
         measured = jax.tree.map(
-            lambda a: np.asarray(a)[: times.size], _measured(self._measurer, states)
+            lambda a: np.asarray(a)[: times.size], _measured(self._system, states)
         )
         saved = self._take_matrices(times, measured["W"])
         if self._measures and saved.any():
             for name, values in _measures(measured).items():
-                self._pieces.setdefault(name, []).append(values[saved])
+                self._batches.setdefault(name, []).append(values[saved])
         if self._layers:
-            for store, layer in zip(self._layers, self._measurer.unscaled(states), strict=True):
+            for store, layer in zip(self._layers, self._system.unscaled(states), strict=True):
                 store.append(np.asarray(layer)[: times.size][saved])
 
     def _take_matrices(self, times: np.ndarray, W: np.ndarray) -> np.ndarray:
-        """Store W where it is wanted; return which of the times are saved ones."""
+        """Store W where it is kept; return which of the times are those at which all is saved."""
         saved = np.array([time in self._kept_of for time in times.tolist()])
-        wanted = np.array([self._kept_of.get(time, True) for time in times.tolist()])
-        rows = self._matrices.count + np.cumsum(wanted) - 1
+        kept = np.array([self._kept_of.get(time, True) for time in times.tolist()])
+        rows = self._matrices.count + np.cumsum(kept) - 1
         places = len(self.times) + np.cumsum(saved) - 1
         self.times += times[saved].tolist()
-        self.kept += places[saved & wanted].tolist()
-        self._kept_rows += rows[saved & wanted].tolist()
+        self.kept += places[saved & kept].tolist()
+        self._kept_rows += rows[saved & kept].tolist()
         self.between_times += times[~saved].tolist()
         self._between_rows += rows[~saved].tolist()
-        self._matrices.append(W[wanted])
+        self._matrices.append(W[kept])
         return saved
 
     @property
@@ -97,26 +95,26 @@ class Recorder:
 
     @property
     def layers(self) -> tuple[Series, ...]:
-        """Return W_1, …, W_N at `times`, or nothing if they are not kept."""
+        """Return W_1, …, W_N at `times`, or () if they are not kept."""
         return tuple(Series(store, np.arange(store.count)) for store in self._layers)
 
     def measures(self) -> dict[str, np.ndarray]:
-        """Return the measures that were taken, by name, each at every time of `times`."""
-        return {name: np.concatenate(pieces) for name, pieces in self._pieces.items()}
+        """Return the recorded measures by name, each at every time of `times`."""
+        return {name: np.concatenate(batches) for name, batches in self._batches.items()}
 
     def expect(self, time: float) -> None:
-        """Take one more time as a saved one: the one at which the flow was stopped."""
+        """Add one more saved time: the time of the stop at a loss."""
         self._kept_of[time] = True
 
 
 def _measures(measured: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Return by name what is kept of every saved state, along the leading axis."""
-    found = {name: measured[name] for name in ("loss", "distance", *LAYERED) if name in measured}
-    return found | _spectrum(measured["W"], measured["spectrum"]) | _det_sign(measured)
+    """Return the measures of states along the leading axis, by name."""
+    direct = {name: measured[name] for name in ("loss", "distance", *OF_LAYERS) if name in measured}
+    return direct | _spectrum(measured["W"], measured["spectrum"]) | _det_sign(measured)
 
 
 def _spectrum(W: np.ndarray, exact: tuple[np.ndarray, np.ndarray] | None) -> dict[str, np.ndarray]:
-    """Return σ, and log σ where the flow holds that itself."""
+    """Return σ, and log σ where it is part of the state."""
     if exact is None:
         return {"singular_values": np.linalg.svd(W, compute_uv=False)}
     log_sigma, _ = exact
@@ -124,7 +122,10 @@ def _spectrum(W: np.ndarray, exact: tuple[np.ndarray, np.ndarray] | None) -> dic
 
 
 def _det_sign(measured: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Return the sign of det W, -1, 0 or 1, of square W: as the flow or the layers tell it."""
+    """Return the sign of det W, -1, 0 or 1, of square W.
+
+    From the state or the layers where possible: det W itself underflows for small W.
+    """
     W = measured["W"]
     if W.shape[1] != W.shape[2]:
         return {}
@@ -135,18 +136,18 @@ def _det_sign(measured: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 
 @eqx.filter_jit
-def _measured(integrator: Integrator, states: State) -> Any:
+def _measured(system: ScaledFlow, states: State) -> Any:
     """Return W and its measures of each of the states along the leading axis."""
 
     def one(y: State) -> dict[str, Any]:
-        state, W = integrator.unscaled(y), integrator.end_to_end(y)
+        state, W = system.unscaled(y), system.end_to_end(y)
         measured = {
             "W": W,
-            "loss": integrator.loss.value(W),
-            "distance": distance_to_target(integrator.loss, W),
-            "spectrum": integrator.flow.exact_spectrum(state),
+            "loss": system.loss.value(W),
+            "distance": distance_to_target(system.loss, W),
+            "spectrum": system.flow.exact_spectrum(state),
         }
-        if integrator.flow.space != "layers":
+        if system.flow.space != "layers":
             return measured
         measured |= {
             "imbalance": network.imbalance(state),
@@ -155,6 +156,7 @@ def _measured(integrator: Integrator, states: State) -> Any:
         square = W.shape[0] == W.shape[1]
         return measured | ({"det_sign": network.det_sign(state)} if square else {})
 
+    # one after the other: vmap of the products is slower on a CPU, and not bitwise the same
     return jax.lax.map(one, states)
 
 

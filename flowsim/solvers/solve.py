@@ -1,4 +1,4 @@
-"""Solving a problem: from a problem and a few choices to a trajectory that can be trusted."""
+"""Solving a problem: from a problem and options to a trajectory with an error estimate."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ import numpy as np
 from flowsim.dynamics.registry import FLOWS
 from flowsim.problem.problem import Problem
 from flowsim.solvers import methods
-from flowsim.solvers.accuracy import tightened
+from flowsim.solvers.accuracy import solve_to_accuracy
 from flowsim.solvers.error_estimate import compared_times, with_error_estimate
-from flowsim.solvers.integrate import follow
+from flowsim.solvers.integrate import integrate
 from flowsim.solvers.methods import AUTO, Tolerances
 from flowsim.solvers.monitor import SILENT, Monitor
-from flowsim.solvers.options import Task, Wanted, window_size
+from flowsim.solvers.options import SaveAt, Task, window_size
 from flowsim.solvers.trajectory import Trajectory
 
 DEFAULT_SAMPLES = 200
+"""Saved times where none are given, enough for a smooth curve."""
 
 
 def solve(
@@ -36,46 +37,60 @@ def solve(
     estimate_error: bool = True,
     monitor: Monitor = SILENT,
 ) -> Trajectory:
-    """Follow the flow of a problem and say how far to trust the numbers.
+    """Return the solution of gradient flow from t = 0 to the problem's horizon.
+
+    Loss and singular values over time show the saddle-to-saddle dynamics of small initializations:
+    long plateaus, at whose ends one singular value after the other is learned.
 
     Parameters
     ----------
     problem
-        What to simulate.
+        The loss, the starting layers, the final time and the weight decay.
     space
-        `"layers"`: Ẇ_j = -∂φ/∂W_j; `"end_to_end"`: Ẇ = -P_W[∇ℓ(W)], equal to it when balanced, as
-        are `"spectral"`, where it keeps the sign and size of every singular value, and `"modes"`,
-        where its singular vectors do not turn.
+        The formulation of the flow.
+
+        - `"layers"`: Ẇ_j = -∂φ/∂W_j over all layers, φ(W_1, …, W_N) = ℓ(W_N⋯W_1).
+        - `"end_to_end"`: Ẇ = -P_W[∇ℓ(W)] over W alone (Arora, Cohen & Hazan 2018), the same flow
+          from balanced layers.
+        - `"spectral"`: the same over U, log σ and V, which resolves singular values far below the
+          rounding of W's entries.
+        - `"modes"`: the same over log σ alone, where the singular vectors are constant.
     times
         Saved times, increasing from 0; default: 200 equally spaced ones up to the horizon.
-    method, rtol, atol, max_steps
-        How to integrate: a name from `flowsim.solvers.methods.METHODS` or "auto"; the error allowed
-        per step is rtol·|y| + atol, atol by default rtol times the scale of each starting matrix.
+    method
+        A name from `flowsim.methods`, or "auto": explicit, and changed where the flow is stiff.
+    rtol, atol
+        The error allowed per step is rtol·|y| + atol. By default atol is rtol times the root mean
+        square entry of each starting matrix, so that tiny initializations are resolved. Good
+        values of rtol: 1e-6 for pictures, 1e-8 for numbers.
+    max_steps
+        Steps attempted at most, over all solves.
     stop_at_loss
-        End where the loss reaches this; that time becomes the last saved one.
+        Stop where the loss reaches this value; that time becomes the last saved one.
     between
-        Further times at which W alone is wanted.
+        Further times, at which W alone is saved.
     keep
         Booleans over `times`: at which W is kept (default: all). The last one always is.
     keep_layers
         Whether to keep W_1, …, W_N at the saved times.
     estimate_error
-        Solve once more at ten times the tolerance, in other ways too
-        (`flowsim.solvers.error_estimate`): the difference estimates the error from above. Where it
-        exceeds 1 % of ‖W‖, "auto" solves again at a tighter `rtol` (at most twice, `max_steps` for
-        all), which the trajectory then bears.
+        Whether to solve once more at ten times the tolerance; the difference is an upper estimate
+        of the error. Where it exceeds 1 % of ‖W‖, "auto" solves again at a tighter rtol, at most
+        twice, and the trajectory has that `rtol`.
     monitor
         Where progress is reported and stop requests come from.
 
     Returns
     -------
     Trajectory
-        With a verdict; a failure is a verdict with the partial solution, not an exception.
+        The solution with a verdict and an error estimate. A flow that grows without bound, or
+        takes more than `max_steps`, has such a verdict and the solution up to there.
 
     Raises
     ------
     ValueError
-        If an argument is out of its range, with what was wanted.
+        If an argument is outside its range, or if the flow does not exist in this space (for
+        example `"end_to_end"` where it does not depend on W alone).
 
     """
     tolerances = Tolerances(rtol, atol)
@@ -87,10 +102,10 @@ def solve(
         raise ValueError(f"max_steps must be at least 1, but is {max_steps}.")
     kept = np.ones(saved.size, dtype=bool) if keep is None else np.array(keep, dtype=bool)
     kept[-1] = True
-    held = kept | compared_times(saved.size, problem) if estimate_error else kept
+    saved_too = compared_times(saved.size, problem) if estimate_error else False
     flow = FLOWS[space].build(problem)
     start = flow.initial_state(problem)
-    wanted = Wanted(saved, np.asarray(between, dtype=float), held, layers=keep_layers)
+    save = SaveAt(saved, np.asarray(between, dtype=float), kept | saved_too, layers=keep_layers)
     task = Task(
         problem=problem,
         flow=flow,
@@ -99,16 +114,16 @@ def solve(
         tolerances=tolerances,
         max_steps=max_steps,
         stop_at_loss=stop_at_loss,
-        wanted=wanted,
         start=start,
-        window_size=window_size(start, wanted.times.size),
+        save=save,
+        window_size=window_size(start, save.times.size),
         monitor=monitor,
     )
-    trajectory = follow(task)
+    trajectory = integrate(task)
     if estimate_error:
         trajectory = with_error_estimate(trajectory, task)
         if method == AUTO:
-            trajectory = tightened(trajectory, task)
+            trajectory = solve_to_accuracy(trajectory, task)
     return trajectory.thinned(kept)
 
 

@@ -1,67 +1,94 @@
-"""Arrays over time that may be larger than memory: written in order, read by pieces."""
+"""Arrays over time that may be larger than memory: written in order, read in batches.
+
+What does not fit lies in temporary files, read and written by `pread` and `pwrite`. Memory maps
+were tried: a full disk then ends the process by SIGBUS without a message, every page written counts
+as resident memory, and a map per batch is 15 times slower.
+"""
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import FileIO
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from flowsim.solvers import scratch
-
 IN_MEMORY = 1 << 25
-"""A store of more bytes lies in a file."""
+"""Bytes of the largest store in memory; larger ones lie in a file."""
 
-PIECE_BYTES = 1 << 22
-"""What a series is read by: at least one row, and no more bytes than this."""
+BATCH_BYTES = 1 << 22
+"""Bytes of a series read at once, unless one row is larger: fits caches, few system calls."""
 
 
 def rows_at_once(row_bytes: int) -> int:
-    """Return how many rows of so many bytes are in memory together."""
-    return max(1, PIECE_BYTES // max(1, row_bytes))
+    """Return how many rows of `row_bytes` each are in memory together."""
+    return max(1, BATCH_BYTES // max(1, row_bytes))
 
 
 Rows: TypeAlias = np.ndarray
 """Row numbers of a store; -1 reads as nan."""
 
 
-class Store:
-    """At most `capacity` arrays of one shape, its rows, appended in order.
+class StorageError(OSError):
+    """A temporary file cannot be written; the text is a sentence for the user."""
 
-    They lie in memory where they are few, else in a temporary file (`flowsim.solvers.scratch`), and
-    what is read of that is not kept in memory.
+
+def temporary_folder() -> str:
+    """Return where temporary files lie: TMPDIR, or else /var/tmp, since /tmp is often memory."""
+    chosen = os.environ.get("TMPDIR") or "/var/tmp"
+    return chosen if os.access(chosen, os.W_OK | os.X_OK) else tempfile.gettempdir()
+
+
+def free_bytes() -> int | None:
+    """Return how many bytes are free in the temporary folder, or None if that is unknown."""
+    try:
+        return shutil.disk_usage(temporary_folder()).free
+    except OSError:
+        return None
+
+
+class Store:
+    """At most `capacity` arrays of one shape, the rows, appended in order.
+
+    Rows lie in memory where they are few, else in a temporary file without a name, which is gone
+    with the process however that ends. What is read from the file is not kept in memory.
 
     Raises
     ------
-    ScratchError
-        If there can be no such file, or not of that size.
+    StorageError
+        If the file cannot be created or written, because the disk is full for example.
 
     """
 
     def __init__(self, capacity: int, shape: Sequence[int]) -> None:
-        """Make an empty store."""
         self.shape, self.count = tuple(shape), 0
         self.row_bytes = 8 * int(np.prod(self.shape, dtype=np.int64))
         self._memory: np.ndarray | None = None
         if capacity * self.row_bytes <= IN_MEMORY:
             self._memory = np.empty((capacity, *self.shape))
             return
-        self._file = scratch.new_file()
+        try:
+            self._file = tempfile.TemporaryFile(dir=temporary_folder(), buffering=0)  # noqa: SIM115
+        except OSError as error:
+            raise _as_storage_error(error) from error
         weakref.finalize(self, self._file.close)
 
     def append(self, rows: np.ndarray) -> None:
-        """Add rows, which lie along the leading axis."""
+        """Append rows along the leading axis."""
         if self._memory is not None:
             self._memory[self.count : self.count + len(rows)] = rows
         elif len(rows):
             data = np.ascontiguousarray(rows, dtype=float).data.cast("B")
-            scratch.write(self._file, data, self.count * self.row_bytes)
+            _write(self._file, data, self.count * self.row_bytes)
         self.count += len(rows)
 
     def read(self, rows: Rows) -> np.ndarray:
-        """Return the array of shape (*rows.shape, *shape); a view where memory holds it so."""
+        """Return an array of shape (*rows.shape, *shape); a view of consecutive rows in memory."""
         first = int(rows.flat[0]) if rows.size else 0
         consecutive = rows.ndim == 1 and first >= 0 and (np.diff(rows) == 1).all()
         if self._memory is not None and consecutive:
@@ -80,21 +107,21 @@ class Store:
             return np.asarray(self._memory.reshape(len(self._memory), -1)[rows, part])
         out = np.empty((rows.size, part.stop - part.start))
         for row, into in zip(rows.tolist(), out, strict=True):
-            scratch.read(self._file, into.data.cast("B"), row * self.row_bytes + 8 * part.start)
+            _read(self._file, into.data.cast("B"), row * self.row_bytes + 8 * part.start)
         return out
 
     def _read_file(self, rows: Rows, known: np.ndarray, out: np.ndarray) -> None:
-        """Read the rows at the places `known` into `out`, neighbours in the file at once."""
+        """Read the rows at the places `known` into `out`, neighbours in one system call."""
         breaks = np.flatnonzero((np.diff(known) != 1) | (np.diff(rows[known]) != 1)) + 1
         for run in np.split(known, breaks):
             if run.size:
                 into = out[run[0] : run[-1] + 1].data.cast("B")
-                scratch.read(self._file, into, int(rows[run[0]]) * self.row_bytes)
+                _read(self._file, into, int(rows[run[0]]) * self.row_bytes)
 
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """Some rows of a store, in the order wanted: to be read whole by NumPy, or by pieces."""
+    """Rows of a store in any order, which NumPy reads as one array, or a batch at a time."""
 
     store: Store
     rows: Rows
@@ -126,19 +153,19 @@ class Series:
         return len(self.rows)
 
     def __getitem__(self, key: Any) -> np.ndarray:
-        """Return what an array would for a key of the axes that are not the rows' own."""
+        """Return the rows at a key, as an array indexed along the axes of `rows` would."""
         return self.store.read(np.asarray(self.rows[key]))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """Return the whole as an array."""
+        """Return all rows as one array."""
         return np.array(self.whole(), dtype, copy=copy)
 
     def whole(self) -> np.ndarray:
-        """Return the whole as an array; a view where memory holds it so."""
+        """Return all rows as one array; a view if they are consecutive and in memory."""
         return self.store.read(self.rows)
 
     def take(self, key: Any) -> Series:
-        """Return the series of the rows at `key`, which reads nothing."""
+        """Return the series of the rows at `key`, without reading them."""
         return Series(self.store, np.asarray(self.rows[key]))
 
     def entries(self, part: slice) -> np.ndarray:
@@ -147,32 +174,33 @@ class Series:
 
     @property
     def rows_at_once(self) -> int:
-        """Return how many rows are read together."""
+        """The number of rows that are read at once."""
         return rows_at_once(self.store.row_bytes)
 
-    def pieces(self, size: int) -> Iterator[np.ndarray]:
-        """Yield the rows in order, rows of several axes one after the other, `size` at a time."""
+    def batches(self, size: int) -> Iterator[np.ndarray]:
+        """Yield the rows in C order of their axes, `size` at a time."""
         rows = self.rows.ravel()
         for first in range(0, rows.size, size):
             yield self.store.read(rows[first : first + size])
 
 
-def by_pieces(function: Callable[..., np.ndarray], *series: Series) -> np.ndarray:
-    """Return `function`, of arrays along a leading axis, of the rows of equally long series.
+def in_batches(function: Callable[..., np.ndarray], *series: Series) -> np.ndarray:
+    """Return a function of the rows of equally long series, evaluated batch by batch.
 
-    The result has the axes of the rows, then what the function leaves of a row.
+    The function maps arrays with one leading axis of rows. The result has the axes of the rows in
+    place of it.
     """
     size, axes = min(one.rows_at_once for one in series), series[0].rows.shape
-    pieces = zip(*(one.pieces(size) for one in series), strict=True)
-    found = [np.asarray(function(*piece)) for piece in pieces]
-    if not found:
+    batches = zip(*(one.batches(size) for one in series), strict=True)
+    results = [np.asarray(function(*batch)) for batch in batches]
+    if not results:
         return np.zeros(axes)
-    return np.asarray(np.concatenate(found).reshape(*axes, *found[0].shape[1:]))
+    return np.asarray(np.concatenate(results).reshape(*axes, *results[0].shape[1:]))
 
 
 @dataclass(frozen=True, eq=False)
 class ByTime(Mapping[float, np.ndarray]):
-    """The rows of a store by their time, each read when it is asked for."""
+    """The rows of a store by their time, each read on access."""
 
     store: Store
     row_of: Mapping[float, int]
@@ -185,3 +213,30 @@ class ByTime(Mapping[float, np.ndarray]):
 
     def __len__(self) -> int:
         return len(self.row_of)
+
+
+def _write(file: FileIO, data: memoryview, offset: int) -> None:
+    # one call may write fewer bytes than given, such as 2 GiB at most on Linux
+    while data:
+        try:
+            written = os.pwrite(file.fileno(), data, offset)
+        except OSError as error:
+            raise _as_storage_error(error) from error
+        data, offset = data[written:], offset + written
+
+
+def _read(file: FileIO, into: memoryview, offset: int) -> None:
+    while into:
+        count = os.preadv(file.fileno(), [into], offset)
+        if count == 0:
+            raise StorageError(
+                f"A temporary file in {temporary_folder()!r} ends before byte {offset}."
+            )
+        into, offset = into[count:], offset + count
+
+
+def _as_storage_error(error: OSError) -> StorageError:
+    return StorageError(
+        f"Cannot write a temporary file in {temporary_folder()!r}: {error.strerror or error}; free "
+        f"some space, or let the environment variable TMPDIR name another folder."
+    )

@@ -1,4 +1,4 @@
-"""What came out of solving a problem: states at the wanted times, statistics, and a verdict."""
+"""The result of solving a problem: states at the saved times, statistics, and a verdict."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flowsim.solvers.storage import ByTime, Series
 
 
 class Verdict(Enum):
-    """How an integration ended; the value says what it means and what to do about it."""
+    """How an integration ended; the value is what that means and what to do about it."""
 
     REACHED_HORIZON = "the flow was followed to its horizon"
     STOPPED_AT_LOSS = "the flow reached the loss at which it was to stop"
@@ -49,7 +49,7 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Statistics:
-    """What an integration cost: steps, and seconds of wall time."""
+    """Costs of an integration: steps, and seconds of wall time."""
 
     accepted: int = 0
     rejected: int = 0
@@ -60,36 +60,42 @@ class Statistics:
 
 @dataclass(frozen=True, eq=False)
 class Trajectory:
-    """The solution of a flow at the wanted times.
+    """The solution of a flow at the saved times.
 
     Attributes
     ----------
     space
         A key of `flowsim.dynamics.registry.FLOWS`, as in `"layers"`.
     times
-        The saved times, strictly increasing from 0; fewer than asked for after a stop or failure.
+        The saved times, strictly increasing from 0; fewer than requested after a stop or failure.
     loss, singular_values, distance_to_target
         ℓ(W) of shape (time,); σ of shape (time, mode), descending; ‖W - Φ‖_F, nan without a
         target Φ.
     det_sign
         The sign of det W, -1, 0 or 1, of shape (time,); None where W is not square.
     log_singular_values
-        log σ of shape (time, mode), where the flow holds it more accurately than W does.
+        log σ of shape (time, mode), where the state resolves it more accurately than W does.
     imbalance, squared_norm
         In layer space: ‖W_{j+1}ᵀW_{j+1} - W_jW_jᵀ‖_F of shape (time, pair), and Σ_j ‖W_j‖²_F.
     kept, end_to_end
-        Indices into `times` at which W was kept, and those W, shape (kept, d_N, d_0); they may be
-        more than memory holds, and `end_to_end_series` reads them by pieces.
+        Indices into `times` at which W is kept, and those W, shape (kept, d_N, d_0). They may be
+        larger than memory: `end_to_end_series` reads them in batches.
     layers
-        W_1, …, W_N over time where asked for, each of shape (time, d_j, d_{j-1}); likewise
-        `layer_series`.
+        W_1, …, W_N over time if requested, each of shape (time, d_j, d_{j-1}); `layer_series`
+        reads them in batches.
     between
-        W at further times that were asked for: a pair (times, matrices), these a series.
+        W at further times: a pair of times and a series.
     error_estimate, loss_error
         Estimated Frobenius error of W, and estimated error of the loss, at each saved time; nan
-        where there is none.
+        where it is not estimated.
+    verdict, stopped_at
+        How the integration ended, and when.
+    rtol
+        The relative tolerance, tighter than requested where "auto" solved again.
     choices
-        The methods used, each with the time from which it was, and why.
+        The methods used, each with the time from which it was used and the reason.
+    statistics
+        Steps and seconds.
 
     """
 
@@ -126,11 +132,11 @@ class Trajectory:
         )
 
     def thinned(self, keep: np.ndarray) -> Trajectory:
-        """Return the same trajectory with W only where `keep` says, and at its last time."""
+        """Return the same trajectory with W only where `keep` is true, and at its last time."""
         last = self.times.size - 1
-        wanted = np.array([i == last or (i < keep.size and keep[i]) for i in self.kept], dtype=bool)
+        kept = np.array([i == last or (i < keep.size and keep[i]) for i in self.kept], dtype=bool)
         return replace(
-            self, kept=self.kept[wanted], end_to_end_series=self.end_to_end_series.take(wanted)
+            self, kept=self.kept[kept], end_to_end_series=self.end_to_end_series.take(kept)
         )
 
     @property
@@ -140,12 +146,12 @@ class Trajectory:
 
     @property
     def layers(self) -> tuple[np.ndarray, ...] | None:
-        """Return W_1, …, W_N over time, all at once, where they were asked for."""
+        """Return W_1, …, W_N over time, all at once; None if they are not kept."""
         return None if self.layer_series is None else tuple(map(np.asarray, self.layer_series))
 
     @property
     def largest_error(self) -> float:
-        """Return the largest estimated Frobenius error of W; nan if one saved time has none."""
+        """Return the largest estimated Frobenius error of W; nan unless all times have one."""
         return float(self.error_estimate.max()) if self.error_estimate.size else float("nan")
 
     @property
@@ -156,7 +162,7 @@ class Trajectory:
         return ", then ".join(names)
 
     def matrices(self) -> ByTime:
-        """Return every W that is known, by its time."""
+        """Return every saved W by its time."""
         times = [*self.between[0].tolist(), *self.times[self.kept].tolist()]
         rows = [*self.between[1].rows.tolist(), *self.end_to_end_series.rows.tolist()]
         return ByTime(self.end_to_end_series.store, dict(zip(times, rows, strict=True)))
@@ -182,5 +188,5 @@ class Trajectory:
 
 
 def reference(flows: Mapping[str, Trajectory]) -> Trajectory:
-    """Return the flow that others are compared with: the layer flow, else the first."""
+    """Return the flow with which others are compared: the layer flow, else the first."""
     return flows.get("layers", next(iter(flows.values())))

@@ -1,4 +1,4 @@
-"""The global minimum of a loss over end-to-end matrices, with no regard to any flow.
+"""The global minimum of a loss over end-to-end matrices, independent of any flow.
 
 Quadratic losses by linear algebra (with a bound on the rank by Eckart & Young 1936, where that
 solves it), other convex ones by Newton's method in a trust region (SciPy's "trust-ncg").
@@ -16,35 +16,35 @@ from flowsim.problem.losses import Loss, Measurements, value_and_gradient
 from flowsim.problem.types import Array
 
 LARGEST = 1000
-"""A convex solve is made for up to so many entries of W."""
+"""Most entries of W for a convex solve, whose Hessian has the square of that."""
 
 RESIDUAL, UNSETTLED = 1e-10, 1e-6
-"""The gradient at which a solve is to end, and the largest of a solution, relative to that at 0."""
+"""Gradient norms relative to that at W = 0: where a solve ends, and the largest accepted."""
 
 FLAT = 1e-8
-"""A minimum is taken to be the only one where the Hessian's eigenvalues are within this factor."""
+"""Smallest over largest eigenvalue of the Hessian above which a minimizer counts as unique."""
 
 
 @dataclass(frozen=True, eq=False)
 class Minimum:
-    """The least value of a loss over the matrices of a shape and at most a rank.
+    """The minimum of a loss over matrices of given shape and bounded rank.
 
     Attributes
     ----------
     value
-        ℓ*; nan where it is not known.
+        ℓ*; nan if unknown.
     W
-        A minimizer; None where there is none, or none is known.
+        A minimizer; None if none exists or is known.
     only
-        Whether W is the only one.
+        Whether W is the unique minimizer.
     free
-        Whether the bound on the rank makes no difference, so that ∇ℓ(W) = 0.
+        Whether the bound on the rank is inactive, so that ∇ℓ(W) = 0.
     error
-        What ℓ* may be too large by: 0 for linear algebra, for a solve the least of ℓ* itself (no
-        loss here is negative) and half the squared Newton decrement, ½ gᵀH⁺g, which is what is
-        left to gain to leading order in the gradient g.
+        Estimate of how much ℓ* is too large. It is 0 for linear algebra. For a solve it is half the
+        squared Newton decrement, ½ gᵀH⁺g: the remaining decrease to leading order in the gradient
+        g, and at most ℓ* itself, since no loss here is negative.
     how
-        How it was found, or why it was not.
+        The method, or the reason why the minimum is unknown.
 
     """
 

@@ -1,9 +1,9 @@
-"""What the exact flow never does, watched along what was computed.
+"""Invariants of the exact flow, checked along computed trajectories.
 
 Without weight decay, for any loss (Arora, Cohen & Hazan 2018; Arora, Cohen, Golowich & Hu 2019):
-- φ never rises; with weight decay λ, φ + (λ/2) Σ_j‖W_j‖²_F does not;
-- each W_{j+1}ᵀW_{j+1} - W_jW_jᵀ is constant; with weight decay it falls as e^{-2λt};
-- from a balanced start at N ≥ 2, the sign of det W never changes where W is square.
+- φ never increases; with weight decay λ, φ + (λ/2) Σ_j‖W_j‖²_F never does;
+- each W_{j+1}ᵀW_{j+1} - W_jW_jᵀ is constant; with weight decay it decays as e^{-2λt};
+- from a balanced initialization at N ≥ 2, the sign of det W never changes where W is square.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from flowsim.solvers.descend import DescentTrajectory
 from flowsim.solvers.trajectory import Trajectory
 
 ROUNDING = 1e3 * float(np.finfo(np.float64).eps)
-"""Relative changes up to this are roundoff of a sum over all entries."""
+"""Relative change attributed to rounding in a sum over all entries."""
 
 
 @dataclass(frozen=True)
 class Invariant:
-    """An invariant that was watched, and when it was first found broken (None: never)."""
+    """A checked invariant and the first time at which it is violated (None: never)."""
 
     name: str
     broken_at: float | None
 
     def record(self) -> dict[str, Any]:
-        """Return it as the summary holds it."""
+        """Return its entry in the summary."""
         return {"holds": self.broken_at is None, "time": self.broken_at}
 
 
 def of_flow(trajectory: Trajectory, problem: Problem) -> list[Invariant]:
-    """Watch a flow at its saved times.
+    """Return the invariants of a flow, checked at its saved times.
 
-    The loss may rise, and the imbalance change, by as much as the error estimate explains; where
-    there is no estimate they are not watched.
+    The loss may increase, and the imbalance change, by as much as the error estimate explains. They
+    are not checked without an error estimate.
     """
     times = trajectory.times
     watched = []
@@ -52,19 +52,20 @@ def of_flow(trajectory: Trajectory, problem: Problem) -> list[Invariant]:
 
 
 def of_descent(descent: DescentTrajectory, problem: Problem) -> list[list[Invariant]]:
-    """Watch gradient descent at each step size: the sign of det W, which large steps may change.
+    """Return the invariants of gradient descent at each step size: the sign of det W.
 
-    Other algorithms do not follow the flow, nor does a noisy gradient, and nothing is watched.
+    Large steps may change it. Nothing is checked for other update rules or noisy gradients, which
+    do not approximate the flow.
     """
-    apart = descent.noisy or not descent.follows_flow
-    if descent.det_sign is None or apart or not _keeps_det_sign(problem):
+    differs = descent.noisy or not descent.follows_flow
+    if descent.det_sign is None or differs or not _keeps_det_sign(problem):
         return [[] for _ in descent.step_sizes]
     pairs = zip(descent.times, descent.det_sign, strict=True)
     return [[_det_sign(times, sign)] for times, sign in pairs]
 
 
 def _keeps_det_sign(problem: Problem) -> bool:
-    """Say whether det W keeps its sign; a start of lower rank has determinant 0, without one."""
+    """Return whether det W keeps its sign: balanced layers, whose widths allow full rank."""
     if problem.depth < 2 or not network.is_balanced(problem.layers):
         return False
     return network.rank_bound(problem.layers) >= problem.initial.shape[0]
@@ -75,7 +76,7 @@ def _det_sign(times: np.ndarray, sign: np.ndarray) -> Invariant:
 
 
 def _objective(trajectory: Trajectory, problem: Problem) -> Invariant:
-    """Watch the loss, with its weight decay, against the lowest value so far."""
+    """Check the loss, with weight decay, for an increase over its lowest value so far."""
     objective = trajectory.loss + 0.5 * problem.weight_decay * _squared_norm(trajectory, problem)
     lowest = np.minimum.accumulate(objective)
     error = np.maximum.accumulate(trajectory.loss_error) + ROUNDING * np.abs(objective).max()
@@ -86,9 +87,9 @@ def _objective(trajectory: Trajectory, problem: Problem) -> Invariant:
 
 
 def _imbalance(trajectory: Trajectory, problem: Problem) -> Invariant:
-    """Watch ‖W_{j+1}ᵀW_{j+1} - W_jW_jᵀ‖_F e^{2λt} against its value at the start.
+    """Check ‖W_{j+1}ᵀW_{j+1} - W_jW_jᵀ‖_F e^{2λt} for a change from its initial value.
 
-    Layers off by a relative ε change it by 2ε(‖W_{j+1}‖² + ‖W_j‖²) at most.
+    A relative error ε of the layers changes it by 2ε(‖W_{j+1}‖² + ‖W_j‖²) at most.
     """
     assert trajectory.imbalance is not None and trajectory.squared_norm is not None
     expected = (
@@ -103,8 +104,8 @@ def _imbalance(trajectory: Trajectory, problem: Problem) -> Invariant:
 def _relative_error(trajectory: Trajectory) -> np.ndarray:
     """Return the estimated error of W relative to W, no less than the tolerance and roundoff."""
     size = np.linalg.norm(trajectory.singular_values, axis=1)
-    share = trajectory.error_estimate / np.where(size > 0, size, np.inf)
-    return np.asarray(share + 100 * trajectory.rtol + ROUNDING)
+    relative = trajectory.error_estimate / np.where(size > 0, size, np.inf)
+    return np.asarray(relative + 100 * trajectory.rtol + ROUNDING)
 
 
 def _squared_norm(trajectory: Trajectory, problem: Problem) -> np.ndarray:

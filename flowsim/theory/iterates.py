@@ -1,6 +1,7 @@
-"""Descent once more, for measures that need its layers or an accumulator of all its steps.
+"""Iterates of gradient descent, computed again for diagnostics that need layers or every step.
 
-No layers of a run's descent are kept: they are computed again, in float64 from the same start.
+A run stores no layers of descent. The replay is in float64 and from the same initialization, so its
+iterates are those of the run bitwise where the run was in float64 too.
 """
 
 from __future__ import annotations
@@ -12,28 +13,32 @@ import numpy as np
 
 from flowsim.dynamics.accumulators import Accumulated, Accumulator
 from flowsim.dynamics.descent import Iterates
-from flowsim.dynamics.registry import AlgorithmName, Momentum
 from flowsim.problem.problem import Problem
 from flowsim.problem.types import Layers
-from flowsim.solvers.iterate import begin, stepper, walk
+from flowsim.solvers.iterate import (
+    PLAIN,
+    DescentOptions,
+    initial_iterates,
+    iterate,
+    make_descent,
+)
 from flowsim.solvers.monitor import SILENT, Monitor
 
 
-def revisit(
+def replay(
     problem: Problem,
     step_sizes: Sequence[float],
     count: np.ndarray,
     visit: Callable[[int, int, Layers, Accumulated], None],
     *,
-    algorithm: AlgorithmName = "gradient",
-    momentum: Momentum = 0.0,
+    options: DescentOptions = PLAIN,
     accumulator: Accumulator | None = None,
     monitor: Monitor = SILENT,
 ) -> None:
-    """Go to the iterations `count(step_size, sample)`, and `visit` every step size at each.
+    """Iterate to the counts of each recorded sample, and call `visit` there for every step size.
 
-    `visit(k, sample, layers, sums)` is called with step size k's own layers and sums, unless it has
-    diverged.
+    `count` has shape (step_size, sample). `visit(k, sample, layers, accumulated)` receives the
+    layers of step size k and what its accumulator holds; it is not called past divergence.
     """
 
     def each(sample: int, iterates: Iterates) -> None:
@@ -41,8 +46,6 @@ def revisit(
         for k in np.flatnonzero(np.asarray(iterates.alive)):
             visit(int(k), sample, *jax.tree.map(lambda A, k=k: A[k], found))
 
-    descent = stepper(
-        problem, step_sizes, algorithm=algorithm, momentum=momentum, accumulator=accumulator
-    )
-    start = begin(descent, problem)
-    walk(descent, start, count, each, monitor=monitor)
+    descent = make_descent(problem, step_sizes, options, accumulator)
+    start = initial_iterates(descent, problem)
+    iterate(descent, start, count, each, monitor=monitor)

@@ -168,7 +168,9 @@ def test_claims_of_those_times_are_refused() -> None:
 
 def test_one_compilation_serves_all_step_sizes() -> None:
     """The state lives in the compiled loop: no host call for an iteration."""
-    stepper = iterate.stepper(problem(), [0.1, 0.2], algorithm="adadelta")
+    stepper = iterate.make_descent(
+        problem(), [0.1, 0.2], iterate.DescentOptions(algorithm="adadelta")
+    )
     iterates = stepper.initial_iterates(problem().layers)
     for leaf in jax.tree.leaves(iterates.memory):
         assert leaf.shape[0] == 2

@@ -179,8 +179,8 @@ def test_a_loss_below_zero_is_no_divergence() -> None:
 
 def test_where_the_pieces_end_changes_no_bit(monkeypatch) -> None:
     whole = descended(0.1, 0.013, momentum=0.6)
-    monkeypatch.setattr(chunks, "PIECE_SECONDS", 1e-9)
-    monkeypatch.setattr(chunks, "FIRST_PIECE", 1)
+    monkeypatch.setattr(chunks, "CHUNK_SECONDS", 1e-9)
+    monkeypatch.setattr(chunks, "FIRST_CHUNK", 1)
     pieces = descended(0.1, 0.013, momentum=0.6)
     np.testing.assert_array_equal(pieces.end_to_end, whole.end_to_end)
     np.testing.assert_array_equal(pieces.loss, whole.loss)

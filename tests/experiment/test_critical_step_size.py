@@ -1,4 +1,4 @@
-"""2/sharpness at the start, at the minimum and along the flow, and step sizes in that unit."""
+"""2/sharpness at initialization, at the minimum and along the flow, and step sizes in that unit."""
 
 from __future__ import annotations
 
@@ -234,6 +234,6 @@ def test_an_interrupt_while_the_unit_is_found_leaves_no_descent() -> None:
 
 def test_the_card_says_the_unit_and_work_is_not_counted_yet() -> None:
     scenario = from_toml(text(RELATIVE))
-    assert "4 from 0.5 to 2 (linear) · 2/sharpness at the start" in str(scenario)
+    assert "4 from 0.5 to 2 (linear) · 2/sharpness at initialization" in str(scenario)
     assert footprint(scenario).iterations == 0
     assert footprint(from_toml(text(RANGE))).iterations == 12

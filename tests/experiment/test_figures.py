@@ -227,10 +227,10 @@ def test_a_diverging_step_size_leaves_the_axes_and_is_marked(run: Run) -> None:
 
 def test_where_a_curve_leaves_is_interpolated() -> None:
     time, values = np.arange(4.0), np.array([1.0, 1.0, 100.0, np.inf])
-    assert curves.leaves(time, values, 10.0, log=True) == (pytest.approx(1.5), 10.0)
-    assert curves.leaves(time, values, 50.5, log=False) == (pytest.approx(1.5), 50.5)
-    assert curves.leaves(time, values, 200.0, log=True) == (2.0, 100.0)
-    assert curves.leaves(time, np.full(4, np.nan), 1.0, log=True) is None
+    assert curves.exit_point(time, values, 10.0, log=True) == (pytest.approx(1.5), 10.0)
+    assert curves.exit_point(time, values, 50.5, log=False) == (pytest.approx(1.5), 50.5)
+    assert curves.exit_point(time, values, 200.0, log=True) == (2.0, 100.0)
+    assert curves.exit_point(time, np.full(4, np.nan), 1.0, log=True) is None
 
 
 def test_loss_of_variants_is_overlaid() -> None:
@@ -260,7 +260,9 @@ def test_order_is_fitted_only_while_the_slope_holds() -> None:
     sizes = np.array([0.01, 0.1, 0.2, 0.4])
     start = made.plain(sizes=list(sizes), time=SHORT)
     distance = np.ones((4, len(SHORT))) * np.array([0.03, 0.3, 0.6, 50])[:, None]
-    law = descent_distance.order(made.replaced(start, "comparison.descent_vs_flow", distance))
+    law = descent_distance.fit_power_law(
+        made.replaced(start, "comparison.descent_vs_flow", distance)
+    )
     assert law is not None
     assert law.slope == pytest.approx(1)
     assert (law.smallest, law.largest) == (0.01, 0.2)
@@ -275,17 +277,17 @@ def test_gap_says_whether_it_lies_in_the_band(apart: float, agree: bool) -> None
     assert ("agree within their error estimates" in headline(figure)) is agree
     assert axes.get_yscale() == "log"
     band = axes.collections[0].get_paths()[0].vertices[:, 1]
-    assert band.max() == pytest.approx(gap.estimate(run).max())
+    assert band.max() == pytest.approx(gap.summed_error_estimate(run).max())
     assert band.min() == pytest.approx(axes.get_ylim()[0])
     both = run["layers.error_estimate"] + run["end_to_end.error_estimate"]
-    assert np.array_equal(gap.estimate(run), both)
+    assert np.array_equal(gap.summed_error_estimate(run), both)
 
 
 def test_gap_without_estimates_has_no_band() -> None:
     run = broken(made.plain(time=SHORT, sizes=SIZES))
     figure = figures.draw(run, "gap")
-    assert legend(figure) == ["gap"]
-    assert headline(figure).startswith("End-to-end flow and layers differ by at most")
+    assert legend(figure) == ["distance between the flows"]
+    assert headline(figure).startswith("End-to-end flow and layer flow differ by at most")
 
 
 def test_gap_over_variants_says_where_it_leaves_the_band() -> None:
@@ -294,7 +296,7 @@ def test_gap_over_variants_says_where_it_leaves_the_band() -> None:
     seldom[7] = 1.0
     once = made.replaced(near, "comparison.end_to_end_vs_layers", seldom)
     said = headline(figures.draw(made.with_variants(a=near, b=far, c=once), "gap"))
-    assert "agree within their error estimates for a; not for b (gap up to 0.187)" in said
+    assert "agree within their error estimates for a; not for b (distance up to 0.187)" in said
     assert "c (outside at 2 % of times)" in said
 
 
@@ -331,7 +333,9 @@ def test_plane_draws_the_path_and_the_minimum_within_its_edges(run: Run) -> None
     assert axes.get_ylim() == (run["plane.v"].min(), run["plane.v"].max())
     assert axes.get_xlabel() == "entry w₁₁ (u)"
     assert "end-to-end flow" not in legend(figure)
-    assert {"start", "end of flow", "minimum in this plane"} <= set(legend(figure))
+    assert {"initialization", "final point of the flow", "minimum in this plane"} <= set(
+        legend(figure)
+    )
     assert line(axes, made.TARGET[:1], made.TARGET[1:2])
 
 
@@ -343,9 +347,11 @@ def test_plane_shows_the_end_to_end_path_where_it_differs(run: Run) -> None:
 
 def test_distance_from_a_path_counts_its_pieces_not_only_its_points() -> None:
     path = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [np.nan, 1.0]])
-    assert paths.stray(path, np.array([[0.5, 0.25], [np.nan, 7.0]])) == pytest.approx(0.25)
-    assert paths.stray(path, np.array([[3.0, 1.0]])) == pytest.approx(2.0)
-    assert paths.length(path) == pytest.approx(2.0)
+    assert paths.largest_distance(path, np.array([[0.5, 0.25], [np.nan, 7.0]])) == pytest.approx(
+        0.25
+    )
+    assert paths.largest_distance(path, np.array([[3.0, 1.0]])) == pytest.approx(2.0)
+    assert paths.path_length(path) == pytest.approx(2.0)
 
 
 def test_effective_rank_and_nuclear_norm_are_drawn(run: Run) -> None:
@@ -356,7 +362,7 @@ def test_effective_rank_and_nuclear_norm_are_drawn(run: Run) -> None:
         for k in range(len(SIZES)):
             assert line(axes, run["descent.time"][k], run[f"descent.{measure}"][k])
         assert axes.get_ylim()[1] < 2 * run[f"layers.{measure}"].max()
-    assert "by way of" in headline(figure)
+    assert "(maximum " in headline(figure) or "(minimum " in headline(figure)
 
 
 def test_entries_are_drawn_and_named(run: Run) -> None:
@@ -406,16 +412,13 @@ def test_the_largest_entry_is_told_for_each_of_a_few_dynamics() -> None:
     figure = figures.draw(saved, "entry_comparison")
     W = saved["descent.end_to_end"][0, :, 0, 0]
     assert line(figure.axes[0], run["descent.time"][0, [0, 30, 60]], W)
-    assert headline(figure).endswith(f"and {words.number(W[-1])} in descent at η = 0.1")
+    assert headline(figure).endswith(f"and {words.number(W[-1])} in gradient descent at η = 0.1")
     several = headline(figures.draw(made.with_variants(a=run, b=saved, c=run), "entry_comparison"))
-    assert (
-        several
-        == "The entry that ends largest ends in a at 3 to 4.5, b at 3 to 4.5 and c at 3 to 4.5"
-    )
+    assert several == "The largest final entry is 3 to 4.5 (a), 3 to 4.5 (b) and 3 to 4.5 (c)"
 
 
 def test_the_largest_entry_is_compared_only_where_there_is_something_to_compare() -> None:
-    with pytest.raises(ValueError, match="one flow alone, and there is nothing to compare"):
+    with pytest.raises(ValueError, match="one flow only, so that there is nothing to compare"):
         figures.draw(only_end_to_end(), "entry_comparison")
     with pytest.raises(ValueError, match="30 × 30 entries, and at most 9 are drawn"):
         figures.draw(CASES["many-modes"](), "entry_comparison")
@@ -499,11 +502,11 @@ def test_a_constant_loss_has_no_contours() -> None:
     assert len(figures.draw(flat, "plane").axes) == 1
 
 
-def test_a_course_tells_its_detour() -> None:
-    assert reading.course(np.array([3.0, 2.0, 1.0])) == "falls from 3 to 1"
-    assert reading.course(np.array([3.0, 0.5, 1.0])) == "goes from 3 by way of 0.5 to 1"
-    assert reading.course(np.array([2.0, 2.0])) == "stays at 2"
-    assert reading.course(np.array([np.nan, 2.0])) == "is 2 at the only time saved"
+def test_a_change_is_described_with_its_extremum() -> None:
+    assert reading.describe_change(np.array([3.0, 2.0, 1.0])) == "falls from 3 to 1"
+    assert reading.describe_change(np.array([3.0, 0.5, 1.0])) == "changes from 3 to 1 (minimum 0.5)"
+    assert reading.describe_change(np.array([2.0, 2.0])) == "stays at 2"
+    assert reading.describe_change(np.array([np.nan, 2.0])) == "is 2 at the only time saved"
 
 
 def test_numbers_are_written_as_a_reader_says_them() -> None:
@@ -513,9 +516,9 @@ def test_numbers_are_written_as_a_reader_says_them() -> None:
     assert words.number(0) == "0"
     assert words.number(2500) == "2500"
     assert words.number(float("inf")) == "∞"
-    assert words.distinct([0.10001, 0.10002]) == ["0.10001", "0.10002"]
-    assert words.listed("abc") == "a, b and c"
-    assert words.indexed("w", 1, 12) == "w₁,₁₂"
+    assert words.distinct_numbers([0.10001, 0.10002]) == ["0.10001", "0.10002"]
+    assert words.join_words("abc") == "a, b and c"
+    assert words.with_subscripts("w", 1, 12) == "w₁,₁₂"
 
 
 # Every case
@@ -656,7 +659,7 @@ def test_sharpness_is_drawn_beside_what_step_sizes_bear() -> None:
     levels = [drawn.get_ydata()[0] for drawn in axes.lines if len(drawn.get_xdata()) == 2]
     assert sorted(levels) == [pytest.approx(4.0), pytest.approx(5.0)]  # 2/0.1 = 20 is far above
     assert [text.get_text() for text in axes.texts] == ["η = 0.4", "η = 0.5"]
-    assert "passes 2/η for η = 0.5 at" in headline(figure)
+    assert "exceeds 2/η for η = 0.5 at" in headline(figure)
     assert "and η = 0.4 at" in headline(figure)
 
 
@@ -683,20 +686,20 @@ def test_the_drift_budget_is_drawn_by_its_sums_and_by_what_it_costs() -> None:
     for path in ("drift_budget.cost", "drift_budget.rebalanced", "comparison.descent_vs_flow"):
         assert line(against, np.array(SIZES[:3]), np.nanmax(run[path], axis=1))
     worst = np.nanmax(run["drift_budget.accumulated"][2])
-    assert f"At η = 0.1 balance drifts by {words.number(worst)}" in headline(figure)
+    assert f"At η = 0.1 the imbalance drifts by {words.number(worst)}" in headline(figure)
     assert "from the flow" in headline(figure)
 
 
 def test_a_drift_budget_of_diverged_descent_alone_has_no_costs_to_draw() -> None:
     figure = figures.draw(CASES["all-diverge"](), "drift_budget")
     assert len(figure.axes) == 1
-    assert headline(figure) == "Every step size of descent diverges"
+    assert headline(figure) == "Gradient descent diverges at every step size"
 
 
 def test_drift_budgets_of_variants_have_a_panel_each() -> None:
     figure = figures.draw(CASES["two-variants"](), "drift_budget")
     assert len(figure.axes) == 2
-    assert headline(figure).startswith("Balance drifts by up to ")
+    assert headline(figure).startswith("The imbalance drifts by up to ")
 
 
 def test_flows_of_momentum_are_drawn_by_their_distance_and_their_path() -> None:
@@ -720,7 +723,7 @@ def test_flows_of_momentum_of_a_few_variants_have_their_paths_below() -> None:
     assert len(figures.draw(made.with_variants(**few), "momentum_flow").axes) == 4
     assert len(figures.draw(made.with_variants(**many), "momentum_flow").axes) == 4
     alone = figures.draw(made.plain(sizes=[0.1]), "momentum_flow")
-    assert "flow with inertia by" in headline(alone)
+    assert "second-order (inertial) flow by" in headline(alone)
 
 
 def test_orders_of_variants_are_drawn_together() -> None:
@@ -750,7 +753,7 @@ def test_descent_is_drawn_under_its_bound_and_where_that_is_made() -> None:
     worst = np.nanmax(run["tracking_bound.distance"][2])
     said = headline(figure)
     assert f"At η = 0.1 descent stays within {words.number(worst)} of the flow" in said
-    assert f"the bound says {words.number(2 * worst)}" in said
+    assert f"the bound is {words.number(2 * worst)}" in said
 
 
 def test_half_of_the_bound_is_made_where_its_density_says() -> None:
@@ -758,15 +761,15 @@ def test_half_of_the_bound_is_made_where_its_density_says() -> None:
     run = made.plain(sizes=[0.1], time=np.linspace(0, 6, 2001))
     run = made.replaced(run, "tracking_bound.amplification", np.ones(2001))
     wanted = -6 / 4 * np.log((1 + np.exp(-4)) / 2)
-    assert tracking_bound.half_way(run) == pytest.approx(wanted, abs=1e-5)
+    assert tracking_bound.half_time(run) == pytest.approx(wanted, abs=1e-5)
 
 
 def test_bounds_of_variants_have_a_panel_each() -> None:
     figure = figures.draw(CASES["two-variants"](), "tracking_bound")
     assert len(figure.axes) == 2
-    assert headline(figure).startswith("Descent comes from the flow by up to ")
+    assert headline(figure).startswith("Gradient descent deviates from the flow by up to ")
     figure = figures.draw(CASES["all-diverge"](), "tracking_bound")
-    assert headline(figure) == "Every step size of descent diverges"
+    assert headline(figure) == "Gradient descent diverges at every step size"
 
 
 def test_noise_is_drawn_by_means_and_deviations_and_by_distances_over_step_sizes() -> None:
@@ -782,7 +785,7 @@ def test_noise_is_drawn_by_means_and_deviations_and_by_distances_over_step_sizes
     assert "to order 1.00 and 2.00 in η" in headline(figure)
     assert "to order 1.00 and 1.50" in headline(figure)
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert "weak, second: slope 2.00" in labels
+    assert "weak, order-2: slope 2.00" in labels
 
 
 def test_noise_at_one_step_size_is_drawn_by_the_trace_of_its_covariance() -> None:
@@ -803,7 +806,7 @@ def test_the_tangent_kernel_is_drawn_in_degrees_and_by_its_distance() -> None:
     time = run["tangent_kernel.time"]
     assert line(figure.axes[0], time, np.degrees(run["tangent_kernel.angle"]))
     assert line(figure.axes[1], time, run["tangent_kernel.distance"])
-    assert headline(figure).startswith("The neural tangent kernel turns by up to 17° and moves")
+    assert headline(figure).startswith("The neural tangent kernel rotates by up to 17° and changes")
     two = figures.draw(
         made.with_variants(a=run, b=made.plain(time=np.linspace(0, 1))), "tangent_kernel"
     )
@@ -819,7 +822,7 @@ def test_margins_are_drawn_beside_the_largest_one() -> None:
     assert line(norms, run["margin.time"], run["margin.norm"])
     assert [x.get_ydata()[0] for x in margins.lines if len(x.get_xdata()) == 2] == [0.5]
     assert headline(figure) == (
-        "The margin ends at 80.76 % of the largest, while the norm rises from 0.693 to 2.08"
+        "The margin reaches 80.76 % of the maximum, while the norm rises from 0.693 to 2.08"
     )
 
 
@@ -829,7 +832,7 @@ def test_margins_of_data_that_cannot_be_separated_have_no_largest() -> None:
     run = made.replaced(run, "margin.angle", np.full(201, np.nan))
     figure = figures.draw(run, "margin")
     assert [x for x in figure.axes[0].lines if len(x.get_xdata()) == 2] == []
-    assert headline(figure).startswith("The margin ends at 0.404, while")
+    assert headline(figure).startswith("The margin reaches 0.404, while")
 
 
 def test_sharpness_that_was_not_measured_is_not_drawn() -> None:
@@ -847,8 +850,8 @@ def test_convergence_is_drawn_beside_its_bounds() -> None:
     assert len(axes.lines) == 3
     slowest = words.number(run["convergence.rate"].min())
     assert headline(figure).startswith(f"The loss falls at a rate from {slowest} to ")
-    assert "the theorem promises 0.004" in headline(figure)
-    assert headline(figure).endswith("10 iterations at η = 0.5, its theorem 2×10⁶")
+    assert "the proved rate is 0.004" in headline(figure)
+    assert headline(figure).endswith("10 iterations at η = 0.5, at most 2×10⁶ by theorem")
 
 
 def test_the_factor_n_is_drawn_as_no_bound_where_w_is_not_square() -> None:
@@ -879,7 +882,7 @@ def test_the_hypothesis_that_fails_is_named() -> None:
         "bound": np.full(len(lost["convergence.time"]), np.nan),
     }.items():
         lost = made.replaced(lost, f"convergence.{path}", values)
-    assert "no theorem promises one (deficiency margin −0.25)" in headline(
+    assert "no rate is proved (deficiency margin −0.25)" in headline(
         figures.draw(lost, "convergence")
     )
     both = figures.draw(made.with_variants(a=made.plain(), b=lost), "convergence")
@@ -920,7 +923,7 @@ def test_the_headline_says_where_the_movement_crowds() -> None:
     i, k = np.unravel_index(np.argmax(moved - slope), moved.shape)
     said = headline(figures.draw(run, "preconditioner"))
     assert said.startswith(f"At t = {words.number(run['preconditioner.time'][i])} the first ")
-    assert f"{words.number(100 * moved[i, k], 2)} % of the movement" in said
+    assert f"{words.number(100 * moved[i, k], 2)} % of Ẇ" in said
     assert f"{words.number(100 * slope[i, k], 2)} % of the gradient" in said
 
 
@@ -942,7 +945,7 @@ def test_a_preconditioner_that_is_the_identity_speeds_nothing_up() -> None:
     for name, values in ones.items():
         run = made.replaced(run, f"preconditioner.{name}", values)
     said = headline(figures.draw(run, "preconditioner"))
-    assert said.startswith("Movement and gradient lie in the same directions")
+    assert said.startswith("Ẇ and the gradient have the same directions")
     assert said.endswith("stays at 1")
 
 
@@ -967,7 +970,7 @@ def test_the_law_is_drawn_over_the_velocities_and_their_distance_beside_it() -> 
             ("difference", lower, largest), ("error", lower, largest),
         ):  # fmt: skip
             assert line(panel, time, run[f"singular_value_law.{name}"][:, r] / scale)
-    assert headline(figure).endswith("of their largest velocity, within the bound")
+    assert headline(figure).endswith("of their largest derivative, within the bound")
 
 
 def test_a_distance_beyond_its_bound_is_said() -> None:
@@ -977,7 +980,7 @@ def test_a_distance_beyond_its_bound_is_said() -> None:
     several = made.with_variants(a=run, b=law)
     figure = figures.draw(several, "singular_value_law")
     assert len(figure.axes) == 4
-    assert headline(figure).endswith("in a and 2.2×10⁻¹⁵, more than its bound in b")
+    assert headline(figure).endswith("in a and 2.2×10⁻¹⁵, above its bound in b")
 
 
 def test_of_many_variants_the_law_is_drawn_of_four() -> None:
@@ -1042,7 +1045,7 @@ def test_variants_that_would_share_a_cell_have_a_row_each() -> None:
         (
             1.0,
             1e-14,
-            "of an explicit loss F: asymmetry 0 ± 10⁻¹³ and circulation 0 ± 10⁻¹³; int",
+            "of an explicit loss F: asymmetry 0 ± 10⁻¹³ and circulation 0 ± 10⁻¹³; the int",
         ),
         (np.nan, 5e-13, "Undecided whether there is an explicit loss: asymmetry 5×10⁻¹³ and circ"),
     ],
@@ -1077,7 +1080,7 @@ def test_norms_are_drawn_a_panel_each_beside_those_of_least_nuclear_norm(run: Ru
         assert line(axes, run["norms.time"], run[f"norms.{name}"])
         assert levels(axes) == [pytest.approx(float(run[f"minimum_nuclear_norm.{name}"]))]
     assert [axes.get_yscale() for axes in figure.axes] == ["log"] * 5 + ["linear"]
-    assert legend(figure) == ["flow", "of least nuclear norm"]
+    assert legend(figure) == ["flow", "minimum nuclear norm"]
     said = headline(figure)
     assert "the nuclear norm rises from 0.003 to 5.99, and every other norm rises too" in said
     assert said.endswith("p = 1 ends at 2 and p = 1/2 at 2")
@@ -1096,7 +1099,7 @@ def test_norms_of_variants_are_compared_in_norm_and_rank() -> None:
     for name in several.variants:
         for axes, norm in zip(figure.axes, norms.PANELS, strict=True):
             assert line(axes, several[f"{name}/norms.time"], several[f"{name}/norms.{norm}"])
-    assert "times the least; the effective rank at" in headline(figure)
+    assert "times the minimum; the effective rank at" in headline(figure)
     bare = {name: without_least(part) for name, part in several.variants.items()}
     said = headline(figures.draw(made.with_variants(**bare), "norms"))
     assert said.startswith("Final nuclear norm and effective rank: ")
@@ -1126,8 +1129,8 @@ def test_the_end_of_one_flow_is_told_beside_the_least_nuclear_norm(run: Run) -> 
     said = headline(figures.draw(run, "minimum_nuclear_norm"))
     away = words.number(run["layers.distance_to_target"][-1])
     other = words.number(float(np.linalg.norm(made.TARGET / 2)))
-    assert f"ends at {away} from the target (of least nuclear norm: {other})" in said
-    assert said.endswith("with 1.998 times the least nuclear norm")
+    assert f"ends at distance {away} from the target (minimum nuclear norm: {other})" in said
+    assert said.endswith("with 1.998 times the minimum nuclear norm")
 
 
 def test_what_was_not_sought_is_not_drawn() -> None:
@@ -1136,19 +1139,19 @@ def test_what_was_not_sought_is_not_drawn() -> None:
         figures.draw(bare, "minimum_nuclear_norm")
     figure = figures.draw(bare, "effective_rank")
     assert levels(figure.axes[0]) == levels(figure.axes[1]) == []
-    assert "of least nuclear norm" not in legend(figure)
+    assert "minimum nuclear norm" not in legend(figure)
 
 
 def test_effective_rank_is_drawn_beside_that_of_least_nuclear_norm(run: Run) -> None:
     figure = figures.draw(run, "effective_rank")
     for axes, name in zip(figure.axes, ("effective_rank", "nuclear_norm"), strict=True):
         assert levels(axes) == [pytest.approx(float(run[f"minimum_nuclear_norm.{name}"]))]
-    assert "of least nuclear norm" in legend(figure)
-    assert "of least nuclear norm the rank is" in headline(figure)
+    assert "minimum nuclear norm" in legend(figure)
+    assert "minimum nuclear norm has rank" in headline(figure)
     several = made.with_variants(a=made.plain(time=SHORT), b=made.plain(time=SHORT))
     figure = figures.draw(several, "effective_rank")
     assert len(levels(figure.axes[0])) == 1
-    assert headline(figure).endswith("of least nuclear norm")
+    assert headline(figure).endswith("for minimum nuclear norm")
 
 
 @pytest.mark.parametrize(("old", "new"), [("fitting", "available"), ("animated", "animatable")])

@@ -137,7 +137,7 @@ def test_descents_of_months_are_refused() -> None:
 
 def test_a_machine_that_does_not_tell_its_memory_refuses_nothing_for_it(monkeypatch) -> None:
     monkeypatch.setattr("os.sysconf", lambda _: (_ for _ in ()).throw(ValueError))
-    monkeypatch.setattr("flowsim.solvers.scratch.free", lambda: None)
+    monkeypatch.setattr("flowsim.solvers.storage.free_bytes", lambda: None)
     no_descent = SQUARED.replace("[descent]\nstep_sizes = [0.4, 0.1]\n", "")
     refuse_if_impossible(scenario("[4, 6, 5, 3]", "[1000000000, 1000000000]", no_descent))
 
@@ -158,7 +158,7 @@ def test_many_large_matrices_take_disk_and_not_memory() -> None:
 
 
 def test_too_many_matrices_for_the_disk_are_refused(monkeypatch) -> None:
-    monkeypatch.setattr("flowsim.solvers.scratch.free", lambda: 10**6)
+    monkeypatch.setattr("flowsim.solvers.storage.free_bytes", lambda: 10**6)
     refuse_if_impossible(scenario())
     large = scenario("[4, 6, 5, 3]", "[200, 200, 200, 200]")
     with pytest.raises(

@@ -14,7 +14,7 @@ from PIL import Image
 from flowsim.experiment import figures
 from flowsim.experiment.plan.reading import read
 from flowsim.experiment.run import run
-from flowsim.pictures.animation.film import FRAMES
+from flowsim.pictures.animation.encoding import FRAMES
 from flowsim.results.run import Run
 from flowsim.scenario import catalog
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from flowsim.experiment import figures
-from flowsim.pictures.kit import page, style
+from flowsim.pictures.kit import layout, style
 from flowsim.results.run import Run
 
 
@@ -53,8 +53,8 @@ def test_a_longer_headline_leaves_the_interiors(
 ) -> None:
     run = made.plain(sizes=[0.1, 0.2])
     usual = saved(run, tmp_path / "a", name)
-    write = page.wrapped
-    monkeypatch.setattr(page, "wrapped", lambda *said: [*write(*said), "and another line"])
+    write = layout.wrap_headline
+    monkeypatch.setattr(layout, "wrap_headline", lambda *said: [*write(*said), "and another line"])
     taller = saved(run, tmp_path / "b", name)
     assert len(images.pixels(taller)) == len(images.pixels(usual)) + 30
     assert images.difference(usual, taller, images.interiors(figures.draw(run, name))) == 0
@@ -63,7 +63,7 @@ def test_a_longer_headline_leaves_the_interiors(
 def test_pictures_of_different_sizes_are_told_apart(tmp_path: Path) -> None:
     run = made.plain(sizes=[0.1, 0.2])
     one, other = saved(run, tmp_path, "gap"), saved(run, tmp_path, "imbalance")
-    with pytest.raises(AssertionError, match="draw it anew"):
+    with pytest.raises(AssertionError, match="draw it again"):
         images.difference(one, other, images.interiors(figures.draw(run, "gap")))
 
 

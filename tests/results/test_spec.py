@@ -37,7 +37,7 @@ def test_a_group_has_the_declared_order_dimensions_and_meanings(tmp_path: Path) 
     ("arrays", "why"),
     [
         ({"fates": np.zeros(3)}, "not declared: fates"),
-        ({"fate": np.zeros((3, 1))}, "one dimension name per axis"),
+        ({"fate": np.zeros((3, 1))}, "one name per axis is required"),
         ({"step_size": np.ones(2), "fate": np.zeros(3)}, "'fate' has length 3, but length 2"),
     ],
 )

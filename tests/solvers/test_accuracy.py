@@ -28,27 +28,27 @@ def loose() -> Trajectory:
 
 
 def test_it_is_missed_above_one_percent_of_w(loose) -> None:
-    size = accuracy.size(loose)
+    size = accuracy.largest_norm(loose)
     assert size == pytest.approx(PLATEAU.size, rel=0.1)
     of_estimate = lambda share: replace(loose, error_estimate=np.array([0.0, share * size]))  # noqa: E731
-    assert not accuracy.missed(of_estimate(0.0099))
-    assert accuracy.missed(of_estimate(0.0101))
+    assert not accuracy.is_inaccurate(of_estimate(0.0099))
+    assert accuracy.is_inaccurate(of_estimate(0.0101))
 
 
 def test_the_tolerance_that_is_offered_reaches_it(loose) -> None:
-    assert accuracy.missed(loose)
+    assert accuracy.is_inaccurate(loose)
     offered = accuracy.remedy(loose, PLATEAU.problem)
     assert offered.space == "layers"
     assert np.log10(offered.rtol) == pytest.approx(round(np.log10(offered.rtol)))
     again = solved(rtol=offered.rtol)
-    assert not accuracy.missed(again)
+    assert not accuracy.is_inaccurate(again)
     assert PLATEAU.error(again).max() < 0.01 * PLATEAU.size
 
 
 class TestAuto:
     def test_tightens_by_itself(self, loose) -> None:
         found = solved("auto")
-        assert not accuracy.missed(found)
+        assert not accuracy.is_inaccurate(found)
         assert found.rtol < LOOSE
         assert PLATEAU.error(found).max() < 0.01 * PLATEAU.size
         assert found.largest_error < loose.largest_error

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from flowsim.solvers.methods import METHODS
-from flowsim.solvers.stiffness import MANY_STEPS, Situation, first, next_choice
+from flowsim.solvers.methods import METHODS, StiffnessInfo
+from flowsim.solvers.methods.method import MANY_STEPS
+from flowsim.solvers.stiffness import initial_choice, next_choice
 
 
 def situation(
     stiffness: float, *, steps_ahead: float = 1e9, rtol: float = 1e-8, entries: int = 1000
-) -> Situation:
-    return Situation(
+) -> StiffnessInfo:
+    return StiffnessInfo(
         t=2.0, step=0.5, radius=2 * stiffness, ahead=0.5 * steps_ahead, entries=entries, rtol=rtol
     )
 
@@ -82,8 +83,8 @@ def test_tight_tolerances_return_to_the_higher_order() -> None:
 
 
 def test_every_choice_says_why() -> None:
-    assert first(METHODS["tsit5"], asked_for=True, rtol=1e-8).why == "asked for"
-    assert "1e-08" in first(METHODS["tsit5"], asked_for=False, rtol=1e-8).why
+    assert initial_choice(METHODS["tsit5"], asked_for=True, rtol=1e-8).why == "asked for"
+    assert "1e-08" in initial_choice(METHODS["tsit5"], asked_for=False, rtol=1e-8).why
     choice = next_choice(METHODS["tsit5"], situation(3.0))
     assert choice is not None
     assert choice.why == ("stability limits the step: step times spectral radius is 3, at most 3.5")

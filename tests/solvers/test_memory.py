@@ -14,9 +14,9 @@ import pytest
 from flowsim.experiment import run as experiment
 from flowsim.experiment.plan.reading import from_toml
 from flowsim.results import archive
-from flowsim.solvers import scratch, storage
+from flowsim.solvers import storage
 from flowsim.solvers.solve import solve
-from flowsim.solvers.storage import Series, Store, by_pieces
+from flowsim.solvers.storage import Series, Store, in_batches
 
 RNG = np.random.default_rng(0)
 ROWS = RNG.standard_normal((7, 3, 4))
@@ -91,12 +91,12 @@ class TestStore:
 
     @pytest.mark.parametrize("size", [1, 2 * 96, 1 << 20])
     def test_functions_are_applied_by_pieces(self, size: int, monkeypatch) -> None:
-        monkeypatch.setattr(storage, "PIECE_BYTES", size)
+        monkeypatch.setattr(storage, "BATCH_BYTES", size)
         rows = np.array([[0, 1, 2], [4, 5, 6]])
-        norms = by_pieces(lambda W: np.linalg.norm(W, axis=(1, 2)), Series(stored(slice(7)), rows))
+        norms = in_batches(lambda W: np.linalg.norm(W, axis=(1, 2)), Series(stored(slice(7)), rows))
         np.testing.assert_array_equal(norms, np.linalg.norm(ROWS[rows], axis=(2, 3)))
         numbers, matrices = Series.of(np.arange(7.0)), Series.of(ROWS)
-        scaled = by_pieces(lambda t, W: t[:, None, None] * W, numbers, matrices)
+        scaled = in_batches(lambda t, W: t[:, None, None] * W, numbers, matrices)
         np.testing.assert_array_equal(scaled, np.arange(7.0)[:, None, None] * ROWS)
 
 
@@ -105,7 +105,7 @@ class TestScratch:
         monkeypatch.setenv("TMPDIR", str(tmp_path))
         monkeypatch.setattr(storage, "IN_MEMORY", 0)
         store = stored(slice(0, 7))
-        assert scratch.folder() == str(tmp_path)
+        assert storage.temporary_folder() == str(tmp_path)
         assert list(tmp_path.iterdir()) == []
         assert Series(store, np.array([3]))[0].sum() == ROWS[3].sum()
 
@@ -114,7 +114,7 @@ class TestScratch:
         store = stored()
         with Path("/dev/full").open("r+b", buffering=0) as full:
             store._file = full
-            with pytest.raises(scratch.ScratchError, match=r"No space left.*TMPDIR name another"):
+            with pytest.raises(storage.StorageError, match=r"No space left.*TMPDIR name another"):
                 store.append(ROWS)
 
 
@@ -136,7 +136,7 @@ def test_files_change_no_bit_of_a_run(saved: str, tmp_path, monkeypatch) -> None
 
 def test_no_more_than_pieces_of_what_is_saved_is_in_memory(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(storage, "IN_MEMORY", 0)
-    monkeypatch.setattr(storage, "PIECE_BYTES", 1 << 18)
+    monkeypatch.setattr(storage, "BATCH_BYTES", 1 << 18)
     text = SCENARIO.replace("[4, 5, 4]", "[64, 64]").replace("SAVED", '"all"')
     text = text.replace("samples = 24", "samples = 400").replace("layers = true", "layers = false")
     scenario = from_toml(text.replace("[3.0, 2.0, 1.0, 0.5]", str([1.0] * 64)))

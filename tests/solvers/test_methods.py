@@ -14,6 +14,7 @@ from flowsim.solvers import methods
 from flowsim.solvers.methods import METHODS, Tolerances, first_choice, named
 from flowsim.solvers.solve import solve
 from flowsim.solvers.stepper import Integrator
+from flowsim.solvers.system import ScaledFlow
 
 SPACES = ("layers", "end_to_end")
 ORDERS = {
@@ -33,20 +34,13 @@ def unaligned() -> Problem:
 def constant_steps(problem: Problem, method: str, steps: int, rtol: float) -> np.ndarray:
     """Return W at the horizon after that many equal steps of the method in layer space."""
     flow = LayerFlow.of(problem)
-    integrator = Integrator.of(
-        flow,
-        problem.loss,
-        0.0,
-        tuple(W.shape for W in problem.layers),
-        (1.0,) * problem.depth,
-        rtol,
-        METHODS[method],
-        None,
-    )
-    y, h = integrator.scaled(flow.initial_state(problem)), problem.horizon / steps
+    # an absolute tolerance equal to rtol makes every scale 1
+    system = ScaledFlow.of(flow, problem, problem.layers, Tolerances(rtol, atol=rtol))
+    integrator = Integrator.of(system, rtol, METHODS[method])
+    y, h = system.scaled(flow.initial_state(problem)), problem.horizon / steps
     for k in range(steps):
         y = integrator.single_step(np.asarray(k * h), y, np.asarray(h))
-    return np.asarray(integrator.end_to_end(y))
+    return np.asarray(system.end_to_end(y))
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from flowsim.solvers.methods import METHODS, Tolerances
 from flowsim.solvers.methods.krylov import conjugate_gradients, stabilized_biconjugate_gradients
 from flowsim.solvers.solve import solve
 from flowsim.solvers.stepper import Integrator, Window
+from flowsim.solvers.system import ScaledFlow
 
 SHAPES = [(4, 4, 4), (3, 5, 4, 2), (6, 3, 2, 5), (5, 2), (2, 3, 3, 3, 6)]
 
@@ -144,18 +145,8 @@ class TestKrylov:
 
 
 def integrator(problem: Problem, flow, method: str, rtol: float) -> Integrator:
-    start = flow.initial_state(problem)
-    scales = Tolerances(rtol).scales(start)
-    return Integrator.of(
-        flow,
-        problem.loss,
-        problem.weight_decay,
-        tuple(y.shape for y in start),
-        scales,
-        rtol,
-        METHODS[method],
-        None,
-    )
+    system = ScaledFlow.of(flow, problem, flow.initial_state(problem), Tolerances(rtol))
+    return Integrator.of(system, rtol, METHODS[method])
 
 
 def costs(problem: Problem, method: str, rtol: float) -> tuple[float, int, int]:
@@ -163,7 +154,7 @@ def costs(problem: Problem, method: str, rtol: float) -> tuple[float, int, int]:
     flow = LayerFlow.of(problem)
     compiled = integrator(problem, flow, method, rtol)
     end = np.array([problem.horizon])
-    y = compiled.scaled(flow.initial_state(problem))
+    y = compiled.system.scaled(flow.initial_state(problem))
     progress = compiled.begin(np.asarray(0.0), y, end[0])
     window = Window(end, end, np.asarray(1))
     after, _, _ = compiled.advance(progress, window, np.asarray(100_000))
@@ -273,7 +264,7 @@ def test_dense_output_has_third_order() -> None:
     flow = LayerFlow.of(problem)
     compiled = integrator(problem, flow, "rodas5p", 1e-12)
     terms, solver, _ = compiled._prepared()
-    y = compiled.scaled(flow.initial_state(problem))
+    y = compiled.system.scaled(flow.initial_state(problem))
     gaps = []
     for h in (0.05, 0.025):
         t = (jnp.asarray(0.0), jnp.asarray(h))
@@ -291,7 +282,7 @@ def test_a_step_past_the_growth_is_refused() -> None:
     flow = LayerFlow.of(case.problem)
     compiled = integrator(case.problem, flow, "rodas5p", 1e-6)
     terms, solver, _ = compiled._prepared()
-    y = compiled.scaled(flow.initial_state(case.problem))
+    y = compiled.system.scaled(flow.initial_state(case.problem))
     t = (jnp.asarray(0.0), jnp.asarray(100 * case.horizon))
     error = solver.step(terms, *t, y, None, solver.init(terms, *t, y, None), False)[1]
     assert all(np.isinf(e).all() for e in error)

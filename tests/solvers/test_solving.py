@@ -196,8 +196,8 @@ class TestVerdicts:
 class TestInterrupts:
     @pytest.fixture
     def tiny_pieces(self, monkeypatch) -> None:
-        monkeypatch.setattr(chunks, "PIECE_SECONDS", 1e-9)
-        monkeypatch.setattr(chunks, "FIRST_PIECE", 1)
+        monkeypatch.setattr(chunks, "CHUNK_SECONDS", 1e-9)
+        monkeypatch.setattr(chunks, "FIRST_CHUNK", 1)
 
     @pytest.mark.usefixtures("tiny_pieces")
     def test_what_was_reached_is_kept_bitwise(self, case) -> None:
@@ -257,8 +257,8 @@ class TestInterrupts:
         choices = {"times": times, "between": between, "stop_at_loss": 1e-5}
         runs = []
         for seconds, first in ((10.0, 1 << 16), (1e-9, 1), (1e-9, 7)):
-            monkeypatch.setattr(chunks, "PIECE_SECONDS", seconds)
-            monkeypatch.setattr(chunks, "FIRST_PIECE", first)
+            monkeypatch.setattr(chunks, "CHUNK_SECONDS", seconds)
+            monkeypatch.setattr(chunks, "FIRST_CHUNK", first)
             monkeypatch.setattr(chunks, "_SLOWEST", {})
             runs.append(solve(case.problem, space, **choices, **QUICK))
         for run in runs[1:]:

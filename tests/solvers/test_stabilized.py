@@ -13,11 +13,12 @@ import pytest
 from flowsim.dynamics.layers import LayerFlow
 from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
-from flowsim.solvers.methods import METHODS
+from flowsim.solvers.methods import METHODS, Tolerances
 from flowsim.solvers.methods.spectral_radius import MOST, SAFETY, chirp, spectral_radius
 from flowsim.solvers.methods.stabilized import LIFETIME, Memory
 from flowsim.solvers.solve import solve
 from flowsim.solvers.stepper import Integrator, Window
+from flowsim.solvers.system import ScaledFlow
 
 NAMES = ("rkc2", "rock4")
 
@@ -130,10 +131,9 @@ def quadratic(rates, method: str, rtol: float, horizon: float):
     loss, start = Quadratic(jnp.asarray([rates])), (np.ones((1, len(rates))),)
     problem = Problem(loss, start, horizon)
     flow = LayerFlow.of(problem)
-    integrator = Integrator.of(
-        flow, loss, 0.0, (start[0].shape,), (1.0,), rtol, METHODS[method], None
-    )
-    y = integrator.scaled(flow.initial_state(problem))
+    system = ScaledFlow.of(flow, problem, start, Tolerances(rtol))
+    integrator = Integrator.of(system, rtol, METHODS[method])
+    y = system.scaled(flow.initial_state(problem))
     progress = integrator.begin(np.asarray(0.0), y, np.asarray(horizon))
     return integrator, progress, Window(*np.full((2, 1), horizon), np.asarray(1))
 
@@ -162,9 +162,11 @@ class TestMemory:
         one = (jnp.ones(2),)
         before = Memory(one, jnp.asarray(1.0), one, jnp.asarray(LIFETIME))
         after = Memory((2 * one[0],), jnp.asarray(3.0), one, jnp.asarray(1))
-        kept = solver.refused(before, after)
+        kept = solver.after_rejection(before, after)
         assert (float(kept.radius), int(kept.age), float(kept.slope[0][0])) == (3.0, 0, 1.0)
-        assert int(solver.refused(before, after._replace(age=jnp.asarray(2))).age) == LIFETIME
+        assert (
+            int(solver.after_rejection(before, after._replace(age=jnp.asarray(2))).age) == LIFETIME
+        )
 
     def test_an_estimate_is_used_for_some_steps_only(self, method) -> None:
         integrator, progress, window = quadratic([1.0, 2.0, 1e3], method, 1e-6, horizon=10.0)

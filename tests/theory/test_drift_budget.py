@@ -16,7 +16,7 @@ from flowsim.solvers.descend import descend
 from flowsim.solvers.iterate import iterations
 from flowsim.solvers.monitor import Monitor
 from flowsim.theory.drift_budget.formulas import Budgeting, balanced_step, compared, layer_movement
-from flowsim.theory.iterates import revisit
+from flowsim.theory.iterates import replay
 from flowsim.theory.tangent_kernel import formulas as tangent_kernel
 
 RNG = np.random.default_rng(4)
@@ -43,7 +43,7 @@ def classes(widths, seed=1):
 def budgets(problem, sizes, times):
     """Return what is visited: by (step size, sample), the layers and the budget."""
     found = {}
-    revisit(
+    replay(
         problem,
         sizes,
         iterations(times, sizes),

@@ -16,8 +16,9 @@ from flowsim.problem import initialization
 from flowsim.problem.losses import Linear, Squared
 from flowsim.problem.problem import Problem
 from flowsim.results.run import Run
+from flowsim.solvers.iterate import DescentOptions
 from flowsim.solvers.monitor import Monitor
-from flowsim.theory.iterates import revisit
+from flowsim.theory.iterates import replay
 from flowsim.theory.modified_flows.objective import Objective, flatten
 from flowsim.theory.modified_flows.solution import RTOL, FlowSolution
 from flowsim.theory.momentum_flow.formulas import Description, descriptions
@@ -117,7 +118,7 @@ def layers_at(
     def visit(k: int, sample: int, layers: list[np.ndarray], sums: object) -> None:
         found[k, sample] = np.concatenate([np.ravel(W) for W in layers])
 
-    revisit(problem, sizes, count, visit, algorithm=algorithm, momentum=momentum)
+    replay(problem, sizes, count, visit, options=DescentOptions(algorithm, momentum))
     return found
 
 

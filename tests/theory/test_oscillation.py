@@ -15,9 +15,9 @@ from flowsim.problem.problem import Problem
 from flowsim.scenario.build.problem import build_problem
 from flowsim.solvers.descend import descend
 from flowsim.solvers.monitor import Monitor
+from flowsim.theory.oscillation.amplitudes import oscillations
+from flowsim.theory.oscillation.instability import instability_onset, multipliers
 from flowsim.theory.oscillation.period_doubling import critical_step_size, two_cycle
-from flowsim.theory.oscillation.swings import swings
-from flowsim.theory.oscillation.turning import multipliers, turning_onset
 
 TAIL = 128
 
@@ -58,7 +58,7 @@ MADE = {
 @pytest.mark.parametrize("name", MADE)
 def test_a_mode_is_judged_by_its_tails(name) -> None:
     values, period, amplitude, centre = MADE[name]
-    found, still = swings(*tails(values), size=1.0)
+    found, still = oscillations(*tails(values), size=1.0)
     np.testing.assert_equal(found.period, float(period))
     assert still == (1.0, 0.0, 1.0)
     if amplitude is not None:
@@ -69,17 +69,17 @@ def test_a_mode_is_judged_by_its_tails(name) -> None:
 
 def test_rounding_beside_a_large_mode_is_rest() -> None:
     rng = np.random.default_rng(0)
-    small, _ = swings(*tails(1e-12 * rng.standard_normal(4000)), size=1.0)
+    small, _ = oscillations(*tails(1e-12 * rng.standard_normal(4000)), size=1.0)
     assert small.period == 1
     all_small = [tail[:, :1] for tail in tails(1e-12 * rng.standard_normal(4000))]
-    assert swings(*all_small, size=1.0)[0].period == 1
+    assert oscillations(*all_small, size=1.0)[0].period == 1
 
 
 @pytest.mark.parametrize("depth", [2, 3])
 def test_noise_grows_by_the_multiplier_of_turning(depth) -> None:
     """Descent from the 2-cycle with off-diagonal noise of 1e-9: its size over iterations."""
     phi = (10.0, 9.0)
-    eta = turning_onset(phi, depth) * 1.02
+    eta = instability_onset(phi, depth) * 1.02
     cycle = two_cycle(eta / float(critical_step_size(np.array(phi[0]), depth)), depth)
     rng = np.random.default_rng(1)
     layers = [
@@ -99,12 +99,12 @@ def test_noise_grows_by_the_multiplier_of_turning(depth) -> None:
 
 
 def test_turning_begins_where_its_multiplier_leaves_the_unit_circle() -> None:
-    onset = turning_onset((10.0, 9.5), 3)
+    onset = instability_onset((10.0, 9.5), 3)
     below, above = (np.abs(multipliers(onset * s, (10.0, 9.5), 3)).max() for s in (0.999, 1.001))
     assert below < 1 < above
     assert onset / critical_step_size(np.array(10.0), 3) == pytest.approx(1.03609, abs=1e-5)
-    assert np.isnan(turning_onset((10.0, 2.0), 3))  # none before the 2-cycle is lost
-    assert np.isnan(turning_onset((10.0, 9.5), 1))
+    assert np.isnan(instability_onset((10.0, 2.0), 3))  # none before the 2-cycle is lost
+    assert np.isnan(instability_onset((10.0, 9.5), 1))
 
 
 TEXT = """
@@ -237,7 +237,7 @@ def test_the_diagram_draws_orbits_cycles_and_where_descent_is_lost() -> None:
         assert len(panel.patches) == np.isinf(run["oscillation.highest_loss"]).sum()
     (said,) = (text.get_text() for text in figure.texts if text.get_size() == 7.6)
     assert said.startswith(
-        "Mode 1 swings from 1, mode 2 swings from 1.5 and descent diverges from "
+        "Mode 1 oscillates from 1, mode 2 oscillates from 1.5 and descent diverges from "
     )
 
 

@@ -19,6 +19,7 @@ from flowsim.results.run import Run
 from flowsim.scenario.build.problem import build_problem
 from flowsim.solvers import chunks
 from flowsim.solvers.descend import iterations_to
+from flowsim.solvers.iterate import DescentOptions
 from flowsim.solvers.monitor import Monitor
 from flowsim.theory.global_minimum import global_minimum
 from flowsim.theory.speed.measure import best_of
@@ -62,7 +63,7 @@ def test_a_loss_that_is_passed_through_does_not_last() -> None:
         loss.append(0.5 * w**2)
         v = mu * v - eta * w
         w += v
-    found = iterations_to([1e-2, 1e-5], SCALAR, [eta], most, momentum=mu)
+    found = iterations_to([1e-2, 1e-5], SCALAR, [eta], most, options=DescentOptions(momentum=mu))
     for j, level in enumerate((1e-2, 1e-5)):
         low = np.array(loss) <= level
         assert found.first[0, j] == np.flatnonzero(low)[0]
@@ -85,16 +86,16 @@ def test_a_descent_that_diverges_may_pass_through_but_does_not_stay() -> None:
 
 @pytest.mark.parametrize("algorithm", ["gradient", "adagrad", "adadelta"])
 def test_where_the_pieces_end_changes_nothing(monkeypatch, algorithm: str) -> None:
-    whole = iterations_to(LOSSES, SCALAR, [0.3, 0.05], 300, algorithm=algorithm)
-    monkeypatch.setattr(chunks, "PIECE_SECONDS", 1e-9)
-    monkeypatch.setattr(chunks, "FIRST_PIECE", 1)
-    pieces = iterations_to(LOSSES, SCALAR, [0.3, 0.05], 300, algorithm=algorithm)
+    whole = iterations_to(LOSSES, SCALAR, [0.3, 0.05], 300, options=DescentOptions(algorithm))
+    monkeypatch.setattr(chunks, "CHUNK_SECONDS", 1e-9)
+    monkeypatch.setattr(chunks, "FIRST_CHUNK", 1)
+    pieces = iterations_to(LOSSES, SCALAR, [0.3, 0.05], 300, options=DescentOptions(algorithm))
     np.testing.assert_array_equal(pieces.first, whole.first)
     np.testing.assert_array_equal(pieces.lasting, whole.lasting)
 
 
 def test_an_interrupt_leaves_what_is_known(monkeypatch) -> None:
-    monkeypatch.setattr(chunks, "PIECE_SECONDS", 1e-9)
+    monkeypatch.setattr(chunks, "CHUNK_SECONDS", 1e-9)
     asked = iter([False] * 12 + [True])
     found = iterations_to(
         [0.1, 1e-9], SCALAR, [0.3, 2.5], 500, monitor=Monitor(stop_requested=lambda: next(asked))

@@ -12,13 +12,13 @@ from flowsim.experiment.plan.reading import from_toml
 from flowsim.experiment.run import run
 from flowsim.problem import initialization, losses, network
 from flowsim.problem.problem import Problem
+from flowsim.results.power_law import power_law
 from flowsim.scenario import ScenarioError
-from flowsim.solvers.iterate import begin, stepper, walk
+from flowsim.solvers.iterate import initial_iterates, iterate, make_descent
 from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.solvers.solve import solve
 from flowsim.theory.long_run.classification import alternating_part, long_term_behaviour, period
 from flowsim.theory.long_run.regimes import Behaviour, regime_code, threshold_passed
-from flowsim.theory.power_law import power_law
 from flowsim.theory.sharpness.formulas import extremes
 from flowsim.theory.step_size_thresholds import scanning
 from flowsim.theory.step_size_thresholds.brackets import bracket, inside
@@ -254,9 +254,9 @@ def test_the_course_is_of_order_6(flow):
 
 def test_every_iterate_is_compared_with_the_flow(flow):
     problem, course = two_layers(), course_through(flow, 161)
-    descent = stepper(problem, SIZES.tolist(), accumulator=Following.along(course))
+    descent = make_descent(problem, SIZES.tolist(), accumulator=Following.along(course))
     count = np.full((3, 1), 200)
-    found = walk(descent, begin(descent, problem), count, unseen).accumulated
+    found = iterate(descent, initial_iterates(descent, problem), count, unseen).accumulated
     for k, eta in enumerate(SIZES):
         layers, worst = problem.layers, 0.0
         for row in np.searchsorted(flow.times, eta * np.arange(int(2 / eta) + 1)):
@@ -425,7 +425,7 @@ def test_thresholds_are_the_smallest_step_sizes_found_though_windows_of_stabilit
     ]
     assert found.kinds() == kinds
     assert found.behaviours[2].period == 2
-    lost = bracket(found.eta, threshold_passed("convergence_lost", found.kinds()))
+    lost = bracket(found.eta, np.array(threshold_passed("convergence_lost", found.kinds())))
     assert lost == pytest.approx((0.9 * edge, 1.1 * edge))
 
 
@@ -535,7 +535,7 @@ def test_undecided_step_sizes_have_no_colour_and_variants_a_panel_each():
     ("change", "complaint"),
     [
         (('measures = ["step_size_thresholds"]', ""), "output.track_within: is not used without"),
-        (("[0.1, 0.003]", "[0.1, 0.0]"), "output.track_within: holds 0.0; write shares above 0"),
+        (("[0.1, 0.003]", "[0.1, 0.0]"), "output.track_within: holds 0.0; write fractions above 0"),
         (("[0.1, 0.003]", "[0.1, 0.1]"), "output.track_within: names 0.1 twice"),
         (("[descent]", "[descent]\nmomentum = 0.5"), "it does not support momentum"),
         (('["layers"]', '["end_to_end"]'), "step_size_thresholds, which needs the layer flow"),

@@ -18,7 +18,12 @@ from flowsim.scenario.build.problem import build_problem
 from flowsim.solvers.descend import descend
 from flowsim.solvers.monitor import Monitor
 from flowsim.theory.modified_flows.vector_fields import layer_velocities
-from flowsim.theory.sgd_noise.noise_statistics import apart, deviation, distance, mean
+from flowsim.theory.sgd_noise.noise_statistics import (
+    distance_of_means,
+    mean_distance,
+    mean_estimate,
+    standard_deviation,
+)
 from flowsim.theory.sgd_noise.stochastic_flow import PIECES, StochasticFlows, bridged, midpoint
 
 RNG = np.random.default_rng(6)
@@ -91,7 +96,9 @@ def test_runs_driven_alike_show_how_far_the_means_are_apart(ornstein_uhlenbeck, 
     descent, solutions = ornstein_uhlenbeck
     differences = np.asarray(descent - solutions[:, equation - 1])
     wanted = np.linalg.norm(of_descent()[0] - moments(RATES[equation])[0])
-    found = apart(differences, np.asarray(solutions[:, equation + 1] - solutions[:, equation - 1]))
+    found = distance_of_means(
+        differences, np.asarray(solutions[:, equation + 1] - solutions[:, equation - 1])
+    )
     assert found.value == pytest.approx(wanted, abs=FIVE * found.error)
     assert found.error < 0.02 * wanted if equation == 1 else found.error < 0.3 * wanted
 
@@ -128,7 +135,7 @@ def test_batches_have_the_second_moment_of_products_and_of_geometric_brownian_mo
     every = [w, solutions[:, 0], solutions[:, 1]]
     check = [w, solutions[:, 2], solutions[:, 3]]
     for values, others, wanted in zip(every, check, squares(ETA, STEPS), strict=True):
-        found, other = mean(values.ravel() ** 2), mean(others.ravel() ** 2)
+        found, other = mean_estimate(values.ravel() ** 2), mean_estimate(others.ravel() ** 2)
         off = abs(found.value - other.value)
         assert found.value == pytest.approx(wanted, abs=FIVE * found.error + off)
 
@@ -247,10 +254,10 @@ def test_solutions_follow_euler_and_maruyama_in_many_small_steps_of_the_same_pat
     start = tuple(jnp.stack([jnp.asarray(W)] * 4) for W in LAYERS)
     found = jax.jit(jax.vmap(lambda each: flows.solved(start, each)))(jnp.asarray(pieces))
     solved = np.concatenate([np.asarray(W).reshape(runs, 4, -1) for W in found], axis=2)
-    off = distance(solved[:, 0] - exact, solved[:, 2] - solved[:, 0])
+    off = mean_distance(solved[:, 0] - exact, solved[:, 2] - solved[:, 0])
     halving = np.linalg.norm(solved[:, 2] - solved[:, 0], axis=1).mean()
     assert off.value < 1.2 * halving
-    assert off.value < np.sqrt(eta / PIECES) * deviation(exact).value
+    assert off.value < np.sqrt(eta / PIECES) * standard_deviation(exact).value
 
 
 TEXT = """

@@ -12,7 +12,6 @@ from flowsim import cards
 from flowsim.experiment.plan import memory
 from flowsim.scenario.spec.errors import ScenarioError
 from flowsim.scenario.variants import variants
-from flowsim.solvers import scratch
 from flowsim.theory.registry import MEASURES
 
 if TYPE_CHECKING:
@@ -166,13 +165,15 @@ def refuse_if_impossible(scenario: Scenario) -> None:
                 f"{REMEDIES[largest]}"
             ]
         )
-    room = scratch.free()
+    from flowsim.solvers import storage
+
+    room = storage.free_bytes()
     if room is not None and predicted.disk > room:
         raise ScenarioError(
             [
                 f"needs about {human(predicted.disk)} of temporary files, and {human(room)} are "
-                f"free in {scratch.folder()!r}: {REMEDIES['saved']}, or let the environment "
-                "variable TMPDIR name another folder"
+                f"free in {storage.temporary_folder()!r}: {REMEDIES['saved']}, or let the "
+                "environment variable TMPDIR name another folder"
             ]
         )
     seconds = max(

@@ -1,6 +1,6 @@
-"""Figures in motion: what stands still is drawn once, and what moves over it at each moment.
+"""Animated figures: the static artists are drawn once, the animated ones for every frame.
 
-`WAYS` are the ways in which a figure can move, by the name that its `Picture` has.
+`ANIMATIONS` are the kinds of animation, by the name in `FigureSpec.animated_by`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from flowsim.pictures.animation import over_time, plane
-from flowsim.pictures.animation.moving import Moving
+from flowsim.pictures.animation.animation import Animation
 from flowsim.pictures.kit import reading
 
 if TYPE_CHECKING:
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
     from flowsim.results.run import Run
 
 Draw = Callable[["Run"], "Figure"]
-Way = Callable[["Run", Draw], Moving]
+Build = Callable[["Run", Draw], Animation]
 
 
-def _flows(run: Run, draw: Draw) -> Moving:
-    """Draw curves of flows over time up to the moment."""
-    return over_time.moving(draw(run), reading.all_step_sizes([]))
+def _flows(run: Run, draw: Draw) -> Animation:
+    """Animate curves of flows over time."""
+    return over_time.animation(draw(run), reading.all_step_sizes([]))
 
 
-def _descents(run: Run, draw: Draw) -> Moving:
-    """Draw curves over time up to the moment, of descents too."""
-    return over_time.moving(draw(run), reading.all_step_sizes(reading.members(run).values()))
+def _descents(run: Run, draw: Draw) -> Animation:
+    """Animate curves over time of flows and of descent, whose iterations are counted."""
+    return over_time.animation(draw(run), reading.all_step_sizes(reading.members(run).values()))
 
 
-def _plane(run: Run, _draw: Draw) -> Moving:
-    """Let descents run along the flow in the plane."""
-    return plane.moving(run)
+def _plane(run: Run, _draw: Draw) -> Animation:
+    """Animate descent along the flow in the plane."""
+    return plane.animation(run)
 
 
-WAYS: Mapping[str, Way] = {"flows": _flows, "descents": _descents, "plane": _plane}
+ANIMATIONS: Mapping[str, Build] = {"flows": _flows, "descents": _descents, "plane": _plane}

@@ -1,16 +1,16 @@
-"""Curves over time that are drawn up to a moment: any figure all of whose panels are over time."""
+"""Animation of any figure whose panels are all over time: curves are drawn up to a time."""
 
 from __future__ import annotations
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from flowsim.pictures.animation.moving import Moving
-from flowsim.pictures.animation.parts import Clock, Cursor, Growing
+from flowsim.pictures.animation.animated_parts import GrowingLine, TimeCursor, TimeLabel
+from flowsim.pictures.animation.animation import Animation
 
 
-def moving(figure: Figure, sizes: np.ndarray) -> Moving:
-    """Return the motion of a figure, given the step sizes whose iterations are told."""
+def animation(figure: Figure, sizes: np.ndarray) -> Animation:
+    """Return the animation of a figure, given the step sizes whose iterations are counted."""
     over_time = {
         panel: [line for line in panel.lines if line.get_transform() is panel.transData]
         for panel in figure.axes
@@ -19,6 +19,6 @@ def moving(figure: Figure, sizes: np.ndarray) -> Moving:
     log = all(panel.get_xscale() == "log" for panel in panels)
     first = min(panel.get_xlim()[0] for panel in panels)
     last = max(panel.get_xlim()[1] for panel in panels)
-    growing = [Growing(line, last) for panel in panels for line in over_time[panel]]
-    clock = Clock(figure, sizes, last, not log)
-    return Moving(figure, [*growing, Cursor(panels), clock], first, last, log)
+    growing = [GrowingLine(line, last) for panel in panels for line in over_time[panel]]
+    time_label = TimeLabel(figure, sizes, last, not log)
+    return Animation(figure, [*growing, TimeCursor(panels), time_label], first, last, log)

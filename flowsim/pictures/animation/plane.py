@@ -1,4 +1,4 @@
-"""Descents that run along the flow in the plane, and their losses beside it."""
+"""Animation of gradient descent along the flow in the plane, with the loss beside it."""
 
 from __future__ import annotations
 
@@ -9,21 +9,35 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from flowsim.pictures import loss, plane
-from flowsim.pictures.animation.moving import Moving, Part
-from flowsim.pictures.animation.parts import Clock, Cursor, Heads, Path
-from flowsim.pictures.kit import contours, curves, fan, layout, page, reading, scales, style
-from flowsim.pictures.kit.paths import paths
+from flowsim.pictures.animation.animated_parts import (
+    GrowingPath,
+    IterateMarkers,
+    TimeCursor,
+    TimeLabel,
+)
+from flowsim.pictures.animation.animation import AnimatedPart, Animation
+from flowsim.pictures.kit import (
+    contours,
+    curves,
+    layout,
+    placement,
+    reading,
+    scales,
+    style,
+    trajectories,
+)
+from flowsim.pictures.kit.paths import flow_paths
 from flowsim.results.run import Run
 
 WIDE, LOSS_WIDE = 3.4, 1.75
-LOSS_FLOW: style.Pen = {**plane.PATH, "zorder": 1.9}
-NO_HEAD: style.Pen = {}
-NOW: style.Pen = {**plane.END, "zorder": 8}
+LOSS_FLOW: style.LineStyle = {**plane.PATH, "zorder": 1.9}
+NO_HEAD: style.LineStyle = {}
+NOW: style.LineStyle = {**plane.END, "zorder": 8}
 
 
 @dataclass(frozen=True)
 class Span:
-    """From when to when time goes, whether it is logarithmic, and whether flows share it."""
+    """The times of an animation, whether they are logarithmic, and whether flows share them."""
 
     first: float
     last: float
@@ -32,97 +46,108 @@ class Span:
 
     @property
     def name(self) -> str:
-        """Return what the time is called."""
+        """The symbol of the time."""
         return "t" if self.timed else "kη"
 
 
-def moving(run: Run) -> Moving:
-    """Return the motion in the plane: with the loss beside it, or one panel a variant."""
-    parts = reading.fitted(run, plane.why_unavailable)
-    descending = [part for part in parts.values() if descends(part)]
-    scale = scales.family(descending)
-    shades, span = plane.colours(scale, descending), span_of(list(parts.values()))
-    sheet = open_page(run, parts, scale)
-    moved: list[Part] = []
-    for panel, part in zip(sheet.panels, parts.values(), strict=False):
-        moved += in_plane(panel, part, shades, span)
+def animation(run: Run) -> Animation:
+    """Return the animation in the plane: with the loss beside it, or one panel per variant."""
+    parts = reading.available_members(run, plane.why_unavailable)
+    descending = [part for part in parts.values() if has_descent(part)]
+    scale = scales.step_size_scale(descending)
+    colours = plane.step_size_colours(scale, descending)
+    span = find_span(list(parts.values()))
+    grid = make_grid(run, parts, scale)
+    animated: list[AnimatedPart] = []
+    for panel, part in zip(grid.panels, parts.values(), strict=False):
+        animated += in_plane(panel, part, colours, span)
     if not run.variants:
-        moved += over_time(sheet.panels[1], run, shades, span)
+        animated += over_time(grid.panels[1], run, colours, span)
     sizes = reading.all_step_sizes(descending)
-    clock = Clock(sheet.figure, sizes, span.last, not span.log, span.name)
-    return Moving(sheet.figure, [*moved, clock], span.first, span.last, span.log)
+    time_label = TimeLabel(grid.figure, sizes, span.last, not span.log, span.name)
+    return Animation(grid.figure, [*animated, time_label], span.first, span.last, span.log)
 
 
-def open_page(run: Run, parts: dict[str, Run], scale: scales.StepScale | None) -> page.Page:
-    """Lay out the panels: the plane and the loss, or the plane of each variant."""
-    keys = {
-        "flow now" if label == "end of flow" else label: pen
-        for label, pen in plane.keys(parts).items()
+def make_grid(run: Run, parts: dict[str, Run], scale: scales.StepScale | None) -> layout.PanelGrid:
+    """Return the panels: the plane and the loss, or the plane of each variant."""
+    legend = {
+        "flow now" if line_style is plane.END else label: line_style
+        for label, line_style in plane.legend(parts).items()
     }
     if run.variants:
-        said, gap = plane.over_variants(parts), page.OWN_AXIS
-        return page.open_page(
-            run, said, panels=len(parts), names=list(parts), drawn=parts, keys=keys, steps=scale,
-            gap=gap,
-        )  # fmt: skip
-    sheet = page.open_page(
-        run, plane.headline(run), panels=2, keys=keys, steps=scale, tall=plane.height(run, WIDE)
+        headline = plane.over_variants(parts)
+        return layout.panel_grid(
+            run, headline, parts, legend=legend, steps=scale, gap=layout.OWN_AXIS
+        )
+    tall = plane.panel_height(run, WIDE)
+    grid = layout.panel_grid(
+        run, plane.headline(run), parts, panels=2, legend=legend, steps=scale, tall=tall
     )
-    layout.place(sheet.panels[0], page.LEFT, WIDE)
-    layout.place(sheet.panels[1], page.WIDE - page.RIGHT - LOSS_WIDE, LOSS_WIDE)
-    return sheet
+    placement.set_horizontal(grid.panels[0], layout.LEFT, WIDE)
+    placement.set_horizontal(grid.panels[1], layout.WIDE - layout.RIGHT - LOSS_WIDE, LOSS_WIDE)
+    return grid
 
 
-def descends(run: Run) -> bool:
-    """Say whether a run has descents in the plane."""
-    return reading.drawable(run, "plane.descent")
+def has_descent(run: Run) -> bool:
+    """Whether a run has gradient descent in the plane."""
+    return reading.has_numbers(run, "plane.descent")
 
 
-def span_of(runs: Sequence[Run]) -> Span:
-    """Return the time of flows and descents; kη alone where that is no time of a flow."""
-    timed = all(reading.drawable(run, "descent.time") for run in runs if descends(run))
-    flows = [run[f"plane.{space}_time"] for run in runs for space in paths(run)]
-    known = curves.finite(flows if timed else [fan.moments(run) for run in runs if descends(run)])
-    log = timed and reading.logarithmic(runs) and bool((known > 0).any())
+def find_span(runs: Sequence[Run]) -> Span:
+    """Return the times of flows and descent, or kη only if that is no time of the flow."""
+    timed = all(reading.has_numbers(run, "descent.time") for run in runs if has_descent(run))
+    flows = [run[f"plane.{space}_time"] for run in runs for space in flow_paths(run)]
+    steps = [trajectories.iterate_times(run) for run in runs if has_descent(run)]
+    known = curves.finite_values(flows if timed else steps)
+    log = timed and reading.has_log_times(runs) and bool((known > 0).any())
     return Span(float(known[known > 0].min()) if log else 0.0, float(known.max()), log, timed)
 
 
-def in_plane(panel: Axes, run: Run, shades: dict[float, str], span: Span) -> list[Part]:
-    """Draw what stands still in the plane, and return what moves over it."""
+def in_plane(panel: Axes, run: Run, colours: dict[float, str], span: Span) -> list[AnimatedPart]:
+    """Draw the static artists in the plane, and return the animated parts."""
     contours.draw(panel, run)
-    plane.frame(panel, run)
+    plane.fit_frame(panel, run)
     contours.draw_minimum(panel, run)
-    moved: list[Part] = []
+    animated: list[AnimatedPart] = []
     if not span.timed:
         plane.draw_paths(panel, run)
     else:
         plane.draw_start(panel, run)
-        for k, (space, path) in enumerate(paths(run).items()):
-            head = NO_HEAD if k else NOW
-            moved.append(Path(panel, run[f"plane.{space}_time"], path, plane.path_pen(k), head))
-    if descends(run):
-        every = fan.tracks(run, panel, shades, run["plane.descent"], span.last)
-        moved += [fan.Fan(panel, every), Heads(panel, every)]
-    return moved
+        for k, (space, path) in enumerate(flow_paths(run).items()):
+            head, time = NO_HEAD if k else NOW, run[f"plane.{space}_time"]
+            animated.append(GrowingPath(panel, time, path, plane.path_style(k), head))
+    if has_descent(run):
+        animated += iterates(panel, run, colours, run["plane.descent"], span)
+    return animated
 
 
-def over_time(panel: Axes, run: Run, shades: dict[float, str], span: Span) -> list[Part]:
-    """Return the losses of the first flow and of descents, which move over time."""
-    space = reading.spaces(run, "loss")[0]
+def over_time(panel: Axes, run: Run, colours: dict[float, str], span: Span) -> list[AnimatedPart]:
+    """Return the animated losses of the reference flow and of descent."""
+    space = reading.flows_with(run, "loss")[0]
     time, values = run[f"{space}.time"], run[f"{space}.loss"]
-    descending = descends(run) and reading.drawable(run, "descent.loss")
-    below = curves.settled(run, run["descent.loss"], loss.ceiling([values])) if descending else []
-    times = [np.array([span.first, span.last]), *([fan.moments(run)] if descending else [])]
-    curves.time_axis([panel], times, span.log)
+    shown, times = [values], [np.array([span.first, span.last])]
+    descending = has_descent(run) and reading.has_numbers(run, "descent.loss")
+    if descending:
+        shown += curves.values_in_view(run, run["descent.loss"], loss.highest_shown([values]))
+        times.append(trajectories.iterate_times(run))
+    curves.fit_time_axis([panel], times, span.log)
     if span.log:
         panel.set_xlim(left=span.first)
-    curves.log_axis([panel], [values, *below])
+    curves.log_axis([panel], shown)
     panel.set(xlabel="time t" if span.timed else "kη", ylabel=loss.LABEL)
-    moved: list[Part] = [Cursor([panel])]
+    animated: list[AnimatedPart] = [TimeCursor([panel])]
     if span.timed:
-        moved.append(Path(panel, time, np.stack([time, values], axis=1), LOSS_FLOW, NO_HEAD))
+        points = np.stack([time, values], axis=1)
+        animated.append(GrowingPath(panel, time, points, LOSS_FLOW, NO_HEAD))
     if descending:
-        points = np.stack([fan.moments(run), run["descent.loss"]], axis=-1)
-        every = fan.tracks(run, panel, shades, points, span.last)
-        moved += [fan.Fan(panel, every), Heads(panel, every)]
-    return moved
+        points = np.stack([trajectories.iterate_times(run), run["descent.loss"]], axis=-1)
+        animated += iterates(panel, run, colours, points, span)
+    return animated
+
+
+def iterates(
+    panel: Axes, run: Run, colours: dict[float, str], points: np.ndarray, span: Span
+) -> list[AnimatedPart]:
+    """Return the animated trajectories of descent and the markers at their current iterates."""
+    found = trajectories.trajectories(run, panel, colours, points, span.last)
+    return [trajectories.TrajectoryArtists(panel, found), IterateMarkers(panel, found)]

@@ -1,8 +1,8 @@
-"""Drawing curves on a panel: flows, exact solutions and descent; axes that guard against zeros."""
+"""Curves on a panel, of flows, closed forms and descent, and axes that hold them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,53 +10,71 @@ from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from flowsim.pictures.kit import reading, style
-from flowsim.pictures.kit.style import Pen
-from flowsim.pictures.kit.words import distinct, number
+from flowsim.pictures.kit.style import LineStyle
+from flowsim.pictures.kit.words import distinct_numbers, number
 from flowsim.results.run import Run
 
 MOST_DECADES = 20
+"""Decades that a logarithmic axis shows at most: double precision resolves 16."""
 LEAST_RATIO = 8
+"""Values within this factor are drawn on a linear axis: within a decade few ticks are labelled."""
 SAME_SPAN = 4
+"""Ratio of the longest to the shortest run up to which panels share one time axis."""
 NICE = [1, 2, 5, 10]
-EDGE_MARK: Pen = {"linestyle": "none", "clip_on": False, "zorder": 5, "markersize": 5.0}
+EDGE_MARKER: LineStyle = {"linestyle": "none", "clip_on": False, "zorder": 5, "markersize": 5.0}
+MINIMUM_NORM_LABEL = "minimum nuclear norm"
+
+TimesOf = Callable[[Run], Sequence[np.ndarray]]
+"""Returns the times of a run that an axis has to show."""
 
 
-def time_axis(axes: Iterable[Axes], times: Sequence[np.ndarray], log: bool) -> None:
-    """Fit the time axis to `times`; logarithmic if asked and more than one time is positive."""
-    known = finite(times)
+def fit_time_axis(panels: Iterable[Axes], times: Sequence[np.ndarray], log: bool) -> None:
+    """Fit the time axis to `times`, logarithmic if `log` and if two times are positive."""
+    known = finite_values(times)
     positive = known[known > 0]
     log = log and positive.size > 1 and positive.max() > positive.min()
     low, high = (positive.min(), positive.max()) if log else (known.min(), known.max())
     if low == high:
         low, high = low - 0.5, high + 0.5
-    for panel in axes:
+    for panel in panels:
         if log:
             panel.set_xscale("log")
             panel.xaxis.set_major_locator(LogLocator(numticks=6))
             if high / low > 1e3:
                 panel.xaxis.set_minor_locator(NullLocator())
         else:
-            nice_ticks(panel.xaxis, 6 if panel_width(panel) > 1.6 else 4)
+            round_ticks(panel.xaxis, 6 if panel_width(panel) > 1.6 else 4)
         panel.set_xlim(float(low), float(high))
 
 
-def time_axes(panels: Sequence[Axes], times: Sequence[Sequence[np.ndarray]], log: bool) -> None:
-    """Fit the time axes of panels, given each one's times: the same where that shows them all.
+def shared_time_axis(panels: Iterable[Axes], runs: Collection[Run], times_of: TimesOf) -> None:
+    """Fit one time axis for all panels to the times of all runs."""
+    times = [time for run in runs for time in times_of(run)]
+    fit_time_axis(panels, times, reading.has_log_times(runs))
 
-    Where the longest run is over four times as long as the shortest, each has its own.
+
+def time_axes(panels: Sequence[Axes], runs: Collection[Run], times_of: TimesOf) -> None:
+    """Fit the time axes of panels with one run each."""
+    fit_time_axes(panels, [times_of(run) for run in runs], reading.has_log_times(runs))
+
+
+def fit_time_axes(panels: Sequence[Axes], times: Sequence[Sequence[np.ndarray]], log: bool) -> None:
+    """Fit the time axes of panels to their times: shared unless they differ much in length.
+
+    A run shorter than a quarter of the longest would be squeezed; then each panel has its own axis.
     """
-    spans = [float(finite(of_panel).max()) for of_panel in times]
+    spans = [float(finite_values(of_panel).max()) for of_panel in times]
     if max(spans) <= SAME_SPAN * min(spans):
-        time_axis(panels, [time for of_panel in times for time in of_panel], log)
+        fit_time_axis(panels, [time for of_panel in times for time in of_panel], log)
         return
     for panel, of_panel in zip(panels, times, strict=True):
-        time_axis([panel], of_panel, log)
+        fit_time_axis([panel], of_panel, log)
 
 
 def panel_size(panel: Axes) -> np.ndarray:
     """Return the width and the height of a panel in inches."""
     figure = panel.get_figure(root=True)
-    assert figure is not None  # a panel is made on a page
+    assert figure is not None  # panels are made in a figure
     return np.asarray(panel.get_position().size * figure.get_size_inches())
 
 
@@ -65,17 +83,17 @@ def panel_width(panel: Axes) -> float:
     return float(panel_size(panel)[0])
 
 
-def finite(values: Iterable[np.ndarray]) -> np.ndarray:
+def finite_values(values: Iterable[np.ndarray]) -> np.ndarray:
     """Return all finite values of the arrays in one."""
     known = np.concatenate([np.zeros(0), *(np.ravel(v) for v in values)])
     return np.asarray(known[np.isfinite(known)])
 
 
 def log_limits(known: np.ndarray) -> tuple[float, float] | None:
-    """Return logarithmic limits that hold the positive values, or none where linear is better.
+    """Return limits of a logarithmic axis for these values, or None if a linear axis is better.
 
-    That is where a value is negative, none is positive, or all lie within a factor of eight.
-    Nothing more than twenty decades under the largest value is shown.
+    A linear axis is better if a value is negative, if none is positive, or if all lie within a
+    factor of `LEAST_RATIO`. Values over `MOST_DECADES` decades below the largest are not shown.
     """
     positive = known[known > 0]
     if not positive.size or (known < 0).any():
@@ -89,7 +107,7 @@ def log_limits(known: np.ndarray) -> tuple[float, float] | None:
 
 
 def linear_limits(known: np.ndarray) -> tuple[float, float]:
-    """Return limits that hold the values, down to zero where they come near it."""
+    """Return limits of a linear axis for these values; 0 is included if it is near."""
     low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
     low = 0.0 if 0 < low < 0.3 * high else low
     size = max(abs(low), abs(high))
@@ -98,8 +116,8 @@ def linear_limits(known: np.ndarray) -> tuple[float, float]:
 
 
 def log_axis(axes: Iterable[Axes], values: Iterable[np.ndarray]) -> float:
-    """Fit the value axis to these values, logarithmic where that shows them; return its top."""
-    known = finite(values)
+    """Fit the value axis to these values, logarithmic if that suits them, and return its top."""
+    known = finite_values(values)
     limits = log_limits(known)
     if limits is None:
         return plain_axis(axes, [known])
@@ -113,78 +131,89 @@ def log_axis(axes: Iterable[Axes], values: Iterable[np.ndarray]) -> float:
 
 
 def plain_axis(axes: Iterable[Axes], values: Iterable[np.ndarray]) -> float:
-    """Fit a linear value axis to all finite values; return its top."""
-    low, high = linear_limits(finite(values))
+    """Fit a linear value axis to all finite values and return its top."""
+    low, high = linear_limits(finite_values(values))
     for panel in axes:
-        nice_ticks(panel.yaxis, 6)
+        round_ticks(panel.yaxis, 6)
         panel.set_ylim(low, high)
     return high
 
 
-def nice_ticks(axis: Axis, most: int) -> None:
-    """Put ticks at round numbers, each written out in full."""
+def round_ticks(axis: Axis, most: int) -> None:
+    """Put at most `most` ticks at round numbers, without an offset or a common power of ten."""
     axis.set_major_locator(MaxNLocator(most, steps=NICE))
     axis.set_major_formatter(FuncFormatter(lambda value, _: number(value, 4)))
 
 
-def plot(panel: Axes, time: np.ndarray, values: np.ndarray, pen: Pen, shift: int = 0) -> None:
-    """Draw one curve; on a logarithmic time axis without t = 0."""
+def plot(
+    panel: Axes, time: np.ndarray, values: np.ndarray, line_style: LineStyle, shift: int = 0
+) -> None:
+    """Draw one curve; a logarithmic time axis leaves out t = 0."""
     if panel.get_xscale() == "log":
         time, values = time[time > 0], values[time > 0]
-    panel.plot(time, values, **style.dotted(pen, len(time), shift))
+    panel.plot(time, values, **style.with_markers(line_style, len(time), shift))
 
 
-LEAST_KEY = "of least nuclear norm"
-
-
-def least_levels(runs: Iterable[Run], measure: str) -> np.ndarray:
-    """Return a measure of each run's solution of least nuclear norm, equal ones once."""
-    known = np.sort(finite([np.array([reading.least(run, measure)]) for run in runs]))
+def minimum_norm_levels(runs: Iterable[Run], measure: str) -> np.ndarray:
+    """Return a quantity of each run's solution of minimum nuclear norm, equal ones once."""
+    found = np.array([reading.minimum_norm_value(run, measure) for run in runs])
+    known = np.sort(finite_values([found]))
     apart = np.diff(known, prepend=-np.inf) > 1e-3 * np.abs(known)
     return np.asarray(known[apart])
 
 
 def draw_levels(panel: Axes, levels: np.ndarray) -> None:
-    """Draw a dotted line across the panel at each level."""
+    """Draw a dotted horizontal line at each level."""
     for level in levels:
         panel.axhline(level, **style.LEVEL)
 
 
-def flow_pens(run: Run, variable: str) -> dict[str, Pen]:
-    """Return the pen of each flow that has this variable: the reference broad, others as marks."""
-    found = reading.spaces(run, variable)
-    return {s: style.open_marks(k - 1) if k else style.FLOW for k, s in enumerate(found)}
+def flow_styles(run: Run, variable: str) -> dict[str, LineStyle]:
+    """Return the line style of each flow with this variable: a broad line, then open markers."""
+    found = reading.flows_with(run, variable)
+    return {s: style.open_markers(k - 1) if k else style.FLOW for k, s in enumerate(found)}
 
 
-def flow_keys(run: Run, variable: str) -> dict[str, Pen]:
-    """Return the legend of flows and, where there is one, the closed form of this variable."""
-    keys = {reading.FLOWS[space]: pen for space, pen in flow_pens(run, variable).items()}
-    return keys | (
-        {"closed form": style.EXACT} if reading.drawable(run, f"exact.{variable}") else {}
-    )
+def flow_legend(run: Run, variable: str) -> dict[str, LineStyle]:
+    """Return the legend of the flows with this variable, and of its closed form if known."""
+    legend = {reading.FLOWS[space]: each for space, each in flow_styles(run, variable).items()}
+    return legend | closed_form_legend([run], variable)
+
+
+def closed_form_legend(runs: Iterable[Run], variable: str) -> dict[str, LineStyle]:
+    """Return the legend of the closed form of a variable if any of the runs has it."""
+    known = any(reading.has_numbers(run, f"exact.{variable}") for run in runs)
+    return {"closed form": style.EXACT} if known else {}
+
+
+def variant_legend(run: Run, parts: Collection[str], alone: LineStyle) -> dict[str, LineStyle]:
+    """Return the line style of each variant by name, or `alone` for a run without variants."""
+    if not run.variants:
+        return {run.name: alone}
+    return dict(zip(parts, style.curve_styles(len(parts)), strict=True))
 
 
 def draw_flows(panel: Axes, run: Run, variable: str) -> None:
-    """Draw a scalar of every flow, and its closed form where there is one."""
-    for space, pen in flow_pens(run, variable).items():
-        plot(panel, run[f"{space}.time"], run[f"{space}.{variable}"], pen)
-    if reading.drawable(run, f"exact.{variable}"):
+    """Draw a scalar of every flow over time, and its closed form if known."""
+    for space, line_style in flow_styles(run, variable).items():
+        plot(panel, run[f"{space}.time"], run[f"{space}.{variable}"], line_style)
+    if reading.has_numbers(run, f"exact.{variable}"):
         plot(panel, run["exact.time"], run[f"exact.{variable}"], style.EXACT)
 
 
 def step_axis(panel: Axes, sizes: np.ndarray) -> None:
-    """Fit a logarithmic axis of step sizes, with some of them as ticks."""
+    """Fit a logarithmic axis to these step sizes, some of which are its ticks."""
     span = float(sizes.max() / sizes.min()) ** 0.08 * 1.05
     panel.set_xscale("log")
     panel.set_xlim(float(sizes.min()) / span, float(sizes.max()) * span)
-    ticks = spread(np.sort(sizes))
-    panel.set_xticks(ticks, labels=distinct(ticks))
+    ticks = spaced_sizes(np.sort(sizes))
+    panel.set_xticks(ticks, labels=distinct_numbers(ticks))
     panel.xaxis.set_minor_locator(NullLocator())
     panel.set_xlabel("step size η")
 
 
-def spread(sizes: np.ndarray) -> list[float]:
-    """Choose step sizes to write on the axis so that their numbers do not touch."""
+def spaced_sizes(sizes: np.ndarray) -> list[float]:
+    """Return the step sizes to label, far enough apart that their numbers do not touch."""
     apart = np.log(sizes[-1] / sizes[0]) / 5
     chosen = [float(sizes[0])]
     for size in sizes[1:]:
@@ -193,19 +222,19 @@ def spread(sizes: np.ndarray) -> list[float]:
     return chosen
 
 
-def step_keys(runs: Iterable[Run]) -> dict[str, Pen]:
-    """Return the legend of the step sizes of these runs; empty where a colour scale serves."""
+def step_size_legend(runs: Iterable[Run]) -> dict[str, LineStyle]:
+    """Return the legend of the step sizes of these runs; empty if they have a colour scale."""
     runs = list(runs)
     sizes = reading.all_step_sizes(runs)
     if not 0 < len(sizes) <= style.FEW:
         return {}
     always = [all_diverged(runs, size) for size in sizes]
     labels = reading.step_labels(sizes, np.array(always))
-    return dict(zip(labels, style.step_pens(sizes), strict=True))
+    return dict(zip(labels, style.step_size_styles(sizes), strict=True))
 
 
 def all_diverged(runs: Sequence[Run], size: float) -> bool:
-    """Say whether descent at this step size diverged in every run that took it."""
+    """Whether descent at this step size diverged in every run that has it."""
     return all(bool(reading.diverged(run)[reading.step_sizes(run) == size].all()) for run in runs)
 
 
@@ -217,26 +246,30 @@ def draw_descent(
     top: float,
     time: np.ndarray | None = None,
 ) -> None:
-    """Draw `values(step_size, sample)` with the pens of `sizes`; mark where one leaves or ends.
+    """Draw `values(step_size, sample)` over `time(step_size, sample)`, by default t = kη.
 
-    `time(step_size, sample)` are descent's own times where it is left out.
+    A step size has the line style of its place in `sizes`, which all panels share. A triangle marks
+    where a curve leaves through `top`, a cross where a diverging one ends inside.
     """
-    pens, lost = style.step_pens(sizes), reading.diverged(run)
+    line_styles, lost = style.step_size_styles(sizes), reading.diverged(run)
     time = run["descent.time"] if time is None else time
     logs = panel.get_yscale() == "log"
     for k, size in enumerate(reading.step_sizes(run)):
         rank = int(np.flatnonzero(sizes == size)[0])
-        plot(panel, time[k], values[k], pens[rank], shift=rank)
-        where = leaves(time[k], values[k], top, logs)
+        plot(panel, time[k], values[k], line_styles[rank], shift=rank)
+        where = exit_point(time[k], values[k], top, logs)
         if where is not None and (where[1] == top or lost[k]):
             marker = "^" if where[1] == top else "x"
-            panel.plot(*where, marker=marker, color=pens[rank]["color"], **EDGE_MARK)
+            panel.plot(*where, marker=marker, color=line_styles[rank]["color"], **EDGE_MARKER)
 
 
-def leaves(
+def exit_point(
     time: np.ndarray, values: np.ndarray, top: float, log: bool
 ) -> tuple[float, float] | None:
-    """Return where a diverging curve leaves through `top`, or else its last finite point."""
+    """Return where a curve leaves through `top`, or else its last finite point; None if neither.
+
+    The crossing is interpolated on the scale of the value axis, so that the mark lies on the curve.
+    """
     with np.errstate(invalid="ignore"):
         inside = np.isfinite(values) & (values <= top)
     if not inside.any():
@@ -248,15 +281,17 @@ def leaves(
     low, high, edge = float(values[k - 1]), float(values[k]), top
     if log and low > 0:
         low, high, edge = np.log(low), np.log(high), np.log(edge)
-    share = (edge - low) / (high - low)
-    return float(time[k - 1] + share * (time[k] - time[k - 1])), top
+    fraction = (edge - low) / (high - low)
+    return float(time[k - 1] + fraction * (time[k] - time[k - 1])), top
 
 
-def settled(run: Run, values: np.ndarray, within: float, slack: float = 1e3) -> list[np.ndarray]:
-    """Return what of `values(step_size, sample)` should set the axis.
+def values_in_view(
+    run: Run, values: np.ndarray, within: float, slack: float = 1e3
+) -> list[np.ndarray]:
+    """Return the values, by step size, that the value axis has to show; others are nan.
 
-    Of a diverged descent what is no larger than `within`; of a completed one, which may swing far
-    out, what is no larger than `slack` times that.
+    A diverged descent counts up to `within`, so that it does not flatten the other curves; a
+    completed one, which may oscillate far out, up to `slack` times that.
     """
     with np.errstate(invalid="ignore"):
         return [

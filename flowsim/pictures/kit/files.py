@@ -1,4 +1,4 @@
-"""Files of figures, which appear under their names only when they are complete."""
+"""Files of figures, which get their names only when they are complete."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DPI = 200
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give another name to write to, which becomes `path` once the block has ended well."""
+    """Yield a temporary path, which replaces `path` when the block ends without an exception."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -27,13 +27,14 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write(figure: Figure, path: Path) -> Path:
-    """Write a figure in the format that its name ends with; the same bytes for the same figure."""
+    """Write a figure in the format of its suffix; the same figure gives the same bytes."""
     import warnings
 
     from flowsim.pictures.kit import style
 
-    unsaid = {"png": ("Software",), "svg": ("Date",), "pdf": ("CreationDate",)}
-    metadata = dict.fromkeys(unsaid[path.suffix[1:]])
+    # dates and versions would make the bytes differ
+    omitted = {"png": ("Software",), "svg": ("Date",), "pdf": ("CreationDate",)}
+    metadata = dict.fromkeys(omitted[path.suffix[1:]])
     with replacing(path) as partial, style.settings(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure.savefig(partial, format=path.suffix[1:], dpi=DPI, metadata=metadata)

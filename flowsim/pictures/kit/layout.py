@@ -1,40 +1,272 @@
-"""Moving what stands on a page: a panel by itself, or all of it up from the foot."""
+"""The layout of a figure: a headline, a grid of panels and a legend at fixed places in inches.
+
+Axes never move with the text around them, so that two versions of Matplotlib, or two fonts, draw
+the same interiors. Legends lie in a strip under the panels, never inside. A headline of one more
+line makes the figure taller at its top; what is below stays, to the pixel, where it was, since all
+lengths are multiples of a pixel, 0.005 in.
+"""
 
 from __future__ import annotations
 
+import re
+import textwrap
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from flowsim.pictures.kit import scales, style
+from flowsim.pictures.kit.reading import describe_incomplete
+from flowsim.pictures.kit.style import LineStyle
+from flowsim.pictures.kit.words import truncate
+from flowsim.results.run import Run
+
+NARROW, MIDDLE, WIDE = 3.4, 5.0, 7.0
+"""Widths of a figure in inches: a journal's column, one and a half, and two."""
+DPI = 200
+LEFT, RIGHT, LABELLED = 0.68, 0.16, 0.52
+"""Inches at the left of all panels, at their right, and there if labels stand beside curves."""
+SHARED_AXIS, OWN_AXIS = 0.2, 0.68
+"""Inches between panels that share the value axis, and between panels with one each."""
+HEIGHTS = {1: 1.95, 2: 1.95, 3: 1.55, 4: 1.25}
+"""Inches of a panel's height, by number of columns."""
+TOP, CONTEXT_LINE, HEADLINE_LINE, NAME_LINE = 0.09, 0.135, 0.15, 0.17
+AXIS_LINE, TICK_LINE, LEGEND_LINE = 0.40, 0.24, 0.135
+CHARACTER, HANDLE, EDGE = 0.0505, 0.42, 0.1
+"""Inches of a character of a legend or title on average, of a legend's handle, of the margin.
+
+Text is fitted by counting characters: measuring it would make the layout depend on the font.
+"""
+MOST_LINES = 3
+NO_BREAK = "\u00a0"
 
 
-def shrink(panel: Axes, ratio: float) -> None:
-    """Make a panel as high as wide times the ratio, within where it stands, from its lower left."""
-    figure = panel.get_figure(root=True)
-    assert figure is not None  # a panel is made on a page
-    box, (width, height) = panel.get_position(), figure.get_size_inches()
-    wide = min(box.width * width, box.height * height / ratio)
-    panel.set_position((box.x0, box.y0, wide / width, wide * ratio / height))
+@dataclass(frozen=True)
+class PanelGrid:
+    """A figure and its panels, row by row from the upper left; `strip` is the legend's height."""
+
+    figure: Figure
+    panels: tuple[Axes, ...]
+    columns: int
+    strip: float
+
+    def lowest(self) -> list[Axes]:
+        """Return the panels with none below them."""
+        return list(self.panels[-self.columns :])
+
+    def label(self, x: str, y: str) -> None:
+        """Label axes that panels share: x under the lowest, y at the left of each row."""
+        for panel in self.lowest():
+            panel.set_xlabel(x)
+        for k, panel in enumerate(self.panels):
+            if k % self.columns:
+                panel.tick_params(axis="y", which="both", labelleft=False)
+            else:
+                panel.set_ylabel(y)
+
+    def add_row(self, count: int, tall: float, wide: float, gap: float) -> tuple[Axes, ...]:
+        """Add small axes side by side below all panels, in inches; `under` must leave the space."""
+        width, height = self.figure.get_size_inches()
+        y = (self.strip + AXIS_LINE) / height
+        lefts = [(LEFT + k * (wide + gap)) / width for k in range(count)]
+        return tuple(self.figure.add_axes((x, y, wide / width, tall / height)) for x in lefts)
+
+    def add_scale_axes(self, panel: Axes | None = None) -> Axes:
+        """Add narrow axes for a colour scale at the right of a panel, by default the last."""
+        box, width = (panel or self.panels[-1]).get_position(), self.figure.get_figwidth()
+        return self.figure.add_axes((box.x1 + 0.07 / width, box.y0, 0.09 / width, box.height))
 
 
-def place(panel: Axes, left: float, wide: float) -> None:
-    """Move a panel sideways and make it so wide, in inches."""
-    figure = panel.get_figure(root=True)
-    assert figure is not None  # a panel is made on a page
-    box, width = panel.get_position(), figure.get_figwidth()
-    panel.set_position((left / width, box.y0, wide / width, box.height))
+def columns_for(panels: int) -> int:
+    """Return the number of columns for this many panels."""
+    return {1: 1, 2: 2, 3: 3, 4: 2, 5: 3, 6: 3}.get(panels, 4)
 
 
-def heighten(figure: Figure, inches: float) -> None:
-    """Add space at the foot of a page, and leave what stands on it where it stands."""
+@dataclass(frozen=True)
+class GridGeometry:
+    """The places of panels in a figure, in inches from its lower left corner.
+
+    `above` and `below` are kept free over the first and under the last row, `between` and `gap`
+    between rows and columns, `right` at the right of all panels.
+    """
+
+    panels: int
+    above: float
+    below: float
+    between: float
+    right: float
+    gap: float
+    own_width: float | None = None
+    own_height: float | None = None
+
+    @property
+    def columns(self) -> int:
+        """The number of panels side by side."""
+        return columns_for(self.panels)
+
+    @property
+    def width(self) -> float:
+        """The width of the figure."""
+        return self.own_width or figure_width(self.panels)
+
+    @property
+    def tall(self) -> float:
+        """The height of a panel."""
+        return self.own_height or HEIGHTS[self.columns]
+
+    @property
+    def wide(self) -> float:
+        """The width of a panel."""
+        room = self.width - LEFT - self.right - (self.columns - 1) * self.gap
+        return room / self.columns
+
+    @property
+    def height(self) -> float:
+        """The height of the figure, in whole pixels."""
+        rows = -(-self.panels // self.columns)
+        exact = self.above + rows * self.tall + (rows - 1) * self.between + self.below
+        # Matplotlib truncates to pixels: without the 1e-3, rounding could cost one
+        return (round(exact * DPI) + 1e-3) / DPI
+
+    def rectangle(self, k: int) -> tuple[float, float, float, float]:
+        """Return the place of panel `k` in fractions of the figure: left, bottom, width, height."""
+        row, column = divmod(k, self.columns)
+        x = LEFT + column * (self.wide + self.gap)
+        y = self.height - self.above - self.tall - row * (self.tall + self.between)
+        w, h = self.width, self.height
+        return x / w, y / h, self.wide / w, self.tall / h
+
+
+def figure_width(panels: int) -> float:
+    """Return the width of a figure: a journal's column for one panel, two columns for more."""
+    return NARROW if panels == 1 else WIDE
+
+
+def panel_grid(
+    run: Run,
+    headline: str,
+    parts: Collection[str],
+    *,
+    panels: int | None = None,
+    names: Sequence[str] = (),
+    legend: Mapping[str, LineStyle] | None = None,
+    steps: scales.StepScale | None = None,
+    right: float = RIGHT,
+    gap: float = SHARED_AXIS,
+    under: float = 0.0,
+    width: float | None = None,
+    tall: float | None = None,
+) -> PanelGrid:
+    """Return a new figure with empty panels, its headline and its legend.
+
+    Parameters
+    ----------
+    run
+        Gives the line above the headline: the scenario's title, and what is missing.
+    headline
+        The finding, in words.
+    parts
+        Names of the variants that are drawn, or of the run itself.
+    panels, names
+        The number of panels and the names above them; by default one panel per part, named after
+        its variant.
+    legend
+        Line styles by label.
+    steps
+        Colour scale of the step sizes, drawn under the legend.
+    right, gap, under
+        Inches kept free at the right of panels, between them, and below all (`add_row`).
+    width, tall
+        Inches of the figure's width and of the panels' height, if not the usual ones.
+
+    """
+    if panels is None:
+        panels, names = len(parts), list(parts) if run.variants else ()
+    legend, across = legend or {}, width or figure_width(panels)
+    lines = wrap_headline(headline, across)
+    rows, columns = legend_shape(list(legend), across)
+    strip = rows * LEGEND_LINE + 0.06 + (steps.height if steps is not None else 0.0)
+    name_line = NAME_LINE if names else 0.0
+    above = TOP + CONTEXT_LINE + HEADLINE_LINE * len(lines) + 0.05 + name_line
+    between, below = TICK_LINE + name_line + 0.03, AXIS_LINE + under + strip
+    places = GridGeometry(panels, above, below, between, right, gap, width, tall)
+
+    figure = Figure(figsize=(across, places.height), dpi=DPI, facecolor="white")
+    axes = tuple(figure.add_axes(places.rectangle(k)) for k in range(panels))
+    name_panels(axes, names, int(places.wide / CHARACTER))
+    write_headline(figure, context_line(run, parts, across), lines)
+    if legend:
+        draw_legend(figure, legend, columns, strip)
+    if steps is not None:
+        scales.draw(figure, steps, LEFT)
+    return PanelGrid(figure, axes, places.columns, strip)
+
+
+def name_panels(panels: Sequence[Axes], names: Sequence[str], characters: int) -> None:
+    """Write names above panels, truncated to the number of characters that fit above one."""
+    for panel, name in zip(panels, names, strict=False):
+        panel.set_title(truncate(name, characters), loc="left", parse_math=False)
+
+
+def wrap_headline(headline: str, width: float) -> list[str]:
+    """Break a headline into at most three lines; a relation stays with its two sides."""
+    characters = int((width - 2 * EDGE) / 0.0545)
+    joined = re.sub(r" (?=[=≤≥%])|(?<=[=≤≥]) ", NO_BREAK, headline)
+    lines = textwrap.wrap(joined, characters, max_lines=MOST_LINES, placeholder=" …")
+    return [line.replace(NO_BREAK, " ") for line in lines] or [""]
+
+
+def context_line(run: Run, drawn: Collection[str], width: float) -> str:
+    """Return the line above the headline: the scenario's title and what is missing."""
+    characters = int((width - 2 * EDGE) / 0.0495)
+    missing = "; ".join(describe_incomplete(run, drawn))
+    if not missing:
+        return truncate(run.scenario.title, characters)
+    title = truncate(run.scenario.title, max(characters - len(missing) - 3, 12))
+    return truncate(f"{title} · {missing}", characters)
+
+
+def write_headline(figure: Figure, above: str, lines: Sequence[str]) -> None:
+    """Write the context line and the headline from the upper left corner down."""
     width, height = figure.get_size_inches()
-    tall = height + inches
-    for axes in figure.axes:
-        box = axes.get_position()
-        low = (box.y0 * height + inches) / tall
-        axes.set_position((box.x0, low, box.width, box.height * height / tall))
-    for text in figure.texts:
-        text.set_y((text.get_position()[1] * height + inches) / tall)
-    for legend in figure.legends:
-        corner = legend.get_bbox_to_anchor().transformed(figure.transFigure.inverted())
-        place = (corner.x0, (corner.y0 * height + inches) / tall)
-        legend.set_bbox_to_anchor(place, transform=figure.transFigure)
-    figure.set_size_inches(width, tall)
+    x, y = EDGE / width, 1 - TOP / height
+    figure.text(x, y, above, size=6.2, color="#666666", va="top", parse_math=False)
+    y -= CONTEXT_LINE / height
+    for k, line in enumerate(lines):
+        down = k * HEADLINE_LINE / height
+        figure.text(x, y - down, line, size=7.6, color=style.INK, va="top", parse_math=False)
+
+
+def legend_shape(labels: Sequence[str], width: float) -> tuple[int, int]:
+    """Return the rows and columns that hold these labels, by counting characters."""
+    if not labels:
+        return 0, 1
+    longest = HANDLE + CHARACTER * max(len(label) for label in labels)
+    columns = int(np.clip((width - 2 * EDGE) // longest, 1, len(labels)))
+    rows = -(-len(labels) // columns)
+    return rows, -(-len(labels) // rows)
+
+
+def legend_handle(line_style: LineStyle) -> Line2D | Patch:
+    """Return the handle of a line style in a legend: a patch if it fills, else a line."""
+    return Patch(**line_style) if "facecolor" in line_style else Line2D([], [], **line_style)
+
+
+def draw_legend(
+    figure: Figure, legend: Mapping[str, LineStyle], columns: int, strip: float
+) -> None:
+    """Draw the legend at the top of the strip under the panels."""
+    width, height = figure.get_size_inches()
+    drawn = figure.legend(
+        [legend_handle(line_style) for line_style in legend.values()],
+        [truncate(label, 60) for label in legend],
+        loc="upper left",
+        bbox_to_anchor=(EDGE / width, strip / height),
+        ncols=columns,
+    )
+    for label in drawn.get_texts():
+        label.set_parse_math(False)

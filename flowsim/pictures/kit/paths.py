@@ -1,4 +1,4 @@
-"""The flows' paths in the plane, and how far points are from one."""
+"""The paths of flows in the plane, and the distance of points from a path."""
 
 from __future__ import annotations
 
@@ -8,34 +8,37 @@ from flowsim.pictures.kit import reading
 from flowsim.results.run import Run
 
 SAME_PATH = 1e-3
-"""A path that strays by less than this share of its length from another is not told from it."""
+"""Paths that deviate by less than this fraction of their length look like one line."""
 
 
-def paths(run: Run) -> dict[str, np.ndarray]:
-    """Return the flows' paths `(time, axis)`: the first, and others that can be told from it."""
+def flow_paths(run: Run) -> dict[str, np.ndarray]:
+    """Return the paths `(time, axis)` of the reference flow and of flows that deviate from it."""
     found: dict[str, np.ndarray] = {}
     for space in reading.FLOWS:
-        if reading.drawable(run, f"plane.{space}"):
+        if reading.has_numbers(run, f"plane.{space}"):
             path = run[f"plane.{space}"]
             first = next(iter(found.values()), None)
-            if first is None or stray(first, path) > SAME_PATH * length(first):
+            if first is None or largest_distance(first, path) > SAME_PATH * path_length(first):
                 found[space] = path
     return found
 
 
-def length(path: np.ndarray) -> float:
-    """Return the length of a path, nan steps left out."""
+def path_length(path: np.ndarray) -> float:
+    """Return the length of a path; steps with nan are left out."""
     return float(np.nansum(np.linalg.norm(np.diff(path, axis=0), axis=1)))
 
 
-def stray(path: np.ndarray, points: np.ndarray) -> float:
-    """Return the largest distance of points from a path of straight pieces, nan if unknown."""
+def largest_distance(path: np.ndarray, points: np.ndarray) -> float:
+    """Return the largest distance of points from a polygonal path; nan if either is empty.
+
+    The distance is to the segments, not to the saved points, which may lie far apart.
+    """
     path, points = path[np.isfinite(path).all(axis=1)], points[np.isfinite(points).all(axis=1)]
     if not len(path) or not len(points):
         return float("nan")
     start, step = path, np.diff(path, axis=0, append=path[-1:])
     squared = np.maximum((step**2).sum(axis=1), 1e-300)
     away = points[:, None, :] - start[None, :, :]
-    share = np.clip((away * step).sum(axis=2) / squared, 0, 1)
-    gaps = np.linalg.norm(away - share[:, :, None] * step, axis=2)
+    fraction = np.clip((away * step).sum(axis=2) / squared, 0, 1)
+    gaps = np.linalg.norm(away - fraction[:, :, None] * step, axis=2)
     return float(gaps.min(axis=1).max())

@@ -1,4 +1,4 @@
-"""The colour scale of a family of step sizes, along the bottom of a page."""
+"""The colour scale of step sizes, at the bottom of a figure."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from flowsim.pictures.kit import reading, style
-from flowsim.pictures.kit.words import distinct
+from flowsim.pictures.kit.words import distinct_numbers
 from flowsim.results.run import Run
 
 BAR, UNITS = 0.36, 0.27
-"""Inches that a scale takes, and what it takes more where it has a second unit."""
+"""Inches of a scale's height, and of the second axis in units of 2/λ."""
 LONG, SHORT = 3.0, 0.4
-"""Inches of a scale, and of the part of each step size where they are few."""
+"""Inches of a scale's length, and of the part of each step size if they are few."""
 MANTISSAS = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7))
 
 
 @dataclass(frozen=True, eq=False)
 class StepScale:
-    """Step sizes, ascending, and the 2/sharpness in whose `unit` they can be read, if any.
+    """Ascending step sizes, and the critical step size 2/λ that is their second unit, if any.
 
-    A few have an equal part of the scale each, so that all are told apart; many lie on it
-    logarithmically.
+    A few step sizes have equal parts of the scale, so that all are distinct; many have a
+    logarithmic scale.
     """
 
     sizes: np.ndarray
@@ -37,12 +37,12 @@ class StepScale:
 
     @property
     def few(self) -> bool:
-        """Say whether each step size has a part of its own."""
+        """Whether each step size has its own part."""
         return len(self.sizes) <= style.FEW
 
     @property
     def height(self) -> float:
-        """Return the inches it takes at the bottom of a page."""
+        """The height in inches at the bottom of a figure."""
         return BAR + (UNITS if self.unit else 0.0)
 
     def colours(self) -> list[str]:
@@ -51,21 +51,21 @@ class StepScale:
         return style.shades(even if self.few else style.step_fractions(self.sizes))
 
 
-def family(runs: Iterable[Run]) -> StepScale | None:
-    """Return the scale of the step sizes of these runs, if they are two or more."""
+def step_size_scale(runs: Iterable[Run]) -> StepScale | None:
+    """Return the scale of the step sizes of these runs, or None if there is one or none."""
     runs = list(runs)
     sizes = reading.all_step_sizes(runs)
     return StepScale(sizes, *reading.critical_step_size(runs)) if len(sizes) > 1 else None
 
 
-def many(runs: Iterable[Run]) -> StepScale | None:
-    """Return the scale of the step sizes of these runs where they are too many for a legend."""
-    scale = family(runs)
+def scale_if_many(runs: Iterable[Run]) -> StepScale | None:
+    """Return the scale of the step sizes of these runs if they are too many for a legend."""
+    scale = step_size_scale(runs)
     return None if scale is None or scale.few else scale
 
 
-def write(figure: Figure, scale: StepScale, left: float) -> None:
-    """Draw the scale at the bottom of a page, from `left` inches on."""
+def draw(figure: Figure, scale: StepScale, left: float) -> None:
+    """Draw the scale at the bottom of a figure, from `left` inches on."""
     width, height = figure.get_size_inches()
     longest = SHORT * len(scale.sizes) if scale.few else LONG
     long = min(width - left - 0.9, max(longest, 2 * SHORT))
@@ -78,41 +78,41 @@ def write(figure: Figure, scale: StepScale, left: float) -> None:
     figure.text(x, y, "step size η", size=6.5, va="center")
     if scale.unit:
         y = (0.24 + 0.08 + 0.19) / height
-        said = f"in units of {scale.unit}"
-        figure.text(left / width, y, said, size=6.5, va="bottom", parse_math=False)
+        sentence = f"in units of {scale.unit}"
+        figure.text(left / width, y, sentence, size=6.5, va="bottom", parse_math=False)
 
 
 def _few(axes: Axes, scale: StepScale) -> None:
-    """Draw a part for each step size, with its number below, and above in the other unit."""
+    """Draw one part per step size, with its number below and, in units of 2/λ, above."""
     count = len(scale.sizes)
     edges = np.arange(count + 1) - 0.5
     palette = ListedColormap(scale.colours())
     filled = ScalarMappable(BoundaryNorm(edges, count), palette)
     _bar(axes, filled)
     middles = list(range(count))
-    axes.set_xticks(middles, labels=distinct(list(scale.sizes)))
+    axes.set_xticks(middles, labels=distinct_numbers(list(scale.sizes)))
     if scale.unit:
-        _above(axes, middles, distinct(list(scale.sizes / scale.critical)))
+        _above(axes, middles, distinct_numbers(list(scale.sizes / scale.critical)))
         under = np.searchsorted(scale.sizes, scale.critical) - 0.5
         _mark_one(axes, float(under) if -0.5 < under < count - 0.5 else np.nan)
 
 
 def _many(axes: Axes, scale: StepScale) -> None:
-    """Draw a logarithmic scale with round numbers below, and above in the other unit."""
+    """Draw a logarithmic scale with round numbers below and, in units of 2/λ, above."""
     low, high = float(scale.sizes.min()), float(scale.sizes.max())
     palette = ListedColormap(style.shades(np.linspace(0, 1, 256)))
     _bar(axes, ScalarMappable(LogNorm(low, high), palette))
     ticks = round_numbers(low, high, 6)
-    axes.set_xticks(ticks, labels=distinct(ticks))
+    axes.set_xticks(ticks, labels=distinct_numbers(ticks))
     if scale.unit:
         ticks = round_numbers(low / scale.critical, high / scale.critical, 6)
-        _above(axes, [tick * scale.critical for tick in ticks], distinct(ticks))
+        _above(axes, [tick * scale.critical for tick in ticks], distinct_numbers(ticks))
         _mark_one(axes, scale.critical if low < scale.critical < high else np.nan)
 
 
 def _bar(axes: Axes, filled: ScalarMappable) -> None:
     figure = axes.get_figure(root=True)
-    assert figure is not None  # the axes are made on a page
+    assert figure is not None  # the axes are made in a figure
     figure.colorbar(filled, cax=axes, orientation="horizontal")
 
 
@@ -126,15 +126,15 @@ def _above(axes: Axes, places: list[float] | list[int], labels: list[str]) -> No
 
 
 def _mark_one(axes: Axes, place: float) -> None:
-    """Mark where η is 2/sharpness."""
+    """Mark η = 2/λ."""
     axes.axvline(place, color="white", linewidth=2.0)
     axes.axvline(place, color="black", linewidth=0.9)
 
 
 def round_numbers(low: float, high: float, most: int) -> list[float]:
-    """Return round numbers between two positive ones, as many as are allowed.
+    """Return at most `most` round numbers between two positive ones.
 
-    They are powers of ten, or have leading digits out of a set of few, or are evenly apart.
+    They are powers of ten, or have leading digits such as 1, 2 and 5, or are evenly spaced.
     """
     powers = range(int(np.floor(np.log10(low))) - 1, int(np.ceil(np.log10(high))) + 1)
     found: list[float] = []

@@ -1,7 +1,7 @@
-"""How figures look: colours, pens and matplotlib settings that leave a user's own untouched.
+"""How figures look: colours, line styles, and settings that leave a user's own untouched.
 
 Colours are Okabe & Ito's (2008) up to six, Petroff's ten (arXiv:2107.02270) up to ten, and viridis
-beyond; every coloured line also carries its own marker, so that it is told apart in greyscale.
+beyond. Every coloured line also has its own marker, so that it is distinct in greyscale.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any, cast
 import matplotlib as mpl
 import numpy as np
 
-Pen = dict[str, Any]
-"""Keyword arguments of `Axes.plot` (a patch's where it has a `facecolor`) that draw one thing."""
+LineStyle = dict[str, Any]
+"""Keyword arguments of `Axes.plot`, or of a patch if it has a `facecolor`."""
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 PETROFF = (
@@ -22,14 +22,14 @@ PETROFF = (
 )  # fmt: skip
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
 FEW = 8
-"""More curves than this are told apart by a colour scale, not by a legend."""
+"""More curves than this get a colour scale in place of a legend."""
 
 INK = "#222222"
-EXACT: Pen = {"color": "black", "linewidth": 0.7, "linestyle": (0, (4, 4)), "zorder": 4}
-FLOW: Pen = {"color": "#9a9a9a", "linewidth": 2.8, "solid_capstyle": "butt", "zorder": 1.9}
-FAINT: Pen = {"color": "#b5b5b5", "linewidth": 0.4, "zorder": 1.5}
-LEVEL: Pen = {"color": INK, "linewidth": 0.7, "linestyle": (0, (1, 2))}
-BAND: Pen = {"facecolor": "#56B4E9", "alpha": 0.35, "linewidth": 0}
+EXACT: LineStyle = {"color": "black", "linewidth": 0.7, "linestyle": (0, (4, 4)), "zorder": 4}
+FLOW: LineStyle = {"color": "#9a9a9a", "linewidth": 2.8, "solid_capstyle": "butt", "zorder": 1.9}
+FAINT: LineStyle = {"color": "#b5b5b5", "linewidth": 0.4, "zorder": 1.5}
+LEVEL: LineStyle = {"color": INK, "linewidth": 0.7, "linestyle": (0, (1, 2))}
+BAND: LineStyle = {"facecolor": "#56B4E9", "alpha": 0.35, "linewidth": 0}
 
 SETTINGS: dict[str, Any] = {
     "font.family": ["DejaVu Sans"],
@@ -81,20 +81,20 @@ TOUCHED = (
 
 
 def settings() -> AbstractContextManager[None]:
-    """Return a context in which matplotlib has its defaults and ours, whatever a user has set."""
+    """Return a context with Matplotlib's defaults and ours, independent of the user's settings."""
     defaults = {k: v for k, v in mpl.rcParamsDefault.items() if k.startswith(TOUCHED)}
     return mpl.rc_context(cast("Any", {**defaults, **SETTINGS}))
 
 
 def shades(fractions: np.ndarray) -> list[str]:
-    """Return viridis colours, dark (0) to light but readable on white (1)."""
+    """Return viridis colours, from dark (0) to light (1) but still readable on white."""
     from matplotlib.colors import to_hex
 
     return [to_hex(mpl.colormaps["viridis"](0.88 * float(f))) for f in fractions]
 
 
 def colours(count: int) -> list[str]:
-    """Return `count` colours told apart by colour-blind readers."""
+    """Return `count` colours that colour-blind readers can distinguish."""
     if count <= len(OKABE_ITO):
         return list(OKABE_ITO[:count])
     if count <= len(PETROFF):
@@ -102,53 +102,57 @@ def colours(count: int) -> list[str]:
     return shades(np.linspace(0, 1, count))
 
 
-def sparse(points: int, marks: int = 9, shift: int = 0) -> tuple[int, int]:
+def marker_spacing(points: int, marks: int = 9, shift: int = 0) -> tuple[int, int]:
     """Return `markevery` for about `marks` marks along a curve, shifted from curve to curve."""
     every = max(points // marks, 1)
     return (every // 2 + shift * max(every // 4, 1)) % every, every
 
 
-def curve_pens(count: int) -> list[Pen]:
-    """Return one pen a curve: a colour, and up to ten a marker of its own."""
-    pens: list[Pen] = [{"color": colour} for colour in colours(count)]
+def curve_styles(count: int) -> list[LineStyle]:
+    """Return one line style per curve: its colour and, of up to ten, its own marker."""
+    line_styles: list[LineStyle] = [{"color": colour} for colour in colours(count)]
     if count <= len(MARKERS):
-        for pen, marker in zip(pens, MARKERS, strict=False):
-            pen["marker"] = marker
-    return pens
+        for line_style, marker in zip(line_styles, MARKERS, strict=False):
+            line_style["marker"] = marker
+    return line_styles
 
 
-def grey_pens(count: int) -> list[Pen]:
-    """Return one grey pen a curve, for curves that stand beside coloured step sizes."""
+def grey_styles(count: int) -> list[LineStyle]:
+    """Return one grey line style per curve, for curves beside coloured step sizes."""
     greys = [str(round(level, 3)) for level in np.linspace(0.1, 0.62, count)]
-    pens: list[Pen] = [{"color": grey, "markerfacecolor": "white"} for grey in greys]
+    line_styles: list[LineStyle] = [{"color": grey, "markerfacecolor": "white"} for grey in greys]
     if count <= len(MARKERS):
-        for pen, marker in zip(pens, MARKERS, strict=False):
-            pen["marker"] = marker
-    return pens
+        for line_style, marker in zip(line_styles, MARKERS, strict=False):
+            line_style["marker"] = marker
+    return line_styles
 
 
 def step_fractions(step_sizes: np.ndarray) -> np.ndarray:
-    """Return where each step size lies on the colour scale, logarithmically from 0 to 1."""
+    """Return the place of each step size on the logarithmic colour scale, from 0 to 1."""
     low, high = np.log(step_sizes.min()), np.log(step_sizes.max())
     return np.asarray((np.log(step_sizes) - low) / max(high - low, 1e-300))
 
 
-def step_pens(step_sizes: np.ndarray) -> list[Pen]:
-    """Return one pen a step size: as for curves, or off a colour scale where they are many."""
+def step_size_styles(step_sizes: np.ndarray) -> list[LineStyle]:
+    """Return one line style per step size: as for curves, or from a colour scale if many."""
     if len(step_sizes) <= FEW:
-        return curve_pens(len(step_sizes))
+        return curve_styles(len(step_sizes))
     return [{"color": c, "linewidth": 0.8} for c in shades(step_fractions(step_sizes))]
 
 
-def dotted(pen: Pen, points: int, shift: int = 0) -> Pen:
-    """Return the pen for a curve of that many points: sparse markers, or one that shows a point."""
+def with_markers(line_style: LineStyle, points: int, shift: int = 0) -> LineStyle:
+    """Return the line style of a curve of `points` points: sparse markers, or one for one point."""
     if points == 1:
-        return {"marker": "o", **pen}
-    return {**pen, "markevery": sparse(points, shift=shift)} if "marker" in pen else pen
+        return {"marker": "o", **line_style}
+    return (
+        {**line_style, "markevery": marker_spacing(points, shift=shift)}
+        if "marker" in line_style
+        else line_style
+    )
 
 
-def open_marks(rank: int, colour: str = INK) -> Pen:
-    """Return the pen of a second flow, drawn over the first as sparse open marks without a line."""
+def open_markers(rank: int, colour: str = INK) -> LineStyle:
+    """Return the line style of a further flow: open markers without a line, over the first flow."""
     return {
         "linestyle": "none",
         "marker": ("o", "s", "D")[rank % 3],

@@ -1,4 +1,4 @@
-"""Numbers and lists as a reader says them: the small language of titles, labels and legends."""
+"""Numbers and lists in the words of titles, labels and legends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
 def number(value: float, digits: int = 3) -> str:
-    """Write a number with `digits` significant digits, as 0.12 or 2.1×10⁻⁹."""
+    """Return a number in words of `digits` significant digits, as 0.12 or 2.1×10⁻⁹.
+
+    Powers of ten are used below 10⁻³ and from 10⁴ on; integers up to 9999 keep all their digits.
+    """
     if not math.isfinite(value):
         return "not a number" if math.isnan(value) else ("∞" if value > 0 else "−∞")
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
@@ -23,8 +26,8 @@ def number(value: float, digits: int = 3) -> str:
     return head + power
 
 
-def distinct(values: Sequence[float]) -> list[str]:
-    """Write numbers with as few digits, three or more, as tell them apart."""
+def distinct_numbers(values: Sequence[float]) -> list[str]:
+    """Return numbers in as few digits, three or more, as make different ones differ."""
     for digits in range(3, 17):
         texts = [number(value, digits) for value in values]
         if len(set(texts)) == len(set(values)):
@@ -32,21 +35,21 @@ def distinct(values: Sequence[float]) -> list[str]:
     return texts
 
 
-def listed(parts: Iterable[str], most: int = 6) -> str:
-    """Join as "a, b and c", or "a, b, … " where there are more than `most`."""
+def join_words(parts: Iterable[str], most: int = 6) -> str:
+    """Return "a, b and c", or "a, b, …" if there are more than `most`."""
     items = list(parts)
     if len(items) > most:
         return ", ".join(items[:most]) + ", …"
     return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))
 
 
-def indexed(letter: str, *indices: int) -> str:
-    """Write a letter with subscripts counted from one: `indexed("σ", 1)` is σ₁."""
+def with_subscripts(letter: str, *indices: int) -> str:
+    """Return a letter with subscripts: `with_subscripts("σ", 1)` is σ₁."""
     separator = "," if any(index > 9 for index in indices) and len(indices) > 1 else ""
     return letter + separator.join(str(index).translate(SUBSCRIPTS) for index in indices)
 
 
-def clipped(text: str, length: int) -> str:
-    """Return one line of at most `length` printable characters, with … for what is left out."""
+def truncate(text: str, length: int) -> str:
+    """Return one line of at most `length` printable characters; … stands for what is omitted."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= length else line[: max(length - 1, 0)].rstrip() + "…"

@@ -40,9 +40,9 @@ def load_samples(scenario: Scenario) -> tuple[Samples, Samples | None]:
 
 
 def _split(scenario: Scenario, count: int) -> tuple[np.ndarray, np.ndarray]:
-    share = scenario.data.held_out if scenario.data else 0.0
+    fraction = scenario.data.held_out if scenario.data else 0.0
     order = generator(scenario.seed, "held_out").permutation(count)
-    held_out = min(round(share * count), count - 1) if share else 0
+    held_out = min(round(fraction * count), count - 1) if fraction else 0
     return np.sort(order[held_out:]), np.sort(order[:held_out])
 
 

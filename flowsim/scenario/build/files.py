@@ -88,7 +88,7 @@ def _facts(file: Path, key: str | None, _changed: int, size: int) -> Facts:
 
 @contextmanager
 def _foreign() -> Iterator[None]:
-    """Turn whatever a damaged file makes its reader raise into one kind of error."""
+    """Convert whatever the reader of a damaged file raises into `UnusableFileError`."""
     try:
         yield
     except UnusableFileError:

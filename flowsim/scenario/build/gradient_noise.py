@@ -1,4 +1,4 @@
-"""The noise that a scenario puts on descent's gradient, and the keys that it is drawn by."""
+"""The gradient noise of a scenario's descent, and the random keys that it is drawn with."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 
 def stream(scenario: Scenario) -> Stream | None:
-    """Return the noise of descent as its first run draws it, or None where there is none."""
+    """Return the gradient noise of the first run, or None without noise."""
     noise = of(scenario)
     return None if noise is None else Stream(noise, keys(scenario, "noise", 1)[0])
 
 
 def keys(scenario: Scenario, name: str, count: int) -> Key[Array, " run"]:
-    """Return the keys of the draw called `name` for as many runs; more leave the first as it is."""
+    """Return the keys of the draw called `name` for `count` runs; key i depends on no other."""
     root = jax.random.key(int(generator(scenario.seed, name).integers(2**63)))
-    found: Key[Array, " run"] = jax.vmap(lambda r: jax.random.fold_in(root, r))(jnp.arange(count))
-    return found
+    drawn: Key[Array, " run"] = jax.vmap(lambda r: jax.random.fold_in(root, r))(jnp.arange(count))
+    return drawn
 
 
 def of(scenario: Scenario) -> Noise | None:
-    """Return the batches, the noise on labels, or both that `[descent]` asks for."""
+    """Return the batches, the label noise, or both of `[descent]`."""
     spec = scenario.descent
     if spec is None or not spec.noisy:
         return None

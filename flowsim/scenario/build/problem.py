@@ -1,4 +1,4 @@
-"""From a scenario to the problem it names: target, data, loss and starting layers.
+"""The problem that a scenario defines: target, data, loss and initial layers.
 
 Every random draw has a generator of its own, seeded by the scenario's seed and the draw's name, so
 that changing one part of a scenario leaves the draws of the others as they were.
@@ -27,12 +27,12 @@ def build_problem(scenario: Scenario) -> Problem:
     Raises
     ------
     ValueError
-        If the starting layers' product cannot be told from 0 in float64.
+        If the product of the initial layers underflows float64.
 
     """
     loss, _ = training(scenario)
     rng = generator(scenario.seed, "init")
-    layers = _disturbed(scenario, scenario.init.build(scenario.network.widths, rng, loss))
+    layers = _perturbed(scenario, scenario.init.build(scenario.network.widths, rng, loss))
     _refuse_underflow(layers)
     return Problem(loss, layers, scenario.flow.horizon, scenario.flow.weight_decay)
 
@@ -61,12 +61,12 @@ def saved_times(scenario: Scenario) -> np.ndarray:
 
 def kept_samples(scenario: Scenario) -> np.ndarray:
     """Return at which saved times W is stored, as booleans: `[output] end_to_end`."""
-    wanted, samples = scenario.output.end_to_end, scenario.flow.samples
-    if wanted == "all":
+    kept_at, samples = scenario.output.end_to_end, scenario.flow.samples
+    if kept_at == "all":
         return np.ones(samples, dtype=bool)
     kept = np.zeros(samples, dtype=bool)
-    if wanted != "last":
-        kept[::wanted] = True
+    if kept_at != "last":
+        kept[::kept_at] = True
     kept[-1] = True
     return kept
 
@@ -82,8 +82,8 @@ def loss_data(scenario: Scenario, samples: Samples | None) -> LossData:
     return LossData(scenario.network.shape, scenario.seed, samples)
 
 
-def _disturbed(scenario: Scenario, layers: NumpyLayers) -> NumpyLayers:
-    """Return the layers with noise on every entry, where the scenario asks for any."""
+def _perturbed(scenario: Scenario, layers: NumpyLayers) -> NumpyLayers:
+    """Return the layers with the noise of `init.noise` on every entry."""
     if not scenario.init.noise:
         return layers
     rng = generator(scenario.seed, "init.noise")
@@ -94,7 +94,7 @@ def _refuse_underflow(layers: NumpyLayers) -> None:
     sizes = [float(np.abs(W).max()) for W in layers]
     if min(sizes) > 0 and np.log(sizes).sum() < np.log(1e-290):
         raise ValueError(
-            f"init: the product of the {len(layers)} starting layers is about "
+            f"init: the product of the {len(layers)} initial layers is about "
             f"1e{np.log10(sizes).sum():.0f}, which float64 cannot tell from 0; "
             "write fewer layers or a larger scale."
         )

@@ -11,7 +11,7 @@ from flowsim.scenario.spec.table import Table
 
 
 class At(Table):
-    """Which entry of a variable a claim speaks of."""
+    """The entry of a variable that a claim is about."""
 
     step_size: Positive | None = Field(
         None,
@@ -55,7 +55,7 @@ class At(Table):
 
 
 class Claim(Table):
-    """What the scenario shows: a number drawn from a variable, and what it is compared with."""
+    """What the scenario shows: a number computed from a variable, and its comparison."""
 
     quantity: str = Field(
         description="A variable of the run, group.variable; with variants variant/group.variable.",
@@ -66,28 +66,28 @@ class Claim(Table):
     )
     at: At | None = Field(
         None,
-        description="Which entry to take before reducing.",
+        description="The entry to select before reducing.",
         examples=[{"step_size": 0.1}],
     )
     below: float | None = Field(None, description="It is below this number.", examples=[1e-6])
     above: float | None = Field(None, description="It is above this number.", examples=[0.5])
     equals: float | None = Field(
-        None, description="It equals this number, give or take `within`.", examples=[1.0]
+        None, description="It equals this number up to `within`.", examples=[1.0]
     )
     within: Positive | None = Field(
         None,
-        description="How far `equals` and `order` may be missed, and by how much one value may go "
-        "against a `trend`.",
+        description="The tolerance of `equals` and `order`, and the largest step against a `trend` "
+        "between two saved times.",
         examples=[1e-3],
     )
     trend: Literal["decreasing", "increasing"] | None = Field(
         None,
-        description="From each saved time to the next, it goes no other way than this one.",
+        description="It is monotone in this direction over the saved times.",
         examples=["decreasing"],
     )
     order: float | None = Field(
         None,
-        description="Over the step sizes η, it goes as this power of η, give or take `within`.",
+        description="It scales as this power of the step size η, up to `within`.",
         examples=[1.0],
     )
     below_quantity: str | None = Field(
@@ -107,7 +107,7 @@ class Claim(Table):
         """The claim as a sentence without its full stop."""
         where = "".join(f" at {dimension} {value:.12g}" for dimension, value in self.picks)
         if self.trend is not None:
-            leeway = "" if self.within is None else f", give or take {self.within:.12g}"
+            leeway = "" if self.within is None else f" within {self.within:.12g}"
             return f"{self.quantity}{where} is {self.trend}{leeway}"
         subject = f"{self.reduce} of {self.quantity}{where}"
         if self.order is not None:

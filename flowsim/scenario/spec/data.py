@@ -39,11 +39,11 @@ class Data(Table):
     )
     samples: Size | None = Field(
         None,
-        description="How many samples to use, drawn at random; all if left out.",
+        description="The number of samples to use, drawn at random; all if left out.",
         examples=[1000],
     )
     held_out: float = Field(
-        0.0, ge=0, lt=1, description="The share of samples kept for testing.", examples=[0.2]
+        0.0, ge=0, lt=1, description="The fraction of samples kept for testing.", examples=[0.2]
     )
 
     def describe(self) -> str:

@@ -13,7 +13,7 @@ from flowsim.scenario.spec.table import Table
 
 
 class Descent(Table):
-    """Descent from the same start, at each step size."""
+    """Gradient descent from the same initialization, at each step size."""
 
     step_sizes: StepSizes = Field(
         description="Step sizes η, or a set of them; iterate k is compared with the flow at time "
@@ -28,7 +28,7 @@ class Descent(Table):
     )
     momentum: Momentum = Field(
         0.0,
-        description="μ of the heavy ball (gradient) or of nesterov, which also takes increasing.",
+        description="μ of the heavy ball (gradient) or of nesterov, which also accepts increasing.",
         examples=[0.9],
     )
     precision: Literal["float64", "float32"] = Field(
@@ -36,20 +36,20 @@ class Descent(Table):
     )
     batch: Size | None = Field(
         None,
-        description="How many samples, measurements or observed entries a step goes by, drawn "
-        "without replacement, anew at every step; all if left out.",
+        description="Batch size: samples, measurements or observed entries per step, drawn "
+        "without replacement, independently at every step; all if left out.",
         examples=[16],
     )
     label_noise: Positive | None = Field(
         None,
-        description="The standard deviation of Gaussian noise on the labels, drawn anew at every "
-        "step.",
+        description="The standard deviation of Gaussian noise on the labels, drawn independently "
+        "at every step.",
         examples=[0.5],
     )
 
     @property
     def noisy(self) -> bool:
-        """Whether the gradient is an estimate that is drawn anew at every step."""
+        """Whether the gradient is a random estimate, drawn independently at every step."""
         return self.batch is not None or self.label_noise is not None
 
     @property
@@ -65,12 +65,12 @@ class Descent(Table):
 
     @property
     def written(self) -> tuple[float, ...]:
-        """The step sizes in the unit in which they are written."""
+        """The step sizes in the unit of the file."""
         return self.step_sizes if isinstance(self.step_sizes, tuple) else self.step_sizes.values
 
     @property
     def relative_to(self) -> Place | None:
-        """Where 2/sharpness is their unit, or None where the unit is 1."""
+        """The place whose 2/sharpness is the unit, or None where the unit is 1."""
         return None if isinstance(self.step_sizes, tuple) else self.step_sizes.relative_to
 
     @property
@@ -80,7 +80,7 @@ class Descent(Table):
         Raises
         ------
         ValueError
-            If they are relative to a sharpness, which is only known of the problem.
+            If they are relative to a sharpness, which only the problem determines.
 
         """
         if self.relative_to is not None:
@@ -88,7 +88,7 @@ class Descent(Table):
         return self.written
 
     def most_iterations(self, horizon: float) -> int:
-        """Return how many iterations the smallest step size takes to the horizon."""
+        """Return the number of iterations of the smallest step size up to the horizon."""
         return round(horizon / min(self.sizes))
 
     def describe(self) -> str:

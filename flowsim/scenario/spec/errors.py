@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 Path = tuple[str | int, ...]
-"""Where a value stands in a scenario: keys, and positions in arrays of tables."""
+"""The path of a value in a scenario: keys, and positions in arrays of tables."""
 
 
 class ScenarioError(ValueError):
-    """A scenario cannot be used; `mistakes` says why, one sentence each, all at once."""
+    """A scenario cannot be used; `mistakes` holds every reason, one sentence each."""
 
     def __init__(self, mistakes: Iterable[str]) -> None:
         self.mistakes = tuple(mistakes)
@@ -54,7 +54,7 @@ def printable(text: str, limit: int = 80) -> str:
 
 
 def format_value(value: object) -> str:
-    """Say in a few words what a value is, for `is …, but … is required`."""
+    """Return a value in a few words, for `is …, but … is required`."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):

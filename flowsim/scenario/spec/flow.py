@@ -16,11 +16,11 @@ SMALLEST_RTOL = 100 * 2.0**-52
 
 
 class Flow(Table):
-    """Gradient flow: how long, saved when, in which spaces, solved how."""
+    """Gradient flow: its final time, saved times, formulations, method and tolerances."""
 
-    horizon: Positive = Field(description="The time at which the flow ends.", examples=[6.0])
+    horizon: Positive = Field(description="The final time T.", examples=[6.0])
     samples: Annotated[int, Field(ge=2, le=10**15)] = Field(
-        200, description="How many times are saved, both ends included.", examples=[200]
+        200, description="The number of saved times, both ends included.", examples=[200]
     )
     spacing: Literal["linear", "log"] = Field(
         "linear",
@@ -40,9 +40,9 @@ class Flow(Table):
         AfterValidator(unique),
     ] = Field(
         ("layers", "end_to_end"),
-        description="Which flows are solved: of the layers; of the end-to-end matrix, by its "
-        "entries, by a graded factorization that keeps every singular value (spectral), or by "
-        "modes that do not turn (modes).",
+        description="The formulations that are solved: the layers, or the end-to-end matrix by its "
+        "entries, by a graded factorization with accurate singular values (spectral), or by modes "
+        "with fixed singular vectors (modes).",
         examples=[["layers", "end_to_end"]],
     )
     method: Literal[
@@ -57,17 +57,21 @@ class Flow(Table):
     )
     atol: Positive | None = Field(
         None,
-        description="Absolute tolerance; rtol × the scale of the start, per layer, if left out.",
+        description="Absolute tolerance; rtol × the scale at initialization, per layer, if left "
+        "out.",
         examples=[1e-12],
     )
     max_steps: Size = Field(
-        10_000_000, description="The largest number of steps of a flow.", examples=[10_000_000]
+        10_000_000, description="The largest number of steps per solution.", examples=[10_000_000]
     )
     stop_at_loss: float | None = Field(
-        None, description="A flow ends where its loss reaches this value.", examples=[1e-6]
+        None, description="Each solution ends where its loss reaches this value.", examples=[1e-6]
     )
     weight_decay: float = Field(
-        0.0, ge=0, description="λ in −λW_j, on flows and descent alike.", examples=[1e-3]
+        0.0,
+        ge=0,
+        description="λ in the term −λW_j of both flows and gradient descent.",
+        examples=[1e-3],
     )
 
     @property

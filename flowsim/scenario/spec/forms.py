@@ -21,7 +21,7 @@ from flowsim.scenario.spec.table import Table
 
 
 def _absolute(value: object) -> object:
-    """Turn a file name into an absolute path; anything else is left for validation to refuse."""
+    """Return a file name as an absolute path, and anything else unchanged for validation."""
     if not isinstance(value, str | Path):
         return value
     if not str(value) or "\0" in str(value):
@@ -88,7 +88,7 @@ class IdentityMultiple(Table):
 class Count(Table):
     """A number of observed entries, drawn at random."""
 
-    count: int = Field(ge=1, description="How many entries are observed.", examples=[2000])
+    count: int = Field(ge=1, description="The number of observed entries.", examples=[2000])
 
     def describe(self) -> str:
         """Return the form in words."""
@@ -96,10 +96,10 @@ class Count(Table):
 
 
 class Fraction(Table):
-    """A share of observed entries, drawn at random."""
+    """A fraction of observed entries, drawn at random."""
 
     fraction: float = Field(
-        gt=0, le=1, description="The share of entries that are observed.", examples=[0.4]
+        gt=0, le=1, description="The fraction of entries that are observed.", examples=[0.4]
     )
 
     def describe(self) -> str:
@@ -108,10 +108,10 @@ class Fraction(Table):
 
 
 Place = Literal["start", "minimum", "flow"]
-"""Where the sharpness is taken that step sizes are relative to."""
+"""The point whose sharpness is the unit of step sizes."""
 
 UNITS: dict[Place, str] = {
-    "start": "2/sharpness at the start",
+    "start": "2/sharpness at initialization",
     "minimum": "2/sharpness at the minimum",
     "flow": "the least 2/sharpness along the flow",
 }
@@ -128,19 +128,19 @@ def step_sizes(values: tuple[float, ...]) -> tuple[float, ...]:
 
 
 class StepSizeRange(Table):
-    """So many step sizes between two."""
+    """A number of step sizes between two ends."""
 
     smallest: float = Field(gt=0, description="The smallest step size.", examples=[0.01])
     largest: float = Field(gt=0, description="The largest step size.", examples=[1.0])
-    count: int = Field(ge=2, le=100_000, description="How many there are.", examples=[200])
+    count: int = Field(ge=2, le=100_000, description="The number of step sizes.", examples=[200])
     spacing: Literal["log", "linear"] = Field(
-        "log", description="Of one ratio from each to the next, or of one difference.",
+        "log", description="Constant ratio, or constant difference, of neighbours.",
         examples=["linear"],
     )  # fmt: skip
     relative_to: Place | None = Field(
         None,
-        description="The unit: 2/sharpness at the start, at the minimum that the layer flow ends "
-        "in, or the least along the flow; η itself if left out.",
+        description="The unit: 2/sharpness at initialization, at the minimum that the layer flow "
+        "converges to, or the least along the flow; η itself if left out.",
         examples=["minimum"],
     )
 
@@ -170,8 +170,8 @@ class StepSizeMultiples(Table):
         description="Multiples of the unit.", examples=[[0.9, 1.1]]
     )
     relative_to: Place = Field(
-        description="The unit: 2/sharpness at the start, at the minimum that the layer flow ends "
-        "in, or the least along the flow.",
+        description="The unit: 2/sharpness at initialization, at the minimum that the layer flow "
+        "converges to, or the least along the flow.",
         examples=["minimum"],
     )
 
@@ -193,7 +193,7 @@ FORMS: dict[str, type[Table]] = {
 
 
 def _form(value: Any) -> str:
-    """Name the form of a value for the unions below; what is no table is taken for an array."""
+    """Return the name of the form of a value; anything but a table counts as an array."""
     if isinstance(value, Table):
         return f"<{type(value).__name__}>"
     if not isinstance(value, dict):

@@ -1,6 +1,6 @@
 """The numbers of a scenario: strict, finite, and rectangular where they are arrays.
 
-Integers are taken where a number is required; booleans and strings are not, nan and inf nowhere.
+Integers are accepted where a number is required; booleans, strings, nan and inf are not.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Rows = tuple[Row, ...]
 
 
 def finite(value: object, where: str) -> float:
-    """Return one entry of an array as a float, or say what is wrong with it."""
+    """Return one entry of an array as a float; raise ValueError where it is no finite number."""
     if type(value) is not int and type(value) is not float:
         raise ValueError(f"{where} is {format_value(value)}, but every entry must be a number")
     try:
@@ -31,19 +31,19 @@ def finite(value: object, where: str) -> float:
     return number
 
 
-def sequence(value: object, wanted: str) -> list[Any] | tuple[Any, ...]:
-    """Return `value` if it is a non-empty array (NumPy's are taken too)."""
+def sequence(value: object, required: str) -> list[Any] | tuple[Any, ...]:
+    """Return `value` if it is a non-empty array, of NumPy or not."""
     value = value.tolist() if hasattr(value, "tolist") else value
     if not isinstance(value, list | tuple):
-        raise ValueError(f"is {format_value(value)}, but {wanted} is required")
+        raise ValueError(f"is {format_value(value)}, but {required} is required")
     if not value:
-        raise ValueError(f"is empty, but {wanted} is required")
+        raise ValueError(f"is empty, but {required} is required")
     return value
 
 
-def row(value: object, where: str, wanted: str) -> Row:
-    """Return an array of numbers as a tuple of floats; `where` begins complaints of entries."""
-    entries = sequence(value, wanted)
+def row(value: object, where: str, required: str) -> Row:
+    """Return an array of numbers as a tuple of floats; `where` begins its error messages."""
+    entries = sequence(value, required)
     try:
         if set(map(type, entries)) <= {int, float}:
             numbers = tuple(map(float, entries))
@@ -61,13 +61,13 @@ def vector(value: object) -> Row:
 
 def matrix(value: object) -> Rows:
     """Return a rectangular array of rows of numbers."""
-    wanted = "an array of rows such as [[1.0, 0.0], [0.0, 1.0]]"
-    lines = sequence(value, wanted)
+    required = "an array of rows such as [[1.0, 0.0], [0.0, 1.0]]"
+    lines = sequence(value, required)
     rows = []
     for i, line in enumerate(lines, 1):
         if not isinstance(line, list | tuple):
-            raise ValueError(f"row {i} is {format_value(line)}, but {wanted} is required")
-        rows.append(row(line, f"row {i}, column", wanted))
+            raise ValueError(f"row {i} is {format_value(line)}, but {required} is required")
+        rows.append(row(line, f"row {i}, column", required))
         if len(rows[-1]) != len(rows[0]):
             raise ValueError(
                 f"row {i} is of length {len(rows[-1])} and row 1 of length {len(rows[0])}; "
@@ -110,7 +110,7 @@ Mask = Annotated[
 
 
 def momentum(value: object) -> float | Literal["increasing"]:
-    """Return μ, 0 ≤ μ < 1, or that it increases from step to step."""
+    """Return μ, 0 ≤ μ < 1, or "increasing"."""
     write = 'write momentum = 0.9, or "increasing" with algorithm = "nesterov"'
     if value == "increasing":
         return "increasing"

@@ -29,27 +29,30 @@ Saved = Annotated[
 Entry = Annotated[tuple[Index, Index], Listed]
 
 
-def _shares(values: tuple[float, ...]) -> tuple[float, ...]:
+def _positive(values: tuple[float, ...]) -> tuple[float, ...]:
     if min(values) <= 0:
-        raise ValueError(f"holds {min(values)}; write shares above 0")
+        raise ValueError(f"holds {min(values)}; write fractions above 0")
     return values
 
 
+Fractions = Annotated[Vector, AfterValidator(unique), AfterValidator(_positive)]
+
+
 class Output(Table):
-    """What is saved and drawn."""
+    """What is saved, measured and drawn."""
 
     layers: bool = Field(False, description="Also save W_1 … W_N over time.", examples=[True])
     end_to_end: Saved = Field(
         "all",
-        description="At which saved times W is kept: all, last or a stride.",
+        description="The saved times at which W is kept: all, last or a stride.",
         examples=["last"],
     )
     measures: Annotated[tuple[str, ...], Listed, AfterValidator(unique)] = Field(
-        (), description="What else is measured.", examples=[["sharpness"]]
+        (), description="The diagnostics to compute.", examples=[["sharpness"]]
     )
     figure: str | None = Field(
         None,
-        description="The figure that leads; the first that fits if left out.",
+        description="The main figure; the first available one if left out.",
         examples=["singular_values"],
     )
     plane: Annotated[tuple[Entry, Entry], Listed] | None = Field(
@@ -59,15 +62,15 @@ class Output(Table):
         examples=[[[0, 0], [1, 1]]],
     )
 
-    track_within: Annotated[Vector, AfterValidator(unique), AfterValidator(_shares)] | None = Field(
+    track_within: Fractions | None = Field(
         None,
-        description="Distances from the flow, as shares of its largest ‖W‖_F, within which "
-        "step_size_thresholds asks which step sizes track it; [0.1, 0.01] if left out.",
+        description="Distances from the flow, as fractions of its largest ‖W‖_F, within which a "
+        "step size counts as tracking it; [0.1, 0.01] if left out.",
         examples=[[0.1, 0.01]],
     )
     noise_runs: Annotated[int, Field(ge=2, le=10**6)] | None = Field(
         None,
-        description="Over how many draws of descent's noise sgd_noise takes means; 400 if left "
-        "out.",
+        description="The number of draws of the gradient noise over which sgd_noise averages; 400 "
+        "if left out.",
         examples=[1000],
     )

@@ -31,7 +31,7 @@ def _line(value: str) -> str:
 
 
 class Head(Table):
-    """What stands above the tables of a scenario."""
+    """The keys above the tables of a scenario."""
 
     title: Annotated[str, AfterValidator(_line)] = Field(
         description="One line that names the scenario.", examples=["One line"]
@@ -40,7 +40,9 @@ class Head(Table):
         "", description="What to look at, and why it matters.", examples=["What to look at."]
     )
     sources: Annotated[tuple[str, ...], Listed, FailFast()] = Field(
-        (), description="Where it comes from.", examples=[["arXiv:1802.06509, Theorem 1"]]
+        (),
+        description="The literature behind it.",
+        examples=[["arXiv:1802.06509, Theorem 1"]],
     )
     seed: int = Field(
         0,
@@ -52,7 +54,7 @@ class Head(Table):
 
 
 class Scenario(Head):
-    """What to simulate, as a scenario file says it: frozen data with all defaults.
+    """What to simulate: the content of a scenario file as frozen data, with all defaults.
 
     The type and the range of every value are validated here; whether values fit together is checked
     by `flowsim.experiment.plan.reading.check`, which every run begins with.
@@ -63,17 +65,17 @@ class Scenario(Head):
     Raises
     ------
     ValueError
-        If a value is mistaken.
+        If a value has the wrong type or is out of range.
 
     """
 
     network: Network = Field(description="The network.")
     loss: AnyLoss = Field(description="The loss of the end-to-end matrix.")
     data: Data | None = Field(None, description="Inputs and targets of a loss on data.")
-    init: AnyInit = Field(description="The starting layers.")
+    init: AnyInit = Field(description="The initialization of the layers.")
     flow: Flow = Field(description="Gradient flow.")
-    descent: Descent | None = Field(None, description="Gradient descent, if wanted.")
-    output: Output = Field(default_factory=Output, description="What is saved and drawn.")
+    descent: Descent | None = Field(None, description="Gradient descent, if any.")
+    output: Output = Field(default_factory=Output, description="What is saved, measured and drawn.")
     variant: Annotated[tuple[Variant, ...], Listed, FailFast(), Field(max_length=1000)] = Field(
         (), description="The scenario with some keys replaced; the base itself is then not run."
     )
@@ -116,12 +118,12 @@ SECTIONS: dict[str, tuple[type[Table], ...]] = {
     "descent": (Descent,),
     "output": (Output,),
 }
-"""The tables of a scenario that stand once, each with its model or with those of its kinds."""
+"""The models of each table that occurs once: one, or one per kind."""
 
 ITEMS: dict[str, type[Table]] = {"variant": Variant, "claims": Claim}
 """The arrays of tables of a scenario."""
 
 
 def options(section: str) -> dict[str, FieldInfo]:
-    """Return the keys of a table that stands once, those of all its kinds together."""
+    """Return the keys of a table that occurs once, those of all its kinds together."""
     return {key: field for model in SECTIONS[section] for key, field in model.model_fields.items()}

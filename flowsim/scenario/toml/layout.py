@@ -1,7 +1,8 @@
-"""Where each key of a TOML text stands, found before it is parsed; and the limits on such texts.
+"""The position of each key in a TOML text, found before it is parsed; and limits on such texts.
 
-One pass over the text, that knows keys, strings, comments and brackets and nothing of values. A
-text that is no TOML ends the pass where it goes wrong; the parser, which stops there too, says why.
+`tomllib` reports no positions, which error messages need, and nests without limit. One pass over
+the text recognizes keys, strings, comments and brackets, but no values. It ends at the first error,
+which the parser then reports.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from dataclasses import dataclass, field
 
 Place = tuple[str | int, ...]
 
-MOST_COUNTED = 40_000
-MOST_PARTS = 16
-DEEPEST = 64
-LONGEST_STRING = 2**16
+MAX_VALUES = 40_000
+MAX_KEY_PARTS = 16
+MAX_DEPTH = 64
+MAX_STRING = 2**16
 LARGE_ARRAY = 2**15
 
 _BLANK = re.compile(r"(?:[ \t\n]++|#[^\n]*+)*+")
@@ -38,7 +39,7 @@ _FLAT = re.compile(rf"(?:{_PLAIN}++|{_ROW}|{_MATRIX})*+")
 
 
 class LimitError(ValueError):
-    """A text is beyond the limits; `line` says where."""
+    """A text exceeds the limits at `line`."""
 
     def __init__(self, line: int, text: str) -> None:
         super().__init__(text)
@@ -47,7 +48,7 @@ class LimitError(ValueError):
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the keys of a text stand, and where its large arrays begin and end."""
+    """The positions of the keys of a text, and the ends of its large arrays."""
 
     text: str
     places: dict[Place, int] = field(default_factory=dict)
@@ -71,17 +72,17 @@ def scan(text: str) -> Layout:
 
     """
     scanner = _Scanner(text)
-    with suppress(_Lost, tomllib.TOMLDecodeError):
+    with suppress(_NotTomlError, tomllib.TOMLDecodeError):
         scanner.statements()
     return scanner.layout
 
 
-class _Lost(Exception):  # noqa: N818
-    """The text is no TOML from here on."""
+class _NotTomlError(Exception):
+    """The text is no TOML from this position on."""
 
 
 class _Scanner:
-    """The position in a text, and what was found before it."""
+    """A position in a text, and the keys before it."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -113,7 +114,7 @@ class _Scanner:
             self.tables[place] = self.tables.get(place, -1) + 1
             self.record(place, start)
             place = self.newest(place)
-        self.take("]]" if many else "]")
+        self.expect("]]" if many else "]")
         self.layout.places[place] = start
         self.record(place, start)
         return place
@@ -127,7 +128,7 @@ class _Scanner:
         start = self.at
         place = (*table, *self.key())
         self.record(place, start)
-        self.take("=")
+        self.expect("=")
         self.skip(_SPACE)
         begin = self.at
         self.value(place, depth)
@@ -141,8 +142,8 @@ class _Scanner:
             self.skip(_SPACE)
             parts.append(self.key_part())
             self.count()
-            if len(parts) > MOST_PARTS:
-                raise self.refusal(f"a key of more than {MOST_PARTS} parts; no key is that deep")
+            if len(parts) > MAX_KEY_PARTS:
+                raise self.refusal(f"a key of more than {MAX_KEY_PARTS} parts; no key is that deep")
             self.skip(_SPACE)
             if not self.text.startswith(".", self.at):
                 return parts
@@ -155,13 +156,13 @@ class _Scanner:
             return str(tomllib.loads(f"k = {self.text[begin : self.at]}")["k"])
         self.skip(_BARE_KEY)
         if self.at == begin:
-            raise _Lost
+            raise _NotTomlError
         return self.text[begin : self.at]
 
     def value(self, place: Place, depth: int) -> None:
         """Go through any value."""
-        if depth > DEEPEST:
-            raise self.refusal(f"values nested more than {DEEPEST} deep; no scenario needs that")
+        if depth > MAX_DEPTH:
+            raise self.refusal(f"values nested more than {MAX_DEPTH} deep; no scenario needs that")
         start = self.at
         first = self.text[start : start + 1]
         self.count()
@@ -171,10 +172,10 @@ class _Scanner:
             self.table(place, depth + 1)
         elif first in ('"', "'"):
             self.string()
-        elif self.skip(_SCALAR) - start > LONGEST_STRING:
-            raise self.refusal(f"a value of more than {LONGEST_STRING} characters")
+        elif self.skip(_SCALAR) - start > MAX_STRING:
+            raise self.refusal(f"a value of more than {MAX_STRING} characters")
         elif not first:
-            raise _Lost
+            raise _NotTomlError
 
     def array(self, place: Place, depth: int) -> None:
         """Go through an array; tables in it are found by their position."""
@@ -194,7 +195,7 @@ class _Scanner:
             elif first and first != "}":
                 self.value((*place, index), depth)
             else:
-                raise _Lost
+                raise _NotTomlError
 
     def table(self, place: Place, depth: int) -> None:
         """Go through an inline table."""
@@ -215,11 +216,11 @@ class _Scanner:
         for pattern in _STRINGS:
             match = pattern.match(self.text, self.at)
             if match:
-                if match.end() - self.at > LONGEST_STRING:
-                    raise self.refusal(f"a string of more than {LONGEST_STRING} characters")
+                if match.end() - self.at > MAX_STRING:
+                    raise self.refusal(f"a string of more than {MAX_STRING} characters")
                 self.at = match.end()
                 return
-        raise _Lost
+        raise _NotTomlError
 
     def record(self, place: Place, start: int) -> None:
         """Remember where a key, and the tables that it makes, are first named."""
@@ -228,9 +229,9 @@ class _Scanner:
 
     def count(self) -> None:
         self.counted += 1
-        if self.counted > MOST_COUNTED:
+        if self.counted > MAX_VALUES:
             what = "keys, values and comments in arrays"
-            raise self.refusal(f"more than {MOST_COUNTED} {what}; no scenario needs so many")
+            raise self.refusal(f"more than {MAX_VALUES} {what}; no scenario needs so many")
 
     def refusal(self, text: str) -> LimitError:
         return LimitError(self.text.count("\n", 0, self.at) + 1, text)
@@ -240,8 +241,8 @@ class _Scanner:
         self.at = match.end() if match else self.at
         return self.at
 
-    def take(self, text: str) -> None:
+    def expect(self, text: str) -> None:
         self.skip(_SPACE)
         if not self.text.startswith(text, self.at):
-            raise _Lost
+            raise _NotTomlError
         self.at += len(text)

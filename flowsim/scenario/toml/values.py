@@ -12,7 +12,7 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def assignment(name: str, value: Any) -> str:
-    """Return `key = value`, with an array of arrays written a row a line."""
+    """Return `key = value`, with one line per row of an array of arrays."""
     rows = isinstance(value, list | tuple) and len(value) > 0 and isinstance(value[0], list | tuple)
     if rows and sum(map(len, value)) > 8:
         body = "".join(f"    {format_toml(row)},\n" for row in value)

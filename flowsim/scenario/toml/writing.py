@@ -1,4 +1,4 @@
-"""Scenario -> TOML, laid out as one would by hand: matrices a row a line, small tables in place."""
+"""Scenario -> TOML as written by hand: one line per matrix row, small tables inline."""
 
 from __future__ import annotations
 

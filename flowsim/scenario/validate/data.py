@@ -1,4 +1,4 @@
-"""Rules of `[data]`: one source, columns that are samples, targets that the loss can take."""
+"""Rules of `[data]`: one source, one column per sample, targets that suit the loss."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def inputs_fit(scenario: Scenario) -> Iterator[Mistake]:
 
 
 def targets_fit(scenario: Scenario) -> Iterator[Mistake]:
-    """Require targets with the rows that the loss takes and the columns of the inputs."""
+    """Require targets with the rows that the loss needs and the columns of the inputs."""
     data, loss = scenario.data, scenario.loss
     if data is None or data.targets is None or data.dataset is not None:
         return
@@ -101,7 +101,7 @@ def outputs_fit(scenario: Scenario) -> Iterator[Mistake]:
 
 
 def labels_fit(scenario: Scenario) -> Iterator[Mistake]:
-    """Require targets whose values the loss can take."""
+    """Require targets with values that suit the loss."""
     data, loss = scenario.data, scenario.loss
     if data is None or data.targets is None or data.dataset is not None:
         return
@@ -145,7 +145,7 @@ def dataset_fits(scenario: Scenario) -> Iterator[Mistake]:
 
 
 def samples_fit(scenario: Scenario) -> Iterator[Mistake]:
-    """Require that there are the samples asked for, and that not all are held out."""
+    """Require enough samples, of which not all are held out."""
     data = scenario.data
     if data is None or (data.dataset is None and data.inputs is None):
         return
@@ -155,8 +155,8 @@ def samples_fit(scenario: Scenario) -> Iterator[Mistake]:
         return
     if data.samples is not None and data.samples > there:
         yield mistake_at("data.samples", f"is {data.samples}, but there are {there}; write no more")
-    elif (taken := used_samples(data)) - round(data.held_out * taken) < 1:
-        text = f"is {data.held_out} of {taken} samples, which leaves none; write less"
+    elif (total := used_samples(data)) - round(data.held_out * total) < 1:
+        text = f"is {data.held_out} of {total} samples, which leaves none; write less"
         yield mistake_at("data.held_out", text)
 
 

@@ -85,7 +85,7 @@ def _examine_alone(
 
 
 def _with_table(mistake: Mistake) -> Mistake:
-    """Say that a key is to be written in a table that is missing with it."""
+    """Return a mistake with the missing table added to its advice."""
     header = f"write [{mistake.path[0]}] and below it "
     return Mistake(mistake.path, mistake.text.replace("write ", header, 1))
 
@@ -116,7 +116,7 @@ def _examine_variants(
 ) -> tuple[dict[str, Scenario], list[Mistake]]:
     """Examine each variant as a scenario; the mistakes of the base are not reported again.
 
-    Tables of which a variant sets nothing are those of the base, and are not validated again.
+    Tables that a variant does not change are those of the base, and are not validated again.
     """
     runs: dict[str, Scenario] = {}
     mistakes: list[Mistake] = []

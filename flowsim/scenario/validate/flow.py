@@ -1,4 +1,4 @@
-"""Rules of `[flow]`, `[descent]` and `[output]`: times that can be told apart, things there are."""
+"""Rules of `[flow]`, `[descent]` and `[output]`: distinct times, and things that exist."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def first_time_fits(scenario: Scenario) -> Iterator[Mistake]:
-    """Require that a first time is for log spacing, and lies before the horizon."""
+    """Require log spacing for a first time, which is before the horizon."""
     first = scenario.flow.first_time
     if first is None:
         return
@@ -89,9 +89,9 @@ def plane_fits(scenario: Scenario) -> Iterator[Mistake]:
 
 
 def modes_exist(scenario: Scenario) -> Iterator[Mistake]:
-    """Require a quadratic loss and a start that is not drawn at random where modes are asked for.
+    """Require a quadratic loss and singular vectors that are not random for modes.
 
-    Whether the flow does decouple is only known of the problem itself (`flowsim.dynamics.modes`).
+    Whether the flow does decouple depends on the problem (see `flowsim.dynamics.modes`).
     """
     if "modes" not in scenario.flow.spaces:
         return

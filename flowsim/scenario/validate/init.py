@@ -23,18 +23,18 @@ def layers_fit(scenario: Scenario) -> Iterator[Mistake]:
     if not isinstance(init, Explicit):
         return
     layers = init.layers
-    wanted = list(zip(widths[1:], widths[:-1], strict=True))
+    required = list(zip(widths[1:], widths[:-1], strict=True))
     if isinstance(layers, FileRef):
-        yield from _file_fits(layers, wanted)
+        yield from _file_fits(layers, required)
         return
-    if len(layers) != len(wanted):
+    if len(layers) != len(required):
         yield mistake_at(
             "init.layers",
-            f"holds {len(layers)} matrices, but network.widths make {len(wanted)} layers; "
+            f"holds {len(layers)} matrices, but network.widths make {len(required)} layers; "
             "write W_1 … W_N",
         )
         return
-    for j, (layer, size) in enumerate(zip(layers, wanted, strict=True), 1):
+    for j, (layer, size) in enumerate(zip(layers, required, strict=True), 1):
         yield from _layer_fits(f"W_{j}", matrix_shape(layer), size)
     if _underflows(layers):
         yield mistake_at(
@@ -43,13 +43,13 @@ def layers_fit(scenario: Scenario) -> Iterator[Mistake]:
         )
 
 
-def _file_fits(ref: FileRef, wanted: list[tuple[int, int]]) -> Iterator[Mistake]:
+def _file_fits(ref: FileRef, required: list[tuple[int, int]]) -> Iterator[Mistake]:
     """Require that the arrays W_1 … W_N of a `.npz` file have the layers' shapes."""
     if ref.key is not None or ref.file.suffix.lower() != ".npz":
         text = 'are W_1 … W_N of one .npz file; write { file = "layers.npz" } without a key'
         yield mistake_at("init.layers", text)
         return
-    for j, size in enumerate(wanted, 1):
+    for j, size in enumerate(required, 1):
         try:
             yield from _layer_fits(f"W_{j}", file_shape(ref, f"W_{j}"), size)
         except UnusableFileError as error:
@@ -57,22 +57,21 @@ def _file_fits(ref: FileRef, wanted: list[tuple[int, int]]) -> Iterator[Mistake]
             return
 
 
-def _layer_fits(name: str, size: tuple[int, int], wanted: tuple[int, int]) -> Iterator[Mistake]:
-    if size != wanted:
-        text = (
-            f"has {name} of {format_shape(size)}, but network.widths make it {format_shape(wanted)}"
-        )
+def _layer_fits(name: str, size: tuple[int, int], required: tuple[int, int]) -> Iterator[Mistake]:
+    if size != required:
+        text = f"has {name} of {format_shape(size)}, but network.widths make it "
+        text += format_shape(required)
         yield mistake_at("init.layers", f"{text}; write rows of outputs, columns of inputs")
 
 
 def _underflows(layers: tuple[Rows, ...]) -> bool:
-    """Say whether the product of layers is 0 although none of them is."""
+    """Return whether the product of layers underflows to 0 although no layer is 0."""
     largest = [max(abs(entry) for row in layer for entry in row) for layer in layers]
     return min(largest) > 0 and sum(map(log10, largest)) < -300
 
 
 def directions_exist(scenario: Scenario) -> Iterator[Mistake]:
-    """Require singular vectors of the loss for an initialization that takes them."""
+    """Require a loss with singular vectors for an initialization that needs them."""
     if scenario.init.takes_directions and not scenario.loss.has_directions:
         yield mistake_at(
             "init.kind",

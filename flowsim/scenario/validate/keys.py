@@ -1,4 +1,4 @@
-"""The keys that a scenario knows, and the nearest one to a key that it does not."""
+"""The keys of a scenario, and the nearest one to an unknown key."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def not_known(value: object, names: Iterable[str]) -> str:
 
 
 def unknown_key(key: str, siblings: list[str], table: str) -> str:
-    """Say that a key of `table` is not known, and which known one is nearest to it."""
+    """Return the complaint about an unknown key of `table`, with the nearest known key."""
     elsewhere = [known for known in known_keys() if known.rpartition(".")[2] == key]
     if elsewhere:
         return f"unknown key here; did you mean {alternatives(elsewhere)}"

@@ -50,7 +50,7 @@ def target_fits(scenario: Scenario) -> Iterator[Mistake]:
 
 
 def observed_fits(scenario: Scenario) -> Iterator[Mistake]:
-    """Require that what is observed is d_N × d_0, and not nothing."""
+    """Require a d_N × d_0 mask of observed entries with one entry or more."""
     loss, network = scenario.loss, scenario.network
     if not isinstance(loss, Completion):
         return
@@ -72,14 +72,14 @@ def observed_fits(scenario: Scenario) -> Iterator[Mistake]:
             )
 
 
-def same_shape(key: str, size: tuple[int, int], wanted: tuple[int, int]) -> Iterator[Mistake]:
+def same_shape(key: str, size: tuple[int, int], required: tuple[int, int]) -> Iterator[Mistake]:
     """Yield a mistake unless a matrix has the end-to-end matrix's shape."""
-    if size != wanted:
+    if size != required:
         yield mistake_at(
             key,
             f"is {format_shape(size)}, but network.widths make W "
-            f"{format_shape(wanted)} (d_N × d_0); "
-            f"write {wanted[0]} rows of {wanted[1]}, or other widths",
+            f"{format_shape(required)} (d_N × d_0); "
+            f"write {required[0]} rows of {required[1]}, or other widths",
         )
 
 

@@ -1,7 +1,7 @@
-"""What the sections of a scenario must fit together; one small generator a rule.
+"""Rules across the tables of a scenario, one small generator per rule.
 
-A rule takes a scenario and yields what breaks it. It may be given a scenario of which only some
-values are valid: it ends where it reads one that is not, and the other rules still apply.
+A rule takes a scenario and yields the mistakes that it finds. Some values of that scenario may be
+invalid: a rule ends where it reads one of these, and the other rules still apply.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Rules:
     """What a scenario must obey beyond the type and range of each key.
 
     `of_scenarios` are rules across tables; `of_claims`, where given, judges one claim about what
-    will be run. Rules that need to know the diagnostics or the figures are added from above.
+    will be run. `experiment` adds rules that need the registries of diagnostics and figures.
     """
 
     of_scenarios: tuple[Rule, ...] = RULES

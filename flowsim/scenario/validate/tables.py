@@ -20,7 +20,7 @@ def validated(
     """Return the valid part of a table, and what is wrong with the rest (paths within it).
 
     `models` are the table's one model, or those of its kinds. The valid part is None where the kind
-    is not known, because then nothing is.
+    is not valid, because the kind determines the model.
     """
     if isinstance(data, models):
         return data, []
@@ -48,7 +48,7 @@ def _valid_part(
         wrong = describe_errors(model, error, name)
     invalid = {str(mistake.path[0]) for mistake in wrong}
     kept = {key: data[key] for key in model.model_fields if key in data and key not in invalid}
-    # pydantic converts nothing of a table with a mistake: examples stand in for what is required
+    # pydantic returns nothing of an invalid table: validate it again with examples as stand-ins
     missing = {key for key, field in model.model_fields.items() if field.is_required()} - set(kept)
     whole = model.model_validate(kept | {key: example(model, key) for key in missing})
     return model.partial({k: v for k, v in whole if k not in invalid | missing}), wrong

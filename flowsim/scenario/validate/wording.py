@@ -1,4 +1,4 @@
-"""What pydantic found wrong, as sentences: what is wrong; what to write."""
+"""Errors of pydantic as sentences: what is wrong; what to write."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from flowsim.scenario.toml.values import assignment, format_toml
 from flowsim.scenario.validate.keys import not_known, unknown_key
 
 MOST = 200
-"""How many mistakes of one table are told."""
+"""The largest number of mistakes reported per table."""
 
-_WANTED = {
+_TYPES = {
     "int_type": "an integer",
     "float_type": "a number",
     "string_type": "a string",
@@ -38,12 +38,12 @@ _SLUG = "letters, digits, dots, dashes and underscores, a letter or digit first"
 
 
 def example(model: type[Table], key: str) -> Any:
-    """Return a valid value of a key, to write where there is none."""
+    """Return a valid value of a key, for advice."""
     return (model.model_fields[key].examples or [None])[0]
 
 
 def describe_errors(model: type[Table], error: ValidationError, table: str) -> list[Mistake]:
-    """Return what pydantic found wrong in a table of this name, one mistake a key."""
+    """Return the errors of pydantic in a table of this name, one mistake per key."""
     result: dict[tuple[str, ...], Mistake] = {}
     details = error.errors(include_url=False)
     for detail in details[:MOST]:
@@ -82,7 +82,7 @@ def _text(model: type[Table], table: str, path: tuple[str, ...], detail: ErrorDe
     if kind == "missing":
         needed = f", and {of_kind} needs it" if of_kind and len(path) == 1 else ""
         return f"is missing{needed}{write}"
-    for sentence in (_wanted, _bounded, _chosen, _sized):
+    for sentence in (_typed, _bounded, _chosen, _sized):
         text = sentence(kind, value, detail.get("ctx", {}), key)
         if text:
             return text if ";" in text else text + write
@@ -109,10 +109,10 @@ def _kinds_with(table: str, key: str) -> list[str]:
     return [f'"{kind_of(model)}"' for model in SECTIONS[table] if key in model.model_fields]
 
 
-def _wanted(kind: str, value: Any, _context: dict[str, Any], _key: str) -> str | None:
+def _typed(kind: str, value: Any, _context: dict[str, Any], _key: str) -> str | None:
     if kind == "finite_number":
         return f"is {format_value(value)}, but must be finite"
-    return f"is {format_value(value)}, but {_WANTED[kind]} is required" if kind in _WANTED else None
+    return f"is {format_value(value)}, but {_TYPES[kind]} is required" if kind in _TYPES else None
 
 
 def _bounded(kind: str, value: Any, context: dict[str, Any], key: str) -> str | None:

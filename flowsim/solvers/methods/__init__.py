@@ -1,6 +1,6 @@
 """How a flow is integrated: named methods, and the error that a step may make."""
 
-from flowsim.solvers.methods.method import Family, Method
+from flowsim.solvers.methods.method import Family, Method, StiffnessInfo
 from flowsim.solvers.methods.registry import AUTO, METHODS, first_choice, named
 from flowsim.solvers.methods.tolerances import LARGEST_RTOL, SMALLEST_RTOL, Tolerances
 
@@ -11,6 +11,7 @@ __all__ = [
     "SMALLEST_RTOL",
     "Family",
     "Method",
+    "StiffnessInfo",
     "Tolerances",
     "first_choice",
     "named",

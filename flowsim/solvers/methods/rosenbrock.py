@@ -1,18 +1,19 @@
 """Rosenbrock methods whose linear systems are solved by a preconditioned Krylov method.
 
-A step from y over h, of stages i = 1..s:
+A step from y over h, with stages i = 1..s:
 
     (I - γhJ) U_i = γh f(y + Σ_{j<i} a_ij U_j) + γ Σ_{j<i} c_ij U_j,   J = ∂f/∂y,
-    y' = y + Σ_{j<s} a_sj U_j + U_s,
+    y' = y + Σ_{j<s} a_sj U_j + U_s.
 
-whose last increment U_s is its error estimate (Hairer & Wanner, Solving ODEs II, §IV.7). There is
-no Newton iteration: s linear systems with one matrix. J is only ever applied to vectors.
+The last increment U_s is the error estimate (Hairer & Wanner, Solving ODEs II, §IV.7). A step
+solves s linear systems with one matrix and needs no Newton iteration. J is applied to vectors and
+never formed, since N·d² entries of the layers would make it (N d²)² large.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import diffrax
@@ -22,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowsim.problem.types import Array
+from flowsim.solvers.methods.implicit import ImplicitMethod
 from flowsim.solvers.methods.krylov import (
     Operator,
     Vector,
@@ -31,15 +33,20 @@ from flowsim.solvers.methods.krylov import (
 )
 
 MOST_ITERATIONS = 200
+"""Krylov iterations of one linear system, after which the step is rejected as too long. With the
+flow's resolvent as preconditioner a system takes fewer than 12."""
 
-SHARE = 1e-5
-"""Share of the error allowed per step that a linear system may add to it. More shows in the
-solution long before it shows in the error estimate, which stages far from their systems spoil too;
-five digits more take a fifth more time."""
+ERROR_FRACTION = 1e-5
+"""Error that a linear system may add, as a fraction of the error allowed per step.
+
+A larger one shows in the solution long before it shows in the error estimate, since inaccurate
+stages spoil that too. Five more digits cost a fifth more time."""
 
 LARGEST_RESIDUAL = 1e-3
-"""The residual of a linear system relative to the state. γh times the gradient that is left where
-the loss is already at its minimum; unless it is small, I - γhJ is indefinite in the next step."""
+"""Largest residual of a linear system relative to the state.
+
+Near a minimum the residual is γh times the gradient that is left. Unless it is small, I - γhJ is
+indefinite in the next step."""
 
 
 class Tableau(NamedTuple):
@@ -53,9 +60,7 @@ class Tableau(NamedTuple):
 
 @runtime_checkable
 class System(Protocol):
-    """What is to be known of a system ẏ = f(y) to solve (I - τJ) x = b fast."""
-
-    rtol: Array
+    """A system ẏ = f(y) with what is needed to solve (I - τJ) x = b by a Krylov method."""
 
     @property
     def symmetric(self) -> bool:
@@ -69,26 +74,27 @@ class System(Protocol):
 
 
 class State(eqx.Module):
-    """What a solution has cost: its linear systems' iterations, and the most of one system."""
+    """Costs so far: Krylov iterations of all linear systems, and the most of one system."""
 
     iterations: Array
     most: Array
 
 
 class Rosenbrock(diffrax.AbstractAdaptiveSolver[State]):
-    """A Rosenbrock method; `on` says for which system."""
+    """The solver of a Rosenbrock method; `for_system` supplies the system."""
 
     tableau: Tableau = eqx.field(static=True)
     system: Any = None
+    rtol: Any = None
 
     term_structure: ClassVar[type] = diffrax.AbstractTerm
     interpolation_cls: ClassVar[Callable[..., Any]] = (
         diffrax.ThirdOrderHermitePolynomialInterpolation
     )
 
-    def on(self, system: System) -> Rosenbrock:
-        """Return the method for a system."""
-        return replace(self, system=system)
+    def for_system(self, system: System, rtol: Array) -> Rosenbrock:
+        """Return the solver for a system at a relative tolerance."""
+        return replace(self, system=system, rtol=rtol)
 
     def order(self, terms: Any) -> int:  # noqa: ARG002
         """Return the order."""
@@ -105,9 +111,10 @@ class Rosenbrock(diffrax.AbstractAdaptiveSolver[State]):
     def step(
         self, terms: Any, t0: Any, t1: Any, y0: Any, args: Any, solver_state: State, made_jump: Any
     ) -> tuple[Any, Any, dict[str, Any], State, Any]:
-        """Return the state at t1, the error estimate, dense output, costs, and that it is done.
+        """Return the state at t1, the error estimate, dense output, costs, and success.
 
-        A system that could not be solved makes the error estimate infinite: the step is too long.
+        A linear system that was not solved makes the error estimate infinite: the step is rejected
+        as too long, and a shorter one makes I - γhJ closer to the identity.
         """
         del made_jump
         a, c = (_square(rows) for rows in (self.tableau.a, self.tableau.c))
@@ -138,7 +145,7 @@ class Rosenbrock(diffrax.AbstractAdaptiveSolver[State]):
         system = self.system
         krylov = conjugate_gradients if system.symmetric else stabilized_biconjugate_gradients
         inverse = system.resolvent(y, tau)
-        error = SHARE * system.rtol
+        error = ERROR_FRACTION * self.rtol
 
         def enough(r: Vector, z: Vector) -> Array:
             small = _relative(z, y) <= error
@@ -164,3 +171,12 @@ def _square(rows: tuple[tuple[float, ...], ...]) -> np.ndarray:
     for i, row in enumerate(rows):
         matrix[i, : len(row)] = row
     return matrix
+
+
+@dataclass(frozen=True)
+class RosenbrockMethod(ImplicitMethod):
+    """A Rosenbrock method, whose linear systems use the flow's own preconditioner."""
+
+    def prepare(self, solver: Any, system: Any, rtol: Array, norm: Any) -> Any:  # noqa: ARG002
+        """Return the solver for a system at a tolerance."""
+        return solver.for_system(system, rtol)

@@ -1,14 +1,17 @@
-"""Stabilized explicit Runge–Kutta methods: as many stages as the spectrum of the Jacobian asks for.
+"""Stabilized explicit Runge–Kutta methods, whose number of stages follows the stiffness.
 
-Their stability interval on the negative real axis grows with the square of the number of stages,
-so that long steps cost few evaluations and no linear algebra. They are made for Jacobians with a
-real spectrum, which every gradient flow has, and take the field as autonomous.
+Their stability interval on the negative real axis grows as c s² with the number of stages s, so a
+step of h costs √(hρ/c) evaluations and no linear algebra. They require a Jacobian with a real
+spectrum, which every gradient flow has, and an autonomous right-hand side.
+
+References: van der Houwen & Sommeijer 1980; Hairer & Wanner, Solving ODEs II, §IV.2.
 """
 
 from __future__ import annotations
 
 import abc
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import diffrax
@@ -17,20 +20,39 @@ import jax
 import jax.numpy as jnp
 
 from flowsim.problem.types import Array
+from flowsim.solvers.methods.method import Family, Method, StiffnessInfo
 from flowsim.solvers.methods.spectral_radius import chirp, spectral_radius
 
 LIFETIME = 25
-"""Steps for which an estimate of the spectral radius is used."""
+"""Steps for which an estimate of the spectral radius ρ is used, as in RKC and ROCK4.
 
-DISTANCE = 0.9
+A few power iterations then cost less than one evaluation per step."""
+
+REACH_FRACTION = 0.9
+"""Fraction of the longest stable step that is attempted: ρ may grow by its next estimate, and a
+step beyond all stages is rejected after its work is done."""
+
+NOT_STIFF = 1.0
+"""h·ρ below which an explicit method is stable anyway and needs fewer evaluations per step."""
+
+
+def largest_useful_stiffness(rtol: float) -> float:
+    """Return the h·ρ above which a stabilized method gives way to an implicit one.
+
+    190 at rtol = 1e-4, measured, falling as rtol^¼. At four times this, the rounding of rock4's
+    last stages is as large as the error allowed per step, and the step grows no further. There
+    rkc2 takes about as many stages as an implicit step costs.
+    """
+    return 190.0 * float((rtol / 1e-4) ** 0.25)
+
 
 Field: TypeAlias = Callable[[Any], Any]
 
 
 class Memory(NamedTuple):
-    """What a step leaves to the next: f at its end, and the last estimate of the spectral radius.
+    """What one step passes to the next: f at its end, and the last estimate of ρ.
 
-    `age` counts the steps since it was made.
+    `age` counts the steps since that estimate.
     """
 
     slope: Any
@@ -40,11 +62,12 @@ class Memory(NamedTuple):
 
 
 class Recurrences(eqx.Module):
-    """Three-term recurrences with ever more stages, a row each, ordered by their `reach`.
+    """Coefficients of three-term recurrences, one row per number of stages.
 
     u_j = μ_j u_{j-1} + ν_j u_{j-2} + h (α_j f(y + u_{j-1}) + β_j f(y)), j = 2..`length`, from
-    u_0 = 0 and u_1 = h α_1 f(y). A method of row i is stable for h times the spectral radius up to
-    reach_i.
+    u_0 = 0 and u_1 = h α_1 f(y). Row i is stable for h·ρ up to reach_i, which increases with i.
+    The increments u rather than the stages y + u are carried, since on a long plateau u is many
+    orders of magnitude smaller than y and would lose its digits in the sum.
     """
 
     reach: Array
@@ -75,9 +98,9 @@ class Recurrences(eqx.Module):
 
 
 class Stabilized(diffrax.AbstractAdaptiveSolver[Memory]):
-    """A method that chooses its number of stages in every step.
+    """A solver with, in every step, the smallest number of stages that is stable for h·ρ.
 
-    A step longer than the largest number of stages can take is answered with an infinite error.
+    A step that no number of stages can take has an infinite error estimate.
     """
 
     recurrences: eqx.AbstractVar[Recurrences]
@@ -92,7 +115,7 @@ class Stabilized(diffrax.AbstractAdaptiveSolver[Memory]):
         """Return the state at the step's end, f there, and the estimated error."""
 
     def init(self, terms: Any, t0: Any, t1: Any, y0: Any, args: Any) -> Memory:  # noqa: ARG002
-        """Return the memory before the first step, with an estimate due."""
+        """Return the memory before the first step, with an estimate of ρ due."""
         return Memory(terms.vf(t0, y0, args), jnp.zeros(()), chirp(y0), jnp.asarray(LIFETIME))
 
     def step(
@@ -105,13 +128,14 @@ class Stabilized(diffrax.AbstractAdaptiveSolver[Memory]):
         solver_state: Memory,
         made_jump: Any,  # noqa: ARG002
     ) -> tuple[Any, Any, dict[str, Any], Memory, Any]:
-        """Return the state at t1, the estimated error, the dense output, the memory, success."""
+        """Return the state at t1, the error estimate, dense output, the memory, and success."""
         field: Field = lambda y: terms.vf(t0, y, args)  # noqa: E731
         h = terms.contr(t0, t1)
         memory = _refreshed(field, y0, solver_state)
         reach = jnp.asarray(self.recurrences.reach)
         row = jnp.searchsorted(reach, h * memory.radius)
         beyond = row == reach.size
+        # the shortest recurrence, since its result is discarded by the infinite error
         row = jnp.where(beyond, 0, row)
         u = self.recurrences.run(row, field, h, y0, memory.slope)
         y1, slope, error = self.finish(row, field, h, y0, memory.slope, u)
@@ -130,23 +154,21 @@ class Stabilized(diffrax.AbstractAdaptiveSolver[Memory]):
         return terms.vf(t0, y0, args)
 
     def longest_step(self, memory: Memory) -> Array:
-        """Return the longest step worth trying with all stages.
+        """Return the longest step that is attempted with the largest number of stages."""
+        return REACH_FRACTION * self.recurrences.reach[-1] / memory.radius
 
-        It keeps some distance, since the radius may grow by the next estimate.
-        """
-        return DISTANCE * self.recurrences.reach[-1] / memory.radius
+    def after_rejection(self, before: Memory, after: Memory) -> Memory:
+        """Return the memory after a rejected step, with an estimate of ρ due.
 
-    def refused(self, before: Memory, after: Memory) -> Memory:
-        """Return the memory after a step that was not accepted.
-
-        The estimate is due again, unless that step had just made it.
+        Too small a ρ makes a step unstable, which shows as a large error. An estimate made in the
+        rejected step itself is at the same point y and stays.
         """
         fresh = after.age == 1
         return after._replace(slope=before.slope, age=jnp.where(fresh, 0, LIFETIME))
 
 
 def _refreshed(field: Field, y: Any, memory: Memory) -> Memory:
-    """Return the memory with an estimate of the spectral radius young enough."""
+    """Return the memory with an estimate of ρ that is at most `LIFETIME` steps old."""
 
     def renewed(old: Memory) -> Memory:
         radius, vector = spectral_radius(field, y, old.slope, old.eigenvector)
@@ -154,3 +176,27 @@ def _refreshed(field: Field, y: Any, memory: Memory) -> Memory:
 
     young: Memory = jax.lax.cond(memory.age >= LIFETIME, renewed, lambda old: old, memory)
     return young
+
+
+@dataclass(frozen=True)
+class StabilizedMethod(Method):
+    """A stabilized explicit method; `make` returns a `Stabilized` solver."""
+
+    family = "stabilized"
+
+    def successor(self, info: StiffnessInfo) -> tuple[Family, str] | None:
+        """Return an implicit method for very stiff flows, an explicit one for non-stiff flows."""
+        if info.many_steps_ahead and info.stiffness > largest_useful_stiffness(info.rtol):
+            return "implicit", f"very stiff: {info}"
+        if info.stiffness < NOT_STIFF:
+            return "explicit", f"no longer stiff: {info}"
+        return None
+
+    def limit_step(self, solver: Any, memory: Any, h: Array) -> Array:
+        """Return the step size h, shortened to what the largest number of stages can take."""
+        # fmin ignores a limit that is nan, where no ρ has been estimated or f is not finite
+        return jnp.fmin(h, solver.longest_step(memory))
+
+    def after_rejection(self, solver: Any, before: Any, attempted: Any) -> Any:
+        """Return the memory after a rejected step, with an estimate of ρ due."""
+        return solver.after_rejection(before, attempted)

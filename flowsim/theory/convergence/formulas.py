@@ -28,7 +28,9 @@ from flowsim.problem.types import Array
 
 
 def deficiency_margin(W: np.ndarray, Phi: np.ndarray) -> float:
-    """Return c = σ_min(Φ) - ‖W - Φ‖_F: positive where W is nearer to Φ than any matrix of low rank.
+    """Return the deficiency margin c = σ_min(Φ) - ‖W - Φ‖_F.
+
+    It is positive where W is closer to Φ than any rank-deficient matrix.
 
     ACGH, Definition 2, where W has the margin c > 0 if ‖W - Φ‖_F ≤ σ_min(Φ) - c; the largest such
     c is returned, which may be 0 or negative.
@@ -52,7 +54,7 @@ def flow_rate(margin: float, depth: int, shape: tuple[int, ...], h: float = 1.0)
 
 
 def admitted_imbalance(margin: float, Phi_norm: float, depth: int) -> float:
-    """Return δ = c² / (256 N³ ‖Φ‖_F^{2(N-1)/N}), what each ‖W_{j+1}ᵀW_{j+1} - W_jW_jᵀ‖_F may be.
+    """Return δ = c² / (256 N³ ‖Φ‖_F^{2(N-1)/N}), the largest ‖W_{j+1}ᵀW_{j+1} - W_jW_jᵀ‖_F allowed.
 
     ACGH, Theorem 1; nan unless the margin c is positive.
     """

@@ -1,4 +1,4 @@
-"""The drift of balance under descent, step by step and as measured, and what it costs W."""
+"""The imbalance drift under descent, as a sum over steps and as measured, and its effect on W."""
 
 from __future__ import annotations
 
@@ -8,31 +8,32 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from flowsim.pictures.kit import curves, page, reading, scales, style
-from flowsim.pictures.kit.words import listed, number
+from flowsim.pictures.kit import curves, layout, reading, scales, style
+from flowsim.pictures.kit.words import join_words, number
 from flowsim.results.run import Run
 
-MEASURED: style.Pen = {**style.EXACT, "linewidth": 0.9}
-APART: style.Pen = {"color": "#8a8a8a", "linewidth": 0.6, "zorder": 1.8}
-BOUND: style.Pen = {"color": style.INK, "linewidth": 0.8, "linestyle": (0, (1, 2))}
-KEYS = {"measured": MEASURED, "sum less measured": APART, "bound on that: rounding": BOUND}
-COSTS: dict[str, tuple[str, style.Pen]] = {
+MEASURED: style.LineStyle = {**style.EXACT, "linewidth": 0.9}
+DIFFERENCE: style.LineStyle = {"color": "#8a8a8a", "linewidth": 0.6, "zorder": 1.8}
+BOUND: style.LineStyle = {"color": style.INK, "linewidth": 0.8, "linestyle": (0, (1, 2))}
+LEGEND = {"measured": MEASURED, "sum − measured": DIFFERENCE, "its rounding bound": BOUND}
+EFFECTS: dict[str, tuple[str, style.LineStyle]] = {
     "comparison.descent_vs_flow": (
-        "from the flow",
+        "distance from the flow",
         {"color": "#9a9a9a", "linewidth": 2.0, "marker": "o"},
     ),
     "drift_budget.cost": (
-        "sum of the steps' costs",
+        "sum of the effects of the steps",
         {"color": style.INK, "linestyle": (0, (3, 1.5)), "marker": "x", "zorder": 3},
     ),
     "drift_budget.rebalanced": (
-        "from descent that is kept in balance",
+        "distance from rebalanced descent",
         {"color": "#D55E00", "marker": "s", "markerfacecolor": "white"},
     ),
 }
 DRAWN = ("accumulated", "difference", "error")
-NAMES = ("drift, largest of the pairs", "what that costs W, against the step size")
+NAMES = ("imbalance drift, largest pair", "effect on W, against the step size")
 LABEL = "change of imbalance"
+ALL_DIVERGE = "Gradient descent diverges at every step size"
 
 
 def why_unavailable(run: Run) -> str | None:
@@ -41,117 +42,108 @@ def why_unavailable(run: Run) -> str | None:
 
 
 def draw(run: Run) -> Figure:
-    """Draw the drift summed up over the steps, and measured; beside it what it costs, against η."""
-    return draw_variants(run) if run.variants else draw_plain(run)
-
-
-def draw_plain(run: Run) -> Figure:
-    """Draw one run: the drift over time, and where a descent completes its cost against η."""
-    costs = costly(run)
-    sheet = page.open_page(
+    """Draw the drift as a sum over the steps and as measured; beside it its effect, against η."""
+    parts = reading.available_members(run, why_unavailable)
+    effects = [] if run.variants else available_effects(run)
+    grid = layout.panel_grid(
         run,
-        headline(run),
-        panels=2 if costs else 1,
-        names=("drift, largest of the pairs", "what that costs W, against the step size")
-        if costs
-        else (),
-        keys=curves.step_keys([run]) | KEYS | {COSTS[path][0]: COSTS[path][1] for path in costs},
-        steps=scales.many([run]),
-        gap=page.OWN_AXIS,
+        over_variants(parts) if run.variants else headline(run),
+        parts,
+        panels=len(parts) + bool(effects),
+        names=list(parts) if run.variants else NAMES if effects else (),
+        legend=curves.step_size_legend(parts.values())
+        | LEGEND
+        | {EFFECTS[path][0]: EFFECTS[path][1] for path in effects},
+        steps=scales.scale_if_many(parts.values()),
+        gap=layout.SHARED_AXIS if run.variants else layout.OWN_AXIS,
     )
-    draw_drift(sheet.panels[:1], {run.name: run})
-    sheet.panels[0].set(xlabel="time t", ylabel=LABEL)
-    if costs:
-        draw_costs(sheet.panels[1], run, costs)
-    return sheet.figure
-
-
-def draw_variants(run: Run) -> Figure:
-    """Draw the drift of every variant, a panel each."""
-    parts = reading.fitted(run, why_unavailable)
-    sheet = page.open_page(
-        run,
-        over_variants(parts),
-        panels=len(parts),
-        names=list(parts),
-        drawn=parts,
-        keys=curves.step_keys(parts.values()) | KEYS,
-        steps=scales.many(parts.values()),
-    )
-    draw_drift(sheet.panels, parts)
-    sheet.label("time t", LABEL)
-    return sheet.figure
+    draw_drift(grid.panels[: len(parts)], parts)
+    if run.variants:
+        grid.label("time t", LABEL)
+    else:
+        grid.panels[0].set(xlabel="time t", ylabel=LABEL)
+    if effects:
+        draw_effects(grid.panels[1], run, effects)
+    return grid.figure
 
 
 def draw_drift(panels: tuple[Axes, ...], parts: Mapping[str, Run]) -> None:
-    """Draw the sums and the measured changes, which should lie on them, and how far they do not."""
+    """Draw the sums over steps, the measured changes that lie on them, and their difference."""
     sizes = reading.all_step_sizes(parts.values())
-    times = [reading.flow_times(part) for part in parts.values()]
-    curves.time_axes(panels, times, reading.logarithmic(parts.values()))
-    shown = [worst_pair(part, name) for part in parts.values() for name in DRAWN]
+    curves.time_axes(panels, parts.values(), reading.flow_times)
+    shown = [largest_over_pairs(part, name) for part in parts.values() for name in DRAWN]
     top = curves.log_axis(panels, shown)
     for panel, part in zip(panels, parts.values(), strict=True):
         time = part["drift_budget.time"]
-        curves.draw_descent(panel, part, worst_pair(part, "accumulated"), sizes, top, time)
-        for name, pen in (("measured", MEASURED), ("difference", APART), ("error", BOUND)):
-            for t, values in zip(time, worst_pair(part, name), strict=True):
-                curves.plot(panel, t, values, pen)
+        curves.draw_descent(panel, part, largest_over_pairs(part, "accumulated"), sizes, top, time)
+        for name, line_style in (
+            ("measured", MEASURED),
+            ("difference", DIFFERENCE),
+            ("error", BOUND),
+        ):
+            for t, values in zip(time, largest_over_pairs(part, name), strict=True):
+                curves.plot(panel, t, values, line_style)
 
 
-def worst_pair(run: Run, name: str) -> np.ndarray:
-    """Return the largest over the pairs, `(step_size, sample)`; nan stays nan."""
+def largest_over_pairs(run: Run, name: str) -> np.ndarray:
+    """Return the largest value over the pairs, `(step_size, sample)`; nan stays nan."""
     return np.asarray(np.max(run[f"drift_budget.{name}"], axis=-1))
 
 
-def largest(run: Run, values: np.ndarray) -> np.ndarray:
-    """Return the largest of `(step_size, sample)` by step size; nan where descent diverged."""
+def largest_over_time(run: Run, values: np.ndarray) -> np.ndarray:
+    """Return the largest of `(step_size, sample)` per step size; nan if descent diverged."""
     known = np.where(np.isfinite(values), values, -np.inf).max(axis=1)
     return np.where(np.isfinite(known) & ~reading.diverged(run), known, np.nan)
 
 
-def costly(run: Run) -> list[str]:
-    """Return the paths of what can be drawn of the costs."""
+def available_effects(run: Run) -> list[str]:
+    """Return the paths of the effects on W that can be drawn."""
     return [
         path
-        for path in COSTS
-        if reading.drawable(run, path) and np.isfinite(largest(run, run[path])).any()
+        for path in EFFECTS
+        if reading.has_numbers(run, path) and np.isfinite(largest_over_time(run, run[path])).any()
     ]
 
 
-def draw_costs(panel: Axes, run: Run, costs: list[str]) -> None:
-    """Draw the largest distances against η."""
+def draw_effects(panel: Axes, run: Run, effects: list[str]) -> None:
+    """Draw the largest distances of W against η."""
     sizes = reading.step_sizes(run)
     rank = np.argsort(sizes)
     curves.step_axis(panel, sizes)
-    curves.log_axis([panel], [largest(run, run[path]) for path in costs])
-    for path in costs:
-        panel.plot(sizes[rank], largest(run, run[path])[rank], **COSTS[path][1])
+    curves.log_axis([panel], [largest_over_time(run, run[path]) for path in effects])
+    for path in effects:
+        panel.plot(sizes[rank], largest_over_time(run, run[path])[rank], **EFFECTS[path][1])
     panel.set(ylabel="largest distance of W")
 
 
 def headline(run: Run) -> str:
-    """Say how far descent leaves balance, how well the sum tells that, and what it costs."""
-    reach = largest(run, worst_pair(run, "accumulated"))
+    """Return the largest drift, how well the sum reproduces it, and its effect on W."""
+    reach = largest_over_time(run, largest_over_pairs(run, "accumulated"))
     if not np.isfinite(reach).any():
-        return "Every step size of descent diverges"
+        return ALL_DIVERGE
     k = int(np.nanargmax(reach))
-    apart = float(np.nanmax(worst_pair(run, "difference")[k]))
-    said = (
-        f"At η = {number(float(reading.step_sizes(run)[k]))} balance drifts by "
-        f"{number(float(reach[k]))}, the sum of its steps to {number(apart)}"
+    error = float(np.nanmax(largest_over_pairs(run, "difference")[k]))
+    sentence = (
+        f"At η = {number(float(reading.step_sizes(run)[k]))} the imbalance drifts by "
+        f"{number(float(reach[k]))}, which the sum over steps gives to {number(error)}"
     )
-    if not reading.drawable(run, "drift_budget.rebalanced"):
-        return said
-    cost = number(float(largest(run, run["drift_budget.rebalanced"])[k]))
-    if not reading.drawable(run, "comparison.descent_vs_flow"):
-        return f"{said}; that moves W by {cost}"
-    total = number(float(largest(run, run["comparison.descent_vs_flow"])[k]))
-    return f"{said}; that moves W by {cost}, and descent is {total} from the flow"
+    if not reading.has_numbers(run, "drift_budget.rebalanced"):
+        return sentence
+    effect = number(float(largest_over_time(run, run["drift_budget.rebalanced"])[k]))
+    sentence += f"; its effect on W is {effect}"
+    if not reading.has_numbers(run, "comparison.descent_vs_flow"):
+        return sentence
+    total = number(float(largest_over_time(run, run["comparison.descent_vs_flow"])[k]))
+    return f"{sentence}, and the distance from the flow {total}"
 
 
 def over_variants(parts: Mapping[str, Run]) -> str:
-    """Say how far balance drifts in each variant."""
-    ends = {name: largest(part, worst_pair(part, "accumulated")) for name, part in parts.items()}
-    known = {name: number(float(np.nanmax(v))) for name, v in ends.items() if np.isfinite(v).any()}
-    said = listed((f"{value} in {name}" for name, value in known.items()), most=5)
-    return f"Balance drifts by up to {said}" if known else "Every step size of descent diverges"
+    """Return the largest drift in each variant."""
+    phrases = []
+    for name, part in parts.items():
+        reach = largest_over_time(part, largest_over_pairs(part, "accumulated"))
+        if np.isfinite(reach).any():
+            phrases.append(f"{number(float(np.nanmax(reach)))} in {name}")
+    return (
+        f"The imbalance drifts by up to {join_words(phrases, most=5)}" if phrases else ALL_DIVERGE
+    )

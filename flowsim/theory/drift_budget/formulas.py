@@ -1,13 +1,14 @@
-"""How gradient descent leaves balance, step by step, and what that costs the end-to-end matrix.
+"""Imbalance drift: how gradient descent loses balancedness per step, and its effect on W.
 
 With D_j = W_{j+1}ᵀW_{j+1} - W_jW_jᵀ and layer gradients g_j = L_jᵀ G R_jᵀ, L_j = W_N⋯W_{j+1},
-R_j = W_{j-1}⋯W_1, one step W_j ← W_j - ηg_j makes
+R_j = W_{j-1}⋯W_1, one step W_j ← W_j - ηg_j changes it by
 
-    D_j ← D_j + η² (g_{j+1}ᵀg_{j+1} - g_jg_jᵀ),
+    D_j ← D_j + η² (g_{j+1}ᵀg_{j+1} - g_jg_jᵀ)
 
-exactly: the terms in η cancel, W_{j+1}ᵀg_{j+1} = g_jW_jᵀ (that the flow conserves D_j; Arora, Cohen
-& Hazan 2018, proof of Theorem 1). What that costs: to first order in η the layers move W by
--ηΘ[G], Θ[G] = Σ_j L_jL_jᵀ G R_jᵀR_j, where balanced ones of the same product would by -ηP_W[G].
+exactly. The terms in η cancel since W_{j+1}ᵀg_{j+1} = g_jW_jᵀ, which is also why gradient flow
+conserves D_j (Arora, Cohen & Hazan 2018, proof of Theorem 1). The effect on W: to first order in η
+a step changes W by -ηΘ[G], Θ[G] = Σ_j L_jL_jᵀ G R_jᵀR_j, and with balanced layers of the same
+product by -ηP_W[G].
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from flowsim.problem.losses import Loss
 from flowsim.problem.types import Array, Layers, Matrix, Scalar
 
 EPS = float(np.finfo(np.float64).eps)
-"""Twice the unit of rounding: the half that is not needed covers terms of second order."""
+"""Twice the unit roundoff u = 2^{-53}: the factor 2 covers the terms of order u²."""
 
 
 class Budget(NamedTuple):
@@ -115,9 +116,9 @@ def layer_movement(layers: Layers, g: Layers) -> Matrix:
 def balanced_step(loss: Loss, eta: Scalar, W: Matrix, depth: int, rank: int) -> Matrix:
     """Return the product after one step of gradient descent from balanced layers of product W.
 
-    Balanced layers of one product differ by rotations between them, which the step turns along, so
-    that the result depends on W alone. They are Σ^{1/N}Vᵀ, Σ^{1/N}, …, UΣ^{1/N} of W = UΣVᵀ, with
-    as many singular values as the rank allows.
+    Balanced layers of one product differ by rotations of the hidden units, under which the step is
+    equivariant, so that the result depends on W alone. One choice is Σ^{1/N}Vᵀ, Σ^{1/N}, …,
+    UΣ^{1/N} for W = UΣVᵀ with `rank` singular values.
     """
     U, sigma, Vt = jnp.linalg.svd(W, full_matrices=False)
     root = jnp.diag(sigma[:rank] ** (1 / depth))
@@ -127,7 +128,7 @@ def balanced_step(loss: Loss, eta: Scalar, W: Matrix, depth: int, rank: int) -> 
 
 
 def step_rounding(eta: Scalar, layers: Layers, G: Matrix, g: Layers) -> Array:
-    """Bound how far rounding takes one step's change of each D_j from the formula, in ‖·‖_F.
+    """Return a bound on the rounding error of each D_j in one step, in ‖·‖_F, shape (pair,).
 
     With γ = ε times the inner dimension for each matrix product, ‖fl(AB) - AB‖ ≤ γ‖A‖‖B‖:
 

@@ -9,7 +9,7 @@ from flowsim.problem.types import Layers
 from flowsim.scenario.build.problem import saved_times
 from flowsim.solvers.iterate import iterations
 from flowsim.theory.drift_budget.formulas import Budget, Budgeting, compared
-from flowsim.theory.iterates import revisit
+from flowsim.theory.iterates import replay
 from flowsim.theory.setting import Arrays, Setting
 
 OF_PAIRS = ("accumulated", "measured", "difference", "error")
@@ -33,7 +33,7 @@ def measure(setting: Setting) -> Arrays:
         difference = np.asarray(network.end_to_end(layers)) - np.asarray(budget.rebalanced)
         cost[k, sample], rebalanced[k, sample] = float(budget.cost), np.linalg.norm(difference)
 
-    revisit(
+    replay(
         problem,
         sizes.tolist(),
         count,

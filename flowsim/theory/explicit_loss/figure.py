@@ -1,7 +1,7 @@
-"""Whether the end-to-end flow descends an explicit loss: asymmetries and circulations, or a table.
+"""Whether the end-to-end flow is the gradient flow of an explicit loss.
 
-Of one run every asymmetry and circulation is shown over the bar of what rounding alone can make of
-0; variants are cells of a table (`flowsim.theory.explicit_loss.table`).
+It is if the Jacobian of its field is symmetric, and so if every circulation is 0. Of one run each
+asymmetry and circulation is drawn over a bar: its rounding bound. Variants are cells of a table.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from flowsim.pictures.kit import page, reading, style
+from flowsim.pictures.kit import layout, reading, style
 from flowsim.pictures.kit.words import number
 from flowsim.results.run import Run
 from flowsim.theory.explicit_loss import table as explicit_loss_table
 
 FLOOR = 1e-17
-"""Smaller numbers, and 0, are drawn here."""
+"""Smaller values, and 0, are drawn at this height."""
 
-ROUNDING: style.Pen = {"facecolor": "#bbbbbb", "alpha": 0.6, "linewidth": 0}
-PENS: dict[str, style.Pen] = {
+ROUNDING: style.LineStyle = {"facecolor": "#bbbbbb", "alpha": 0.6, "linewidth": 0}
+LINE_STYLES: dict[str, style.LineStyle] = {
     "on the trajectory": {"color": "#D55E00", "marker": "o", "linestyle": "none"},
     "random matrix": {"color": "#0072B2", "marker": "s", "linestyle": "none"},
     "loop of Arora, Cohen & Hazan": {"color": "#009E73", "marker": "D", "linestyle": "none"},
 }
-FIRST, RANDOM, MAIN = PENS.values()
+ON_TRAJECTORY, RANDOM, LOOP = LINE_STYLES.values()
 
 
 def why_unavailable(run: Run) -> str | None:
@@ -34,43 +34,47 @@ def why_unavailable(run: Run) -> str | None:
 
 
 def draw(run: Run) -> Figure:
-    """Draw the numbers of a run, or the table of its variants."""
+    """Draw asymmetries and circulations of a run, or the table of its variants."""
     if run.variants:
-        return explicit_loss_table.draw(run, reading.fitted(run, why_unavailable))
-    keys = {**PENS, "0 within rounding": ROUNDING}
+        return explicit_loss_table.draw(run, reading.available_members(run, why_unavailable))
+    legend = {**LINE_STYLES, "0 within rounding": ROUNDING}
     on_it, loops = np.isfinite(run["explicit_loss.time"]), run["explicit_loss.circulation"]
     names = (
         f"asymmetry of the Jacobian at {len(on_it)} points",
         f"circulation around {len(loops)} closed loops",
     )
-    sheet = page.open_page(run, headline(run), panels=2, names=names, keys=keys)
-    asymmetry, circulation = sheet.panels
-    show(
+    grid = layout.panel_grid(run, headline(run), [run.name], panels=2, names=names, legend=legend)
+    asymmetry, circulation = grid.panels
+    draw_with_bounds(
         asymmetry,
         run["explicit_loss.asymmetry"],
         run["explicit_loss.asymmetry_bound"],
-        [FIRST if known else RANDOM for known in on_it],
+        [ON_TRAJECTORY if known else RANDOM for known in on_it],
     )
-    show(
+    draw_with_bounds(
         circulation,
         np.abs(loops),
         run["explicit_loss.circulation_error"],
-        [MAIN, *(FIRST if known else RANDOM for known in on_it)],
+        [LOOP, *(ON_TRAJECTORY if known else RANDOM for known in on_it)],
     )
-    sheet.label("", "relative size")
+    grid.label("", "relative size")
     asymmetry.set_xlabel("matrix W")
-    circulation.set_xlabel("loop: that of the proof, then circles about each W")
-    return sheet.figure
+    circulation.set_xlabel("loop: that of the proof, then circles around each W")
+    return grid.figure
 
 
-def show(panel: Axes, values: np.ndarray, bounds: np.ndarray, pens: list[style.Pen]) -> None:
-    """Draw each value over the bar that reaches to its bound; left out where it is nan."""
-    for k, (value, bound, pen) in enumerate(zip(values, bounds, pens, strict=True)):
+def draw_with_bounds(
+    panel: Axes, values: np.ndarray, bounds: np.ndarray, line_styles: list[style.LineStyle]
+) -> None:
+    """Draw each value over a bar up to its bound; nan is left out."""
+    for k, (value, bound, line_style) in enumerate(zip(values, bounds, line_styles, strict=True)):
         if not np.isfinite(value):
             continue
         panel.bar(k, max(bound, FLOOR) - FLOOR / 3, 0.8, FLOOR / 3, **ROUNDING)
         low = value < FLOOR
-        panel.plot(k, max(value, FLOOR), **{**pen, "marker": "v" if low else pen["marker"]})
+        panel.plot(
+            k, max(value, FLOOR), **{**line_style, "marker": "v" if low else line_style["marker"]}
+        )
     panel.set_yscale("log")
     panel.set_ylim(FLOOR / 3, 5)
     panel.yaxis.set_major_locator(LogLocator(numticks=7))
@@ -81,16 +85,16 @@ def show(panel: Axes, values: np.ndarray, bounds: np.ndarray, pens: list[style.P
 
 
 def headline(run: Run) -> str:
-    """Say whether there is an explicit loss, and how far the numbers are from 0."""
+    """Return whether an explicit loss exists, and the largest asymmetry and circulation."""
     answer = float(run["explicit_loss.conservative"])
-    found = explicit_loss_table.numbers(run)
-    said = " and ".join(f"{what} {told}" for what, told in found.items())
+    found = explicit_loss_table.largest_values(run)
+    sentence = " and ".join(f"{what} {size}" for what, size in found.items())
     if np.isnan(answer):
-        return f"Undecided whether there is an explicit loss: {said}"
+        return f"Undecided whether there is an explicit loss: {sentence}"
     if not answer:
-        return f"The end-to-end field is the gradient of no loss: {said} at most"
+        return f"The end-to-end field is the gradient of no loss: {sentence} at most"
     apart = run["explicit_loss.closed_form_deviation"]
     if np.isfinite(apart).any():
         known = number(float(np.nanmax(apart)), 1)
-        said += f"; integrated, F meets its closed form within {known}"
-    return f"The end-to-end field is the gradient of an explicit loss F: {said}"
+        sentence += f"; the integrated F agrees with its closed form within {known}"
+    return f"The end-to-end field is the gradient of an explicit loss F: {sentence}"

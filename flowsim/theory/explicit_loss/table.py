@@ -1,7 +1,6 @@
-"""The table of losses and depths that have an explicit loss, over a run's variants.
+"""Table of the variants that have an explicit loss: a row per loss, a column per depth.
 
-Where a variant stands is read from its scenario: a panel for each number of outputs, a row for each
-loss, a column for each depth. Where two would share a cell there is a row for each by its name.
+Each number of outputs has a panel. If two variants would share a cell, each has its own row.
 """
 
 from __future__ import annotations
@@ -15,18 +14,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from flowsim.pictures.kit import page, style
-from flowsim.pictures.kit.words import clipped, listed, number
+from flowsim.pictures.kit import layout, style
+from flowsim.pictures.kit.words import join_words, number, truncate
 from flowsim.results.run import Run
 from flowsim.scenario import Scenario
 
-CELLS: dict[str, style.Pen] = {
+CELLS: dict[str, style.LineStyle] = {
     "gradient": {"facecolor": "#A6D5F2", "edgecolor": "white", "linewidth": 1.2},
     "no gradient": {"facecolor": "#F3C98B", "edgecolor": "white", "linewidth": 1.2},
     "undecided": {"facecolor": "#E6E6E6", "edgecolor": "white", "linewidth": 1.2},
 }
 MARKS = {"gradient": "✓", "no gradient": "✗", "undecided": "?"}
-KEYS: dict[str, style.Pen] = {
+LEGEND: dict[str, style.LineStyle] = {
     "largest asymmetry ‖J − Jᵀ‖/‖J‖ of the Jacobian J": {
         "linestyle": "none", "marker": "$J$", "color": style.INK,
     },
@@ -35,15 +34,15 @@ KEYS: dict[str, style.Pen] = {
     },
 }  # fmt: skip
 ROW = 12
-"""Characters that the name of a row has in a line."""
+"""Characters per line of a row's name."""
 
 LINE = 0.105
-"""Inches that a line of text in a cell takes."""
+"""Inches per line of text in a cell."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a variant stands: its panel, row and column, as they are called."""
+    """The place of a variant: the names of its panel, row and column."""
 
     panel: str
     row: str
@@ -51,46 +50,46 @@ class Place:
 
 
 def draw(run: Run, parts: dict[str, Run]) -> Figure:
-    """Draw a cell a variant: its answer, and the numbers it rests on."""
-    places = found_places(parts)
+    """Draw one cell per variant: its answer, and the numbers behind it."""
+    places = table_places(parts)
     panels, rows, columns = (
-        list(dict.fromkeys(getattr(place, side) for place in places.values()))
+        list(dict.fromkeys(getattr(grid_place, side) for grid_place in places.values()))
         for side in ("panel", "row", "column")
     )
     columns.sort()
     answers = {name: answer(part) for name, part in parts.items()}
     cells = {f"{MARKS[a]} {a}": CELLS[a] for a in CELLS if a in answers.values()}
-    sheet = page.open_page(
+    grid = layout.panel_grid(
         run,
         headline(parts),
+        parts,
         panels=len(panels),
         names=panels,
-        drawn=parts,
-        keys=cells | KEYS,
+        legend=cells | LEGEND,
     )
-    for panel in sheet.panels:
-        frame(panel, rows, columns)
-    for name, place in places.items():
-        panel = sheet.panels[panels.index(place.panel)]
-        corner = columns.index(place.column), rows.index(place.row)
+    for panel in grid.panels:
+        fit_axes(panel, rows, columns)
+    for name, grid_place in places.items():
+        panel = grid.panels[panels.index(grid_place.panel)]
+        corner = columns.index(grid_place.column), rows.index(grid_place.row)
         panel.add_patch(Rectangle(corner, 1, 1, **CELLS[answers[name]]))
-        write(panel, corner, [MARKS[answers[name]], *texts(parts[name])], len(rows))
-    sheet.label(*("depth N", "loss") if any(columns) else ("variants, by name", "name"))
-    of_rows = sheet.panels[0].yaxis
+        write_cell(panel, corner, [MARKS[answers[name]], *cell_lines(parts[name])], len(rows))
+    grid.label(*("depth N", "loss") if any(columns) else ("variants, by name", "name"))
+    of_rows = grid.panels[0].yaxis
     of_rows.set_label_coords(-0.02, 1.02)
     of_rows.label.set(rotation=0, ha="right", va="bottom")
-    return sheet.figure
+    return grid.figure
 
 
-def found_places(parts: dict[str, Run]) -> dict[str, Place]:
+def table_places(parts: dict[str, Run]) -> dict[str, Place]:
     """Return each variant's place by its loss, outputs and depth, or by its name."""
-    places = {name: place(part.scenario) for name, part in parts.items()}
+    places = {name: grid_place(part.scenario) for name, part in parts.items()}
     if max(Counter(places.values()).values()) > 1:
         return {name: Place("", name, "") for name in parts}
     return places
 
 
-def place(scenario: Scenario) -> Place:
+def grid_place(scenario: Scenario) -> Place:
     """Return the place of a scenario by its loss, outputs and depth."""
     outputs, depth = scenario.network.widths[-1], len(scenario.network.widths) - 1
     loss = scenario.loss
@@ -101,19 +100,19 @@ def place(scenario: Scenario) -> Place:
 
 
 def answer(run: Run) -> str:
-    """Return what was found: a key of `CELLS`."""
+    """Return the answer, a key of `CELLS`."""
     value = float(run["explicit_loss.conservative"])
     return "undecided" if np.isnan(value) else ("gradient" if value else "no gradient")
 
 
-def numbers(run: Run) -> dict[str, str]:
-    """Return the largest asymmetry and circulation, or 0 give or take the largest bound."""
+def largest_values(run: Run) -> dict[str, str]:
+    """Return the largest asymmetry and circulation, or 0 with the largest bound."""
     found = {"asymmetry": "asymmetry_bound", "circulation": "circulation_error"}
-    return {name: told(run, name, error) for name, error in found.items()}
+    return {name: largest_or_zero(run, name, error) for name, error in found.items()}
 
 
-def told(run: Run, name: str, error: str) -> str:
-    """Write the largest of a row of numbers, as 0 where all are within their bounds."""
+def largest_or_zero(run: Run, name: str, error: str) -> str:
+    """Return the largest of a row of numbers, or 0 ± its bound if all are within their bounds."""
     values, bounds = np.abs(run[f"explicit_loss.{name}"]), run[f"explicit_loss.{error}"]
     known = np.isfinite(values) & np.isfinite(bounds)
     if not known.any():
@@ -124,21 +123,21 @@ def told(run: Run, name: str, error: str) -> str:
     return number(float(values[known].max()), 2)
 
 
-def texts(run: Run) -> list[str]:
+def cell_lines(run: Run) -> list[str]:
     """Return the lines of a cell below its mark."""
-    asymmetry, circulation = numbers(run).values()
+    asymmetry, circulation = largest_values(run).values()
     return [f"J  {asymmetry}", f"∮  {circulation}"]
 
 
-def frame(panel: Axes, rows: list[str], columns: list[str]) -> None:
-    """Fit the axes to rows and columns, and name them."""
+def fit_axes(panel: Axes, rows: list[str], columns: list[str]) -> None:
+    """Fit the axes to rows and columns, and label them."""
     panel.set_xlim(0, len(columns))
     panel.set_ylim(len(rows), 0)
     panel.set_xticks(np.arange(len(columns)) + 0.5, labels=[column.strip() for column in columns])
-    names = ["\n".join(wrap(clipped(row, 99), ROW, max_lines=3, placeholder="…")) for row in rows]
+    names = ["\n".join(wrap(truncate(row, 99), ROW, max_lines=3, placeholder="…")) for row in rows]
     panel.set_yticks(np.arange(len(rows)) + 0.5, labels=names)
     panel.tick_params(length=0)
-    panel.tick_params(axis="y", labelsize=min(6.5, 65 * page.HEIGHTS[1] / len(rows)))
+    panel.tick_params(axis="y", labelsize=min(6.5, 65 * layout.HEIGHTS[1] / len(rows)))
     panel.grid(visible=False)
     for spine in panel.spines.values():
         spine.set_visible(False)
@@ -146,9 +145,9 @@ def frame(panel: Axes, rows: list[str], columns: list[str]) -> None:
         label.set_parse_math(False)
 
 
-def write(panel: Axes, corner: tuple[int, int], lines: list[str], rows: int) -> None:
-    """Write lines into a cell, side by side or not at all where it is too low for them."""
-    room = page.HEIGHTS[1] / rows / LINE
+def write_cell(panel: Axes, corner: tuple[int, int], lines: list[str], rows: int) -> None:
+    """Write lines into a cell: below each other, side by side, or not at all if it is too low."""
+    room = layout.HEIGHTS[1] / rows / LINE
     if room < 1:
         return
     text = ("\n" if room >= len(lines) else "   ").join(lines)
@@ -157,10 +156,10 @@ def write(panel: Axes, corner: tuple[int, int], lines: list[str], rows: int) -> 
 
 
 def headline(parts: dict[str, Run]) -> str:
-    """Say at which depths how many fields are the gradient of an explicit loss."""
+    """Return how many fields at each depth are the gradient of an explicit loss."""
     depths = {name: len(part.scenario.network.widths) - 1 for name, part in parts.items()}
     held = [name for name, part in parts.items() if answer(part) == "gradient"]
     every, kept = Counter(depths.values()), Counter(depths[name] for name in held)
-    shares = {d: f"{kept[d]} of {every[d]}" if kept[d] else "none" for d in sorted(every)}
-    said = listed(f"{share} at depth {depth}" for depth, share in shares.items())
-    return f"Fields that are the gradient of an explicit loss: {said}"
+    counts = {d: f"{kept[d]} of {every[d]}" if kept[d] else "none" for d in sorted(every)}
+    sentence = join_words(f"{count} at depth {depth}" for depth, count in counts.items())
+    return f"Fields that are the gradient of an explicit loss: {sentence}"

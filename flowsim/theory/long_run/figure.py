@@ -8,8 +8,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from flowsim.pictures.kit import curves, page, reading, style
-from flowsim.pictures.kit.words import clipped, distinct, indexed, listed, number
+from flowsim.pictures.kit import curves, layout, reading, style
+from flowsim.pictures.kit.words import (
+    distinct_numbers,
+    join_words,
+    number,
+    truncate,
+    with_subscripts,
+)
 from flowsim.results.run import Run
 from flowsim.theory.long_run.modes import (
     Modes,
@@ -26,9 +32,9 @@ MOST_COLOURS = 6
 VISIBLE = 0.01
 FAR = 5.0
 """A descent that stays finite is shown up to this many times the flow's largest mode."""
-BEHIND: style.Pen = {**style.FLOW, "color": "#c8c8c8"}
-DOTS: style.Pen = {"linewidth": 0.25, "markersize": 1.7, "markeredgewidth": 0.0}
-LEAVING: style.Pen = {**curves.EDGE_MARK, "markersize": 3.5}
+BEHIND: style.LineStyle = {**style.FLOW, "color": "#c8c8c8"}
+DOTS: style.LineStyle = {"linewidth": 0.25, "markersize": 1.7, "markeredgewidth": 0.0}
+LEAVING: style.LineStyle = {**curves.EDGE_MARKER, "markersize": 3.5}
 FOLLOWED, SORTED = r"mode strength $u_r^\top W v_r$", "sorted singular values"
 VERBS = {
     Behaviour.CONVERGES: ("converges", "converge"),
@@ -67,26 +73,25 @@ def why_unavailable(run: Run) -> str | None:
 
 def draw(run: Run) -> Figure:
     """Draw the iterates' modes as dots, the flow's as a broad line; one panel a step size."""
-    parts = reading.fitted(run, why_unavailable)
+    parts = reading.available_members(run, why_unavailable)
     every = descents(parts)
-    shown = spread(every)
-    pens = mode_pens(shown)
-    sheet = page.open_page(
+    shown = drawn_descents(every)
+    line_styles = mode_styles(shown)
+    grid = layout.panel_grid(
         run,
         over_variants(every, len(shown)) if len(parts) > 1 else headline(every, len(shown)),
+        {d.run: None for d in shown},
         panels=len(shown),
         names=titles(shown, every, bool(run.variants)),
-        drawn={d.run: None for d in shown} if run.variants else (),
-        keys=keys(pens, shown),
+        legend=legend(line_styles, shown),
     )
-    times = [reading.flow_times(parts[d.run]) for d in shown]
-    curves.time_axes(sheet.panels, times, reading.logarithmic(parts.values()))
-    top = curves.plain_axis(sheet.panels, visible(shown))
-    for panel, descent in zip(sheet.panels, shown, strict=True):
+    curves.time_axes(grid.panels, [parts[d.run] for d in shown], reading.flow_times)
+    top = curves.plain_axis(grid.panels, visible(shown))
+    for panel, descent in zip(grid.panels, shown, strict=True):
         draw_flow(panel, descent.modes)
-        draw_iterates(panel, descent, pens, top)
-    sheet.label("time t", FOLLOWED if shown[0].modes.projected else SORTED)
-    return sheet.figure
+        draw_iterates(panel, descent, line_styles, top)
+    grid.label("time t", FOLLOWED if shown[0].modes.projected else SORTED)
+    return grid.figure
 
 
 def descents(parts: dict[str, Run]) -> list[Descent]:
@@ -101,7 +106,7 @@ def descents(parts: dict[str, Run]) -> list[Descent]:
     return every
 
 
-def spread(every: list[Descent]) -> list[Descent]:
+def drawn_descents(every: list[Descent]) -> list[Descent]:
     """Return all, or as many as there are panels, from the first to the last."""
     picked = np.linspace(0, len(every) - 1, min(len(every), MOST_PANELS)).round().astype(int)
     return [every[k] for k in picked]
@@ -109,31 +114,31 @@ def spread(every: list[Descent]) -> list[Descent]:
 
 def titles(shown: list[Descent], every: list[Descent], variants: bool) -> list[str]:
     """Return the title of each panel: step size and behaviour, the longest form that fits."""
-    places = page.Measures(len(shown), 0, 0, 0, page.RIGHT, page.SHARED_AXIS)
-    room = int(places.wide / page.CHARACTER)
+    places = layout.GridGeometry(len(shown), 0, 0, 0, layout.RIGHT, layout.SHARED_AXIS)
+    room = int(places.wide / layout.CHARACTER)
     runs = {d.run for d in shown}
-    sizes = {run: written([d for d in every if d.run == run]) for run in runs}
-    said = []
+    sizes = {run: step_size_texts([d for d in every if d.run == run]) for run in runs}
+    phrases = []
     for d in shown:
-        name = f"{clipped(d.run, room // 2)}, " if variants else ""
+        name = f"{truncate(d.run, room // 2)}, " if variants else ""
         eta = f"η = {sizes[d.run][d.size]}"
         forms = [f"{name}{eta}: {end}" for end in panel_titles(d.behaviour, d.modes.projected)]
-        said.append(next((form for form in forms if len(form) <= room), f"{name}{eta}"))
-    return said
+        phrases.append(next((form for form in forms if len(form) <= room), f"{name}{eta}"))
+    return phrases
 
 
-def written(every: list[Descent]) -> dict[float, str]:
+def step_size_texts(every: list[Descent]) -> dict[float, str]:
     """Return each step size as it is written, to four digits or as many as tell them apart."""
     sizes = sorted({d.size for d in every})
     texts = [number(size, 4) for size in sizes]
-    texts = texts if len(set(texts)) == len(texts) else distinct(sizes)
+    texts = texts if len(set(texts)) == len(texts) else distinct_numbers(sizes)
     return dict(zip(sizes, texts, strict=True))
 
 
-def bounded(shown: list[Descent]) -> list[np.ndarray]:
+def bounded_values(shown: list[Descent]) -> list[np.ndarray]:
     """Return the modes of the flows and of the descents that do not diverge."""
     flows = [d.modes.flow for d in shown]
-    reach = FAR * np.abs(curves.finite(flows)).max(initial=0.0) or np.inf
+    reach = FAR * np.abs(curves.finite_values(flows)).max(initial=0.0) or np.inf
     kept = [d.modes.descent[d.row] for d in shown if not d.lost]
     with np.errstate(invalid="ignore"):
         return flows + [np.where(np.abs(values) <= reach, values, np.nan) for values in kept]
@@ -141,26 +146,34 @@ def bounded(shown: list[Descent]) -> list[np.ndarray]:
 
 def visible(shown: list[Descent]) -> list[np.ndarray]:
     """Return what sets the value axis: what is bounded, or else where the descents start."""
-    values = bounded(shown)
-    return values if curves.finite(values).size else [d.modes.descent[d.row, :1] for d in shown]
+    values = bounded_values(shown)
+    return (
+        values if curves.finite_values(values).size else [d.modes.descent[d.row, :1] for d in shown]
+    )
 
 
-def mode_pens(shown: list[Descent]) -> list[style.Pen]:
+def mode_styles(shown: list[Descent]) -> list[style.LineStyle]:
     """Return a pen for each of the first modes, up to the last that is seen at this scale."""
     values = visible(shown)
-    size = np.abs(curves.finite(values)).max(initial=0.0)
+    size = np.abs(curves.finite_values(values)).max(initial=0.0)
     with np.errstate(invalid="ignore"):
         seen = [np.flatnonzero((np.abs(v) > VISIBLE * size).any(axis=0)) for v in values]
     count = max((int(found[-1]) + 1 for found in seen if found.size), default=1)
-    return style.curve_pens(min(count, MOST_COLOURS))
+    return style.curve_styles(min(count, MOST_COLOURS))
 
 
-def keys(pens: list[style.Pen], shown: list[Descent]) -> dict[str, style.Pen]:
+def legend(line_styles: list[style.LineStyle], shown: list[Descent]) -> dict[str, style.LineStyle]:
     """Return the legend: the modes of descent, and the flow."""
     followed = shown[0].modes.projected
-    names = [f"mode {r + 1}" if followed else indexed("σ", r + 1) for r in range(len(pens))]
-    named_pens = {n: {**pen, "linestyle": "none"} for n, pen in zip(names, pens, strict=True)}
-    return named_pens | ({"flow": BEHIND} if shown[0].modes.flow.size else {})
+    names = [
+        f"mode {r + 1}" if followed else with_subscripts("σ", r + 1)
+        for r in range(len(line_styles))
+    ]
+    mode_legend = {
+        n: {**line_style, "linestyle": "none"}
+        for n, line_style in zip(names, line_styles, strict=True)
+    }
+    return mode_legend | ({"flow": BEHIND} if shown[0].modes.flow.size else {})
 
 
 def draw_flow(panel: Axes, found: Modes) -> None:
@@ -169,32 +182,38 @@ def draw_flow(panel: Axes, found: Modes) -> None:
         curves.plot(panel, found.flow_time, column, BEHIND)
 
 
-def draw_iterates(panel: Axes, descent: Descent, pens: list[style.Pen], top: float) -> None:
+def draw_iterates(
+    panel: Axes, descent: Descent, line_styles: list[style.LineStyle], top: float
+) -> None:
     """Draw every saved iterate as dots on a thin line; mark where a diverging mode leaves."""
     time, values = descent.modes.time[descent.row], descent.modes.descent[descent.row]
     drawn = time > 0 if panel.get_xscale() == "log" else np.full(len(time), True)
     for r in range(values.shape[1]):
-        pen = {**pens[r], **DOTS} if r < len(pens) else style.FAINT
-        panel.plot(time[drawn], values[drawn, r], **pen)
-        where = curves.leaves(time, values[:, r], top, log=False) if descent.lost else None
-        if where is not None and r < len(pens):
-            marker = "^" if where[1] == top else "x"
-            panel.plot(*where, marker=marker, color=pens[r]["color"], **LEAVING)
+        line_style = {**line_styles[r], **DOTS} if r < len(line_styles) else style.FAINT
+        panel.plot(time[drawn], values[drawn, r], **line_style)
+        describe_step_sizes = (
+            curves.exit_point(time, values[:, r], top, log=False) if descent.lost else None
+        )
+        if describe_step_sizes is not None and r < len(line_styles):
+            marker = "^" if describe_step_sizes[1] == top else "x"
+            panel.plot(
+                *describe_step_sizes, marker=marker, color=line_styles[r]["color"], **LEAVING
+            )
 
 
 def headline(every: list[Descent], panels: int) -> str:
-    """Say which step sizes converge, oscillate (and in which modes) and diverge."""
-    sizes = written(every)
-    said = []
+    """Return which step sizes converge, oscillate (and in which modes) and diverge."""
+    sizes = step_size_texts(every)
+    phrases = []
     for kind, (verb, _) in VERBS.items():
         alike = [d for d in every if d.behaviour.kind is kind]
         if alike:
-            said.append(f"{verb} {where(alike, every, sizes)}")
+            phrases.append(f"{verb} {describe_step_sizes(alike, every, sizes)}")
     subject = "Descent" if every[0].modes.projected else "The spectrum of descent"
-    return f"{subject} {'; '.join(said)}{left_out(len(every), panels)}"
+    return f"{subject} {'; '.join(phrases)}{describe_omitted(len(every), panels)}"
 
 
-def where(alike: list[Descent], every: list[Descent], sizes: dict[float, str]) -> str:
+def describe_step_sizes(alike: list[Descent], every: list[Descent], sizes: dict[float, str]) -> str:
     """Name step sizes, each with the modes that move; many neighbours by the last or first."""
     moving = [mode_names(d.behaviour.modes, d.modes.projected) for d in alike]
     if len(alike) > 3 and len(set(moving)) == 1:
@@ -208,17 +227,17 @@ def where(alike: list[Descent], every: list[Descent], sizes: dict[float, str]) -
         sizes[d.size] + (f" ({m})" if m and not each else "")
         for d, m in zip(alike, moving, strict=True)
     ]
-    return f"at η = {listed(who, most=4)}{f' ({each} each)' if each else ''}"
+    return f"at η = {join_words(who, most=4)}{f' ({each} each)' if each else ''}"
 
 
 def over_variants(every: list[Descent], panels: int) -> str:
-    """Say how many descents of all variants end in which way."""
+    """Return the number of runs of descent with each behaviour, over all variants."""
     kinds = [d.behaviour.kind for d in every]
-    told = [(kinds.count(kind), verbs) for kind, verbs in VERBS.items() if kind in kinds]
-    counts = [f"{count} {verbs[count > 1]}" for count, verbs in told]
-    return f"Of {len(every)} descents, {listed(counts)}{left_out(len(every), panels)}"
+    counted = [(kinds.count(kind), verbs) for kind, verbs in VERBS.items() if kind in kinds]
+    counts = [f"{count} {verbs[count > 1]}" for count, verbs in counted]
+    return f"Of {len(every)} descents, {join_words(counts)}{describe_omitted(len(every), panels)}"
 
 
-def left_out(descents: int, panels: int) -> str:
-    """Say how many descents are drawn where that is not all."""
+def describe_omitted(descents: int, panels: int) -> str:
+    """Return the number of drawn step sizes if some are omitted."""
     return f" ({panels} of {descents} drawn)" if panels < descents else ""

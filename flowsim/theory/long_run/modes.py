@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 
 from flowsim.pictures.kit import reading
-from flowsim.pictures.kit.words import indexed, listed, number
+from flowsim.pictures.kit.words import join_words, number, with_subscripts
 from flowsim.results.run import Run
 from flowsim.solvers.storage import Series
 from flowsim.theory.long_run.classification import (
@@ -49,7 +49,9 @@ class Modes:
 
 def can_project(run: Run) -> bool:
     """Return whether enough matrices W of the flow and of descent were recorded."""
-    if not (reading.drawable(run, "descent.end_to_end") and reading.spaces(run, "end_to_end")):
+    if not (
+        reading.has_numbers(run, "descent.end_to_end") and reading.flows_with(run, "end_to_end")
+    ):
         return False
     saved = run["descent.end_to_end"].shape[1]
     return bool(saved >= min(LEAST_MATRICES, run["descent.time"].shape[1]))
@@ -63,14 +65,14 @@ def modes(run: Run, project: bool) -> Modes:
 def _sorted(run: Run) -> Modes:
     values = run["descent.singular_values"]
     time, flow = np.zeros(0), np.zeros((0, values.shape[2]))
-    if spaces := reading.spaces(run, "singular_values"):
+    if spaces := reading.flows_with(run, "singular_values"):
         time, flow = run[f"{spaces[0]}.time"], run[f"{spaces[0]}.singular_values"]
     iteration, times = run["descent.iteration"], run["descent.time"]
     return Modes(False, time, flow, iteration, times, values, None)
 
 
 def _projected(run: Run) -> Modes:
-    space = reading.spaces(run, "end_to_end")[0]
+    space = reading.flows_with(run, "end_to_end")[0]
     flow, W = run.variable(f"{space}.end_to_end"), run.variable("descent.end_to_end")
     U, _, Vt = np.linalg.svd(_last_finite(flow.held), full_matrices=False)
     project = partial(strengths, U, Vt)
@@ -151,8 +153,8 @@ def mode_names(modes: tuple[int, ...], projected: bool) -> str:
     if len(modes) > MOST_NAMED:
         return f"{len(modes)} {'modes' if projected else 'singular values'}"
     if not projected:
-        return listed(indexed("σ", r + 1) for r in modes)
-    return f"mode{'s' * (len(modes) > 1)} {listed(str(r + 1) for r in modes)}"
+        return join_words(with_subscripts("σ", r + 1) for r in modes)
+    return f"mode{'s' * (len(modes) > 1)} {join_words(str(r + 1) for r in modes)}"
 
 
 def panel_titles(found: LongTermBehaviour, projected: bool) -> list[str]:

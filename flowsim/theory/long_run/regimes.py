@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-
-import numpy as np
+from math import isnan, nan
 
 
 class Behaviour(Enum):
@@ -54,9 +53,9 @@ class LongTermBehaviour:
 
     kind: Behaviour
     modes: tuple[int, ...] = ()
-    low: float = np.nan
-    high: float = np.nan
-    time: float = np.nan
+    low: float = nan
+    high: float = nan
+    time: float = nan
     stride: int = 1
     period: int = 0
 
@@ -67,8 +66,8 @@ class Regime(Enum):
     The codes increase in the order in which the regimes usually appear as η grows.
     """
 
-    TRACKS = 0, "tracks the flow", "W_k stays within the allowed distance of W(kη)"
-    CONVERGES = 1, "converges, off the flow", "W_k converges, but deviates further from W(kη)"
+    TRACKS_FLOW = 0, "tracks the flow", "W_k stays within the allowed distance of W(kη)"
+    OFF_FLOW = 1, "converges, off the flow", "W_k converges, but deviates further from W(kη)"
     PERIODIC = 2, "periodic", "W_k approaches a cycle of two or more matrices"
     APERIODIC = 3, "aperiodic", "W_k stays bounded, but approaches no cycle"
     DIVERGES = 4, "diverges", "the loss exceeds the ceiling of divergence"
@@ -92,9 +91,9 @@ def regime_code(kind: Behaviour, distance: float, allowed: float) -> float:
     """
     if kind in _BY_BEHAVIOUR:
         return float(_BY_BEHAVIOUR[kind].code)
-    if kind in (Behaviour.GROWING, Behaviour.UNDECIDED) or np.isnan(distance):
+    if kind in (Behaviour.GROWING, Behaviour.UNDECIDED) or isnan(distance):
         return float("nan")
-    return float((Regime.CONVERGES if distance > allowed else Regime.TRACKS).code)
+    return float((Regime.OFF_FLOW if distance > allowed else Regime.TRACKS_FLOW).code)
 
 
 PASSED: Mapping[str, Mapping[Behaviour, float]] = {
@@ -103,18 +102,18 @@ PASSED: Mapping[str, Mapping[Behaviour, float]] = {
         Behaviour.IRREGULAR: 1,
         Behaviour.DIVERGES: 1,
         Behaviour.GROWING: 1,
-        Behaviour.UNDECIDED: np.nan,
+        Behaviour.UNDECIDED: nan,
     },
     "oscillation": {
         Behaviour.PERSISTENT: 1,
         Behaviour.IRREGULAR: 1,
-        Behaviour.GROWING: np.nan,
-        Behaviour.UNDECIDED: np.nan,
+        Behaviour.GROWING: nan,
+        Behaviour.UNDECIDED: nan,
     },
     "divergence": {
         Behaviour.DIVERGES: 1,
-        Behaviour.GROWING: np.nan,
-        Behaviour.UNDECIDED: np.nan,
+        Behaviour.GROWING: nan,
+        Behaviour.UNDECIDED: nan,
     },
 }
 """The behaviours beyond each threshold in η (1), and those that leave it undecided (nan).
@@ -124,6 +123,6 @@ run is required to see whether it saturates or diverges.
 """
 
 
-def threshold_passed(threshold: str, kinds: Sequence[Behaviour]) -> np.ndarray:
+def threshold_passed(threshold: str, kinds: Sequence[Behaviour]) -> list[float]:
     """Return 1, 0 or nan (undecided) per behaviour: whether η lies beyond the threshold."""
-    return np.array([PASSED[threshold].get(kind, 0) for kind in kinds], dtype=float)
+    return [float(PASSED[threshold].get(kind, 0)) for kind in kinds]

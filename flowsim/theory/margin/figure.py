@@ -1,16 +1,16 @@
-"""Margins of a flow that classifies: the direction settles while the norm grows."""
+"""Margins of a flow that classifies: the direction of W converges while its norm grows."""
 
 from __future__ import annotations
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from flowsim.pictures.kit import curves, page, reading, style
-from flowsim.pictures.kit.words import listed, number
+from flowsim.pictures.kit import curves, layout, reading, style
+from flowsim.pictures.kit.words import join_words, number
 from flowsim.results.run import Run
 
-PEN: style.Pen = {"color": "#0072B2", "linewidth": 1.6}
-BOUND_KEY = "largest margin there is"
+LINE_STYLE: style.LineStyle = {"color": "#0072B2", "linewidth": 1.6}
+BOUND_LABEL = "maximum margin"
 
 
 def why_unavailable(run: Run) -> str | None:
@@ -19,58 +19,59 @@ def why_unavailable(run: Run) -> str | None:
 
 
 def draw(run: Run) -> Figure:
-    """Draw the margin beside the largest, the angle between their directions, and ‖W‖_F."""
-    parts = reading.fitted(run, why_unavailable)
-    pens = style.curve_pens(len(parts)) if run.variants else [PEN]
-    bounds = [bound for bound in map(largest, parts.values()) if bound is not None]
-    sheet = page.open_page(
+    """Draw the margin under its maximum, the angle to the maximum-margin direction, and ‖W‖_F."""
+    parts = reading.available_members(run, why_unavailable)
+    line_styles = curves.variant_legend(run, parts, LINE_STYLE)
+    bounds = [bound for bound in map(maximum_margin, parts.values()) if bound is not None]
+    grid = layout.panel_grid(
         run,
         over_variants(parts) if run.variants else headline(run),
+        parts,
         panels=3,
-        keys=(dict(zip(parts, pens, strict=True)) if run.variants else {})
-        | ({BOUND_KEY: style.EXACT} if bounds else {}),
-        drawn=parts if run.variants else (),
-        gap=page.OWN_AXIS,
+        legend=(line_styles if run.variants else {})
+        | ({BOUND_LABEL: style.EXACT} if bounds else {}),
+        gap=layout.OWN_AXIS,
     )
-    margins, turned, norms = sheet.panels
-    times = [part["margin.time"] for part in parts.values()]
-    curves.time_axis(sheet.panels, times, reading.logarithmic(parts.values()))
+    margins, angles, norms = grid.panels
+    curves.shared_time_axis(grid.panels, parts.values(), lambda part: [part["margin.time"]])
     margin, norm = ([p[f"margin.{name}"] for p in parts.values()] for name in ("margin", "norm"))
     angle = [np.degrees(part["margin.angle"]) for part in parts.values()]
     curves.plain_axis([margins], [*margin, np.array(bounds)])
-    curves.log_axis([turned], angle)
+    curves.log_axis([angles], angle)
     curves.log_axis([norms], norm)
     for bound in dict.fromkeys(bounds):
         margins.axhline(bound, **style.EXACT)
-    for panel, values in zip(sheet.panels, (margin, angle, norm), strict=True):
-        for k, (time, each, pen) in enumerate(zip(times, values, pens, strict=True)):
-            curves.plot(panel, time, each, pen, shift=k)
+    for panel, values in zip(grid.panels, (margin, angle, norm), strict=True):
+        for k, (name, part) in enumerate(parts.items()):
+            curves.plot(panel, part["margin.time"], values[k], line_styles[name], shift=k)
     margins.set(xlabel="time t", ylabel=r"margin of $W/\|W\|_F$")
-    turned.set(xlabel="time t", ylabel="angle to it in degrees")
+    angles.set(xlabel="time t", ylabel="angle in degrees")
     norms.set(xlabel="time t", ylabel=r"norm $\|W\|_F$")
-    return sheet.figure
+    return grid.figure
 
 
-def largest(run: Run) -> float | None:
-    """Return the largest margin there is, where data can be separated."""
+def maximum_margin(run: Run) -> float | None:
+    """Return the maximum margin, or None if the data are not separable."""
     value = float(run["margin.largest_margin"])
     return value if np.isfinite(value) else None
 
 
-def share(run: Run) -> str:
-    """Say which share of the largest margin is reached, or the margin where there is no largest."""
-    last, bound = reading.ends(run["margin.margin"])[1], largest(run)
-    return f"{100 * last / bound:.4g} % of the largest" if bound else number(last)
+def describe_margin(run: Run) -> str:
+    """Return the final margin in percent of the maximum margin, or itself if there is none."""
+    last, bound = reading.final(run["margin.margin"]), maximum_margin(run)
+    return f"{100 * last / bound:.4g} % of the maximum" if bound else number(last)
 
 
 def headline(run: Run) -> str:
-    """Say where the margin and the norm go."""
-    norm = reading.course(run["margin.norm"])
-    return f"The margin ends at {share(run)}, while the norm {norm}"
+    """Return the final margin, and how the norm changes."""
+    norm = reading.describe_change(run["margin.norm"])
+    return f"The margin reaches {describe_margin(run)}, while the norm {norm}"
 
 
 def over_variants(parts: dict[str, Run]) -> str:
-    """Say which share of the largest margin each variant reaches, and at which norm."""
-    ends = {name: reading.ends(part["margin.norm"])[1] for name, part in parts.items()}
-    said = (f"{share(part)} with norm {number(ends[n])} ({n})" for n, part in parts.items())
-    return f"Margins end at {listed(said, most=4)}"
+    """Return the final margin and norm of each variant."""
+    phrases = (
+        f"{describe_margin(part)} at norm {number(reading.final(part['margin.norm']))} ({name})"
+        for name, part in parts.items()
+    )
+    return f"Margins reach {join_words(phrases, most=4)}"

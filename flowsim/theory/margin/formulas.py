@@ -1,11 +1,11 @@
-"""Margins of linear classifiers, and the largest there is.
+"""Margins of linear classifiers, and the maximum margin.
 
 On separable data the logistic and the cross-entropy loss have no finite minimizer: under gradient
-flow ‖W‖ → ∞ while W/‖W‖_F turns to the classifier of largest margin, at any depth for one output
+flow ‖W‖ → ∞ while W/‖W‖_F converges to the maximum-margin classifier, at any depth for one output
 (Soudry et al. 2018, Theorem 3, one layer; Ji & Telgarsky 2019, Theorem 2, deep linear networks).
 
-With two classes y = ±1 a sample (x, y) is classified with the slack y w x; with more classes it has
-a slack (W x)_c - (W x)_k against every other class k. All slacks are linear in W.
+With two classes y = ±1 the margin of a sample (x, y) is y w x. With more classes a sample of class
+c has one margin (W x)_c - (W x)_k per other class k. All sample margins are linear in W.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from flowsim.problem.losses import Classifier
 
 @dataclass(frozen=True, eq=False)
 class LargestMargin:
-    """The classifier W of largest margin γ: min over samples of the slack, at ‖W‖_F = 1.
+    """The maximum-margin classifier W: its smallest sample margin γ is largest at ‖W‖_F = 1.
 
-    `error` bounds how far γ is under the true one: the margin of W is reached by a classifier, and
-    the dual gives an upper bound.
+    `error` bounds by how much γ is too small: γ is the margin of a classifier, hence a lower bound,
+    and the dual problem gives an upper bound.
     """
 
     W: np.ndarray
@@ -31,7 +31,7 @@ class LargestMargin:
 
 
 def margin(loss: Classifier, W: np.ndarray) -> float:
-    """Return the smallest slack of W/‖W‖_F; nan where W is 0 or not finite."""
+    """Return the smallest sample margin of W/‖W‖_F; nan where W is 0 or not finite."""
     norm = np.linalg.norm(W)
     if not np.isfinite(norm) or norm == 0:
         return float("nan")
@@ -39,11 +39,11 @@ def margin(loss: Classifier, W: np.ndarray) -> float:
 
 
 def largest_margin(loss: Classifier, shape: tuple[int, ...]) -> LargestMargin | None:
-    """Return the classifier of largest margin, or None where none separates the data.
+    """Return the maximum-margin classifier, or None where no classifier separates the data.
 
-    The least-distance problem min ‖W‖ with all slacks ≥ 1 is solved through non-negative least
-    squares (Lawson & Hanson 1974, ch. 23; SciPy's `nnls`). It says that the data cannot be
-    separated where its residual vanishes.
+    The least-distance problem min ‖W‖ with all sample margins ≥ 1 is solved through non-negative
+    least squares (Lawson & Hanson 1974, ch. 23; SciPy's `nnls`). Its residual vanishes exactly
+    where the data cannot be separated.
 
     Raises
     ------

@@ -1,4 +1,8 @@
-"""The end of the flow beside the solution of least nuclear norm: rank, norm, distance to Φ."""
+"""The final point of the flow beside the solution of minimum nuclear norm: rank, norm, distance.
+
+If gradient flow minimized the nuclear norm among the solutions, the two markers of every row would
+coincide (Gunasekar et al. 2017; Arora et al. 2019 find that deep networks prefer low rank).
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from flowsim.pictures.kit import curves, page, reading, style
-from flowsim.pictures.kit.words import clipped, number
+from flowsim.pictures.kit import curves, layout, reading, style
+from flowsim.pictures.kit.words import number, truncate
 from flowsim.results.run import Run
 
 PANELS = {
@@ -16,16 +20,15 @@ PANELS = {
     "nuclear_norm": r"nuclear norm $\|W\|_*$",
     "distance_to_target": r"distance $\|W - \Phi\|_F$ to the target",
 }
-END: style.Pen = {"linestyle": "none", "marker": "o", "color": style.OKABE_ITO[0], "markersize": 5}
-LEAST: style.Pen = {
-    "linestyle": "none",
-    "marker": "D",
-    "color": style.OKABE_ITO[1],
-    "markerfacecolor": "white",
+END: style.LineStyle = {
+    "linestyle": "none", "marker": "o", "color": style.OKABE_ITO[0], "markersize": 5,
+}  # fmt: skip
+REFERENCE: style.LineStyle = {
+    "linestyle": "none", "marker": "D", "color": style.OKABE_ITO[1], "markerfacecolor": "white",
     "markersize": 4.4,
-}
+}  # fmt: skip
 MOST_NAMES, FAR = 12, 100
-"""How many rows are named at most; and by which factor values differ on a logarithmic axis."""
+"""Named rows at most, and the ratio of values from which their axis is logarithmic."""
 
 
 def why_unavailable(run: Run) -> str | None:
@@ -36,35 +39,35 @@ def why_unavailable(run: Run) -> str | None:
 
 
 def draw(run: Run) -> Figure:
-    """Draw a row a variant: where its flow ends, and the solution of least nuclear norm."""
-    parts = reading.fitted(run, why_unavailable)
-    sheet = page.open_page(
+    """Draw one row per variant: the flow's final point, and the minimum-nuclear-norm solution."""
+    parts = reading.available_members(run, why_unavailable)
+    grid = layout.panel_grid(
         run,
         over_variants(parts) if run.variants else headline(run),
+        parts,
         panels=len(PANELS),
-        keys={"end of the flow": END, "least nuclear norm": LEAST},
-        drawn=parts if run.variants else (),
+        legend={"final point of the flow": END, curves.MINIMUM_NORM_LABEL: REFERENCE},
     )
     rows = np.arange(len(parts))
-    for panel, (measure, says) in zip(sheet.panels, PANELS.items(), strict=True):
-        ends = np.array([final(part, measure) for part in parts.values()])
-        least = np.array([reading.least(part, measure) for part in parts.values()])
-        panel.plot(least, rows, **LEAST)
+    for panel, (measure, label) in zip(grid.panels, PANELS.items(), strict=True):
+        ends = np.array([reading.final_value(part, measure) for part in parts.values()])
+        found = [reading.minimum_norm_value(part, measure) for part in parts.values()]
+        panel.plot(np.array(found), rows, **REFERENCE)
         panel.plot(ends, rows, **END)
-        value_axis(panel, np.concatenate([ends, least]))
-        panel.set_xlabel(says)
+        fit_value_axis(panel, np.array([*ends, *found]))
+        panel.set_xlabel(label)
         panel.set_ylim(len(parts) - 0.5, -0.5)
         panel.grid(visible=False, axis="x")
-    name_rows(sheet, list(parts) if run.variants else ["flow"])
-    return sheet.figure
+    name_rows(grid, list(parts) if run.variants else ["flow"])
+    return grid.figure
 
 
-def value_axis(panel: Axes, values: np.ndarray) -> None:
-    """Fit the axis of values, logarithmic where they lie far apart."""
-    known = curves.finite([values])
+def fit_value_axis(panel: Axes, values: np.ndarray) -> None:
+    """Fit the horizontal axis, logarithmic if the values differ by more than a factor `FAR`."""
+    known = curves.finite_values([values])
     limits = curves.log_limits(known)
     if limits is None or limits[1] < FAR * limits[0]:
-        curves.nice_ticks(panel.xaxis, 4)
+        curves.round_ticks(panel.xaxis, 4)
         panel.set_xlim(*curves.linear_limits(known))
         return
     panel.set_xscale("log")
@@ -73,34 +76,33 @@ def value_axis(panel: Axes, values: np.ndarray) -> None:
     panel.set_xlim(*limits)
 
 
-def name_rows(sheet: page.Page, names: list[str]) -> None:
-    """Write variants at the left of the first panel, as many as there is room for."""
+def name_rows(grid: layout.PanelGrid, names: list[str]) -> None:
+    """Write variants at the left of the first panel; of many rows only every second or third."""
     every = -(-len(names) // MOST_NAMES)
-    characters = int((page.LEFT - 0.1) / page.CHARACTER)
-    for k, panel in enumerate(sheet.panels):
-        labels = [clipped(name, characters) if k == 0 else "" for name in names[::every]]
+    characters = int((layout.LEFT - 0.1) / layout.CHARACTER)
+    for k, panel in enumerate(grid.panels):
+        labels = [truncate(name, characters) if k == 0 else "" for name in names[::every]]
         panel.set_yticks(range(0, len(names), every), labels=labels, parse_math=False)
 
 
-def final(run: Run, measure: str) -> float:
-    """Return where the first flow ends."""
-    return reading.ends(run[f"{reading.spaces(run, measure)[0]}.{measure}"])[1]
-
-
-def compared(run: Run) -> str:
-    """Say how far from the target, and at which multiple of the least norm, a flow ends."""
-    away, other = final(run, "distance_to_target"), reading.least(run, "distance_to_target")
-    ratio = reading.over_least(run, final(run, "nuclear_norm"), "nuclear_norm")
-    said = f"at {number(away)} from the target (of least nuclear norm: {number(other)})"
-    return f"{said}, with {number(ratio, 4)} times the least nuclear norm"
+def describe_final_point(run: Run) -> str:
+    """Return the distance of the final point from the target, and its norm over the minimum."""
+    end = number(reading.final_value(run, "distance_to_target"))
+    reference = number(reading.minimum_norm_value(run, "distance_to_target"))
+    norm = reading.final_value(run, "nuclear_norm")
+    ratio = number(reading.relative_to_minimum_norm(run, norm, "nuclear_norm"), 4)
+    return (
+        f"at distance {end} from the target (minimum nuclear norm: {reference}), "
+        f"with {ratio} times the minimum nuclear norm"
+    )
 
 
 def headline(run: Run) -> str:
-    """Say where the flow ends."""
-    return f"The flow ends {compared(run)}"
+    """Return where the flow ends."""
+    return f"The flow ends {describe_final_point(run)}"
 
 
 def over_variants(parts: dict[str, Run]) -> str:
-    """Say which variant ends nearest to the target, and where."""
-    nearest = min(parts, key=lambda name: final(parts[name], "distance_to_target"))
-    return f"{nearest} ends nearest, {compared(parts[nearest])}"
+    """Return the variant that ends nearest to the target, and where."""
+    nearest = min(parts, key=lambda name: reading.final_value(parts[name], "distance_to_target"))
+    return f"{nearest} ends nearest, {describe_final_point(parts[nearest])}"

@@ -1,8 +1,8 @@
-"""The minimum-nuclear-norm solution of completion and sensing, with proof of how near it is.
+"""The minimum-nuclear-norm solution of completion and sensing, with a bound on its error.
 
 min ‖W‖_* subject to ⟨A_i, W⟩ = b_i is the convex surrogate of the least rank (Recht, Fazel &
-Parrilo 2010, arXiv:0706.4138), and what gradient flow at depth 2 from a small start was conjectured
-to find (Gunasekar et al. 2017, arXiv:1705.09280). As a semidefinite program it reads
+Parrilo 2010, arXiv:0706.4138), and the conjectured limit of gradient flow at depth 2 from small
+initialization (Gunasekar et al. 2017, arXiv:1705.09280). As a semidefinite program it reads
 
     min ½(tr X + tr Y)  subject to  Z = [[X, W], [Wᵀ, Y]] ⪰ 0,  ⟨A_i, W⟩ = b_i,
 
@@ -26,32 +26,32 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 ACCURACY = 1e-8
-"""The residuals, relative and of data of size 1, at which SCS is content."""
+"""Absolute and relative residuals at which SCS stops, for data scaled to size 1."""
 
 SLICE, MOST_SLICES = 201, 250
-"""Iterations of SCS at a time, after which an interrupt is heeded, and how often that is done.
+"""Iterations of SCS between checks for a stop request, and the largest number of such slices.
 
-SCS looks for signals every 25 iterations, the first included: so the last one here is one of those
-at which it looks, and none is lost.
+SCS checks for signals every 25 iterations, the first included. The last iteration of a slice is one
+of these, so that no signal is lost.
 """
 
 SOLVED, SIGNALLED = 1, -5
-"""What SCS says of a solution that is accurate, and of a SIGINT that it caught."""
+"""Status codes of SCS: solved accurately, and stopped by a SIGINT."""
 
 
 class Solution(NamedTuple):
-    """A matrix that meets the measurements, and between what its nuclear norm and the minimum lie.
+    """A matrix that satisfies the measurements, with bounds on the minimum nuclear norm.
 
     Attributes
     ----------
     W
         The matrix.
     nuclear_norm
-        ‖W‖_*, which the minimum is at most.
+        ‖W‖_*, an upper bound on the minimum.
     lower_bound
-        bᵀy of a dual feasible y, which the minimum is at least.
+        bᵀy of a dual feasible y, a lower bound on the minimum.
     residual
-        ‖A(W) - b‖, what rounding leaves of it.
+        ‖A(W) - b‖: rounding.
 
     """
 
@@ -62,7 +62,7 @@ class Solution(NamedTuple):
 
     @property
     def gap(self) -> float:
-        """Return ‖W‖_* - bᵀy ≥ 0, up to which ‖W‖_* is proved to be the minimum."""
+        """Duality gap ‖W‖_* - bᵀy ≥ 0: ‖W‖_* exceeds the minimum by at most that."""
         return self.nuclear_norm - self.lower_bound
 
 

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowsim.dynamics.descent import DIVERGED_FACTOR
 from flowsim.problem.types import Array
+from flowsim.solvers.limits import DIVERGENCE_FACTOR, divergence_threshold
 from flowsim.theory.modified_flows.objective import Objective, Weights
 from flowsim.theory.modified_flows.vector_fields import FIELDS
 
@@ -21,7 +21,6 @@ RTOL = 1e-10
 
 MOST_STEPS = 50_000
 """Steps of the integrator after which a flow counts as too stiff to be solved."""
-TINY = float(np.finfo(float).tiny)
 
 
 class FlowSolution(NamedTuple):
@@ -109,7 +108,7 @@ def _solve_twice(flow: ApproximatingFlow, start: Any, times: np.ndarray) -> Flow
     theta = np.where(np.isfinite(fine), fine, np.nan)
     reason = ""
     if stopped:
-        reason = f"its loss exceeds {DIVERGED_FACTOR:g} times the initial loss of descent"
+        reason = f"its loss exceeds {DIVERGENCE_FACTOR:g} times the initial loss of descent"
     elif failed:
         reason = f"its solution takes more than {MOST_STEPS} steps"
     error = np.linalg.norm(theta - np.where(np.isfinite(coarse), coarse, np.nan), axis=1)
@@ -159,11 +158,10 @@ def _solve_once(
 def ceiling(objective: Objective, start: Weights) -> Array:
     """Return the loss above which descent from θ_0 = `start` has diverged.
 
-    It is `DIVERGED_FACTOR` times the larger of the losses at θ_0 and at θ = 0, so that it is not 0
-    for a run that starts at a minimum.
+    It is `DIVERGENCE_FACTOR` times the larger of the losses at θ_0 and at θ = 0, so that it is not
+    0 for a run that starts at a minimum.
     """
-    usual = [jnp.abs(objective.value(theta)) for theta in (start, jnp.zeros_like(start))]
-    return DIVERGED_FACTOR * jnp.maximum(jnp.maximum(*usual), TINY)
+    return divergence_threshold(objective.value(start), objective.value(jnp.zeros_like(start)))
 
 
 @eqx.filter_jit

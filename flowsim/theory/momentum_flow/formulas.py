@@ -1,11 +1,14 @@
-"""Flows that describe descent with momentum: in layer space, θ being the entries of all layers.
+"""Flows that approximate gradient descent with momentum, θ being the entries of all layers.
 
 With V_k = θ_k - θ_{k-1} (0 at k = 0) and g = ∇φ, weight decay included, both methods are
 
     θ_{k+1} = θ_k + μV_k - ηg(θ_k + aV_k),   a = 0: heavy ball (Polyak 1964), a = μ: Nesterov.
 
-*Constant μ*, t = kη. With V ≈ ηθ̇ a step says (1 - μ)θ̇ + ½(1 + μ)ηθ̈ = -g - aηHθ̇ + O(η²). To
-leading order θ follows the gradient flow at time t/(1 - μ), and to the next one
+*Constant μ*, t = kη. Inserting V ≈ ηθ̇ into a step gives
+
+    (1 - μ)θ̇ + ½(1 + μ)ηθ̈ = -g - aηHθ̇ + O(η²).
+
+To leading order θ is the gradient flow at time t/(1 - μ), and to the next order the solution of
 
     ηmθ̈ + (1 - μ)θ̇ + ηbHθ̇ = -g,   m = (1 + μ)/2 and b = a.
 

@@ -9,7 +9,8 @@ import numpy as np
 from flowsim.problem import network
 from flowsim.problem.types import Layers
 from flowsim.solvers.descend import DescentTrajectory
-from flowsim.theory.iterates import revisit
+from flowsim.solvers.iterate import DescentOptions
+from flowsim.theory.iterates import replay
 from flowsim.theory.modified_flows.objective import Objective, flatten
 from flowsim.theory.modified_flows.solution import FlowSolution
 from flowsim.theory.momentum_flow.formulas import Description, descriptions
@@ -61,13 +62,12 @@ def _iterates(setting: Setting, descent: DescentTrajectory) -> np.ndarray:
     def visit(k: int, sample: int, layers: Layers, sums: object) -> None:  # noqa: ARG001
         found[k, sample] = np.concatenate([np.ravel(W) for W in layers])
 
-    revisit(
+    replay(
         problem,
         descent.step_sizes.tolist(),
         descent.iteration,
         visit,
-        algorithm=spec.algorithm,
-        momentum=spec.momentum,
+        options=DescentOptions(spec.algorithm, spec.momentum),
         monitor=setting.monitor.silent(),
     )
     return found

@@ -1,4 +1,8 @@
-"""Schatten norms and quasi-norms of W over time, its effective rank beside them."""
+"""Schatten norms and quasi-norms of W over time, beside its effective rank.
+
+In matrix completion all norms can grow to infinity while the effective rank falls: then no norm is
+minimized, but the rank (Razin & Cohen 2020).
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from flowsim.pictures.kit import curves, page, reading, style
-from flowsim.pictures.kit.words import listed, number
+from flowsim.pictures.kit import curves, layout, reading, style
+from flowsim.pictures.kit.words import join_words, number
 from flowsim.results.run import Run
 
 PANELS = {
@@ -19,9 +23,9 @@ PANELS = {
     "effective_rank": "effective rank",
 }
 NORMS = tuple(PANELS)[:-1]
-FLOW: style.Pen = {"color": style.OKABE_ITO[0]}
+FLOW: style.LineStyle = {"color": style.OKABE_ITO[0]}
 SHOWN = 1e-2
-"""Of a norm that starts small, what is under so much of where it ends is not shown."""
+"""Fraction of its final value below which a norm is not shown: it starts near zero."""
 
 
 def why_unavailable(run: Run) -> str | None:
@@ -30,81 +34,84 @@ def why_unavailable(run: Run) -> str | None:
 
 
 def draw(run: Run) -> Figure:
-    """Draw each norm in its panel, a curve a variant, and the least nuclear norm's as a level."""
-    parts = reading.fitted(run, why_unavailable)
-    pens = dict(zip(parts, style.curve_pens(len(parts)), strict=True))
-    levels = {measure: curves.least_levels(parts.values(), measure) for measure in PANELS}
-    least = {curves.LEAST_KEY: style.LEVEL} if levels["nuclear_norm"].size else {}
-    sheet = page.open_page(
+    """Draw each norm in its panel, and its value at the minimum nuclear norm as a level."""
+    parts = reading.available_members(run, why_unavailable)
+    line_styles = curves.variant_legend(run, parts, FLOW)
+    levels = {measure: curves.minimum_norm_levels(parts.values(), measure) for measure in PANELS}
+    minimum = {curves.MINIMUM_NORM_LABEL: style.LEVEL} if levels["nuclear_norm"].size else {}
+    grid = layout.panel_grid(
         run,
         over_variants(parts) if run.variants else headline(run),
+        parts,
         panels=len(PANELS),
         names=list(PANELS.values()),
-        keys=(pens if run.variants else {"flow": FLOW}) | least,
-        drawn=parts if run.variants else (),
-        gap=page.OWN_AXIS,
+        legend=(line_styles if run.variants else {"flow": FLOW}) | minimum,
+        gap=layout.OWN_AXIS,
     )
-    times = [part["norms.time"] for part in parts.values()]
-    curves.time_axis(sheet.panels, times, reading.logarithmic(parts.values()))
-    for panel, measure in zip(sheet.panels, PANELS, strict=True):
-        draw_measure(panel, parts, measure, pens if run.variants else {run.name: FLOW})
+    curves.shared_time_axis(grid.panels, parts.values(), lambda part: [part["norms.time"]])
+    for panel, measure in zip(grid.panels, PANELS, strict=True):
+        draw_quantity(panel, parts, measure, line_styles)
         curves.draw_levels(panel, levels[measure])
-        fit(panel, [part[f"norms.{measure}"] for part in parts.values()], levels[measure], measure)
-    for panel in sheet.lowest():
+        fit_value_axis(
+            panel, [part[f"norms.{measure}"] for part in parts.values()], levels[measure], measure
+        )
+    for panel in grid.lowest():
         panel.set_xlabel("time t")
-    for panel in sheet.panels[:: sheet.columns]:
+    for panel in grid.panels[:: grid.columns]:
         panel.set_ylabel("Schatten norm of W")
-    return sheet.figure
+    return grid.figure
 
 
-def draw_measure(
-    panel: Axes, parts: dict[str, Run], measure: str, pens: dict[str, style.Pen]
+def draw_quantity(
+    panel: Axes, parts: dict[str, Run], measure: str, line_styles: dict[str, style.LineStyle]
 ) -> None:
-    """Draw a measure of every variant, or of the run itself."""
+    """Draw one norm, or the rank, of every variant."""
     for k, (name, part) in enumerate(parts.items()):
-        curves.plot(panel, part["norms.time"], part[f"norms.{measure}"], pens[name], shift=k)
+        curves.plot(panel, part["norms.time"], part[f"norms.{measure}"], line_styles[name], shift=k)
 
 
-def fit(panel: Axes, values: list[np.ndarray], levels: np.ndarray, measure: str) -> None:
-    """Fit the value axis: linear for the rank, and for norms from a little under their ends."""
+def fit_value_axis(panel: Axes, values: list[np.ndarray], levels: np.ndarray, measure: str) -> None:
+    """Fit the value axis: linear for the rank; for norms without their small initial values."""
     if measure not in NORMS:
         curves.plain_axis([panel], [*values, levels])
         return
-    least = SHOWN * min(*(reading.ends(v)[1] for v in values), *levels, np.inf)
-    shown = [np.where(v >= least, v, np.nan) for v in values]
+    minimum = SHOWN * min(*(reading.final(v) for v in values), *levels, np.inf)
+    shown = [np.where(v >= minimum, v, np.nan) for v in values]
     curves.log_axis([panel], [*shown, levels])
 
 
 def headline(run: Run) -> str:
-    """Say how the rank and the nuclear norm go, whether every norm rises, and what it ends over."""
-    rank, nuclear = (reading.course(run[f"norms.{m}"]) for m in ("effective_rank", "nuclear_norm"))
-    pairs = (reading.ends(run[f"norms.{norm}"]) for norm in NORMS)
-    said = f"The effective rank {rank}, the nuclear norm {nuclear}"
+    """Return how rank and nuclear norm change, and the final norms over their minimum."""
+    rank, nuclear = (
+        reading.describe_change(run[f"norms.{m}"]) for m in ("effective_rank", "nuclear_norm")
+    )
+    pairs = (reading.first_and_last(run[f"norms.{norm}"]) for norm in NORMS)
+    sentence = f"The effective rank {rank}, the nuclear norm {nuclear}"
     if all(last > first for first, last in pairs):
-        said += ", and every other norm rises too"
-    if np.isfinite(over_least(run, "nuclear_norm")):
-        one, half = (number(over_least(run, norm)) for norm in ("nuclear_norm", "schatten_half"))
-        said += f"; over those of least nuclear norm p = 1 ends at {one} and p = 1/2 at {half}"
-    return said
+        sentence += ", and every other norm rises too"
+    if np.isfinite(over_minimum(run, "nuclear_norm")):
+        one, half = (number(over_minimum(run, norm)) for norm in ("nuclear_norm", "schatten_half"))
+        sentence += f"; relative to minimum nuclear norm p = 1 ends at {one} and p = 1/2 at {half}"
+    return sentence
 
 
-def over_least(run: Run, norm: str) -> float:
-    """Return the end of a norm over that of the solution of least nuclear norm."""
-    return reading.over_least(run, reading.ends(run[f"norms.{norm}"])[1], norm)
+def over_minimum(run: Run, norm: str) -> float:
+    """Return the final value of a norm over that at the minimum nuclear norm."""
+    return reading.relative_to_minimum_norm(run, reading.final(run[f"norms.{norm}"]), norm)
 
 
 def over_variants(parts: dict[str, Run]) -> str:
-    """Say where every variant ends: beside the least nuclear norm, or in norm and rank."""
-    levels = curves.least_levels(parts.values(), "effective_rank")
-    if all(np.isfinite(over_least(part, "nuclear_norm")) for part in parts.values()):
-        over = (f"{number(over_least(p, 'nuclear_norm'))} ({name})" for name, p in parts.items())
-        ranks = (number(reading.ends(p["norms.effective_rank"])[1]) for p in parts.values())
-        said = f"The nuclear norm ends at {listed(over, most=4)} times the least; "
-        said += f"the effective rank at {listed(ranks, most=4)}"
-        return f"{said} instead of {number(levels[0])}" if levels.size == 1 else said
+    """Return the final norm and rank of each variant, relative to the minimum if known."""
+    levels = curves.minimum_norm_levels(parts.values(), "effective_rank")
+    if all(np.isfinite(over_minimum(part, "nuclear_norm")) for part in parts.values()):
+        over = (f"{number(over_minimum(p, 'nuclear_norm'))} ({name})" for name, p in parts.items())
+        ranks = (number(reading.final(p["norms.effective_rank"])) for p in parts.values())
+        sentence = f"The nuclear norm ends at {join_words(over, most=4)} times the minimum; "
+        sentence += f"the effective rank at {join_words(ranks, most=4)}"
+        return f"{sentence} instead of {number(levels[0])}" if levels.size == 1 else sentence
     found = (
-        f"{name} {number(reading.ends(part['norms.nuclear_norm'])[1])} at "
-        f"rank {number(reading.ends(part['norms.effective_rank'])[1])}"
+        f"{name} {number(reading.final(part['norms.nuclear_norm']))} at "
+        f"rank {number(reading.final(part['norms.effective_rank']))}"
         for name, part in parts.items()
     )
-    return f"Final nuclear norm and effective rank: {listed(found, most=4)}"
+    return f"Final nuclear norm and effective rank: {join_words(found, most=4)}"

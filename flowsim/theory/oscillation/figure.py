@@ -1,4 +1,8 @@
-"""Where the last iterates of each mode lie, against the step size: the bifurcation diagram."""
+"""Bifurcation diagram: the last iterates of each mode against the step size.
+
+One line where descent converges; it splits at η = 2/λ into a 2-cycle, then into 4-cycles, and
+spreads into chaotic bands before descent diverges (period doubling).
+"""
 
 from __future__ import annotations
 
@@ -8,22 +12,22 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from flowsim.pictures.kit import curves, page, reading, style
-from flowsim.pictures.kit.words import listed, number
+from flowsim.pictures.kit import curves, layout, reading, style
+from flowsim.pictures.kit.words import join_words, number
 from flowsim.results.run import Run
 
 GROUP = "oscillation"
 MOST_MODES, LEAST_STEP_SIZES = 3, 16
 DIGITS = 4
-"""Significant digits of a step size: hundreds of them lie close together."""
+"""Significant digits of a step size: hundreds of them are close together."""
 SMALL = 1e-6
-"""Modes of less than this share of the largest target are left out."""
-DIVERGED: style.Pen = {"facecolor": "#d9d9d9", "linewidth": 0}
-CYCLE: style.Pen = {"color": "black", "linewidth": 0.8, "linestyle": (0, (4, 2)), "zorder": 4}
-REST: style.Pen = {"color": style.INK, "linewidth": 0.7, "zorder": 1.8}
+"""Modes below this fraction of the largest target are left out."""
+DIVERGED: style.LineStyle = {"facecolor": "#d9d9d9", "linewidth": 0}
+CYCLE: style.LineStyle = {"color": "black", "linewidth": 0.8, "linestyle": (0, (4, 2)), "zorder": 4}
+FIXED_POINT: style.LineStyle = {"color": style.INK, "linewidth": 0.7, "zorder": 1.8}
 EVENTS = {
     "critical": "2-cycle",
-    "turning": "turns, if noisy",
+    "turning": "unstable, if noisy",
     "second_doubling": "4-cycle",
     "sign_change": "may change sign",
 }
@@ -32,83 +36,89 @@ EVENTS = {
 def why_unavailable(run: Run) -> str | None:
     """Return the reason why the figure is unavailable, or None."""
     lacking = reading.why_missing(run, f"{GROUP}.orbit")
-    if not lacking and np.unique(of(run, "step_size")).size < LEAST_STEP_SIZES:
+    if not lacking and np.unique(read(run, "step_size")).size < LEAST_STEP_SIZES:
         return f"descent was run at fewer than {LEAST_STEP_SIZES} step sizes"
     return lacking or (None if modes(run) else "no mode has a target above 0")
 
 
-def of(run: Run, name: str) -> np.ndarray:
+def read(run: Run, name: str) -> np.ndarray:
     """Return a variable of the group."""
     return run[f"{GROUP}.{name}"]
 
 
 def diverged(run: Run) -> np.ndarray:
-    """Say at which step sizes descent diverges."""
-    return np.asarray(np.isinf(of(run, "highest_loss")))
+    """Return a boolean per step size: whether descent diverges."""
+    return np.asarray(np.isinf(read(run, "highest_loss")))
 
 
 def unit(run: Run) -> float:
-    """Return the critical step size of the sharpest mode, 1 where none is known."""
-    critical = of(run, "critical")
+    """Return the critical step size of the sharpest mode, or 1 if none is known."""
+    critical = read(run, "critical")
     known = critical[np.isfinite(critical)]
     return float(known.min()) if known.size else 1.0
 
 
 def modes(run: Run) -> list[int]:
-    """Return the modes to draw: the strongest that are no zero."""
-    target = of(run, "target")
+    """Return the modes to draw: the largest with a nonzero target."""
+    target = read(run, "target")
     return [int(r) for r in np.flatnonzero(target > SMALL * target.max())[:MOST_MODES]]
 
 
 def draw(run: Run) -> Figure:
-    """Draw a panel a mode; of variants, the strongest mode of each that swings."""
+    """Draw one panel per mode; of variants the two largest modes of each."""
     return draw_variants(run) if run.variants else draw_plain(run)
 
 
 def draw_plain(run: Run) -> Figure:
-    """Draw the modes of one run, the strongest first."""
+    """Draw the modes of one run, the largest first."""
     shown = modes(run)
-    sheet = page.open_page(
+    grid = layout.panel_grid(
         run,
         headline(run),
+        [run.name],
         panels=len(shown),
-        names=[f"mode {r + 1}: target {number(float(of(run, 'target')[r]))}" for r in shown],
-        keys=keys([run]),
+        names=[f"mode {r + 1}: target {number(float(read(run, 'target')[r]))}" for r in shown],
+        legend=legend([run]),
     )
-    draw_panels(sheet, [(run, r) for r in shown])
-    return sheet.figure
+    draw_panels(grid, [(run, r) for r in shown])
+    return grid.figure
 
 
 def draw_variants(run: Run) -> Figure:
-    """Draw the two strongest modes of every variant, as far as there is room."""
-    parts = reading.fitted(run, why_unavailable)
+    """Draw the two largest modes of every variant, up to `MOST_PANELS`."""
+    parts = reading.available_members(run, why_unavailable)
     each = [(name, r) for name, part in parts.items() for r in modes(part)[:2]]
     each = each[: reading.MOST_PANELS]
     drawn = {name: parts[name] for name, _ in each}
-    sheet = page.open_page(
+    grid = layout.panel_grid(
         run,
         over_variants(drawn),
+        drawn,
         panels=len(each),
         names=[f"{name}: mode {r + 1}" for name, r in each],
-        drawn=drawn,
-        keys=keys(list(drawn.values())),
+        legend=legend(list(drawn.values())),
     )
-    draw_panels(sheet, [(parts[name], r) for name, r in each])
-    return sheet.figure
+    draw_panels(grid, [(parts[name], r) for name, r in each])
+    return grid.figure
 
 
-def keys(runs: Sequence[Run]) -> dict[str, style.Pen]:
-    """Return the legend."""
-    dots: style.Pen = {"marker": "o", "markersize": 1.6, "linestyle": "none", "color": PEN["color"]}
-    found: dict[str, style.Pen] = {"last iterates": dots, "at rest": REST}
-    if any(np.isfinite(of(run, "predicted_low")).any() for run in runs):
+def legend(runs: Sequence[Run]) -> dict[str, style.LineStyle]:
+    """Return the legend of what any of the runs shows."""
+    dots: style.LineStyle = {
+        "marker": "o",
+        "markersize": 1.6,
+        "linestyle": "none",
+        "color": ORBIT["color"],
+    }
+    found: dict[str, style.LineStyle] = {"last iterates": dots, "fixed point": FIXED_POINT}
+    if any(np.isfinite(read(run, "predicted_low")).any() for run in runs):
         found["exact 2-cycle of the mode alone"] = CYCLE
     if any(diverged(run).any() for run in runs):
         found["diverges"] = DIVERGED
     return found
 
 
-PEN: style.Pen = {
+ORBIT: style.LineStyle = {
     "color": style.OKABE_ITO[0],
     "marker": ".",
     "markersize": 1.1,
@@ -119,35 +129,35 @@ PEN: style.Pen = {
 }
 
 
-def draw_panels(sheet: page.Page, each: Sequence[tuple[Run, int]]) -> None:
-    """Draw one mode of one run in each panel, on axes that all share."""
-    tops = [scaled(run, r) for run, r in each]
-    curves.plain_axis(sheet.panels, tops)
-    sizes = [of(run, "step_size") / unit(run) for run, _ in each]
+def draw_panels(grid: layout.PanelGrid, each: Sequence[tuple[Run, int]]) -> None:
+    """Draw one mode of one run in each panel, on shared axes."""
+    tops = [orbit_over_target(run, r) for run, r in each]
+    curves.plain_axis(grid.panels, tops)
+    sizes = [read(run, "step_size") / unit(run) for run, _ in each]
     low, high = min(float(s.min()) for s in sizes), max(float(s.max()) for s in sizes)
-    for panel, (run, r) in zip(sheet.panels, each, strict=True):
+    for panel, (run, r) in zip(grid.panels, each, strict=True):
         panel.set_xlim(low, high)
-        curves.nice_ticks(panel.xaxis, 5)
+        curves.round_ticks(panel.xaxis, 5)
         draw_mode(panel, run, r)
-    scale = "step size η over the critical 2/λ" if unit(each[0][0]) != 1.0 else "step size η"
-    sheet.label(scale, "mode strength over target")
+    scale = "step size η over critical 2/λ" if unit(each[0][0]) != 1.0 else "step size η"
+    grid.label(scale, "mode strength over target")
 
 
-def scaled(run: Run, r: int) -> np.ndarray:
-    """Return the orbit of a mode in units of its target, `(step_size, visit)`."""
-    return np.asarray(of(run, "orbit")[:, r] / of(run, "target")[r])
+def orbit_over_target(run: Run, r: int) -> np.ndarray:
+    """Return the last iterates of a mode over its target, `(step_size, iterate)`."""
+    return np.asarray(read(run, "orbit")[:, r] / read(run, "target")[r])
 
 
 def draw_mode(panel: Axes, run: Run, r: int) -> None:
-    """Draw the last iterates of a mode, what is predicted of it, and where descent is lost."""
-    x, orbit = of(run, "step_size") / unit(run), scaled(run, r)
-    shade(panel, x, diverged(run))
-    panel.axhline(1.0, **REST)
-    panel.plot(np.repeat(x, orbit.shape[1]), orbit.ravel(), **PEN)
+    """Draw the last iterates of a mode, its exact 2-cycle, its thresholds, and divergence."""
+    x, orbit = read(run, "step_size") / unit(run), orbit_over_target(run, r)
+    shade_diverged(panel, x, diverged(run))
+    panel.axhline(1.0, **FIXED_POINT)
+    panel.plot(np.repeat(x, orbit.shape[1]), orbit.ravel(), **ORBIT)
     for name in ("predicted_low", "predicted_high"):
-        panel.plot(x, of(run, name)[:, r] / of(run, "target")[r], **CYCLE)
+        panel.plot(x, read(run, name)[:, r] / read(run, "target")[r], **CYCLE)
     for name, says in EVENTS.items():
-        at = float(of(run, name)[r]) / unit(run)
+        at = float(read(run, name)[r]) / unit(run)
         if panel.get_xlim()[0] < at < panel.get_xlim()[1]:
             panel.axvline(at, **style.LEVEL)
             low, top = panel.get_ylim()
@@ -159,34 +169,38 @@ def draw_mode(panel: Axes, run: Run, r: int) -> None:
             )  # fmt: skip
 
 
-def shade(panel: Axes, x: np.ndarray, lost: np.ndarray) -> None:
-    """Shade the step sizes that diverge, each half-way to its neighbours."""
+def shade_diverged(panel: Axes, x: np.ndarray, lost: np.ndarray) -> None:
+    """Shade the step sizes that diverge, each up to half way to its neighbours."""
     edges = np.concatenate([x[:1], (x[1:] + x[:-1]) / 2, x[-1:]])
     for k in np.flatnonzero(lost):
         panel.axvspan(edges[k], edges[k + 1], zorder=0, **DIVERGED)
 
 
 def headline(run: Run) -> str:
-    """Say from which step size on each mode swings, and from which descent diverges."""
-    onset, scale = of(run, "onset") / unit(run), unit(run)
-    said = [
-        f"mode {r + 1} swings from {number(float(onset[r]), DIGITS)}"
+    """Return the step sizes from which each mode oscillates, and descent diverges."""
+    onset, scale = read(run, "onset") / unit(run), unit(run)
+    phrases = [
+        f"mode {r + 1} oscillates from {number(float(onset[r]), DIGITS)}"
         for r in modes(run)
         if np.isfinite(onset[r])
     ]
-    lost = of(run, "step_size")[diverged(run)]
+    lost = read(run, "step_size")[diverged(run)]
     if lost.size:
-        said.append(f"descent diverges from {number(float(lost.min()) / scale, DIGITS)}")
+        phrases.append(f"descent diverges from {number(float(lost.min()) / scale, DIGITS)}")
     of_what = " of the critical step size on" if scale != 1.0 else " on"
-    text = listed(said) + of_what if said else "No mode swings at any of these step sizes"
+    text = (
+        join_words(phrases) + of_what
+        if phrases
+        else "No mode oscillates at any of these step sizes"
+    )
     return text[0].upper() + text[1:]
 
 
 def over_variants(parts: dict[str, Run]) -> str:
-    """Say of every variant from which step size on its modes swing."""
-    said = []
+    """Return for every variant the step sizes from which its modes oscillate."""
+    phrases = []
     for name, part in parts.items():
-        onset = of(part, "onset")[modes(part)[:2]] / unit(part)
-        swings = [number(float(x), DIGITS) if np.isfinite(x) else "none" for x in onset]
-        said.append(f"{listed(swings)} ({name})")
-    return f"In units of the critical step size, modes begin to swing at {'; '.join(said)}"
+        onset = read(part, "onset")[modes(part)[:2]] / unit(part)
+        onsets = [number(float(x), DIGITS) if np.isfinite(x) else "none" for x in onset]
+        phrases.append(f"{join_words(onsets)} ({name})")
+    return f"In units of 2/λ modes start to oscillate at {'; '.join(phrases)}"

@@ -14,7 +14,9 @@ from flowsim.dynamics.descent import Iterates
 from flowsim.problem import network
 from flowsim.problem.errors import NotApplicable
 from flowsim.problem.types import Layers
-from flowsim.solvers.iterate import begin, stepper, walk
+from flowsim.solvers.iterate import initial_iterates, iterate, make_descent
+from flowsim.theory.oscillation.amplitudes import oscillations
+from flowsim.theory.oscillation.instability import instability_onset
 from flowsim.theory.oscillation.period_doubling import (
     critical_step_size,
     second_doubling,
@@ -22,8 +24,6 @@ from flowsim.theory.oscillation.period_doubling import (
     two_cycle,
 )
 from flowsim.theory.oscillation.spec import VISITS
-from flowsim.theory.oscillation.swings import swings
-from flowsim.theory.oscillation.turning import turning_onset
 from flowsim.theory.setting import Arrays, Setting
 from flowsim.theory.sharpness.formulas import extremes_or_nan
 
@@ -94,9 +94,9 @@ class _Walked:
                 found.highest = np.where(alive, np.asarray(iterates.accumulated), np.inf)
                 found.layers = tuple(np.asarray(W) for W in iterates.layers)
 
-        steps = stepper(setting.problem, sizes.tolist(), accumulator=HighestLoss())
-        begun = begin(steps, setting.problem)
-        walk(steps, begun, count, visit, monitor=setting.monitor)
+        steps = make_descent(setting.problem, sizes.tolist(), accumulator=HighestLoss())
+        begun = initial_iterates(steps, setting.problem)
+        iterate(steps, begun, count, visit, monitor=setting.monitor)
         return found
 
     def of_swings(self, size: float) -> dict[str, np.ndarray]:
@@ -104,7 +104,7 @@ class _Walked:
         grid = np.full((3, *self.late.shape[1:]), np.nan)
         for k in range(self.late.shape[1]):
             if np.isfinite(self.late[:, k]).all():
-                grid[:, k] = np.transpose(swings(self.early[:, k], self.late[:, k], size))
+                grid[:, k] = np.transpose(oscillations(self.early[:, k], self.late[:, k], size))
         period, amplitude, centre = grid
         orbit = np.moveaxis(self.late, 0, 2)
         return {"period": period, "amplitude": amplitude, "centre": centre, "orbit": orbit}
@@ -152,7 +152,7 @@ def _predicted(phi: np.ndarray, h: float, depth: int, sizes: np.ndarray) -> dict
     none = np.full(phi.size, np.nan)
     turning = none.copy()
     for r in np.flatnonzero(np.isfinite(critical[1:])) if nonlinear else ():
-        turning[r] = turning_onset((float(phi[r]), float(phi[r + 1])), depth) / h
+        turning[r] = instability_onset((float(phi[r]), float(phi[r + 1])), depth) / h
     return {
         "critical": critical,
         "predicted_low": low,

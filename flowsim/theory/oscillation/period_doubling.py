@@ -1,12 +1,12 @@
-"""What gradient descent does to one mode past its critical step size: it swings between two values.
+"""The map of a single mode under gradient descent, and its period doublings.
 
-N layers in balance, aligned with Φ, stay so under descent of ½‖W - Φ‖²_F: a mode of target φ is
-N equal scalars, w ← w - ηw^{N-1}(w^N - φ). In u = w/φ^{1/N} and x = η/η_c, in units of the critical
-step size η_c = 2/(Nφ^{2-2/N}), every mode of every target is the one map
+Balanced layers that are aligned with Φ stay so under descent of ½‖W - Φ‖²_F: a mode with target φ
+is N equal scalars, w ← w - ηw^{N-1}(w^N - φ). With u = w/φ^{1/N}, and x = η/η_c in units of the
+critical step size η_c = 2/(Nφ^{2-2/N}), all modes of all targets follow the same map
 
     f(u) = u - (2x/N) u^{N-1}(u^N - 1),      f'(1) = 1 - 2x.
 
-At x = 1 the fixed point u = 1 loses its stability to a 2-cycle (Chen & Bruna 2023,
+At x = 1, where f'(1) = -1, the fixed point u = 1 loses stability to a 2-cycle (Chen & Bruna 2023,
 arXiv:2206.04172; Ghosh et al. 2025, arXiv:2502.20531), whose amplitude grows as √(x - 1).
 """
 
@@ -19,14 +19,14 @@ from scipy.optimize import brentq, minimize_scalar
 
 EPS = float(np.finfo(float).eps)
 GRID = 4000
-"""So many points are searched for a change of sign."""
+"""Points between which a change of sign is searched."""
 
 FARTHEST = 4.0
-"""No 2-cycle is stable past this many times the critical step size."""
+"""Multiple of the critical step size beyond which no 2-cycle is stable."""
 
 
 def critical_step_size(phi: np.ndarray, depth: int) -> np.ndarray:
-    """Return η_c = 2/(N φ^{2-2/N}): at φ, descent of a mode is stable for η < η_c; inf at φ = 0."""
+    """Return η_c = 2/(N φ^{2-2/N}), below which w^N = φ is a stable fixed point; inf for φ = 0."""
     with np.errstate(divide="ignore"):
         return np.asarray(2 / (depth * np.asarray(phi, dtype=float) ** (2 - 2 / depth)))
 
@@ -47,7 +47,7 @@ def multiplier(u: np.ndarray | float, x: float, depth: int) -> np.ndarray:
 class Cycle(NamedTuple):
     """A 2-cycle f(low) = high, f(high) = low, and its multiplier f'(low)f'(high).
 
-    It is stable where the multiplier is below 1 in size. All is nan where there is none.
+    It is stable if |multiplier| < 1. All entries are nan if the cycle does not exist.
     """
 
     low: float
@@ -56,7 +56,7 @@ class Cycle(NamedTuple):
 
     @property
     def stable(self) -> bool:
-        """Say whether iterates nearby go to it."""
+        """Whether nearby iterates converge to the cycle."""
         return abs(self.multiplier) < 1
 
 
@@ -64,10 +64,10 @@ NONE = Cycle(np.nan, np.nan, np.nan)
 
 
 def two_cycle(x: float, depth: int) -> Cycle:
-    """Return the 2-cycle that is born at x = 1 around u = 1, in units of φ^{1/N}.
+    """Return the 2-cycle that bifurcates from u = 1 at x = 1, in units of φ^{1/N}.
 
-    Just below 1 two iterations lead away from it (f'(1)² > 1); the first u further down from which
-    they lead back is `low`. For N = 1 the map is linear and has none.
+    It is the zero of f(f(u)) - u next to u = 1 from below. Just below 1, f(f(u)) < u, since
+    f'(1)² > 1. The entries are nan for x ≤ 1, and for N = 1, whose map is linear.
     """
     if depth == 1 or x <= 1:
         return NONE
@@ -75,6 +75,7 @@ def two_cycle(x: float, depth: int) -> Cycle:
     def back(u: np.ndarray | float) -> np.ndarray:
         return step(step(u, x, depth), x, depth) - u
 
+    # Near the bifurcation 1 - low ~ √(x - 1) is small: a logarithmic grid resolves it.
     grid = 1 - np.geomspace(1e-7, 1 - 1e-7, GRID)
     with np.errstate(over="ignore", invalid="ignore"):
         led_back = np.flatnonzero(back(grid) > 0)
@@ -86,7 +87,7 @@ def two_cycle(x: float, depth: int) -> Cycle:
 
 
 def second_doubling(depth: int) -> float:
-    """Return x at which the 2-cycle gives way to a 4-cycle: its multiplier falls to -1 there.
+    """Return x at which the 2-cycle loses stability to a 4-cycle: its multiplier is -1 there.
 
     Raises
     ------
@@ -107,21 +108,22 @@ def second_doubling(depth: int) -> float:
 
 
 def amplitude_near(x: float, depth: int) -> float:
-    """Return half the swing of w^N/φ to leading order in √(x - 1).
+    """Return the amplitude of w^N/φ in the 2-cycle, to leading order in √(x - 1).
 
     At x = 1, f(1 + v) = 1 - v + Av² + Cv³ with A = -3(N-1), C = -(N-1)(7N-11)/3, so that the cycle
-    is at v² = 2(x - 1)/(A² + C), A² + C = (4/3)(N-1)(5N-4) > 0: it is born stable, at every depth.
+    is at v² = 2(x - 1)/(A² + C), A² + C = (4/3)(N-1)(5N-4) > 0. The bifurcation is supercritical,
+    and the cycle stable, at every depth.
     """
     N = depth
     return float(N * np.sqrt(1.5 * (x - 1) / ((N - 1) * (5 * N - 4))))
 
 
 def sign_change(depth: int) -> float:
-    """Return x at which the largest value that f takes on (0, 1) is sent to 0.
+    """Return x at which f maps its maximum over (0, 1) to 0.
 
-    Up to there a mode keeps its sign. Past it a swing may jump below 0: for odd N, where f(u) > u
-    below 0 and 0 attracts from that side, the mode collapses to 0 (at x = 1.8305 for N = 3); for
-    even N, f being odd, it goes on around either of ±φ.
+    Up to there a mode keeps its sign. Beyond, an oscillation may reach values below 0. For odd N,
+    where f(u) > u below 0 and 0 attracts from that side, the mode then collapses to 0 (x = 1.8305
+    for N = 3). For even N, f being odd, it continues around either of ±φ.
 
     Raises
     ------

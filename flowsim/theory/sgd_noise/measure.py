@@ -13,9 +13,15 @@ from flowsim.problem import network
 from flowsim.problem.types import Array, Layers
 from flowsim.scenario.build import gradient_noise
 from flowsim.scenario.build.problem import saved_times
-from flowsim.solvers.iterate import ceiling, iterations, walk
+from flowsim.solvers.iterate import iterate, iterations
+from flowsim.solvers.limits import divergence_threshold_of
 from flowsim.theory.setting import Arrays, Setting
-from flowsim.theory.sgd_noise.noise_statistics import apart, deviation, distance, mean
+from flowsim.theory.sgd_noise.noise_statistics import (
+    distance_of_means,
+    mean_distance,
+    mean_estimate,
+    standard_deviation,
+)
 from flowsim.theory.sgd_noise.spec import EQUATIONS, SGD_NOISE, SOURCES, runs
 from flowsim.theory.sgd_noise.stochastic_flow import Ensemble, StochasticFlows
 
@@ -69,13 +75,13 @@ def _fill(
 ) -> None:
     """Walk along the samples of step size k, and put the statistics into `found(sample, …)`."""
     problem = setting.problem
-    most = float(ceiling(problem, np.dtype(float)))
+    most = float(divergence_threshold_of(problem))
 
     def visit(sample: int, ensemble: Ensemble) -> None:
         for name, value in statistics(flows, ensemble, most).items():
             found[name][sample] = value
 
-    walk(
+    iterate(
         flows,
         flows.start(tuple(map(jnp.asarray, problem.layers))),
         count[k : k + 1],
@@ -98,13 +104,15 @@ def statistics(
         if good[i]:
             found |= _of_source(source, W[:, i], loss[:, i])
     if good[0]:
-        found["trace"], found["trace_error"] = mean(trace)
+        found["trace"], found["trace_error"] = mean_estimate(trace)
     for i, equation in enumerate(EQUATIONS, start=1):
         if good[0] and good[i] and good[i + 2]:
             between = {
-                "weak": apart(W[:, 0] - W[:, i], W[:, i + 2] - W[:, i]),
-                "weak_loss": apart(loss[:, 0] - loss[:, i], loss[:, i + 2] - loss[:, i]),
-                "strong": distance(theta[:, 0] - theta[:, i], theta[:, i + 2] - theta[:, i]),
+                "weak": distance_of_means(W[:, 0] - W[:, i], W[:, i + 2] - W[:, i]),
+                "weak_loss": distance_of_means(
+                    loss[:, 0] - loss[:, i], loss[:, i + 2] - loss[:, i]
+                ),
+                "strong": mean_distance(theta[:, 0] - theta[:, i], theta[:, i + 2] - theta[:, i]),
             }
             for name, (value, error) in between.items():
                 found |= {f"{name}_{equation}": value, f"{name}_{equation}_error": error}
@@ -112,12 +120,12 @@ def statistics(
 
 
 def _of_source(source: str, W: np.ndarray, loss: np.ndarray) -> dict[str, np.ndarray | float]:
-    size, error = mean(loss)
-    spread, spread_error = deviation(W)
+    size, error = mean_estimate(loss)
+    spread, spread_error = standard_deviation(W)
     return {
         f"{source}_loss": size,
         f"{source}_loss_error": error,
-        f"{source}_loss_deviation": deviation(loss).value,
+        f"{source}_loss_deviation": standard_deviation(loss).value,
         f"{source}_spread": spread,
         f"{source}_spread_error": spread_error,
         f"{source}_end_to_end": W.mean(axis=0),

@@ -1,17 +1,19 @@
-"""Stochastic gradient descent, and the stochastic differential equations that describe it.
+"""Stochastic gradient descent and its stochastic modified equations (SDEs).
 
-Descent θ_{k+1} = θ_k - η ĝ(θ_k), E ĝ = ∇φ, Cov ĝ = Σ, has iterates whose law is, at t = kη, that of
+The iterates θ_{k+1} = θ_k - η ĝ(θ_k), with E ĝ = ∇φ and Cov ĝ = Σ, have the law of θ(kη) of
 
-    first:   dθ = -∇φ dt + √η Σ^{1/2} dB,                  to order 1 in η,
-    second:  dθ = -∇(φ + (η/4)‖∇φ‖²) dt + √η Σ^{1/2} dB,   to order 2,
+    order 1:   dθ = -∇φ dt + √η Σ^{1/2} dB,
+    order 2:  dθ = -∇(φ + (η/4)‖∇φ‖²) dt + √η Σ^{1/2} dB,
 
-in Itô's sense and weakly: E f(θ_k) - E f(θ(kη)) is of that order for smooth f (Li, Tai & E 2017;
-2019). With noise that is Gaussian, ĝ = ∇φ + S(θ)ζ_k, SSᵀ = Σ, descent is the scheme of Euler and
-Maruyama for the first equation, dB's increment over the k-th step being √η ζ_k.
+in the sense of Itô, up to a weak error of that order: |E f(θ_k) - E f(θ(kη))| = O(η^order) for
+smooth f (Li, Tai & E 2017; 2019). For Gaussian noise ĝ = ∇φ + S(θ)ζ_k, SSᵀ = Σ, descent is the
+Euler–Maruyama scheme of the order-1 SDE, √η ζ_k being the increment of B over the k-th step. Driven
+by the same draws, descent and the SDEs can therefore be compared run by run.
 
-Both are solved by Strang's splitting in steps h = η/n: the drift over h/2, the noise over h by the
-step of Euler and Maruyama, the drift over h/2, each half drift a midpoint step. Since the noise is
-small, √η, the weak error is O(h²) + O(η²h), where that of Euler and Maruyama alone is O(h).
+Both are solved by Strang splitting with steps h = η/n: the drift over h/2, the noise over h by an
+Euler–Maruyama step, the drift over h/2, each half drift by a midpoint step. As the noise is small,
+√η, the weak error is O(h²) + O(η²h). That of the Euler–Maruyama scheme alone is O(h), which is too
+large to resolve the difference between the SDEs and descent.
 """
 
 from __future__ import annotations
@@ -34,23 +36,23 @@ from flowsim.problem.types import Array, Layers, Matrix, Scalar
 Drift: TypeAlias = Callable[[Layers], Layers]
 
 Stacked: TypeAlias = tuple[Array, ...]
-"""Layers with more axes before their own."""
+"""Layers with further leading axes, of runs and solutions."""
 
 PIECES = 4
-"""The steps that a solution takes for one of descent; one that it is checked with takes half."""
+"""Steps of a solution per step of descent. The second solve, for its error, takes half as many."""
 
 LENGTHS = ((1.0, 1.0, 1.0, 1.0), (2.0, 0.0, 2.0, 0.0))
-"""Of both: the lengths of those steps in quarters of one of descent, 0 where there is none."""
+"""Step lengths of both solves in quarters of η. Steps of length 0 pad the second to one shape."""
 
 SECOND = (0.0, 1.0, 0.0, 1.0)
-"""Whether a solution is of the second equation: of the two, and of the two that check them."""
+"""1 for solutions of the order-2 SDE, 0 for order 1: both, then both of the second solve."""
 
 
 class Driven(eqx.Module):
     """One draw of the noise: the layers of descent and of `solutions`, driven by the same draws.
 
-    Along the latter's leading axis are the solution of the first equation, that of the second, and
-    the same in half as many steps.
+    The leading axis of the latter holds the solutions of the order-1 and the order-2 SDE, and those
+    of the second solve with half as many steps.
     """
 
     descent: Stacked
@@ -171,8 +173,8 @@ def midpoint(b: Drift, layers: Layers, h: Scalar) -> Layers:
 def bridged(key: Key[Array, ""], zeta: Array, pieces: int) -> Float[Array, "piece draw"]:
     """Return increments of Brownian motion over equal pieces of a step, each of variance 1.
 
-    Their sum over √pieces is ζ, the increment over the whole step: independent normal numbers,
-    less their mean, plus ζ/√pieces.
+    Their sum over √pieces is ζ, the increment over the whole step. This is a Brownian bridge:
+    independent normal numbers, minus their mean, plus ζ/√pieces.
     """
     z = jax.random.normal(key, (pieces, *zeta.shape))
     return z - jnp.mean(z, axis=0, keepdims=True) + zeta[None] / math.sqrt(pieces)

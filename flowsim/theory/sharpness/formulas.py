@@ -1,8 +1,9 @@
 """Sharpness: the extreme eigenvalues of the Hessian of φ(W_1..W_N) = ℓ(W_N⋯W_1) over the layers.
 
 Gradient descent with step size η is locally stable at a minimum iff η < 2/λ_max (Cohen et al. 2021,
-arXiv:2103.00065); λ_min < 0 is how fast trajectories of the flow part (Elkabetz & Cohen 2021,
-Theorem 3). At a minimum of ½‖W - Φ‖² with loss 0, reached in balance, λ_max = N σ_1^{2-2/N}.
+arXiv:2103.00065). |λ_min| for λ_min < 0 bounds the rate at which trajectories of the flow separate
+(Elkabetz & Cohen 2021, Theorem 3). At a minimum of ½‖W - Φ‖² with loss 0 and balanced layers,
+λ_max = N σ_1^{2-2/N}.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from flowsim.problem.problem import Problem
 from flowsim.problem.types import Array, Layers
 
 DENSE = 64
-"""Up to so many weights the Hessian is formed, column by column, and all eigenvalues are taken."""
+"""Most weights for which the Hessian is formed and all its eigenvalues are computed."""
 
 RESIDUAL = 1e-8
-"""The residual ‖Hv - λv‖ that Lanczos may leave, relative to the largest |λ|."""
+"""Tolerance of Lanczos' method: residual ‖Hv - λv‖ relative to the largest |λ|."""
 
 
 NOTHING = 1e-13
-"""An operator that shrinks a vector by this share of what was subtracted from it is rounding."""
+"""An image below this fraction of the subtracted eigenvalue is rounding, not an eigenvalue."""
 
 
 class Extremes(NamedTuple):
@@ -44,8 +45,7 @@ def hessian_product(
 ) -> Layers:
     """Return ∇²(φ + (λ/2) Σ‖W_j‖²) applied to one direction a layer, of the layers' shapes.
 
-    It is the derivative of the layers' gradients along the directions, and forms no matrix that is
-    larger than a layer or W.
+    Forward mode over the layers' gradients: no matrix larger than a layer or W is formed.
     """
 
     def gradients(at: Layers) -> Layers:
@@ -61,14 +61,14 @@ def extremes(
 ) -> Extremes:
     """Return the extreme eigenvalues of the Hessian of φ + (λ/2) Σ‖W_j‖² at `layers`.
 
-    By Lanczos' method (ARPACK's, through SciPy) on Hessian-vector products, which starts from a
-    random direction drawn with `seed`; the error is the residual's norm, which bounds the distance
-    to an eigenvalue of a symmetric matrix.
+    Lanczos' method (ARPACK, through SciPy) is applied to Hessian-vector products, from a random
+    direction drawn with `seed`. The error is the norm of the residual, which bounds the distance to
+    an eigenvalue of a symmetric matrix.
 
     Raises
     ------
     ArpackError, LinAlgError
-        If an eigenvalue does not settle, or the Hessian is not finite.
+        If Lanczos' method does not converge, or the Hessian is not finite.
 
     """
     product, size = _flattened(loss, tuple(np.asarray(W) for W in layers), weight_decay)
@@ -79,7 +79,8 @@ def extremes(
         return Extremes(float(values[0]), float(values[-1]), float(rounding))
     start = np.random.default_rng(seed).standard_normal(size)
     one, one_error = _furthest(product, start)
-    # the other end is furthest from the first: so neither is sought near 0, in a large null space
+    # shifted by the first, the other extreme is the furthest from 0; "SA" would search near 0, in
+    # the large null space that saddles of deep networks have, where Lanczos' method is slow
     gap, gap_error = _furthest(lambda v: product(v) - one * v, start, rounding_of=one)
     smallest, largest = sorted((one, one + gap))
     return Extremes(smallest, largest, max(one_error, gap_error))
@@ -100,7 +101,8 @@ def _furthest(
 ) -> tuple[float, float]:
     """Return the eigenvalue furthest from 0 and the norm of its residual.
 
-    An operator that is 0, up to the `rounding_of` what was taken from it, has the eigenvalue 0.
+    An operator that is 0 up to the rounding of a shift `rounding_of` has the eigenvalue 0: ARPACK
+    fails on it.
     """
     from scipy.sparse.linalg import LinearOperator, eigsh
 

@@ -1,4 +1,8 @@
-"""How the layers move the singular values, the law that says so, and what lies between them."""
+"""Singular-value dynamics: σ̇_r of the layer flow, the formula for balanced layers, their deviation.
+
+For balanced layers σ̇_r = −N σ_r^{2−2/N} u_rᵀ∇ℓ(W) v_r (Arora et al. 2019); from unbalanced
+initialization the deviation exceeds its bound for balanced layers.
+"""
 
 from __future__ import annotations
 
@@ -6,107 +10,108 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from flowsim.pictures.kit import curves, page, reading, style
-from flowsim.pictures.kit.words import listed, number
+from flowsim.pictures.kit import curves, layout, reading, style
+from flowsim.pictures.kit.words import join_words, number
 from flowsim.pictures.singular_values import TOP_MODES
 from flowsim.results.run import Run
 
 MOST_VARIANTS = 4
-"""Each takes a panel of both rows."""
+"""Variants drawn at most; each has a panel in both rows."""
 
-MEASURED: style.Pen = {"color": "#666666", "linewidth": 1.9}
-BOUND: style.Pen = {"color": "#666666", "linewidth": 0.8, "linestyle": (0, (1, 2))}
-KEYS: dict[str, style.Pen] = {
-    "velocity of the layers; its distance from the law": MEASURED,
-    "the law": style.EXACT,
-    "bound on the distance": BOUND,
+MEASURED: style.LineStyle = {"color": "#666666", "linewidth": 1.9}
+BOUND: style.LineStyle = {"color": "#666666", "linewidth": 0.8, "linestyle": (0, (1, 2))}
+LEGEND: dict[str, style.LineStyle] = {
+    "σ̇ of the layer flow; its deviation": MEASURED,
+    "formula for balanced layers": style.EXACT,
+    "bound on the deviation": BOUND,
 }
-PATH = "singular_value_law"
+GROUP = "singular_value_law"
 
 
 def why_unavailable(run: Run) -> str | None:
     """Return the reason why the figure is unavailable, or None."""
-    return reading.why_missing(run, f"{PATH}.velocity", f"{PATH}.law")
+    return reading.why_missing(run, f"{GROUP}.velocity", f"{GROUP}.law")
 
 
 def draw(run: Run) -> Figure:
-    """Draw u_rᵀẆv_r(t) with the law over it, and in a second panel their relative distance."""
-    parts = dict(list(reading.fitted(run, why_unavailable).items())[:MOST_VARIANTS])
-    names = list(parts) if run.variants else []
-    sheet = page.open_page(
+    """Draw u_rᵀẆv_r(t) and the formula, and in a second row their relative deviation."""
+    parts = dict(list(reading.available_members(run, why_unavailable).items())[:MOST_VARIANTS])
+    grid = layout.panel_grid(
         run,
         over_variants(parts) if run.variants else headline(run),
+        parts,
         panels=2 * len(parts),
-        names=names,
-        drawn=parts if run.variants else (),
-        keys=KEYS,
-        gap=page.OWN_AXIS if len(parts) == 1 else page.SHARED_AXIS,
+        names=list(parts) if run.variants else (),
+        legend=LEGEND,
+        gap=layout.OWN_AXIS if len(parts) == 1 else layout.SHARED_AXIS,
     )
-    upper, lower = sheet.panels[: len(parts)], sheet.panels[len(parts) :]
-    times = [[part[f"{PATH}.time"]] for part in parts.values()]
+    upper, lower = grid.panels[: len(parts)], grid.panels[len(parts) :]
     for row in (upper, lower):
-        curves.time_axes(row, times, reading.logarithmic(parts.values()))
-    curves.plain_axis(upper, [part[f"{PATH}.velocity"] for part in parts.values()])
-    curves.log_axis(lower, [relative(p, name) for p in parts.values() for name in FROM_THE_LAW])
+        curves.time_axes(row, parts.values(), lambda part: [part[f"{GROUP}.time"]])
+    curves.plain_axis(upper, [part[f"{GROUP}.velocity"] for part in parts.values()])
+    curves.log_axis(lower, [relative(p, name) for p in parts.values() for name in DEVIATION])
     for panels in zip(upper, lower, parts.values(), strict=True):
         draw_law(*panels)
-    sheet.label("time t", "")
-    upper[0].set_ylabel(r"velocity of $\sigma_r$")
-    lower[0].set_ylabel("distance / largest velocity")
+    grid.label("time t", "")
+    upper[0].set_ylabel(r"$\dot\sigma_r$")
+    lower[0].set_ylabel(r"deviation / largest $|\dot\sigma_r|$")
     for panel in (upper[0], lower[0]):
         panel.tick_params(axis="y", which="both", labelleft=True)
-    return sheet.figure
+    return grid.figure
 
 
-FROM_THE_LAW = ("difference", "error")
+DEVIATION = ("difference", "error")
 
 
 def draw_law(upper: Axes, lower: Axes, run: Run) -> None:
-    """Draw the velocities and the law, and their distance with its bound, mode by mode."""
-    time, velocity, law = (run[f"{PATH}.{name}"] for name in ("time", "velocity", "law"))
+    """Draw σ̇ and the formula, and their deviation with its bound, mode by mode."""
+    time, velocity, law = (run[f"{GROUP}.{name}"] for name in ("time", "velocity", "law"))
     modes = min(velocity.shape[1], TOP_MODES)
-    off, bound = (relative(run, name) for name in FROM_THE_LAW)
+    deviation, bound = (relative(run, name) for name in DEVIATION)
     for r, colour in enumerate(style.colours(modes)):
         curves.plot(upper, time, velocity[:, r], {**MEASURED, "color": colour})
         curves.plot(upper, time, law[:, r], style.EXACT)
-        curves.plot(lower, time, off[:, r], {**MEASURED, "color": colour, "linewidth": 1.1})
+        curves.plot(lower, time, deviation[:, r], {**MEASURED, "color": colour, "linewidth": 1.1})
         curves.plot(lower, time, bound[:, r], {**BOUND, "color": colour})
 
 
 def relative(run: Run, name: str) -> np.ndarray:
-    """Return a distance over the largest velocity of any mode at any time."""
-    largest = float(np.nanmax(np.abs(run[f"{PATH}.velocity"]), initial=0.0))
-    return np.asarray(np.abs(run[f"{PATH}.{name}"]) / (largest or 1.0))
+    """Return a deviation relative to the largest |σ̇_r| over all modes and times."""
+    largest = float(np.nanmax(np.abs(run[f"{GROUP}.velocity"]), initial=0.0))
+    return np.asarray(np.abs(run[f"{GROUP}.{name}"]) / (largest or 1.0))
 
 
-def worst(run: Run) -> float:
-    """Return the largest relative distance."""
+def largest_relative(run: Run) -> float:
+    """Return the largest relative deviation."""
     return float(np.nanmax(relative(run, "difference")))
 
 
-def within(run: Run) -> bool:
-    """Say whether the distance stays within its bound."""
-    off, bound = (relative(run, name) for name in FROM_THE_LAW)
-    known = np.isfinite(off) & np.isfinite(bound)
-    return bool((off <= bound)[known].all())
+def is_within_bound(run: Run) -> bool:
+    """Whether the deviation stays within its bound."""
+    deviation, bound = (relative(run, name) for name in DEVIATION)
+    known = np.isfinite(deviation) & np.isfinite(bound)
+    return bool((deviation <= bound)[known].all())
 
 
-def told(run: Run) -> str:
-    """Say how far velocities are from the law, and where the bound does not explain it."""
-    beyond = "" if within(run) else ", more than its bound"
-    return f"{number(worst(run), 2)}{beyond}"
+def describe_deviation(run: Run) -> str:
+    """Return the largest relative deviation, marked if it exceeds its bound."""
+    beyond = "" if is_within_bound(run) else ", above its bound"
+    return f"{number(largest_relative(run), 2)}{beyond}"
 
 
 def headline(run: Run) -> str:
-    """Say how far the singular values are from moving by the law."""
-    where = "within" if within(run) else "NOT within"
+    """Return how closely the singular values follow the dynamics of balanced layers."""
+    where = "within" if is_within_bound(run) else "NOT within"
     return (
-        f"Singular values move by the law for balanced layers up to {number(worst(run), 2)} of "
-        f"their largest velocity, {where} the bound"
+        "Singular values follow the dynamics of balanced layers up to "
+        f"{number(largest_relative(run), 2)} of their largest derivative, {where} the bound"
     )
 
 
 def over_variants(parts: dict[str, Run]) -> str:
-    """Say how far each variant is from the law."""
-    ends = listed((f"{told(part)} in {name}" for name, part in parts.items()), most=MOST_VARIANTS)
-    return f"Distance from the law for balanced layers, of the largest velocity: {ends}"
+    """Return how closely each variant follows the dynamics of balanced layers."""
+    ends = join_words(
+        (f"{describe_deviation(part)} in {name}" for name, part in parts.items()),
+        most=MOST_VARIANTS,
+    )
+    return f"Largest relative deviation of σ̇ from the formula for balanced layers: {ends}"

@@ -1,8 +1,8 @@
-"""The law by which singular values move, beside how the layers move them.
+"""Singular-value dynamics: the balanced equation, and the time derivatives from the layers.
 
-From a balanced start σ̇_r = -N σ_r^{2-2/N} ⟨∇ℓ(W), u_r v_rᵀ⟩ - λNσ_r along the layer flow, for a
-singular value apart from the others (Arora, Cohen, Hu & Luo 2019, Theorem 3). The layers have a
-velocity of their own, Ẇ = Σ_j W_{N:j+1} Ẇ_j W_{j-1:1}, and σ̇_r = u_rᵀ Ẇ v_r, balanced or not.
+From a balanced initialization σ̇_r = -N σ_r^{2-2/N} ⟨∇ℓ(W), u_r v_rᵀ⟩ - λNσ_r along the layer
+flow, for a simple singular value (Arora, Cohen, Hu & Luo 2019, Theorem 3). The layers themselves
+give Ẇ = Σ_j W_{N:j+1} Ẇ_j W_{j-1:1}, and σ̇_r = u_rᵀ Ẇ v_r, balanced or not.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Modes = Float[Array, " mode"]
 
 
 class Rates(NamedTuple):
-    """What the layers do to each singular value, what the law says, and a bound between them."""
+    """σ̇_r from the layers, from the balanced equation, and a bound on their difference."""
 
     velocity: Modes
     law: Modes
@@ -32,7 +32,9 @@ class Rates(NamedTuple):
 
 @eqx.filter_jit
 def rates(loss: Loss, layers: Layers, rank: int, weight_decay: Array | float = 0.0) -> Rates:
-    """Return u_rᵀẆv_r, the law, and a bound on their difference, at layers of at most `rank`.
+    """Return u_rᵀẆv_r, the balanced equation, and a bound on their difference.
+
+    `rank` bounds the rank of W by the widths; singular values past it are exactly 0.
 
     The bound holds for any layers, balanced or not, and any vectors u, v and σ ≥ 0. With
     A_j = W_{N:j+1}, B_j = W_{j-1:1}, p = 2(N-j)/N, q = 2(j-1)/N and the defects of balance
@@ -43,8 +45,8 @@ def rates(loss: Loss, layers: Layers, rank: int, weight_decay: Array | float = 0
     so that the difference is at most Σ_j (σ^p ‖Gᵀu‖‖b_j‖ + σ^q ‖a_j‖‖Gv‖ + ‖a_j‖‖G‖‖b_j‖), and
     rounding (see `rounding`).
 
-    Where singular values are equal, velocity and law are those in one basis of many; they agree in
-    each, and their sums over the equal ones are the same in all.
+    For equal singular values both depend on the basis of the singular subspace; they agree in every
+    basis, and their sums over equal singular values do not depend on it.
     """
     layers, N = tuple(layers), len(layers)
     prefixes = network.prefix_products(layers)

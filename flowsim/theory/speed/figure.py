@@ -1,4 +1,8 @@
-"""Iterations to shares of the excess loss, by step size; or at the best one, by depth."""
+"""Iterations until the loss reaches target fractions of its initial excess, by step size or depth.
+
+The best step size differs between depths and algorithms, so that each is compared at its own best
+one. A mark is open if that is the smallest or largest step size tried: the sweep was too narrow.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from flowsim.dynamics.registry import ALGORITHMS
-from flowsim.pictures.kit import curves, page, reading, style
+from flowsim.pictures.kit import curves, layout, reading, style
 from flowsim.pictures.kit.words import number
 from flowsim.results.run import Run
 
 LABEL = "iterations at the best step size"
+OPEN_MARKER: style.LineStyle = {
+    "linestyle": "none", "marker": "o", "color": style.INK, "markerfacecolor": "white",
+}  # fmt: skip
 
 
 def why_unavailable(run: Run) -> str | None:
@@ -21,82 +28,72 @@ def why_unavailable(run: Run) -> str | None:
 
 
 def draw(run: Run) -> Figure:
-    """Draw the fewest iterations of every variant, a panel a loss; or the iterations against η."""
+    """Draw the iterations against η; of variants the fewest, one panel per loss."""
     return draw_variants(run) if run.variants else draw_plain(run)
 
 
 def draw_plain(run: Run) -> Figure:
-    """Draw the iterations to each level against the step size, the best ones filled."""
-    levels, sizes = run["speed.level"], run["speed.step_size"]
-    order, pens = np.argsort(sizes), style.curve_pens(len(levels))
-    keys = dict(zip(map(level_name, levels), pens, strict=True))
-    sheet = page.open_page(run, headline(run), keys=keys)
-    (panel,) = sheet.panels
-    count = run["speed.iterations"]
+    """Draw the iterations to each target loss against the step size, the best ones filled."""
+    sizes, count = run["speed.step_size"], run["speed.iterations"]
+    order, legend = np.argsort(sizes), target_legend(run)
+    grid = layout.panel_grid(run, headline(run), [run.name], legend=legend)
+    (panel,) = grid.panels
     curves.step_axis(panel, sizes)
     fit_iterations([panel], [count])
-    for level, pen in enumerate(pens):
+    for level, line_style in enumerate(legend.values()):
         values = np.where(np.isfinite(count[order, level]), count[order, level], np.nan)
-        panel.plot(sizes[order], values, **{**pen, "markerfacecolor": "white"})
+        panel.plot(sizes[order], values, **{**line_style, "markerfacecolor": "white"})
         best = run["speed.best_step_size"][level], run["speed.best_iterations"][level]
-        panel.plot(*best, **{**pen, "linestyle": "none"}, zorder=5)
+        panel.plot(*best, **{**line_style, "linestyle": "none"}, zorder=5)
     panel.set_ylabel("iterations")
-    return sheet.figure
+    return grid.figure
 
 
 def draw_variants(run: Run) -> Figure:
-    """Draw one panel a loss: variants side by side, those of one algorithm joined.
-
-    A mark is open where the best step size is the smallest or the largest of those tried.
-    """
-    parts = reading.fitted(run, why_unavailable)
+    """Draw one panel per loss: variants side by side, those of one algorithm joined."""
+    parts = reading.available_members(run, why_unavailable)
     groups = by_loss(parts)
-    levels = next(iter(parts.values()))["speed.level"]
-    pens = style.curve_pens(len(levels))
-    keys = dict(zip(map(level_name, levels), pens, strict=True))
-    if any(at_edge(part).any() for part in parts.values()):
-        keys["best step size at the edge of the sweep"] = {
-            "linestyle": "none", "marker": "o", "color": style.INK, "markerfacecolor": "white",
-        }  # fmt: skip
-    sheet = page.open_page(
+    targets = target_legend(next(iter(parts.values())))
+    edge = any(at_edge(part).any() for part in parts.values())
+    grid = layout.panel_grid(
         run,
         over_variants(groups),
+        parts,
         panels=len(groups),
         names=list(groups) if len(groups) > 1 else (),
-        drawn=parts,
-        keys=keys,
+        legend=targets | ({"best step size at the edge of the sweep": OPEN_MARKER} if edge else {}),
     )
-    fit_iterations(sheet.panels, [part["speed.best_iterations"] for part in parts.values()])
-    for panel, group in zip(sheet.panels, groups.values(), strict=True):
-        draw_group(panel, group, pens)
-    sheet.label("depth N of gradient descent, or algorithm", LABEL)
-    return sheet.figure
+    fit_iterations(grid.panels, [part["speed.best_iterations"] for part in parts.values()])
+    for panel, group in zip(grid.panels, groups.values(), strict=True):
+        draw_group(panel, group, list(targets.values()))
+    grid.label("depth N of gradient descent, or algorithm", LABEL)
+    return grid.figure
 
 
-def draw_group(panel: Axes, group: dict[str, Run], pens: list[style.Pen]) -> None:
+def draw_group(panel: Axes, group: dict[str, Run], line_styles: list[style.LineStyle]) -> None:
     """Draw the variants of one loss, in their order."""
-    who = [algorithm(part) for part in group.values()]
+    algorithms = [algorithm(part) for part in group.values()]
     places = np.arange(len(group))
     best = np.array([part["speed.best_iterations"] for part in group.values()])
     edge = np.array([at_edge(part) for part in group.values()])
     best = np.where(np.isfinite(best), np.maximum(best, 1), np.nan)
-    for level, pen in enumerate(pens):
-        for name in dict.fromkeys(who):
-            mine = np.array([each == name for each in who])
-            panel.plot(places[mine], best[mine, level], **{**pen, "marker": None})
+    for level, line_style in enumerate(line_styles):
+        for name in dict.fromkeys(algorithms):
+            mine = np.array([each == name for each in algorithms])
+            panel.plot(places[mine], best[mine, level], **{**line_style, "marker": None})
         for place in places:
             face = {"markerfacecolor": "white"} if edge[place, level] else {}
-            panel.plot(place, best[place, level], **{**pen, "linestyle": "none", **face})
+            panel.plot(place, best[place, level], **{**line_style, "linestyle": "none", **face})
     panel.set_xlim(-0.5, len(group) - 0.5)
-    panel.set_xticks(places, labels=labels(group))
+    panel.set_xticks(places, labels=tick_labels(group))
     panel.tick_params(axis="x", length=0, labelsize=6.0)
-    for gap in np.flatnonzero(np.array(who[1:]) != np.array(who[:-1])):
+    for gap in np.flatnonzero(np.array(algorithms[1:]) != np.array(algorithms[:-1])):
         panel.axvline(gap + 0.5, **style.FAINT)
 
 
 def fit_iterations(panels: list[Axes] | tuple[Axes, ...], counts: list[np.ndarray]) -> None:
-    """Fit a logarithmic axis of iterations, with whole numbers written out."""
-    known = np.maximum(curves.finite(counts), 1)
+    """Fit a logarithmic axis of iterations, with whole numbers as ticks."""
+    known = np.maximum(curves.finite_values(counts), 1)
     for panel in panels:
         panel.set_yscale("log")
         panel.set_ylim(float(known.min()) / 1.35, float(known.max()) * 1.5)
@@ -105,50 +102,51 @@ def fit_iterations(panels: list[Axes] | tuple[Axes, ...], counts: list[np.ndarra
         panel.yaxis.set_minor_locator(NullLocator())
 
 
+def target_legend(run: Run) -> dict[str, style.LineStyle]:
+    """Return the line style of each target loss, by its name."""
+    levels = run["speed.level"]
+    return dict(zip(map(target_name, levels), style.curve_styles(len(levels)), strict=True))
+
+
 def by_loss(parts: dict[str, Run]) -> dict[str, dict[str, Run]]:
-    """Return the variants by what is said of their loss."""
+    """Return the variants grouped by the label of their loss."""
     groups: dict[str, dict[str, Run]] = {}
     for name, part in parts.items():
-        groups.setdefault(loss_name(part), {})[name] = part
+        groups.setdefault(part.scenario.loss.label, {})[name] = part
     return groups
 
 
-def loss_name(run: Run) -> str:
-    """Name a loss: "regression, p = 4"."""
-    return run.scenario.loss.label
-
-
 def algorithm(run: Run) -> str:
-    """Return the name of a run's algorithm."""
+    """Return the key of a run's algorithm."""
     descent = run.scenario.descent
     return "gradient" if descent is None else descent.algorithm
 
 
 def adaptive_rule(run: Run) -> str:
-    """Return "AdaGrad" or "AdaDelta", or "" where the update rule is not adaptive."""
+    """Return "AdaGrad" or "AdaDelta", or "" if the update rule is not adaptive."""
     rule = ALGORITHMS[algorithm(run)]
     return rule.label if rule.adaptive else ""
 
 
-def labels(group: dict[str, Run]) -> list[str]:
-    """Name variants by depth or algorithm where that tells them apart, else by their own names."""
+def tick_labels(group: dict[str, Run]) -> list[str]:
+    """Return depths or algorithms where these are distinct, else the names of the variants."""
     short = [adaptive_rule(p) or f"{p.scenario.network.depth}" for p in group.values()]
     return short if len(set(short)) == len(short) else list(group)
 
 
 def at_edge(run: Run) -> np.ndarray:
-    """Say at which levels the best step size is the smallest or the largest of those tried."""
+    """Return a boolean per target loss: whether its best step size is at the edge of the sweep."""
     sizes, best = run["speed.step_size"], run["speed.best_step_size"]
     return np.asarray((best == sizes.min()) | (best == sizes.max()))
 
 
-def level_name(level: float) -> str:
-    """Name a level in the legend."""
+def target_name(level: float) -> str:
+    """Return the name of a target loss."""
     return f"to {number(100 * level)} % of the excess loss"
 
 
-def finest(group: dict[str, Run]) -> int:
-    """Return the lowest level that every variant reaches, else the lowest that any does."""
+def lowest_target(group: dict[str, Run]) -> int:
+    """Return the lowest target loss that every variant reaches, else that any one reaches."""
     best = np.array([part["speed.best_iterations"] for part in group.values()])
     for known in (np.isfinite(best).all(axis=0), np.isfinite(best).any(axis=0)):
         if known.any():
@@ -157,45 +155,43 @@ def finest(group: dict[str, Run]) -> int:
 
 
 def headline(run: Run) -> str:
-    """Say the fewest iterations to the lowest level that is reached, and at which step size."""
-    level = finest({run.name: run})
+    """Return the fewest iterations to the lowest target loss, and their step size."""
+    level = lowest_target({run.name: run})
     best, size = run["speed.best_iterations"][level], run["speed.best_step_size"][level]
     edge = ", the edge of the sweep" if at_edge(run)[level] else ""
-    goal = level_name(run["speed.level"][level])
+    goal = target_name(run["speed.level"][level])
     return f"{number(best, 4)} iterations {goal}, at η = {number(size)}{edge}"
 
 
 def over_variants(groups: dict[str, dict[str, Run]]) -> str:
-    """Say for each loss which depth of gradient descent is fastest, and what others take."""
-    level = finest({f"{k}/{name}": part for k, g in groups.items() for name, part in g.items()})
+    """Return for each loss the fastest depth of gradient descent, and the other algorithms."""
+    level = lowest_target({f"{k}/{name}": p for k, g in groups.items() for name, p in g.items()})
     some = next(iter(next(iter(groups.values())).values()))
     goal = f"To {number(100 * some['speed.level'][level])} % of the excess loss"
     if len(groups) == 1:
         (only,) = groups.values()
-        return f"{goal} {told(only, level)}"
-    each = (f"{name.split(', ')[-1]}, {told(group, level)}" for name, group in groups.items())
-    return f"{goal}: {'; '.join(each)}"
+        return f"{goal} {describe_fastest(only, level)}"
+    phrases = (f"{n.split(', ')[-1]}, {describe_fastest(g, level)}" for n, g in groups.items())
+    return f"{goal}: {'; '.join(phrases)}"
 
 
-def told(group: dict[str, Run], level: int) -> str:
-    """Say which variant of gradient descent is fastest against the first, and what others take."""
+def describe_fastest(group: dict[str, Run], level: int) -> str:
+    """Return the fastest variant of gradient descent relative to the first, then the others."""
     best = {key: float(part["speed.best_iterations"][level]) for key, part in group.items()}
-    spoken = {key: adaptive_rule(p) or label(p) for key, p in group.items()}
-    if len(set(spoken.values())) < len(spoken):
-        spoken = {key: key for key in group}
+    names = {
+        key: adaptive_rule(part) or f"depth {part.scenario.network.depth}"
+        for key, part in group.items()
+    }
+    if len(set(names.values())) < len(names):
+        names = {key: key for key in group}
     own = [key for key, part in group.items() if algorithm(part) == "gradient"] or list(group)
     first, winner = own[0], min(own, key=best.__getitem__)
-    others = [f"{spoken[key]} {number(best[key], 4)}" for key in group if key not in own]
+    others = [f"{names[key]} {number(best[key], 4)}" for key in group if key not in own]
     if winner == first or not np.isfinite(best[winner]):
-        counted = [f"{number(best[first], 4)} iterations"]
-        said = f"{spoken[first]} is fastest" if len(own) > 1 else spoken[first]
+        counts = [f"{number(best[first], 4)} iterations"]
+        finding = f"{names[first]} is fastest" if len(own) > 1 else names[first]
     else:
-        counted = [f"{number(best[winner], 4)} against {number(best[first], 4)} iterations"]
+        counts = [f"{number(best[winner], 4)} against {number(best[first], 4)} iterations"]
         ratio = number(best[first] / best[winner])
-        said = f"{spoken[winner]} is {ratio} times as fast as {spoken[first]}"
-    return f"{said} ({'; '.join(counted + [', '.join(others)] * bool(others))})"
-
-
-def label(run: Run) -> str:
-    """Name a run of gradient descent by its depth."""
-    return f"depth {run.scenario.network.depth}"
+        finding = f"{names[winner]} is {ratio} times as fast as {names[first]}"
+    return f"{finding} ({'; '.join(counts + [', '.join(others)] * bool(others))})"

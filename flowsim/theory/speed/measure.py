@@ -12,6 +12,7 @@ import numpy as np
 
 from flowsim.scenario.build import gradient_noise
 from flowsim.solvers.descend import iterations_to
+from flowsim.solvers.iterate import DescentOptions
 from flowsim.solvers.trajectory import Trajectory
 from flowsim.theory.global_minimum import global_minimum
 from flowsim.theory.setting import Arrays, Setting
@@ -32,10 +33,12 @@ def measure(setting: Setting) -> Arrays:
         problem,
         spec.sizes,
         spec.most_iterations(setting.scenario.flow.horizon),
-        algorithm=spec.algorithm,
-        momentum=spec.momentum,
-        precision=spec.precision,
-        noise=gradient_noise.stream(setting.scenario),
+        options=DescentOptions(
+            spec.algorithm,
+            spec.momentum,
+            spec.precision,
+            gradient_noise.stream(setting.scenario),
+        ),
         monitor=setting.monitor,
     )
     unknown = np.where(np.isfinite(losses), 0.0, np.nan)

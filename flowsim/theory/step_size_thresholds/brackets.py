@@ -1,8 +1,9 @@
-"""The least η at which something happens, between step sizes at which it is known.
+"""Brackets of thresholds in the step size.
 
-Nothing says that what happens at η happens at every larger step size: gradient descent has windows
-of stability beyond its first instability. So a threshold is the smallest step size *found*, in a
-scan that is refined where it first happens.
+A property of gradient descent, say oscillation, is not monotone in η: windows of stability lie
+beyond the first instability, so that bisection could converge to the end of any of them. A
+threshold is therefore the smallest step size with the property that a scan finds, refined from
+there.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ import numpy as np
 
 
 class Bracket(NamedTuple):
-    """It happens at `high`, the smallest step size found, and not at `low`, the next one below.
+    """An interval that contains a threshold.
 
-    What is unknown lies between. `low` is 0 where it happens from the smallest step size on, both
-    are nan where it does not happen.
+    `high` is the smallest step size found with the property, `low` the next smaller one known to
+    lack it, 0 if none is known. Both are nan if the property was not found.
     """
 
     low: float
@@ -24,16 +25,16 @@ class Bracket(NamedTuple):
 
     @property
     def width(self) -> float:
-        """Return high - low."""
+        """The width of the bracket, an upper bound on the error of the threshold."""
         return self.high - self.low
 
     def narrow(self, share: float) -> bool:
-        """Say whether there is nothing left to find, to a share of `high`."""
+        """Return whether the width is at most a fraction of `high`, or no threshold was found."""
         return not self.width > share * self.high
 
 
 def bracket(eta: np.ndarray, happens: np.ndarray) -> Bracket:
-    """Return where it first happens: `happens` is 1, 0 or, where that is not known, nan."""
+    """Return the bracket of the least η with `happens` = 1; else it is 0 or nan (undecided)."""
     if not (happens == 1).any():
         return Bracket(np.nan, np.nan)
     high = eta[happens == 1].min()

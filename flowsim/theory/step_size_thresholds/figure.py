@@ -11,27 +11,32 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from flowsim.pictures.kit import curves, page, reading, style
-from flowsim.pictures.kit.words import listed, number
+from flowsim.pictures.kit import curves, layout, reading, style
+from flowsim.pictures.kit.words import join_words, number
 from flowsim.results.run import Run
 from flowsim.theory.long_run.regimes import Regime
 from flowsim.theory.step_size_thresholds.regime_strip import (
     GROUP,
     LIMITS,
-    LOOKS,
+    REGIME_STYLES,
+    critical_unit,
     draw_limits,
     draw_strip,
-    fill,
+    fill_regimes,
+    largest_shown,
     limits,
-    of,
-    one,
-    reach,
-    regime_keys,
-    unit,
+    read,
+    read_number,
+    regime_legend,
 )
 
 SHAPES = dict(zip(Regime, "osD^x", strict=True))
-FIT: style.Pen = {"color": style.INK, "linewidth": 0.9, "linestyle": (0, (3, 1.5)), "zorder": 3}
+FIT: style.LineStyle = {
+    "color": style.INK,
+    "linewidth": 0.9,
+    "linestyle": (0, (3, 1.5)),
+    "zorder": 3,
+}
 STRIP, ABOVE = 0.42, 0.36
 """Inches: the strip's height, and what stands above it: its second axis."""
 APART = 0.006
@@ -42,7 +47,7 @@ DISTANCE = r"$\max_k\,\|W_k-W(k\eta)\|_F$"
 def why_unavailable(run: Run) -> str | None:
     """Return the reason why the figure is unavailable, or None."""
     lacking = reading.why_missing(run, f"{GROUP}.scanned_fate")
-    if not lacking and not np.unique(of(run, "scanned")).size > 1:
+    if not lacking and not np.unique(read(run, "scanned")).size > 1:
         return "descent was followed at a single step size"
     return lacking
 
@@ -55,65 +60,66 @@ def draw(run: Run) -> Figure:
 def draw_plain(run: Run) -> Figure:
     """Draw one run: distance from the flow and final loss against η, and below them the strip."""
     drawn = limits(run)
-    sheet = page.open_page(
+    grid = layout.panel_grid(
         run,
         headline(run),
+        [run.name],
         panels=2,
-        names=(order_name(run), "loss at the flow's end"),
-        keys=regime_keys([run]) | {"fitted power of η": FIT} | dict(drawn.values()),
-        gap=page.OWN_AXIS,
-        under=page.AXIS_LINE + STRIP + ABOVE,
+        names=(distance_title(run), "loss at the flow's end"),
+        legend=regime_legend([run]) | {"fitted power of η": FIT} | dict(drawn.values()),
+        gap=layout.OWN_AXIS,
+        under=layout.AXIS_LINE + STRIP + ABOVE,
     )
-    left, right = sheet.panels
+    left, right = grid.panels
     draw_distance(left, run)
     draw_loss(right, run)
-    wide = page.WIDE - page.LEFT - page.RIGHT
-    (strip,) = sheet.row(1, STRIP, wide, 0.0)
+    wide = layout.WIDE - layout.LEFT - layout.RIGHT
+    (strip,) = grid.add_row(1, STRIP, wide, 0.0)
     draw_strip(strip, run)
-    return sheet.figure
+    return grid.figure
 
 
 def draw_variants(run: Run) -> Figure:
     """Draw the final loss of every variant over the colours of its regimes."""
-    parts = reading.fitted(run, why_unavailable)
-    sheet = page.open_page(
+    parts = reading.available_members(run, why_unavailable)
+    grid = layout.panel_grid(
         run,
         over_variants(parts),
-        panels=len(parts),
-        names=list(parts),
-        drawn=parts,
-        keys=regime_keys(parts.values()),
+        parts,
+        legend=regime_legend(parts.values()),
     )
-    curves.log_axis(sheet.panels, [shown_loss(part) for part in parts.values()])
-    for panel, part in zip(sheet.panels, parts.values(), strict=True):
-        fill(panel, part, unit(part))
-        dots(panel, part, "final_loss", unit(part), face="white")
+    curves.log_axis(grid.panels, [shown_loss(part) for part in parts.values()])
+    for panel, part in zip(grid.panels, parts.values(), strict=True):
+        fill_regimes(panel, part, critical_unit(part))
+        draw_markers(panel, part, "final_loss", critical_unit(part), face="white")
         panel.axvline(1.0, **LIMITS["critical_end"][1])
-    sheet.label("step size, ηλ/2", "loss at the flow's end")
-    return sheet.figure
+    grid.label("step size, ηλ/2", "loss at the flow's end")
+    return grid.figure
 
 
-def dots(panel: Axes, run: Run, name: str, scale: float, face: str = "") -> None:
+def draw_markers(panel: Axes, run: Run, name: str, scale: float, face: str = "") -> None:
     """Draw one dot per step size by its regime, at the top where its value exceeds the axis."""
-    eta, values, codes = (of(run, f"scanned{end}") for end in ("", f"_{name}", "_fate"))
+    eta, values, codes = (read(run, f"scanned{end}") for end in ("", f"_{name}", "_fate"))
     eta, top = eta / scale, panel.get_ylim()[1]
     seen = spread(panel, eta)
     for regime in Regime:
         mine = seen & (codes == regime.code)
-        pen: style.Pen = {
+        line_style: style.LineStyle = {
             "linestyle": "none",
             "marker": SHAPES[regime],
-            "color": style.INK if regime is Regime.DIVERGES else face or LOOKS[regime]["facecolor"],
+            "color": style.INK
+            if regime is Regime.DIVERGES
+            else face or REGIME_STYLES[regime]["facecolor"],
             "markeredgecolor": style.INK,
             "markeredgewidth": 0.3 if regime is not Regime.DIVERGES else 0.7,
             "markersize": 2.6,
         }
         with np.errstate(invalid="ignore"):
             inside = mine & (values <= top)
-        panel.plot(eta[inside], values[inside], **pen)
+        panel.plot(eta[inside], values[inside], **line_style)
         off = mine & ~inside
         if off.any():
-            panel.plot(eta[off], np.full(int(off.sum()), top), **{**pen, "clip_on": False})
+            panel.plot(eta[off], np.full(int(off.sum()), top), **{**line_style, "clip_on": False})
 
 
 def spread(panel: Axes, eta: np.ndarray) -> np.ndarray:
@@ -131,22 +137,24 @@ def spread(panel: Axes, eta: np.ndarray) -> np.ndarray:
 
 def draw_distance(panel: Axes, run: Run) -> None:
     """Draw the distance from the flow against η, with its power law and the distances allowed."""
-    eta, distance = of(run, "scanned"), of(run, "scanned_distance")
+    eta, distance = read(run, "scanned"), read(run, "scanned_distance")
     positive = distance > 0
     panel.set_xscale("log")
-    panel.set_xlim(float(eta.min()), reach(run))
-    known = positive & np.isfinite(distance) & (of(run, "scanned_fate") < Regime.DIVERGES.code)
-    curves.log_axis([panel], [distance[known], of(run, "allowed")])
-    for value, level in zip(of(run, "allowed"), of(run, "level"), strict=True):
+    panel.set_xlim(float(eta.min()), largest_shown(run))
+    known = positive & np.isfinite(distance) & (read(run, "scanned_fate") < Regime.DIVERGES.code)
+    curves.log_axis([panel], [distance[known], read(run, "allowed")])
+    for value, level in zip(read(run, "allowed"), read(run, "level"), strict=True):
         panel.axhline(value, **style.LEVEL)
         panel.annotate(
             f"{number(100 * float(level))} %", (float(eta.min()), value), xytext=(3, 1.5),
             textcoords="offset points", size=6.0,
         )  # fmt: skip
-    dots(panel, run, "distance", 1.0)
-    if np.isfinite(one(run, "order")):
-        ends = np.geomspace(one(run, "order_smallest"), one(run, "order_largest"), 50)
-        p, C, b = (one(run, name) for name in ("order", "order_factor", "order_bend"))
+    draw_markers(panel, run, "distance", 1.0)
+    if np.isfinite(read_number(run, "order")):
+        ends = np.geomspace(
+            read_number(run, "order_smallest"), read_number(run, "order_largest"), 50
+        )
+        p, C, b = (read_number(run, name) for name in ("order", "order_factor", "order_bend"))
         panel.plot(ends, C * ends**p * np.exp(b * ends), **FIT)
     draw_limits(panel, run)
     panel.set(xlabel="step size η", ylabel=DISTANCE)
@@ -155,59 +163,61 @@ def draw_distance(panel: Axes, run: Run) -> None:
 def draw_loss(panel: Axes, run: Run) -> None:
     """Draw the loss at the flow's end against η."""
     curves.log_axis([panel], [shown_loss(run)])
-    panel.set_xlim(0.0, reach(run))
-    dots(panel, run, "final_loss", 1.0)
+    panel.set_xlim(0.0, largest_shown(run))
+    draw_markers(panel, run, "final_loss", 1.0)
     draw_limits(panel, run)
-    curves.nice_ticks(panel.xaxis, 6)
+    curves.round_ticks(panel.xaxis, 6)
     panel.set(xlabel="step size η", ylabel="loss ℓ(W)")
 
 
 def shown_loss(run: Run) -> np.ndarray:
     """Return the final losses of step sizes that do not diverge, or those of all."""
-    loss, codes = of(run, "scanned_final_loss"), of(run, "scanned_fate")
+    loss, codes = read(run, "scanned_final_loss"), read(run, "scanned_fate")
     kept = loss[codes < Regime.DIVERGES.code]
     return kept if np.isfinite(kept).any() else loss
 
 
-def order_name(run: Run) -> str:
+def distance_title(run: Run) -> str:
     """Name the left panel after the order of the distance and its interval."""
-    if not np.isfinite(one(run, "order")):
+    if not np.isfinite(read_number(run, "order")):
         return "distance from the flow"
-    order, low, high = (one(run, name) for name in ("order", "order_low", "order_high"))
+    order, low, high = (read_number(run, name) for name in ("order", "order_low", "order_high"))
     off = max(high - order, order - low)
     digits = int(np.clip(-np.floor(np.log10(max(off, 1e-9))), 0, 8))
     return f"distance from the flow: order {order:.{digits}f} ± {off:.{digits}f}"
 
 
 def headline(run: Run) -> str:
-    """Say to which step size descent tracks the flow, converges, oscillates and stays finite."""
-    allowed, tracking = of(run, "level"), of(run, "tracking")
-    said = [
+    """Return the step sizes up to which descent tracks the flow, converges and stays finite."""
+    allowed, tracking = read(run, "level"), read(run, "tracking")
+    phrases = [
         f"tracks the flow within {number(100 * float(level))} % up to η = {number(float(eta))}"
         for level, eta in zip(allowed, tracking, strict=True)
         if eta > 0
     ][:1]
     lost, oscillation, gone = (
-        one(run, n) for n in ("convergence_lost", "oscillation", "divergence")
+        read_number(run, n) for n in ("convergence_lost", "oscillation", "divergence")
     )
     if np.isfinite(lost):
-        said.append(f"converges up to {number(lost, 4)}")
+        phrases.append(f"converges up to {number(lost, 4)}")
     if np.isfinite(oscillation):
-        said.append(f"oscillates from {'there' if oscillation == lost else number(oscillation, 4)}")
+        phrases.append(
+            f"oscillates from {'there' if oscillation == lost else number(oscillation, 4)}"
+        )
     if np.isfinite(gone):
-        said.append(f"diverges from {number(gone, 4)}")
-    limit = one(run, "critical_end")
+        phrases.append(f"diverges from {number(gone, 4)}")
+    limit = read_number(run, "critical_end")
     end = f"; 2/λ at the flow's end is {number(limit, 4)}" if np.isfinite(limit) else ""
-    return f"Descent {listed(said)}{end}" if said else f"Regimes of descent{end}"
+    return f"Descent {join_words(phrases)}{end}" if phrases else f"Regimes of descent{end}"
 
 
 def over_variants(parts: Mapping[str, Run]) -> str:
-    """Say in units of 2/λ where each variant's descent stops converging, and where it diverges."""
-    said = []
+    """Return in units of 2/λ where each variant stops converging, and where it diverges."""
+    phrases = []
     for name, part in parts.items():
         lost, gone = (
-            one(part, "convergence_lost") / unit(part),
-            one(part, "divergence") / unit(part),
+            read_number(part, "convergence_lost") / critical_unit(part),
+            read_number(part, "divergence") / critical_unit(part),
         )
-        said.append(f"{number(lost)} and {number(gone)} ({name})")
-    return f"In units of 2/λ descent stops converging and diverges at {listed(said, most=5)}"
+        phrases.append(f"{number(lost)} and {number(gone)} ({name})")
+    return f"In units of 2/λ descent stops converging and diverges at {join_words(phrases, most=5)}"

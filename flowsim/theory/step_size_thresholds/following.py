@@ -1,4 +1,4 @@
-"""How far descent comes from a flow, looked at after every step rather than at saved times."""
+"""Distance of gradient descent to a flow after every step, rather than at saved times alone."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ if TYPE_CHECKING:
     from scipy.interpolate import PPoly
 
 SAME_TIME = 1e-12
-"""Times apart by this share are one."""
+"""Times that differ by less than this fraction are equal."""
 
 
 @dataclass(frozen=True, eq=False)
 class Course:
     """The end-to-end matrix of a flow at all times, a polynomial of degree 5 between saved ones.
 
-    It has the flow's W, Ẇ and Ẅ at every saved time (quintic Hermite interpolation, of order 6).
-    `size` is the largest ‖W‖_F at saved times, `error` an estimate of the largest error between
-    them, `end` is W at the last.
+    It interpolates W, Ẇ and Ẅ at every saved time (quintic Hermite interpolation, of order 6). The
+    derivatives follow from the layers, so that they cost no further solve. `size` is the largest
+    ‖W‖_F at saved times, `error` an estimate of the largest error between them, `end` is W at the
+    last.
     """
 
     times: np.ndarray
@@ -46,8 +47,9 @@ class Course:
     ) -> Course:
         """Return the course of layers `(time, out, in)` that flow, known at two times or more.
 
-        The error is estimated by how far the polynomials through every other time miss the rest:
-        64 times as much, where the times resolve the flow. Of two times it is not known, inf.
+        The error is estimated by the deviation of the interpolant of every other time at the times
+        left out. At order 6 it is 2⁶ = 64 times the error where the times resolve the flow: a safe
+        bound. It is inf for two times, which leave none out.
         """
         at = [tuple(W[i] for W in layers) for i in range(times.size)]
         known = np.array([_moving(loss, each, weight_decay) for each in at])

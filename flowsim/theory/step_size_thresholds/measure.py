@@ -6,9 +6,9 @@ from dataclasses import asdict
 
 import numpy as np
 
+from flowsim.results.power_law import PowerLaw
 from flowsim.solvers.trajectory import Trajectory
 from flowsim.theory.long_run.regimes import Behaviour, regime_code
-from flowsim.theory.power_law import PowerLaw
 from flowsim.theory.setting import Arrays, Setting
 from flowsim.theory.sharpness.formulas import extremes_or_nan
 from flowsim.theory.step_size_thresholds.brackets import Bracket

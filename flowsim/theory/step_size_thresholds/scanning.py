@@ -1,7 +1,7 @@
-"""Gradient descent at many step sizes, followed for long: how near it is to the flow, and its fate.
+"""Long runs of gradient descent at many step sizes: distance to the flow and long-term behaviour.
 
-Step sizes are walked in blocks of one size, so that one program serves all; those of a block are
-neighbours, and take about as many steps.
+Step sizes are iterated in blocks of one size, so that one compiled program serves all. Those of a
+block are neighbours, and take about as many steps: few rows wait for the slowest.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ import numpy as np
 from flowsim.dynamics.descent import Iterates
 from flowsim.problem import network
 from flowsim.problem.problem import Problem
-from flowsim.solvers.iterate import arrived, begin, stepper, walk
+from flowsim.solvers.iterate import initial_iterates, is_finished, iterate, make_descent
 from flowsim.solvers.monitor import Monitor
 from flowsim.theory.long_run.classification import long_term_behaviour
 from flowsim.theory.long_run.regimes import Behaviour, LongTermBehaviour
 from flowsim.theory.step_size_thresholds.following import SAME_TIME, Course, Following
 
 BLOCK = 64
-"""Step sizes that are walked at once."""
+"""Step sizes that are iterated at once."""
 TAIL = 64
-"""Iterates in a row that are looked at, half-way and at the end: periods up to half of it show."""
+"""Length of the windows of iterates half-way and at the end: periods up to half of it are found."""
 
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """What was found at step sizes η, ascending.
+    """Results at ascending step sizes η.
 
-    `distance` is max_k ‖W_k - W(kη)‖_F to the flow's end, inf where descent diverges before it;
-    `loss` that of the last iterate by then; `behaviours` are told from `steps` iterations.
+    `distance` is max_k ‖W_k - W(kη)‖_F up to the final time, inf where descent diverges before it,
+    and `loss` the loss of the last iterate by then. `behaviours` follow from `steps` iterations.
     """
 
     eta: np.ndarray
@@ -42,12 +42,12 @@ class Scan:
 
     @classmethod
     def nothing(cls) -> Scan:
-        """Return no step size."""
+        """Return the results at no step size."""
         none = np.zeros(0)
         return cls(none, none, none, np.zeros(0, dtype=object), np.zeros(0, dtype=int))
 
     def joined(self, other: Scan) -> Scan:
-        """Return both; of a step size in both what the longer walk found."""
+        """Return the results of both scans; of a step size in both, those of the longer run."""
         columns = {
             f.name: np.concatenate([getattr(self, f.name), getattr(other, f.name)])
             for f in fields(self)
@@ -61,14 +61,14 @@ class Scan:
         return [found.kind for found in self.behaviours]
 
     def rows(self, sizes: np.ndarray) -> np.ndarray:
-        """Return where each of these step sizes stands, -1 where it was not reached."""
+        """Return the row of each of these step sizes, -1 if it was not scanned."""
         places = {float(eta): row for row, eta in enumerate(self.eta)}
         return np.array([places.get(float(eta), -1) for eta in sizes], dtype=int)
 
 
 @dataclass(frozen=True, eq=False)
 class Scanner:
-    """Walks descent on a problem along the course of its flow."""
+    """Runs descent at blocks of step sizes and compares it with the interpolated flow."""
 
     problem: Problem
     course: Course
@@ -77,9 +77,9 @@ class Scanner:
 
     @classmethod
     def of(cls, problem: Problem, course: Course, monitor: Monitor) -> Scanner:
-        """Return a scanner that looks at the modes of W at the flow's end.
+        """Return a scanner that records the modes ⟨u_r v_rᵀ, W⟩ of the final W of the flow.
 
-        That is at ⟨A, W⟩ for A = u_r v_rᵀ, and for one random A, by which any other movement shows.
+        It also records ⟨A, W⟩ for one random A, in which any other motion of W appears.
         """
         U, _, Vt = np.linalg.svd(course.end, full_matrices=False)
         modes = np.einsum("or,ri->roi", U, Vt)
@@ -88,9 +88,9 @@ class Scanner:
         return cls(problem, course, looking, monitor)
 
     def scan(self, sizes: np.ndarray, least: int) -> Scan:
-        """Walk to the flow's end, and for as many iterations as `least` says; by blocks.
+        """Return the results of runs to the final time, of at least `least` iterations.
 
-        After an interrupt, only the blocks that were done are returned.
+        After an interrupt, only the blocks that were completed are returned.
         """
         sizes, found = np.unique(sizes), Scan.nothing()
         for begun in range(0, sizes.size, BLOCK):
@@ -101,7 +101,7 @@ class Scanner:
         return found
 
     def _block(self, sizes: np.ndarray, least: int) -> Scan | None:
-        """Return what is found at up to `BLOCK` step sizes, or nothing after an interrupt."""
+        """Return the results at up to `BLOCK` step sizes, or None after an interrupt."""
         eta = np.concatenate([sizes, np.full(BLOCK - sizes.size, sizes[-1])])
         at_end = np.floor(self.course.times[-1] * (1 + SAME_TIME) / eta).astype(int)
         steps = np.maximum(at_end, least)
@@ -112,9 +112,10 @@ class Scanner:
         def visit(sample: int, iterates: Iterates) -> None:
             seen[sample] = np.asarray(_looked(self.looking, iterates))
 
-        descent = stepper(self.problem, eta.tolist(), accumulator=Following.along(self.course))
-        iterates = walk(descent, begin(descent, self.problem), count, visit, monitor=self.monitor)
-        if not arrived(iterates, count):
+        descent = make_descent(self.problem, eta.tolist(), accumulator=Following.along(self.course))
+        start = initial_iterates(descent, self.problem)
+        iterates = iterate(descent, start, count, visit, monitor=self.monitor)
+        if not is_finished(iterates, count):
             return None
         lost = ~np.asarray(iterates.alive)
         early = lost & (np.asarray(iterates.iteration) < at_end)

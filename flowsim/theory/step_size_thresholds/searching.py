@@ -8,27 +8,30 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from flowsim.problem.problem import Problem
+from flowsim.results.power_law import PowerLaw, power_law
 from flowsim.solvers.monitor import Monitor
 from flowsim.theory.long_run.regimes import PASSED, threshold_passed
-from flowsim.theory.power_law import PowerLaw, power_law
 from flowsim.theory.step_size_thresholds.brackets import Bracket, bracket, inside
 from flowsim.theory.step_size_thresholds.following import Course
 from flowsim.theory.step_size_thresholds.scanning import BLOCK, Scan, Scanner
 
 SCANNED, FROM, TO = 192, 1e-3, 8.0
-"""How many step sizes are scanned, between these multiples of the least and largest 2/λ_max."""
+"""Step sizes of the scan, from and to these multiples of the least and the largest 2/λ_max."""
 ITERATIONS, MORE_ITERATIONS = 1 << 12, 1 << 15
-"""How many steps the scan takes at least, and its refinement: near a threshold swings are slow."""
+"""Least iterations of the scan and of its refinement.
+
+Near a threshold oscillations grow or decay slowly, so that the refinement requires longer runs.
+"""
 DIVIDED, NARROW, ROUNDS = 15, 5e-4, 4
-"""How many step sizes divide a bracket, to what share of it, and how often."""
+"""Step sizes that divide a bracket, its final relative width, and the most rounds of division."""
 EXTENSIONS, FACTOR, MORE = 3, 8.0, 32
-"""How often the scan goes on, how far, and by how many step sizes, where it ended too early."""
+"""Extensions of a scan that ends before a threshold: number, factor, and step sizes of each."""
 MOST_ITERATIONS = 1 << 18
-"""Step sizes that take more to the flow's end are not searched."""
+"""Step sizes that take more iterations to the final time are not scanned."""
 KNOWN = 30
-"""A distance counts for the order if it is so many times its error."""
+"""Distances below this multiple of their error do not enter the fit of the order."""
 SCAN_SHARE, WIDEN_SHARE = 0.5, 0.6
-"""Which part of the work is done after the scan, and after widening it."""
+"""Fractions of the work that are done after the scan and after its extensions."""
 
 
 @dataclass(eq=False)
@@ -109,7 +112,7 @@ class Search:
 
     def threshold(self, name: str) -> Bracket:
         """Return where descent stops converging, oscillates or diverges."""
-        return bracket(self.found.eta, threshold_passed(name, self.found.kinds()))
+        return bracket(self.found.eta, np.array(threshold_passed(name, self.found.kinds())))
 
     def tracking(self, level: float) -> Bracket:
         """Return where descent comes further than this from the flow, beyond the error of that."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flowsim.results.spec import STEP_SIZE, VariableSpec, specs
+from flowsim.theory.long_run.regimes import Regime
 from flowsim.theory.measure import Measure, iterate_copies, needs_plain_descent
 from flowsim.theory.sharpness.spec import LANCZOS
 
@@ -25,7 +26,7 @@ THRESHOLDS = {
 }
 """What descent does at each threshold."""
 
-REGIMES = {0: "tracks_flow", 1: "off_flow", 2: "periodic", 3: "aperiodic", 4: "diverges"}
+REGIMES = {regime.code: regime.name.lower() for regime in Regime}
 """Long-term behaviour by the number that stores it; nan: undecided."""
 
 OF_STEPS = (

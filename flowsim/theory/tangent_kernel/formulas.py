@@ -1,13 +1,13 @@
-"""The neural tangent kernel of a linear network, and how far it moves from its start.
+"""The neural tangent kernel of a linear network, and its distance from its initial value.
 
-W_j moves by -∂φ/∂W_j, so the end-to-end matrix moves by Ẇ = -Θ[∇ℓ(W)] with
+W_j evolves as -∂φ/∂W_j, so the end-to-end matrix evolves as Ẇ = -Θ[∇ℓ(W)] with
 
     Θ = Σ_j L_j ⊗ R_j,   Θ[G] = Σ_j L_j G R_j,
     L_j = W_{N:j+1} W_{N:j+1}ᵀ ∈ R^{d_N × d_N},   R_j = W_{j-1:1}ᵀ W_{j-1:1} ∈ R^{d_0 × d_0}
 
 (Jacot, Gabriel & Hongler 2018; on inputs x, x' the kernel is Σ_j L_j xᵀR_jx'). For balanced layers
-it is the preconditioner P_W. Where it stays at its start the network learns as a linear model would
-(lazy), where it turns it learns features (rich; Chizat, Oyallon & Bach 2019; Dominé et al. 2025).
+it is the preconditioner P_W. Where Θ stays fixed the network learns like a linear model (lazy);
+where Θ rotates it learns features (rich; Chizat, Oyallon & Bach 2019; Dominé et al. 2025).
 Θ, of (d_N d_0)² entries, is never formed: ⟨A ⊗ B, C ⊗ D⟩_F = ⟨A, C⟩⟨B, D⟩.
 """
 
@@ -26,7 +26,7 @@ Factors = list[tuple[np.ndarray, np.ndarray]]
 
 
 class Change(NamedTuple):
-    """How a kernel Θ differs from Θ_0.
+    """Change of a kernel Θ from Θ_0.
 
     Attributes
     ----------
@@ -62,22 +62,23 @@ def change(layers: Sequence[Array], start: Sequence[Array]) -> Change:
     """Return how the kernel at `layers` differs from that at `start`.
 
     Differences are taken factor by factor, so that a small change is not lost in the rounding of a
-    large kernel. With a kernel of 0 on either side, distance or angle is nan.
+    large kernel. Distance and angle are nan where the kernel they are relative to is 0.
     """
     Theta, Theta_0 = factors(layers), factors(start)
     norm, norm_0 = np.sqrt(inner(Theta, Theta)), np.sqrt(inner(Theta_0, Theta_0))
     if norm_0 == 0 or norm == 0:
         return Change(float(norm), 1.0 if norm_0 else np.nan, np.nan)
-    chord = _apart(_scaled(Theta, 1 / norm), _scaled(Theta_0, 1 / norm_0))
+    # the chord resolves small angles, whose cosine rounds to 1
+    chord = _distance(_scaled(Theta, 1 / norm), _scaled(Theta_0, 1 / norm_0))
     angle = 2 * np.arcsin(min(1.0, chord / 2))
-    return Change(float(norm), _apart(Theta, Theta_0) / float(norm_0), float(angle))
+    return Change(float(norm), _distance(Theta, Theta_0) / float(norm_0), float(angle))
 
 
 def _scaled(Theta: Factors, by: float) -> Factors:
     return [(by * L, R) for L, R in Theta]
 
 
-def _apart(one: Factors, other: Factors) -> float:
+def _distance(one: Factors, other: Factors) -> float:
     """Return ‖Θ - Θ'‖_F by L ⊗ R - L' ⊗ R' = (L - L') ⊗ R + L' ⊗ (R - R')."""
     difference = [
         part

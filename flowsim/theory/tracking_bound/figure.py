@@ -1,4 +1,4 @@
-"""Descent's distance from the layer flow under its bound, and where along the way it is made."""
+"""Distance of descent from the layer flow, its upper bound, and where that bound arises."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from flowsim.pictures.kit import curves, page, reading, scales, style
-from flowsim.pictures.kit.words import listed, number
+from flowsim.pictures.kit import curves, layout, reading, scales, style
+from flowsim.pictures.kit.words import join_words, number
 from flowsim.results.run import Run
 
 DASHES = (0, (4, 2))
-KEYS: dict[str, style.Pen] = {
+LEGEND: dict[str, style.LineStyle] = {
     "bound, in the colour of its η": {"color": style.INK, "linewidth": 0.9, "linestyle": DASHES}
 }
-MADE: style.Pen = {"color": "#0072B2", "linewidth": 1.6}
-ARRIVING: style.Pen = {"color": "#D55E00", "linewidth": 1.3, "linestyle": (0, (3, 1))}
-WHERE = {"local error ½‖∇²φ∇φ‖": MADE, "as it may arrive at the end": ARRIVING}
-NAMES = ("over all layers", "where the bound is made, over η")
+LOCAL: style.LineStyle = {"color": "#0072B2", "linewidth": 1.6}
+PROPAGATED: style.LineStyle = {"color": "#D55E00", "linewidth": 1.3, "linestyle": (0, (3, 1))}
+DENSITIES = {"local error ½‖∇²φ∇φ‖": LOCAL, "propagated to the end": PROPAGATED}
+NAMES = ("over all layers", "local error density, over η")
 LABEL = r"$\|\theta_k-\theta(k\eta)\|$"
+FAR = 1e6
+"""Bounds beyond this multiple of the largest distance do not set the axis."""
+ALL_DIVERGE = "Gradient descent diverges at every step size"
 
 
 def why_unavailable(run: Run) -> str | None:
@@ -29,79 +32,61 @@ def why_unavailable(run: Run) -> str | None:
 
 
 def draw(run: Run) -> Figure:
-    """Draw the distance of every step size under its bound, and the density of local errors."""
-    return draw_variants(run) if run.variants else draw_plain(run)
-
-
-def draw_plain(run: Run) -> Figure:
-    """Draw one run: distance and bound over time, and beside it where the bound is made."""
-    sheet = page.open_page(
+    """Draw the distance at every step size under its bound, and the density of local errors."""
+    parts = reading.available_members(run, why_unavailable)
+    own: dict[str, style.LineStyle] = {} if run.variants else DENSITIES
+    grid = layout.panel_grid(
         run,
-        headline(run),
-        panels=2,
-        names=NAMES,
-        keys=curves.step_keys([run]) | KEYS | WHERE,
-        steps=scales.many([run]),
-        gap=page.OWN_AXIS,
+        over_variants(parts) if run.variants else headline(run),
+        parts,
+        panels=len(parts) if run.variants else 2,
+        names=list(parts) if run.variants else NAMES,
+        legend=curves.step_size_legend(parts.values()) | LEGEND | own,
+        steps=scales.scale_if_many(parts.values()),
+        gap=layout.SHARED_AXIS if run.variants else layout.OWN_AXIS,
     )
-    left, right = sheet.panels
-    draw_distances([left], {run.name: run})
-    left.set(xlabel="time t", ylabel=LABEL)
-    draw_density(right, run)
-    return sheet.figure
+    draw_distances(grid.panels[: len(parts)], parts)
+    if run.variants:
+        grid.label("time t", LABEL)
+    else:
+        grid.panels[0].set(xlabel="time t", ylabel=LABEL)
+        draw_density(grid.panels[1], run)
+    return grid.figure
 
 
-def draw_variants(run: Run) -> Figure:
-    """Draw distance and bound of every variant, a panel each."""
-    parts = reading.fitted(run, why_unavailable)
-    sheet = page.open_page(
-        run,
-        over_variants(parts),
-        panels=len(parts),
-        names=list(parts),
-        drawn=parts,
-        keys=curves.step_keys(parts.values()) | KEYS,
-        steps=scales.many(parts.values()),
-    )
-    draw_distances(sheet.panels, parts)
-    sheet.label("time t", LABEL)
-    return sheet.figure
-
-
-def draw_distances(panels: tuple[Axes, ...] | list[Axes], parts: Mapping[str, Run]) -> None:
+def draw_distances(panels: tuple[Axes, ...], parts: Mapping[str, Run]) -> None:
     """Draw distances by step size, and the bounds in the same colours."""
     sizes = reading.all_step_sizes(parts.values())
-    times = [reading.flow_times(part) for part in parts.values()]
-    curves.time_axes(panels, times, reading.logarithmic(parts.values()))
-    shown = [values for part in parts.values() for values in settled(part)]
+    curves.time_axes(panels, parts.values(), reading.flow_times)
+    shown = [values for part in parts.values() for values in values_in_view(part)]
     top = curves.log_axis(panels, shown)
-    pens = style.step_pens(sizes)
+    line_styles = style.step_size_styles(sizes)
     for panel, part in zip(panels, parts.values(), strict=True):
         time = part["tracking_bound.iterate_time"]
-        curves.draw_descent(panel, part, moved(part), sizes, top, time)
+        curves.draw_descent(panel, part, distances_after_start(part), sizes, top, time)
         for k, size in enumerate(reading.step_sizes(part)):
-            colour = pens[int(np.flatnonzero(sizes == size)[0])]["color"]
-            pen = {"color": colour, "linewidth": 0.9, "linestyle": DASHES}
-            curves.plot(panel, time[k], part["tracking_bound.bound"][k], pen)
+            colour = line_styles[int(np.flatnonzero(sizes == size)[0])]["color"]
+            dashed = {"color": colour, "linewidth": 0.9, "linestyle": DASHES}
+            curves.plot(panel, time[k], part["tracking_bound.bound"][k], dashed)
 
 
-def moved(run: Run) -> np.ndarray:
-    """Return the distances but that of the start, which is rounding."""
+def distances_after_start(run: Run) -> np.ndarray:
+    """Return the distances after t = 0, where they are rounding only."""
     started = run["tracking_bound.iterate_time"] > 0
     return np.where(started, run["tracking_bound.distance"], np.nan)
 
 
-def settled(run: Run) -> list[np.ndarray]:
-    """Return what should set the axis: completed distances, and bounds within a million of them."""
-    bound, distance = run["tracking_bound.bound"], moved(run)
+def values_in_view(run: Run) -> list[np.ndarray]:
+    """Return what sets the value axis: completed distances, and bounds within `FAR` of them."""
+    bound, distance = run["tracking_bound.bound"], distances_after_start(run)
     done = np.where(reading.diverged(run)[:, None], np.nan, distance)
     most = np.nanmax(done, initial=0.0) or np.nanmax(distance, initial=0.0)
     with np.errstate(invalid="ignore"):
-        return [done, np.where((bound > 0) & (bound <= 1e6 * most), bound, np.nan)]
+        return [done, np.where((bound > 0) & (bound <= FAR * most), bound, np.nan)]
 
 
-def arriving(run: Run) -> np.ndarray:
-    """Return ½‖∇²φ∇φ‖(t) exp ∫_t^T m, to the last time T at which that is known."""
+def propagated_density(run: Run) -> np.ndarray:
+    """Return ½‖∇²φ∇φ‖(t) exp ∫_t^T m, up to the last time T at which that is known."""
     grown = run["tracking_bound.amplification"]
     last = grown[np.isfinite(grown)][-1]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -109,54 +94,54 @@ def arriving(run: Run) -> np.ndarray:
 
 
 def draw_density(panel: Axes, run: Run) -> None:
-    """Draw the local error in a unit of time, and what may be left of it at the end."""
+    """Draw the local error per unit of time, and what may remain of it at the end."""
     time, density = run["tracking_bound.time"], run["tracking_bound.density"]
-    curves.time_axis([panel], [time], reading.logarithmic([run]))
-    curves.log_axis([panel], [density, arriving(run)])
-    curves.plot(panel, time, density, MADE)
-    curves.plot(panel, time, arriving(run), ARRIVING)
+    curves.fit_time_axis([panel], [time], reading.has_log_times([run]))
+    curves.log_axis([panel], [density, propagated_density(run)])
+    curves.plot(panel, time, density, LOCAL)
+    curves.plot(panel, time, propagated_density(run), PROPAGATED)
     panel.set(xlabel="time t", ylabel="per unit of time")
 
 
-def half_way(run: Run) -> float:
-    """Return when half of the final bound has been made, by the trapezoidal rule; nan if never."""
-    time, made = run["tracking_bound.time"], arriving(run)
-    pieces = np.diff(time) * (made[1:] + made[:-1]) / 2
+def half_time(run: Run) -> float:
+    """Return when half of the final bound has arisen, by the trapezoidal rule; nan if never."""
+    time, density = run["tracking_bound.time"], propagated_density(run)
+    pieces = np.diff(time) * (density[1:] + density[:-1]) / 2
     total = np.concatenate([[0.0], np.cumsum(pieces)])
-    return reading.crossing(time, total, total[-1] / 2) if total[-1] > 0 else float("nan")
+    return reading.crossing_time(time, total, total[-1] / 2) if total[-1] > 0 else float("nan")
 
 
 def headline(run: Run) -> str:
-    """Say how near descent stays at its largest step, the bound, and by when half of it is made."""
-    reach = worst(run)
+    """Return the distance and the bound at the largest step size, and when half of it arises."""
+    reach = largest_distances(run)
     if not np.isfinite(reach).any():
-        return "Every step size of descent diverges"
+        return ALL_DIVERGE
     k = int(np.nanargmax(np.where(np.isfinite(reach), reading.step_sizes(run), np.nan)))
     eta = number(float(reading.step_sizes(run)[k]))
-    said = f"At η = {eta} descent stays within {number(float(reach[k]))} of the flow"
+    sentence = f"At η = {eta} descent stays within {number(float(reach[k]))} of the flow"
     bound = run["tracking_bound.bound"][k]
     if np.isfinite(bound).any():
-        said += f", where the bound says {number(float(np.nanmax(bound)))}"
-    middle = half_way(run)
-    return f"{said}; half of that is made by t = {number(middle)}" if np.isfinite(middle) else said
+        sentence += f"; the bound is {number(float(np.nanmax(bound)))}"
+    middle = half_time(run)
+    half = f"; half of that arises by t = {number(middle)}" if np.isfinite(middle) else ""
+    return sentence + half
 
 
-def worst(run: Run) -> np.ndarray:
-    """Return the largest distance by step size; nan where descent diverged."""
+def largest_distances(run: Run) -> np.ndarray:
+    """Return the largest distance per step size; nan if descent diverged."""
     distance = run["tracking_bound.distance"]
     known = np.where(np.isfinite(distance), distance, -np.inf).max(axis=1)
     return np.where(np.isfinite(known) & ~reading.diverged(run), known, np.nan)
 
 
 def over_variants(parts: Mapping[str, Run]) -> str:
-    """Say how far descent comes from the flow in each variant."""
-    reach = {name: worst(part) for name, part in parts.items()}
-    known = [f"{number(float(np.nanmax(v)))} in {n}" for n, v in reach.items() if not all_nan(v)]
-    if not known:
-        return "Every step size of descent diverges"
-    return f"Descent comes from the flow by up to {listed(known, most=5)}"
-
-
-def all_nan(values: np.ndarray) -> bool:
-    """Say whether no value is known."""
-    return bool(np.isnan(values).all())
+    """Return how far descent deviates from the flow in each variant."""
+    reach = {name: largest_distances(part) for name, part in parts.items()}
+    phrases = [
+        f"{number(float(np.nanmax(values)))} in {name}"
+        for name, values in reach.items()
+        if not np.isnan(values).all()
+    ]
+    if not phrases:
+        return ALL_DIVERGE
+    return f"Gradient descent deviates from the flow by up to {join_words(phrases, most=5)}"

@@ -1,13 +1,13 @@
-"""How far gradient descent comes from the flow of the layers, to first order in the step size.
+"""Bound on the discretization error of gradient descent to first order in the step size.
 
-Stack the layers as θ, with θ̇ = -∇φ(θ). A step of descent is one of Euler's method, and misses the
-flow by (η²/2) θ̈ + O(η³), θ̈ = ∇²φ ∇φ. Between steps errors move as ė = -∇²φ e, so that
+Let θ hold all layers, with θ̇ = -∇φ(θ). A step of descent is a step of Euler's method, with the
+local error (η²/2) θ̈ + O(η³), θ̈ = ∇²φ ∇φ. Errors evolve as ė = -∇²φ e, so that
 
     ‖θ_k - θ(kη)‖ ≤ η ∫_0^{kη} ½‖∇²φ∇φ‖(s) exp(∫_s^{kη} m) ds + O(η²),   m = max(0, -λ_min(∇²φ)),
 
-all of it along the flow. It is what the theorem of Elkabetz & Cohen (2021, arXiv:2107.06608,
-Theorem 3) comes to on the trajectory itself. The theorem holds for every η below a limit, not only
-to first order, and takes ‖∇²φ‖‖∇φ‖ for ½‖∇²φ∇φ‖ and suprema over a neighbourhood of the flow.
+with all quantities along the flow. It is the leading order of Theorem 3 of Elkabetz & Cohen (2021,
+arXiv:2107.06608). The theorem holds for every η below a limit, with ‖∇²φ‖‖∇φ‖ in place of
+½‖∇²φ∇φ‖, and with suprema over a neighbourhood of the flow.
 """
 
 from __future__ import annotations
@@ -106,7 +106,10 @@ def amplification(time: np.ndarray, smallest: np.ndarray) -> np.ndarray:
 
 
 def grown(B: float, density: float, m: float, span: float) -> float:
-    """Return B e^{mh} + density (e^{mh} - 1)/m, a solution of Ḃ = mB + density after a time h."""
+    """Return B e^{mh} + density (e^{mh} - 1)/m, the solution of Ḃ = mB + density after a time h.
+
+    `expm1` keeps the digits that e^{mh} - 1 loses for small mh; inf means overflow.
+    """
     with np.errstate(over="ignore"):
         gain = float(np.expm1(m * span))
     made = density * (gain / m if m > 0 else span)

@@ -11,7 +11,7 @@ from flowsim.problem.types import Layers
 from flowsim.scenario.build.problem import saved_times
 from flowsim.solvers.iterate import iterations
 from flowsim.solvers.trajectory import Trajectory
-from flowsim.theory.iterates import revisit
+from flowsim.theory.iterates import replay
 from flowsim.theory.setting import Arrays, Setting
 from flowsim.theory.sharpness.formulas import extremes_or_nan
 from flowsim.theory.tracking_bound.formulas import (
@@ -95,7 +95,7 @@ def _distances(
         apart = [np.asarray(W) - V for W, V in zip(layers, there, strict=True)]
         distance[k, sample], error[k, sample] = norm(apart), lacking + own
 
-    revisit(
+    replay(
         problem,
         sizes.tolist(),
         count,

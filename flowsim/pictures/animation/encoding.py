@@ -1,4 +1,4 @@
-"""Films of moving figures: frames drawn one at a time, as the encoder asks for them."""
+"""Files of animated figures: frames are drawn one at a time, when the encoder asks for them."""
 
 from __future__ import annotations
 
@@ -9,53 +9,56 @@ from typing import Any
 import numpy as np
 from PIL import Image, features
 
-from flowsim.pictures.animation.moving import Moving, Projector
+from flowsim.pictures.animation.animation import Animation, FrameRenderer
 
 FORMATS = ("webp", "gif")
 FRAMES = 120
 FIRST, NEXT, LAST = 800, 70, 2500
-"""Milliseconds for which the first frame, those between and the last stand."""
+"""Milliseconds of the first frame, of those between, and of the last."""
 DPI = {"webp": 200, "gif": 120}
 """Dots per inch: a GIF keeps every frame in memory, and is large."""
 ALMOST_WHITE = 247
+"""Grey level from which a colour of a GIF's palette becomes white, so that paper stays white."""
 OPTIONS: dict[str, dict[str, Any]] = {
     "webp": {"lossless": True, "quality": 20, "method": 2, "kmin": 10_000, "kmax": 10_001},
     "gif": {"optimize": False, "disposal": 1},
 }
-"""For the encoder; the large kmin and kmax leave out key frames, which take most of the time."""
+"""Options of the encoder; the large kmin and kmax omit key frames, which take most of the time."""
 
 Report = Callable[[float], None]
-"""Takes the fraction of the frames that are drawn."""
+"""Called with the fraction of the frames that are drawn."""
 
 
 def durations(frames: int) -> list[int]:
-    """Return for how many milliseconds each frame stands."""
+    """Return the milliseconds of each frame."""
     return [FIRST, *[NEXT] * (frames - 2), LAST]
 
 
-def write(moving: Moving, path: Path, format: str, report: Report, frames: int = FRAMES) -> None:
-    """Write the film of a moving figure; the same bytes for the same figure."""
-    projector = Projector(moving, DPI[format])
-    moments = moving.moments(frames)
-    finish = in_colours(projector.frame(moving.last)) if format == "gif" else as_it_is
+def write(
+    animation: Animation, path: Path, format: str, report: Report, frames: int = FRAMES
+) -> None:
+    """Write an animation; the same figure gives the same bytes."""
+    renderer = FrameRenderer(animation, DPI[format])
+    moments = animation.moments(frames)
+    convert = to_palette_of(renderer.frame(animation.last)) if format == "gif" else unchanged
 
     def frame(k: int) -> Image.Image:
         report(k / frames)
-        return finish(projector.frame(float(moments[k])))
+        return convert(renderer.frame(float(moments[k])))
 
     with path.open("wb") as file:
-        Reel(frames, frame).save(
+        FrameSequence(frames, frame).save(
             file, format, save_all=True, duration=durations(frames), loop=0, **OPTIONS[format]
         )
 
 
-def as_it_is(frame: Image.Image) -> Image.Image:
-    """Return a frame itself."""
+def unchanged(frame: Image.Image) -> Image.Image:
+    """Return the frame itself."""
     return frame
 
 
-def in_colours(last: Image.Image) -> Callable[[Image.Image], Image.Image]:
-    """Return what brings frames into the 256 colours of the last, which has all, and pure white."""
+def to_palette_of(last: Image.Image) -> Callable[[Image.Image], Image.Image]:
+    """Return a function that maps frames to the 256 colours of the last, which has them all."""
     palette = last.quantize(256, dither=Image.Dither.NONE)
     colours = np.array(palette.getpalette() or [], dtype=int).reshape(-1, 3)
     colours[(colours >= ALMOST_WHITE).all(axis=1)] = 255
@@ -63,15 +66,15 @@ def in_colours(last: Image.Image) -> Callable[[Image.Image], Image.Image]:
     return lambda frame: frame.quantize(palette=palette, dither=Image.Dither.NONE)
 
 
-def lacking(format: str) -> str:
-    """Say why this format cannot be written here, or nothing."""
+def why_unwritable(format: str) -> str | None:
+    """Return the reason why this format cannot be written here, or None."""
     if format == "webp" and not features.check("webp"):
         return "this installation of Pillow has no WebP; write format 'gif', or install its wheel"
-    return ""
+    return None
 
 
-class Reel(Image.Image):
-    """An image of many frames, of which one at a time is in memory: the one that is sought."""
+class FrameSequence(Image.Image):
+    """An image of many frames, of which only the current one is in memory."""
 
     def __init__(self, count: int, frame: Callable[[int], Image.Image]) -> None:
         super().__init__()
@@ -89,5 +92,5 @@ class Reel(Image.Image):
             self._shown = frame
 
     def tell(self) -> int:
-        """Return which frame is shown."""
+        """Return the number of the current frame."""
         return self._shown

@@ -1,13 +1,15 @@
-"""Whether a mode's 2-cycle is stable against turning: why exactly aligned runs mislead.
+"""Instability of the singular vectors beyond the edge of stability.
 
-Exactly aligned layers stay so. Of a mode r in its 2-cycle and a mode q at rest, what lies between
-them (entries rq and qr of every layer) is moved to first order by
+Layers that are exactly aligned with the target stay so, and their modes evolve independently. In a
+2-cycle this state can be unstable: let mode r be in its 2-cycle, and mode q at its fixed point. The
+entries rq and qr of every layer, which are 0 if aligned, evolve to first order over two steps by
 
     M = (I - ηH_high)(I - ηH_low),
 
-H the block of the Hessian of φ(W_1..W_N) at the two points of the cycle, 2N × 2N. Turning the
-hidden units, N - 1 ways, changes nothing, with a multiplier of 1; past the step size at which
-another multiplier leaves the unit circle, any noise grows into a turning of the singular vectors.
+where H is the 2N × 2N block of the Hessian of φ(W_1, …, W_N) for these entries, at either point of
+the cycle. Rotations of the hidden units leave W unchanged, which gives N - 1 multipliers of exactly
+1. From the step size on at which another multiplier leaves the unit circle, any noise grows: the
+singular vectors rotate, so that exactly aligned runs are misleading.
 """
 
 from __future__ import annotations
@@ -27,18 +29,20 @@ from flowsim.theory.oscillation.period_doubling import (
 )
 
 STEPS = 120
-"""So many step sizes are searched for a change."""
+"""Step sizes between which a change of sign is searched."""
 
 
 def multipliers(eta: float, phi: tuple[float, float], depth: int) -> np.ndarray:
-    """Return the multipliers of M but those N - 1 nearest to 1, the largest first.
+    """Return the N + 1 multipliers of M without the N - 1 nearest to 1, largest modulus first.
+
+    They are nan where the cycle does not exist.
 
     Parameters
     ----------
     eta
         The step size of ½‖W - Φ‖²_F.
     phi
-        The targets of the mode in its 2-cycle, and of the one at rest.
+        The targets of the mode in its 2-cycle, and of the one at its fixed point.
     depth
         The depth N.
 
@@ -70,11 +74,12 @@ def _between(diagonal: jax.Array, phi: jax.Array, depth: int) -> jax.Array:
     return H
 
 
-def turning_onset(phi: tuple[float, float], depth: int) -> float:
-    """Return the step size at which the 2-cycle of the first mode begins to turn to the second.
+def instability_onset(phi: tuple[float, float], depth: int) -> float:
+    """Return the step size at which the 2-cycle of the first mode becomes unstable to rotations.
 
-    It is searched from the critical step size on, as long as the 2-cycle is stable and the second
-    mode is at rest; nan where there is none.
+    The search covers step sizes at which the 2-cycle exists and is stable within its mode, and the
+    second mode is below its own critical step size; nan if it stays stable there. One layer has no
+    2-cycle.
     """
     if depth == 1:
         return float("nan")
@@ -86,6 +91,7 @@ def turning_onset(phi: tuple[float, float], depth: int) -> float:
     def grows(eta: float) -> float:
         return float(np.abs(multipliers(eta, phi, depth)[0]) - 1)
 
+    # The cycle has amplitude 0 at the critical step size itself, where the root is degenerate.
     sizes = critical[0] + (end - critical[0]) * np.linspace(1e-3, 1, STEPS)
     out = np.flatnonzero(np.array([grows(float(eta)) for eta in sizes]) > 0)
     if not out.size:

@@ -17,11 +17,16 @@ from PIL import Image
 
 from flowsim.cli import main
 from flowsim.experiment import figures
-from flowsim.pictures.animation import film
-from flowsim.pictures.animation.moving import Moving, Projector
-from flowsim.pictures.animation.parts import Clock, Cursor, Growing, Heads
-from flowsim.pictures.animation.parts import Path as Running
-from flowsim.pictures.kit import fan, style
+from flowsim.pictures.animation import encoding
+from flowsim.pictures.animation.animated_parts import (
+    GrowingLine,
+    IterateMarkers,
+    TimeCursor,
+    TimeLabel,
+)
+from flowsim.pictures.animation.animated_parts import GrowingPath as Running
+from flowsim.pictures.animation.animation import Animation, FrameRenderer
+from flowsim.pictures.kit import style, trajectories
 from flowsim.results import archive
 from flowsim.results.run import Run
 
@@ -53,11 +58,11 @@ CASES: dict[str, Callable[[], Run]] = {
 }
 
 
-def moving(run: Run, name: str = "plane") -> Moving:
+def moving(run: Run, name: str = "plane") -> Animation:
     return figures.FIGURES[name].animation(run)
 
 
-def part(found: Moving, kind: type) -> object:
+def part(found: Animation, kind: type) -> object:
     return next(each for each in found.parts if isinstance(each, kind))
 
 
@@ -71,7 +76,7 @@ def test_frames_are_what_a_drawing_of_that_moment_is(case: str) -> None:
     for name in figures.animatable(run) if case == "plain" else ["plane"]:
         with style.settings():
             found = moving(run, name)
-            projector = Projector(found, 50)
+            projector = FrameRenderer(found, 50)
             for moment in found.moments(4)[[3, 0, 1]]:
                 frame = projector.frame(float(moment))
                 assert frame.tobytes() == projector.whole(float(moment)).tobytes(), name
@@ -92,11 +97,13 @@ def test_the_last_frame_of_the_plane_has_all_iterates_of_the_figure() -> None:
     run = plain()
     still = figures.draw(run, "plane").axes[0]
     found = moving(run)
-    drawn = part(found, fan.Fan)
+    drawn = part(found, trajectories.TrajectoryArtists)
     panel = found.figure.axes[0]
     np.testing.assert_allclose(panel.get_xlim(), still.get_xlim())
     found.show(found.last)
-    expected = fan.tracks(run, panel, dict.fromkeys(SIZES, "k"), run["plane.descent"])
+    expected = trajectories.trajectories(
+        run, panel, dict.fromkeys(SIZES, "k"), run["plane.descent"]
+    )
     for path, track in zip(drawn.lines.get_segments(), expected, strict=True):
         np.testing.assert_array_equal(path, track.points)
 
@@ -108,27 +115,27 @@ def test_flow_and_iterates_are_where_they_are_at_that_time() -> None:
     run = made.replaced(run, "plane.descent", iterates)
     found = moving(run)
     panel = found.figure.axes[0]
-    flow, heads = part(found, Running), part(found, Heads)
+    flow, heads = part(found, Running), part(found, IterateMarkers)
     moment = 3.14
     found.show(moment)
     where = [np.interp(moment, SHORT, axis) for axis in run["plane.layers"].T]
-    np.testing.assert_allclose(flow.head.get_xydata(), fan.fractions(panel, [where]))
+    np.testing.assert_allclose(flow.head.get_xydata(), trajectories.axes_fractions(panel, [where]))
     offsets = np.asarray(heads.points.get_offsets())
     for k, at in zip([0, 1], offsets, strict=True):  # the third has left the frame
         i = int(np.flatnonzero(run["descent.time"][k] <= moment)[-1])
-        expected = fan.fractions(panel, run["plane.descent"][k, i])
-        np.testing.assert_allclose(at, expected, atol=2 * fan.FINEST)
+        expected = trajectories.axes_fractions(panel, run["plane.descent"][k, i])
+        np.testing.assert_allclose(at, expected, atol=2 * trajectories.FINEST)
 
 
 def test_lines_over_time_are_cut_at_the_moment() -> None:
     found = moving(plain(), "loss")
     found.show(2.0)
     for each in found.parts:
-        if isinstance(each, Growing):
+        if isinstance(each, GrowingLine):
             drawn = each.line.get_xdata()
             assert (drawn <= 2.0).all()
             assert len(drawn) == np.sum(each.x <= 2.0)
-        if isinstance(each, Cursor):
+        if isinstance(each, TimeCursor):
             assert each.lines[0].get_xdata() == [2.0, 2.0]
 
 
@@ -146,7 +153,7 @@ def test_lines_over_time_are_cut_at_the_moment() -> None:
 def test_the_clock_tells_time_and_iteration(case: str, name: str, said: str) -> None:
     found = moving(CASES[case](), name)
     found.show(3.0)
-    assert part(found, Clock).text.get_text() == said
+    assert part(found, TimeLabel).text.get_text() == said
 
 
 def test_at_the_end_iterates_count_up_to_half_a_step_beyond() -> None:
@@ -154,7 +161,7 @@ def test_at_the_end_iterates_count_up_to_half_a_step_beyond() -> None:
     found = moving(plain(sizes=[0.8]))
     found.show(found.last)
     assert found.last == 6
-    assert part(found, Clock).text.get_text().endswith("iteration k = 8")
+    assert part(found, TimeLabel).text.get_text().endswith("iteration k = 8")
 
 
 def test_a_flow_stands_still_beside_steps_that_have_no_time() -> None:
@@ -185,7 +192,7 @@ def test_variants_stand_side_by_side() -> None:
 def filmed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("films")
     with pytest.MonkeyPatch.context() as small:
-        small.setattr(film, "DPI", COARSE)
+        small.setattr(encoding, "DPI", COARSE)
         return film_in(folder)
 
 
@@ -197,8 +204,8 @@ def film_in(folder: Path) -> dict[str, Path]:
     }
     assert [path.name for path in sorted(folder.iterdir())] == ["plane.gif", "plane.webp"]
     assert {name for name, _ in told} == {"plane"}
-    assert [fraction for _, fraction in told[: film.FRAMES]] == [
-        pytest.approx(k / film.FRAMES) for k in range(film.FRAMES)
+    assert [fraction for _, fraction in told[: encoding.FRAMES]] == [
+        pytest.approx(k / encoding.FRAMES) for k in range(encoding.FRAMES)
     ]
     return {format: found for format, (found,) in paths.items()}
 
@@ -206,34 +213,34 @@ def film_in(folder: Path) -> dict[str, Path]:
 @pytest.mark.parametrize("format", figures.ANIMATION_FORMATS)
 def test_a_film_has_its_frames_for_their_time(filmed: dict[str, Path], format: str) -> None:
     with Image.open(filmed[format]) as image:
-        assert image.n_frames == film.FRAMES
+        assert image.n_frames == encoding.FRAMES
         assert image.info["loop"] == 0
         times = []
         for k in range(image.n_frames):
             image.seek(k)
             image.load()
             times.append(image.info["duration"])
-    assert times == film.durations(film.FRAMES)
+    assert times == encoding.durations(encoding.FRAMES)
     assert 8 < sum(times) / 1000 < 15
 
 
 def test_webp_frames_are_the_drawings_themselves(filmed: dict[str, Path]) -> None:
     with style.settings():
         found = moving(plain())
-        projector = Projector(found, COARSE["webp"])
+        projector = FrameRenderer(found, COARSE["webp"])
     with Image.open(filmed["webp"]) as image:
-        for k in (0, film.FRAMES - 1):
+        for k in (0, encoding.FRAMES - 1):
             image.seek(k)
-            drawn = projector.whole(float(found.moments(film.FRAMES)[k]))
+            drawn = projector.whole(float(found.moments(encoding.FRAMES)[k]))
             assert image.convert("RGB").tobytes() == drawn.tobytes()
 
 
 def test_gif_frames_have_nearly_the_colours_of_the_drawing(filmed: dict[str, Path]) -> None:
     with style.settings():
         found = moving(plain())
-        drawn = np.asarray(Projector(found, COARSE["gif"]).frame(found.last), dtype=float)
+        drawn = np.asarray(FrameRenderer(found, COARSE["gif"]).frame(found.last), dtype=float)
     with Image.open(filmed["gif"]) as image:
-        image.seek(film.FRAMES - 1)
+        image.seek(encoding.FRAMES - 1)
         shown = np.asarray(image.convert("RGB"), dtype=float)
     assert shown.shape == drawn.shape
     assert np.sqrt(np.mean((shown - drawn) ** 2)) < 3
@@ -245,7 +252,7 @@ def test_films_of_one_run_are_the_same_bytes(tmp_path: Path, format: str) -> Non
     run, few = plain(), 3
     for name in ("a", "b"):
         with style.settings():
-            film.write(moving(run), tmp_path / name, format, lambda _share: None, few)
+            encoding.write(moving(run), tmp_path / name, format, lambda _share: None, few)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
@@ -256,7 +263,7 @@ def test_one_frame_at_a_time_is_in_memory() -> None:
         drawn.append(k)
         return Image.new("RGB", (4, 3), (k, 0, 0))
 
-    reel = film.Reel(3, frame)
+    reel = encoding.FrameSequence(3, frame)
     assert (reel.n_frames, reel.size, reel.mode, drawn) == (3, (4, 3), "RGB", [0])
     reel.seek(2)
     reel.seek(2)
@@ -305,10 +312,10 @@ def test_what_cannot_be_animated_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_pillow_without_webp_is_told_of(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(film.features, "check", lambda _name: False)
+    monkeypatch.setattr(encoding.features, "check", lambda _name: False)
     with pytest.raises(ValueError, match="no WebP; write format 'gif'"):
         figures.animate(plain(), tmp_path)
-    assert film.lacking("gif") == ""
+    assert encoding.why_unwritable("gif") is None
 
 
 @pytest.fixture
@@ -338,7 +345,7 @@ def test_bad_combinations_are_refused_with_a_sentence(here, arguments, told, cap
 
 
 def test_plot_animates(here: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(film.write, "__defaults__", (4,))
+    monkeypatch.setattr(encoding.write, "__defaults__", (4,))
     assert main(["plot", "run", "--animate", "--figure", "loss", "--format", "gif"]) == 0
     assert capsys.readouterr().out == "run/figures/loss.gif\n"
     with Image.open("run/figures/loss.gif") as image:

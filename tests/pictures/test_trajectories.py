@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from flowsim.experiment import figures
 from flowsim.pictures import plane
-from flowsim.pictures.kit import contours, fan, layout, reading, scales, style
+from flowsim.pictures.kit import contours, placement, reading, scales, style, trajectories
 from flowsim.results.run import Run, Variable
 
 SHORT = np.linspace(0, 6, 61)
@@ -26,16 +26,18 @@ def panel() -> Axes:
     return axes
 
 
-def track(panel: Axes, points: list[list[float]]) -> fan.Track:
-    return fan.track(panel, "red", np.arange(len(points), dtype=float), np.array(points))
+def track(panel: Axes, points: list[list[float]]) -> trajectories.Trajectory:
+    return trajectories.trajectory(
+        panel, "red", np.arange(len(points), dtype=float), np.array(points)
+    )
 
 
 def test_a_curve_that_stays_is_drawn_to_its_end(panel: Axes) -> None:
     stays = track(panel, [[0, 0], [1, 1], [5, 1], [2, 1]])
     np.testing.assert_allclose(stays.points, [[0, 0], [0.25, 0.5], [1.25, 0.5], [0.5, 0.5]])
-    assert stays.way is None
-    assert stays.alone.all()
-    assert [stays.reached(moment) for moment in (0, 0.9, 1, 1e9)] == [1, 1, 2, 4]
+    assert stays.direction is None
+    assert stays.isolated.all()
+    assert [stays.count_reached(moment) for moment in (0, 0.9, 1, 1e9)] == [1, 1, 2, 4]
 
 
 @pytest.mark.parametrize(
@@ -51,30 +53,30 @@ def test_a_curve_that_leaves_ends_at_the_frame(panel: Axes, beyond, place, way) 
     leaves = track(panel, [[0, 0], [2, 1], beyond, [np.nan, np.nan], [np.nan, np.nan]])
     np.testing.assert_allclose(leaves.points[-1], place, atol=1e-12)
     assert leaves.time[-1] == 2
-    np.testing.assert_array_equal(np.sign(leaves.way), way)
-    assert not leaves.alone[-1]
+    np.testing.assert_array_equal(np.sign(leaves.direction), way)
+    assert not leaves.isolated[-1]
 
 
 def test_a_curve_that_becomes_nan_has_no_direction(panel: Axes) -> None:
     lost = track(panel, [[0, 0], [2, 1], [np.nan, np.nan]])
     np.testing.assert_allclose(lost.points[-1], [0.5, 0.5])
-    np.testing.assert_array_equal(lost.way, [0, 0])
-    drawn = fan.Fan(panel, [lost])
+    np.testing.assert_array_equal(lost.direction, [0, 0])
+    drawn = trajectories.TrajectoryArtists(panel, [lost])
     assert len(drawn.exits) == 1
 
 
 def test_iterates_are_dots_only_where_they_stand_apart(panel: Axes) -> None:
-    near = fan.APART / 4 * 0.9 * 4 * np.arange(30)  # in data, closer than APART inches
+    near = trajectories.APART / 4 * 0.9 * 4 * np.arange(30)  # in data, closer than APART inches
     dense = track(panel, [[x, 0.5] for x in near])
-    assert not dense.alone.any()
+    assert not dense.isolated.any()
     repeated = track(panel, [[1, 1], [1, 1], [1, 1], [3, 1], [3, 1]])
     assert len(repeated.points) == 2
-    assert repeated.alone.all()
+    assert repeated.isolated.all()
 
 
 def test_a_fan_shows_what_is_reached(panel: Axes) -> None:
     every = [track(panel, [[0, 0], [1, 1], [2, 1]]), track(panel, [[0, 0], [9, 9]])]
-    drawn = fan.Fan(panel, every)
+    drawn = trajectories.TrajectoryArtists(panel, every)
     assert [len(path) for path in drawn.lines.get_segments()] == [3, 2]
     assert drawn.exits[0].get_visible()
     drawn.show(0.5)
@@ -101,13 +103,13 @@ def test_every_step_size_is_a_curve_in_its_own_colour_through_its_iterates() -> 
         distances = np.linalg.norm(iterates[:, None] - at[None], axis=2).min(axis=1)
         span = [np.ptp(panel.get_xlim()), np.ptp(panel.get_ylim())]
         inside = np.isfinite(iterates).all(axis=1)
-        assert (distances[inside] <= fan.FINEST * np.hypot(*span)).all()
+        assert (distances[inside] <= trajectories.FINEST * np.hypot(*span)).all()
 
 
 def test_of_very_many_step_sizes_a_part_is_drawn() -> None:
     run = made.plain(sizes=list(np.geomspace(0.01, 0.3, 500)), time=np.linspace(0, 1, 5))
     (drawn,) = fans(run)
-    assert len(drawn.get_segments()) == fan.MOST
+    assert len(drawn.get_segments()) == trajectories.MOST
 
 
 def with_unit(run: Run, critical: float, name: str = "2/sharpness at the minimum") -> Run:
@@ -170,7 +172,7 @@ def test_levels_of_the_loss_are_round_and_named() -> None:
     assert bar.get_ylabel() == r"loss $\ell(W)$"
     raised = made.replaced(run, "plane.loss", run["plane.loss"] + 7)
     raised = made.replaced(raised, "plane.lowest_loss", np.array(7.0))
-    assert figures.draw(raised, "plane").axes[1].get_ylabel().endswith("above its lowest here, 7")
+    assert figures.draw(raised, "plane").axes[1].get_ylabel().endswith("above its minimum here, 7")
 
 
 def test_a_minimum_that_is_a_line_is_drawn_as_one() -> None:
@@ -191,7 +193,7 @@ def test_arrows_are_told_of_where_a_descent_ends_outside() -> None:
     for last, told in ((iterates[:, -1], False), (99.0, True), (np.nan, True)):
         iterates[1, -1] = last if np.isscalar(last) else last[1]
         changed = made.replaced(run, "plane.descent", iterates.copy())
-        assert plane.leaves(changed) is told
+        assert plane.leaves_frame(changed) is told
         labels = [t.get_text() for t in figures.draw(changed, "plane").legends[0].get_texts()]
         assert ("leaves the frame" in labels) is told
 
@@ -207,14 +209,14 @@ def test_entries_of_w_have_one_scale() -> None:
 def test_a_run_from_before_the_minimum_was_kept_is_drawn() -> None:
     run = made.replaced(made.plain(time=SHORT), "plane.minimum", None)
     run = made.replaced(run, "plane.lowest_loss", None)
-    assert contours.lowest(run) == run["plane.loss"].min()
+    assert contours.lowest_loss(run) == run["plane.loss"].min()
     assert figures.draw(run, "plane").axes
 
 
 def test_a_page_grows_at_its_foot_and_leaves_the_rest() -> None:
     run = made.plain(sizes=[0.05, 0.1], time=SHORT)
     before, after = figures.draw(run, "plane"), figures.draw(run, "plane")
-    layout.heighten(after, 0.25)
+    placement.extend_below(after, 0.25)
     assert after.get_figheight() == pytest.approx(before.get_figheight() + 0.25)
     for one, other in zip(before.axes, after.axes, strict=True):
         old = one.get_position().bounds * np.tile(before.get_size_inches(), 2)

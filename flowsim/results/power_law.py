@@ -12,7 +12,17 @@ import numpy as np
 
 CONFIDENCE = 0.95
 LEAST_SIZES = 6
-"""Fewer step sizes leave too few degrees of freedom to tell an interval."""
+"""Fewest step sizes that leave degrees of freedom for a confidence interval."""
+
+
+def straight_fit(eta: np.ndarray, error: np.ndarray) -> tuple[float, float]:
+    """Return order p and factor C of error = C η^p, by least squares in logarithms.
+
+    All entries must be positive, and two step sizes different. Higher powers of η bias p towards
+    the slope at the middle step sizes: `power_law` models the next one and gives an interval.
+    """
+    order, shift = np.polyfit(np.log(eta), np.log(error), 1)
+    return float(order), float(np.exp(shift))
 
 
 @dataclass(frozen=True)
@@ -39,9 +49,10 @@ class PowerLaw:
 def power_law(eta: np.ndarray, error: np.ndarray) -> PowerLaw:
     """Fit the order by least squares in logarithms, with Student's t interval for p.
 
-    Without the term b η the fitted order would be that of the middle step sizes, not of η → 0. What
-    higher powers of η do to it is not chance, and is no part of Student's interval: so this is
-    widened, both ways, by how far the order moves if only the smaller half of step sizes is taken.
+    Without the term b η the fitted order would be that of the middle step sizes, not of η → 0. The
+    bias by higher powers of η is systematic and no part of Student's interval. The interval is
+    therefore widened, both ways, by the change of the order when only the smaller half of the step
+    sizes is fitted. All numbers are nan with fewer than `LEAST_SIZES` step sizes.
     """
     rank = np.argsort(eta)
     eta, error = eta[rank], error[rank]

@@ -1,7 +1,4 @@
-"""Figures in motion: a figure whose curves are drawn up to a moment, and the film of its moments.
-
-What stands still is drawn once; each frame draws over it what moves.
-"""
+"""An animation: a figure with parts that change with time, and the renderer of its frames."""
 
 from __future__ import annotations
 
@@ -16,72 +13,72 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 OVER = 100
-"""What moves is drawn over what stands still, in its own order."""
+"""Added to the order of animated artists: they are drawn over all static ones."""
 
 
-class Part(Protocol):
-    """What moves in a figure: the artists that change, and how to show them at a moment."""
+class AnimatedPart(Protocol):
+    """A part of a figure that changes: its artists, and how to show them at a time."""
 
     def artists(self) -> Sequence[Artist]:
-        """Return everything that changes with the moment."""
+        """Return everything that changes with time."""
 
     def show(self, moment: float) -> None:
-        """Show what is reached by a moment."""
+        """Show what is reached by a time."""
 
 
 @dataclass(frozen=True, eq=False)
-class Moving:
-    """A figure and its moving parts, from the moment `first` to `last`, evenly in `log` if so."""
+class Animation:
+    """A figure and its animated parts, from time `first` to `last`, spaced evenly or as log t."""
 
     figure: Figure
-    parts: Sequence[Part]
+    parts: Sequence[AnimatedPart]
     first: float
     last: float
     log: bool = False
 
     def moments(self, count: int) -> np.ndarray:
-        """Return so many moments, both ends included."""
+        """Return the times of `count` frames, both ends included."""
         spaced = np.geomspace if self.log else np.linspace
         moments = spaced(self.first, self.last, count)
         moments[-1] = self.last
         return np.asarray(moments)
 
     def artists(self) -> list[Artist]:
-        """Return all that moves, the lowest first."""
+        """Return all animated artists, the lowest first."""
         found = [artist for part in self.parts for artist in part.artists()]
         return sorted(found, key=lambda artist: artist.get_zorder())
 
     def show(self, moment: float) -> None:
-        """Bring every part to a moment."""
+        """Show every part at a time."""
         for part in self.parts:
             part.show(moment)
 
 
-class Projector:
-    """Draws the frames of a moving figure: what stands still once, the rest over it each time."""
+class FrameRenderer:
+    """Renderer of frames: draws the static artists once, and the animated ones over them."""
 
-    def __init__(self, moving: Moving, dpi: float) -> None:
-        moving.figure.set_dpi(dpi)
-        self.moving = moving
-        self.canvas = cast("Any", FigureCanvasAgg(moving.figure))  # its methods have no types
-        self.artists = moving.artists()
+    def __init__(self, animation: Animation, dpi: float) -> None:
+        animation.figure.set_dpi(dpi)
+        self.animation = animation
+        self.canvas = cast("Any", FigureCanvasAgg(animation.figure))  # its methods have no types
+        self.artists = animation.artists()
         for artist in self.artists:
             artist.set_zorder(OVER + artist.get_zorder())
             artist.set_animated(True)
         self.canvas.draw()
-        self.still = self.canvas.copy_from_bbox(moving.figure.bbox)
+        self.background = self.canvas.copy_from_bbox(animation.figure.bbox)
 
     def frame(self, moment: float) -> Image.Image:
-        """Return the picture at a moment."""
-        self.canvas.restore_region(self.still)
-        self.moving.show(moment)
+        """Return the frame at a time."""
+        self.canvas.restore_region(self.background)
+        self.animation.show(moment)
         for artist in self.artists:
             artist.draw(self.canvas.get_renderer())
         return self.picture()
 
     def whole(self, moment: float) -> Image.Image:
-        """Return the picture at a moment drawn anew as a whole: what `frame` has to equal."""
-        self.moving.show(moment)
+        """Return the frame at a time, with everything drawn again; `frame` must equal it."""
+        self.animation.show(moment)
         for artist in self.artists:
             artist.set_animated(False)
         self.canvas.draw()
@@ -90,6 +87,6 @@ class Projector:
         return self.picture()
 
     def picture(self) -> Image.Image:
-        """Return what is on the canvas."""
+        """Return the pixels of the canvas as an image."""
         pixels = np.asarray(self.canvas.buffer_rgba())
         return Image.fromarray(np.ascontiguousarray(pixels[..., :3]))
