@@ -1,0 +1,1 @@
+"""From a scenario to the problem it poses: target, data, loss, layers and noise."""
