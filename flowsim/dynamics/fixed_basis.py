@@ -1,8 +1,8 @@
 """The basis in which the end-to-end flow stays diagonal: W(t) = U diag(s(t)) Vᵀ for all t.
 
-From a balanced start it does if ∇ℓ(U diag(s) Vᵀ) = U diag(h∘s - b) Vᵀ for every s. Each mode then
-decouples: ṡ_r = N s_r^{2-2/N} (b_r - h_r s_r) (Saxe, McClelland & Ganguli 2014; Arora, Cohen, Hu &
-Luo 2019, Theorem 3).
+From a balanced initialization it does if ∇ℓ(U diag(s) Vᵀ) = U diag(h∘s - b) Vᵀ for every s. Each
+mode then decouples: ṡ_r = N s_r^{2-2/N} (b_r - h_r s_r) (Saxe, McClelland & Ganguli 2014; Arora,
+Cohen, Hu & Luo 2019, Theorem 3).
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def fixed_basis(problem: Problem) -> FixedBasis:
     Raises
     ------
     NotApplicable
-        If the loss is not quadratic, the start is not balanced, W(0) and -∇ℓ(0) do not share their
-        singular vectors, or the loss couples these modes.
+        If the loss is not quadratic, the initialization is not balanced, W(0) and -∇ℓ(0) do not
+        share their singular vectors, or the loss couples these modes.
 
     """
     if not network.is_balanced(problem.layers, tolerance=ALIGNED):

@@ -78,7 +78,10 @@ def layer_inverse(layers: Layers, a: Array, c: Array) -> Callable[[Layers], Laye
     R = [None, *network.prefix_products(layers[:-1])]
     rows = [jnp.ones(U.shape[1]) if M is None else jnp.sum((M.T @ U) ** 2, axis=0) for M in L]
     columns = [jnp.ones(V.shape[1]) if M is None else jnp.sum((M @ V) ** 2, axis=0) for M in R]
+    # D_rc = Σ_j ‖L_jᵀu_r‖²‖R_jv_c‖²
     D = sum(r[:, None] * c_[None, :] for r, c_ in zip(rows, columns, strict=True))
+    # Every R_j but R_1 = I maps inputs outside V to 0, and every L_jᵀ but L_Nᵀ = I outputs outside
+    # U: of the sum D one term remains there.
     inner, outer, inputs = (c / (a + c * d) for d in (D, rows[0], columns[-1]))
 
     def inverse(x: Layers) -> Layers:
@@ -110,6 +113,7 @@ def end_to_end_inverse(
         return lambda X: X / (a + c)
     U, sigma, Vt = jnp.linalg.svd(W, full_matrices=False)
     sigma = truncated(sigma, rank)
+    # outside the frame one of σ_r and σ_c is 0: K_rc = σ^{2-2/N}
     edge = 1 / (a + c * sigma ** (2 - 2 / depth))
     inner = 1 / (a + c * kernel(sigma, sigma, depth))
     return lambda X: Frames(U, Vt.T).filtered(X, inner, edge, edge, 1 / a)

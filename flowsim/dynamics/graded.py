@@ -50,6 +50,7 @@ def triangular_velocity(T: Square, Y: Square, Psi: Square) -> tuple[Square, Squa
     """
     K, ratio = unit_triangular(T), _ratios(T)
     upper, lower = _strictly_upper(T), _strictly_upper(T).T
+    # X = K Ψ K⁻¹ from KᵀXᵀ = (K Ψ)ᵀ, without an inverse
     X = solve_triangular(K, (K @ Psi).T, trans=1, unit_diagonal=True).T
     below = lower * (Y + ratio.T * X)
     K_velocity = (upper * (ratio * (Y + below.T) + X)) @ K
@@ -92,6 +93,7 @@ def log_singular_values(T: Square) -> Float[Array, " r"]:
     pairs = jnp.asarray(np.transpose(np.triu_indices(T.shape[0], 1)))
     if pairs.size == 0:
         return logs
+    # the rounding of an inner product of r terms
     tolerance = T.shape[0] * float(np.finfo(np.float64).eps)
 
     def sweep(carry: Any) -> Any:
@@ -122,6 +124,8 @@ def _rotate(pair: Any, rows: Any, logs: Any, largest: Any) -> tuple[Any, Any, An
     cosine, rho = a @ b, jnp.exp(log_b - log_a)
     gap = (1 - rho) * (1 + rho)  # 1 - ρ², without cancellation as ρ → 1
     divisor = gap + jnp.sqrt(gap**2 + (2 * rho * cosine) ** 2)
+    # A divisor of 0 means orthogonal rows of one length, which need no rotation. The inner where
+    # keeps the branch that is not used finite: nan · 0 is nan under differentiation.
     tau = jnp.where(divisor > 0, 2 * cosine / jnp.where(divisor > 0, divisor, 1.0), 0.0)
     rotated = jnp.stack([a + rho**2 * tau * b, b - tau * a]) / jnp.sqrt(1 + (rho * tau) ** 2)
     new_rows, new_logs = _normalized(rotated, logs[pair])

@@ -189,6 +189,7 @@ def _from_balanced_layers(layers: Layers, rank: int) -> tuple[np.ndarray, np.nda
     frame, log_sigma = U, np.zeros(rank)
     for layer in reversed(layers):
         frame, R = np.linalg.qr(layer.T @ frame)
+        # QR leaves the signs of R free; with a positive diagonal it is σ^{1/N}
         frame = frame * np.sign(np.diag(R))
         log_sigma += np.log(np.abs(np.diag(R)))
     return U, log_sigma, frame

@@ -122,10 +122,12 @@ def grid(
         reach = REACH * max(float((high - low).max()), 1e-12)
         inner, outer = _box([*paths, *(np.clip(path, low - reach, high + reach) for path in fan)])
         low, high = np.minimum(low, inner), np.maximum(high, outer)
+    # a constant path has no extent, but a grid needs one
     longest = max(float((high - low).max()), 1e-12)
     span = np.maximum(high - low, least * longest)
     middle = (low + high) / 2
     data = sum(np.size(leaf) for leaf in jax.tree.leaves(eqx.filter(loss, eqx.is_array)))
+    # the work of a loss over data is about that of the product W X, 2 · outputs · data
     finest = int(np.sqrt(GRID_WORK / max(2 * data * outputs, 1)))
     size = int(np.clip(finest, COARSEST, FINEST))
     axes = [
@@ -153,6 +155,7 @@ def _loss_at(loss: Loss, origin: Array, directions: Array, points: Array) -> Arr
     def one(point: Array) -> Array:
         return loss.value(origin + point[0] * directions[0] + point[1] * directions[1])
 
+    # point by point: all matrices of the grid at once could exceed the memory
     values: Array = jax.lax.map(one, points)
     return values
 
@@ -197,10 +200,14 @@ def lowest(plane: Plane, loss: Loss, u: np.ndarray, v: np.ndarray, values: np.nd
         return float(plane.loss(loss, *np.split(corner + at * span, 2))[0, 0])
 
     start = _best(values)
+    # about one grid cell in size
     simplex = start + np.array([[0, 0], [1, 0.1], [0.1, 1]]) / max(values.shape)
+    # The position alone ends the search: near a minimum the loss is flat to second order, and its
+    # differences are rounding long before the position is accurate.
     options = {"initial_simplex": simplex, "xatol": 1e-8, "fatol": np.inf}
     options["maxfev"] = MOST_EVALUATIONS
     found = minimize(height, start, method="Nelder-Mead", options=options)
+    # at the edge of the frame: the loss decreases further beyond
     if (found.x <= 0).any() or (found.x >= 1).any():
         return Lowest(float(np.nanmin(values)), np.full((2, 2), np.nan))
     level = found.fun + FLAT * (np.nanmax(values) - found.fun)

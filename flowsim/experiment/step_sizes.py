@@ -142,6 +142,7 @@ def _at_minimum(
     """Return 2/λ_max at the minimum a flow converges to, doubling the time until it is reached."""
     horizon = float(flow.times[-1])
     time, layers = horizon, _layers(flow, -1)
+    # λ_max half way, to compare with that at the end: a first test for convergence
     here = _sharpness(problem, _layers(flow, flow.times.size // 2))
     for _ in range(DOUBLINGS):
         before, here = here, _sharpness(problem, layers)
@@ -150,6 +151,7 @@ def _at_minimum(
             # λ_max still changes by that much, so it may differ from its limit by as much
             limit = here._replace(error=here.error + change)
             return _critical(limit, time, "at the minimum")
+        # from the last layers for as long again, which doubles the time
         onward = replace(options, times=np.array([0.0, time]))
         more = _layer_flow(
             Problem(problem.loss, layers, time, problem.weight_decay),
@@ -209,4 +211,5 @@ def _critical(ends: Extremes, time: float, where: str) -> CriticalStepSize:
             "2/λ_max"
         )
     value = 2 / ends.largest
+    # to first order the relative errors of λ_max and of 2/λ_max are equal
     return CriticalStepSize(value, value * ends.error / ends.largest, time)

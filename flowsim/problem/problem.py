@@ -63,7 +63,7 @@ class Problem:
         self._check_loss()
 
     def _check_loss(self) -> None:
-        """Evaluate the loss once, so that what is wrong with it shows before anything compiles."""
+        """Evaluate the loss once, so that its errors are raised before anything compiles."""
         target = self.loss.target
         if target is not None and target.shape != self.initial.shape:
             raise ValueError(

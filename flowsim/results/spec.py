@@ -52,7 +52,7 @@ class VariableSpec:
 
 
 def specs(dims: Iterable[str], long_names: Mapping[str, str]) -> tuple[VariableSpec, ...]:
-    """Return declarations of variables that share their dimensions, from names and long names."""
+    """Return declarations of variables with the same dimensions, from names and long names."""
     shared = tuple(dims)
     return tuple(VariableSpec(name, shared, text) for name, text in long_names.items())
 

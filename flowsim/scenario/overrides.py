@@ -31,7 +31,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
 
 
 def parse_value(text: str) -> Any:
-    """Return the TOML value that a text is, or the text itself where it is none."""
+    """Return the TOML value that a text is, or the text itself if it is not TOML."""
     from flowsim.scenario.toml.layout import LimitError, scan
 
     try:
@@ -48,7 +48,7 @@ def set_path(data: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
     Raises
     ------
     ScenarioError
-        If the key is not known, naming the nearest one, or leads into what is no table.
+        If the key is not known, naming the nearest one, or leads into what is not a table.
 
     """
     complaint = key_problem(key)

@@ -37,7 +37,7 @@ def read(
     Raises
     ------
     ScenarioError
-        If the file cannot be read or is no scenario; with every mistake as
+        If the file cannot be read or is not a scenario; with every mistake as
         `file:line: key: what is wrong; what to write`.
 
     """
@@ -130,7 +130,7 @@ def _parsed(text: str, name: str) -> tuple[dict[str, Any], Layout]:
 
 
 def _syntax(message: str, name: str, text: str) -> str:
-    """Return the complaint about a text that is no TOML, with the line."""
+    """Return the message for a text that is not TOML, with the line."""
     match = _TOML_PLACE.search(message)
     line = int(match[1]) if match and match[1] else text.rstrip().count("\n") + 1
     column = f" (column {match[2]})" if match and match[2] else " (end of the file)"

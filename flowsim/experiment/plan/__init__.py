@@ -1,1 +1,1 @@
-"""What a scenario will do and cost, known before it runs: variables, claims, measures, memory."""
+"""What a scenario will compute and cost, before it runs: variables, claims, diagnostics, memory."""

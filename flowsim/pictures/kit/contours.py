@@ -32,10 +32,13 @@ def draw(panel: Axes, run: Run) -> QuadContourSet | None:
     floor = lowest_loss(run)
     above = loss - floor
     known = above.compressed()[above.compressed() > 0]
+    # contours of a loss that is constant to rounding would only show noise
     if not known.size or loss.max() - loss.min() <= 1e-9 * abs(loss).max():
         return None
     high = float(known.max())
     levels = [level for level in contour_levels(known) if level < high]
+    # contourf leaves out values at or below its first edge and above its last: both are moved
+    # beyond the values, so that the minimum itself and the largest loss are filled
     edges = np.array([-1e-9 * high, *levels, 1.01 * high])
     greys = ListedColormap([str(round(g, 3)) for g in np.linspace(1.0, 0.78, len(edges) - 1)])
     u, v, norm = run["plane.u"], run["plane.v"], BoundaryNorm(edges, len(edges) - 1)
@@ -54,7 +57,10 @@ def lowest_loss(run: Run) -> float:
 def contour_levels(above: np.ndarray) -> list[float]:
     """Return round levels above the lowest loss, from its 1.5 % quantile to its largest value."""
     high = float(above.max())
+    # the innermost contour encloses 1.5 % of the grid, enough to be seen; the second bound keeps
+    # the number of decades finite where the grid contains the minimum
     low = max(float(np.quantile(above, 0.015)), 1e-10 * high)
+    # if even the lowest values are high, the levels still span one decade
     return round_numbers(low if low < 0.3 * high else 0.1 * high, high, MOST)
 
 

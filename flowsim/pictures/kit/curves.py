@@ -40,6 +40,7 @@ def fit_time_axis(panels: Iterable[Axes], times: Sequence[np.ndarray], log: bool
         if log:
             panel.set_xscale("log")
             panel.xaxis.set_major_locator(LogLocator(numticks=6))
+            # minor ticks of more than three decades merge into a bar
             if high / low > 1e3:
                 panel.xaxis.set_minor_locator(NullLocator())
         else:
@@ -102,6 +103,7 @@ def log_limits(known: np.ndarray) -> tuple[float, float] | None:
     low = max(float(positive.min()), high * 10.0**-MOST_DECADES)
     if high < LEAST_RATIO * low:
         return None
+    # a fixed part of the axis: the power of the span, in logarithms, is a fraction of its length
     pad = max((high / low) ** 0.06, 1.3)
     return low / pad, high * pad
 
@@ -111,6 +113,7 @@ def linear_limits(known: np.ndarray) -> tuple[float, float]:
     low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
     low = 0.0 if 0 < low < 0.3 * high else low
     size = max(abs(low), abs(high))
+    # values constant to 2 % get an axis of a fifth of their size, which does not magnify noise
     pad = 0.05 * (high - low) if high - low > 0.02 * size else 0.1 * size or 0.5
     return low - pad, high + pad
 
@@ -122,6 +125,7 @@ def log_axis(axes: Iterable[Axes], values: Iterable[np.ndarray]) -> float:
     if limits is None:
         return plain_axis(axes, [known])
     for panel in axes:
+        # masked: clipping zeros would draw lines down to the frame
         panel.set_yscale("log", nonpositive="mask")
         panel.yaxis.set_major_locator(LogLocator(numticks=7))
         if limits[1] / limits[0] > 1e3:
@@ -158,6 +162,7 @@ def minimum_norm_levels(runs: Iterable[Run], measure: str) -> np.ndarray:
     """Return a quantity of each run's solution of minimum nuclear norm, equal ones once."""
     found = np.array([reading.minimum_norm_value(run, measure) for run in runs])
     known = np.sort(finite_values([found]))
+    # levels within 0.1 % would be drawn on top of each other
     apart = np.diff(known, prepend=-np.inf) > 1e-3 * np.abs(known)
     return np.asarray(known[apart])
 
@@ -214,6 +219,7 @@ def step_axis(panel: Axes, sizes: np.ndarray) -> None:
 
 def spaced_sizes(sizes: np.ndarray) -> list[float]:
     """Return the step sizes to label, far enough apart that their numbers do not touch."""
+    # a fifth of the axis apart: six labels at most
     apart = np.log(sizes[-1] / sizes[0]) / 5
     chosen = [float(sizes[0])]
     for size in sizes[1:]:
@@ -275,6 +281,7 @@ def exit_point(
     if not inside.any():
         return None
     k = len(values) if inside.all() else int(np.argmin(inside))
+    # no crossing between two finite points: the last point inside is marked
     if k == 0 or k == len(values) or not np.isfinite(values[k]):
         last = int(np.flatnonzero(inside)[-1]) if k == 0 else k - 1
         return float(time[last]), float(values[last])

@@ -188,6 +188,7 @@ def panel_grid(
         panels, names = len(parts), list(parts) if run.variants else ()
     legend, across = legend or {}, width or figure_width(panels)
     lines = wrap_headline(headline, across)
+    # all heights are added up before the figure is made: axes are placed in fractions of it
     rows, columns = legend_shape(list(legend), across)
     strip = rows * LEGEND_LINE + 0.06 + (steps.height if steps is not None else 0.0)
     name_line = NAME_LINE if names else 0.0
@@ -215,6 +216,7 @@ def name_panels(panels: Sequence[Axes], names: Sequence[str], characters: int) -
 def wrap_headline(headline: str, width: float) -> list[str]:
     """Break a headline into at most three lines; a relation stays with its two sides."""
     characters = int((width - 2 * EDGE) / 0.0545)
+    # textwrap breaks at spaces, but not at this one
     joined = re.sub(r" (?=[=≤≥%])|(?<=[=≤≥]) ", NO_BREAK, headline)
     lines = textwrap.wrap(joined, characters, max_lines=MOST_LINES, placeholder=" …")
     return [line.replace(NO_BREAK, " ") for line in lines] or [""]
@@ -248,6 +250,7 @@ def legend_shape(labels: Sequence[str], width: float) -> tuple[int, int]:
     longest = HANDLE + CHARACTER * max(len(label) for label in labels)
     columns = int(np.clip((width - 2 * EDGE) // longest, 1, len(labels)))
     rows = -(-len(labels) // columns)
+    # the fewest columns for these rows: the last row is then as full as possible
     return rows, -(-len(labels) // rows)
 
 
@@ -268,5 +271,6 @@ def draw_legend(
         bbox_to_anchor=(EDGE / width, strip / height),
         ncols=columns,
     )
+    # labels contain names that users choose, in which a $ is not mathematics
     for label in drawn.get_texts():
         label.set_parse_math(False)

@@ -118,9 +118,11 @@ class CrossEntropy(Classifier):
         """Return the rows (e_class - e_k) xᵀ of every sample and other class k."""
         X, own, (outputs, inputs) = np.asarray(self.X), np.asarray(self.classes), shape
         rows = np.zeros((own.size, outputs, outputs, inputs))
+        # indices (sample, k, output, input): e_class xᵀ in every row, then -e_k xᵀ in row k
         rows[np.arange(own.size), :, own, :] += X.T[:, None, :]
         every = np.arange(outputs)
         rows[:, every, every, :] -= X.T[:, None, :]
+        # row k = class is 0, and is left out
         others = every[None, :] != own[:, None]
         return np.asarray(rows[others].reshape(-1, outputs * inputs))
 
@@ -129,5 +131,5 @@ class CrossEntropy(Classifier):
         return np.asarray(scores.argmax(axis=-2) == np.asarray(self.classes))
 
     def normalized(self, W: np.ndarray) -> np.ndarray:
-        """Return W with columns of mean 0: what all scores share changes no margin."""
+        """Return W with columns of mean 0: a change common to all scores changes no margin."""
         return np.asarray(W - W.mean(axis=0))

@@ -119,7 +119,7 @@ class Loss(eqx.Module):
         return False
 
     def normalized(self, W: np.ndarray) -> np.ndarray:
-        """Return the matrix of least norm among those that ℓ cannot tell from W for any data."""
+        """Return the matrix of least norm among those with the same loss as W for any data."""
         return W
 
     def polyak_lojasiewicz(self) -> float:
@@ -197,7 +197,7 @@ def gradients(loss: Loss, matrices: Array) -> Array:
 
 
 class Differentiable(Loss):
-    """Any differentiable `function` of the end-to-end matrix; its gradient comes from JAX."""
+    """Any differentiable `function` of the end-to-end matrix; JAX differentiates it."""
 
     function: Callable[[Matrix], Scalar]
 

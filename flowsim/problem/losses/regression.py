@@ -44,6 +44,7 @@ class LeastSquares(Loss):
         m = X.shape[1]
         U, S, Vt = np.linalg.svd(X, full_matrices=False)
         T = Y @ Vt.T
+        # from the residual Y - T Vᵀ itself: ‖Y‖² - ‖T‖² would cancel for data that are fitted well
         floor = 0.5 * np.sum((Y - T @ Vt) ** 2) / m
         return cls(
             R=jnp.asarray(U * S / np.sqrt(m)),

@@ -220,6 +220,7 @@ class Sensing(Measurements):
 
     def diagonalized(self) -> Diagonalized:
         """Return H = Σ_i A_i ⟨A_i, ·⟩ and B = H[Φ] in the right singular vectors of 𝒜."""
+        # from 𝒜 itself: H = 𝒜ᵀ𝒜 has the square of its condition number, and more entries
         _, r, E = np.linalg.svd(self._rows(), full_matrices=False)
         b = r**2 * (E @ np.asarray(self.Phi).ravel())
         shape = self.Phi.shape

@@ -83,6 +83,8 @@ def save(folder: Path, manifest: Manifest) -> None:
     body = asdict(manifest)
     text = json.dumps(body, sort_keys=True)
     content = {"marker": _MARKER, "format": _FORMAT, "sha256": _sha256(text), "body": body}
+    # Readers see the old manifest or the new one: renaming is atomic, and the contents are on disk
+    # before the name is.
     temporary = folder / f".{NAME}.{os.getpid()}"
     try:
         with temporary.open("w", encoding="utf-8") as file:
@@ -123,6 +125,7 @@ def damage(folder: Path, manifest: Manifest) -> Iterator[str]:
         path = folder / name
         if path.is_symlink() or not path.is_file():
             yield f"{name} is missing"
+        # sizes first: they cost nothing, hashes of large files take long
         elif path.stat().st_size != written.size:
             yield f"{name} has {path.stat().st_size} bytes instead of {written.size}"
         elif entry(path) != written:
@@ -157,6 +160,7 @@ def _content(folder: Path) -> dict[str, Any] | None:
         return None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+    # files are deleted by this list: a forged one must not reach outside its folder
     inside = all(_stays_inside(name) for name in (*found.files, *found.variants))
     return content if ours and inside else None
 

@@ -147,8 +147,10 @@ def publish(temporary: Path, place: Place) -> None:
         return
     aside = None
     if place.final.is_dir():
+        # an empty folder that was there, or the run replaced, passes its permissions on
         shutil.copymode(place.final, temporary)
     if place.final.is_dir() and manifest.recorded(place.final) is not None:
+        # moved aside, not deleted: until the new run has its name, the old one can be restored
         aside = place.temporary("old")
         place.final.rename(aside)
     try:
@@ -168,11 +170,13 @@ def _move_in(temporary: Path, final: Path) -> None:
     assert found is not None
     if manifest.recorded(final) is not None:
         _remove(final, keep=True)
+    # from here on the folder is an unfinished run: readers reject it, and --force replaces it
     manifest.save(final, replace(found, state="writing"))
     for path in sorted(temporary.iterdir()):
         if path.name != manifest.NAME:
             path.rename(final / path.name)
     manifest.sync_folder(final)
+    # the manifest of the complete run comes last
     (temporary / manifest.NAME).rename(final / manifest.NAME)
     manifest.sync_folder(final)
     temporary.rmdir()
@@ -207,9 +211,11 @@ def _foreign_files(folder: Path) -> Iterator[str]:
 def _remove(folder: Path, *, keep: bool = False) -> None:
     """Delete the files that the manifests in `folder` list, and folders that are empty then."""
     files, folders = _listed(folder)
+    # the manifest goes last: after a crash its list shows what is left to delete
     for name in sorted(files - {manifest.NAME}):
         (folder / name).unlink(missing_ok=True)
     (folder / manifest.NAME).unlink()
+    # inner folders first; those that contain other files stay
     for name in sorted(folders, reverse=True):
         with suppress(OSError):
             (folder / name).rmdir()

@@ -70,6 +70,8 @@ def _compose(run: Run, folder: Path, draw: Draw | None) -> None:
         draw(run, figures)
         if not any(figures.iterdir()):
             figures.rmdir()
+    # The manifest comes last, after all names are flushed: a folder that has one is complete, even
+    # after a crash.
     digests = {name: digest(variant.scenario) for name, variant in run.variants.items()}
     for path in sorted(path for path in folder.rglob("*") if path.is_dir()):
         manifest.sync_folder(path)
@@ -130,6 +132,8 @@ def _move_figures(temporary: Path, folder: Path, found: manifest.Manifest) -> li
     added = {name: manifest.entry(path) for name, path in drawn.items()}
     kept = {name: entry for name, entry in found.files.items() if name not in added}
     if drawn:
+        # While figures are replaced the manifest does not list them: if the process is killed
+        # meanwhile, the run is intact and only lacks figures, which can be drawn again.
         (folder / manifest.FIGURES).mkdir(exist_ok=True)
         manifest.save(folder, replace(found, files=kept))
         for name, path in drawn.items():

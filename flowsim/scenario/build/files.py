@@ -120,7 +120,7 @@ def _array(file: Path, key: str | None) -> np.ndarray:
     with _foreign():
         if _regular(file).suffix.lower() == ".csv":
             _no_key(key)
-            with warnings.catch_warnings(action="ignore"):  # of empty files, refused below
+            with warnings.catch_warnings(action="ignore"):  # of empty files, rejected below
                 array = np.loadtxt(file, delimiter=",", ndmin=2, comments=None, encoding="utf-8")
         else:
             _header(file, key)
@@ -142,7 +142,7 @@ def _no_key(key: str | None) -> None:
 
 
 def _header(file: Path, key: str | None) -> tuple[tuple[int, ...], int]:
-    """Return the shape of a stored array and its bytes, of its header alone."""
+    """Return the shape and the bytes of a stored array, from its header alone."""
     with _foreign():
         if file.suffix.lower() == ".npy":
             _no_key(key)
@@ -162,7 +162,7 @@ def _header(file: Path, key: str | None) -> tuple[tuple[int, ...], int]:
 
 
 def _npy_header(stream: IO[bytes], size: int) -> tuple[tuple[int, ...], int]:
-    """Read the header of a `.npy` stream of `size` bytes, and see that it can be true."""
+    """Read the header of a `.npy` stream of `size` bytes, and check it against that size."""
     from math import prod
 
     from numpy.lib import format as npy
@@ -186,7 +186,7 @@ def _npy_header(stream: IO[bytes], size: int) -> tuple[tuple[int, ...], int]:
 
 
 def _csv_shape(file: Path) -> tuple[int, int]:
-    """Return rows and columns of a large `.csv` file, of its line ends and first row."""
+    """Return rows and columns of a large `.csv` file, from its line ends and its first row."""
     rows, columns = 0, 0
     with _foreign(), file.open(encoding="utf-8") as lines:
         for line in lines:

@@ -64,7 +64,7 @@ class LossData:
         return jnp.asarray(_observed(form, self.shape, generator(self.seed, "observed")))
 
     def measurements(self, count: int) -> Array:
-        """Return so many matrices A_i of Gaussian entries, E‖A_i‖²_F = 1."""
+        """Return `count` matrices A_i of Gaussian entries, E‖A_i‖²_F = 1."""
         A = generator(self.seed, "measurements").standard_normal((count, *self.shape))
         return jnp.asarray(A / np.sqrt(self.shape[0] * self.shape[1]))
 

@@ -50,7 +50,7 @@ def held_out(scenario: Scenario) -> Loss | None:
 
 
 def saved_times(scenario: Scenario) -> np.ndarray:
-    """Return the saved times: equally spaced from 0, or 0 and then geometric, to the horizon."""
+    """Return the saved times: equally spaced from 0, or 0 and then geometric, to the final time."""
     flow = scenario.flow
     if flow.spacing == "linear":
         return np.linspace(0.0, flow.horizon, flow.samples)

@@ -1,4 +1,4 @@
-"""Random draws: one generator a name, so that draws do not disturb each other."""
+"""Random draws: one generator per name, so that draws do not disturb each other."""
 
 from __future__ import annotations
 

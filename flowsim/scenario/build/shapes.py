@@ -76,5 +76,5 @@ def used_samples(data: Data) -> int:
 
 
 def format_shape(size: tuple[int, int]) -> str:
-    """Write a shape as it is written on paper."""
+    """Return a shape as text, such as "3 × 4"."""
     return f"{size[0]} × {size[1]}"

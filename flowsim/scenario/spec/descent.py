@@ -88,7 +88,7 @@ class Descent(Table):
         return self.written
 
     def most_iterations(self, horizon: float) -> int:
-        """Return the number of iterations of the smallest step size up to the horizon."""
+        """Return the number of iterations of the smallest step size up to the final time."""
         return round(horizon / min(self.sizes))
 
     def describe(self) -> str:

@@ -17,7 +17,7 @@ Rows = tuple[Row, ...]
 
 
 def finite(value: object, where: str) -> float:
-    """Return one entry of an array as a float; raise ValueError where it is no finite number."""
+    """Return one entry of an array as a float; raise ValueError where it is not a finite number."""
     if type(value) is not int and type(value) is not float:
         raise ValueError(f"{where} is {format_value(value)}, but every entry must be a number")
     try:

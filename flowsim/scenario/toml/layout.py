@@ -20,6 +20,7 @@ MAX_DEPTH = 64
 MAX_STRING = 2**16
 LARGE_ARRAY = 2**15
 
+# Possessive quantifiers, *+ and ++, never backtrack: the time stays linear in any text.
 _BLANK = re.compile(r"(?:[ \t\n]++|#[^\n]*+)*+")
 _SPACE = re.compile(r"[ \t]*+")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]++")
@@ -78,7 +79,7 @@ def scan(text: str) -> Layout:
 
 
 class _NotTomlError(Exception):
-    """The text is no TOML from this position on."""
+    """The text is not TOML from this position on."""
 
 
 class _Scanner:
@@ -111,6 +112,7 @@ class _Scanner:
             place = self.newest((*place, part))
         place = (*place, last)
         if many:
+            # keys that follow belong to the newest entry of the array of tables
             self.tables[place] = self.tables.get(place, -1) + 1
             self.record(place, start)
             place = self.newest(place)
@@ -153,6 +155,7 @@ class _Scanner:
         begin = self.at
         if self.text[begin : begin + 1] in ('"', "'"):
             self.string()
+            # the parser resolves escapes
             return str(tomllib.loads(f"k = {self.text[begin : self.at]}")["k"])
         self.skip(_BARE_KEY)
         if self.at == begin:
@@ -188,6 +191,7 @@ class _Scanner:
             if first == "]":
                 self.at += 1
                 return
+            # commas within inner arrays do not separate entries of this one
             index += _INNER.sub("", self.text[begin : self.at]).count(",")
             if first == "#":
                 self.count()
@@ -213,6 +217,7 @@ class _Scanner:
 
     def string(self) -> None:
         """Go through a string of any of the four kinds."""
+        # triple quotes first: their first two would match as an empty string
         for pattern in _STRINGS:
             match = pattern.match(self.text, self.at)
             if match:

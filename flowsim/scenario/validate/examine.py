@@ -44,6 +44,7 @@ def find_mistakes(data: Mapping[str, Any], rules: Rules) -> Examined:
     mistakes += wrong_variants + wrong_claims + wrong_runs
     if not variants:
         runs = {"": base}
+    # claims name variants, and cannot be checked while one has no valid name
     elif len(runs) < len(variants):
         runs = {}
     if rules.of_claims is not None:
@@ -91,7 +92,7 @@ def _with_table(mistake: Mistake) -> Mistake:
 
 
 def _items(name: str, entries: object) -> tuple[list[Table], list[Mistake]]:
-    """Validate the entries of an array of tables each by itself."""
+    """Validate the entries of an array of tables one by one."""
     if not isinstance(entries, list | tuple):
         text = f"is {format_value(entries)}, but an array of tables is required; write [[{name}]]"
         return [], [Mistake((name,), text)]
@@ -120,10 +121,12 @@ def _examine_variants(
     """
     runs: dict[str, Scenario] = {}
     mistakes: list[Mistake] = []
+    # a mistake of the base recurs in every variant that does not replace its key
     reported = set(base_mistakes)
     for i, variant in enumerate(variants):
         here: Path = ("variant", i)
         name = variant.name if hasattr(variant, "name") else f"number {i + 1}"
+        # variants become folders, and some file systems do not distinguish case
         if name.lower() in (other.lower() for other in runs):
             text = f'is "{name}", which another variant is called too; write another name'
             mistakes.append(Mistake((*here, "name"), text))

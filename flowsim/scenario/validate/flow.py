@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def first_time_fits(scenario: Scenario) -> Iterator[Mistake]:
-    """Require log spacing for a first time, which is before the horizon."""
+    """Require log spacing for a first time, which is before the final time."""
     first = scenario.flow.first_time
     if first is None:
         return
@@ -38,7 +38,7 @@ def times_differ(scenario: Scenario) -> Iterator[Mistake]:
 
 
 def descent_ends(scenario: Scenario) -> Iterator[Mistake]:
-    """Require iterations to the horizon that can be counted."""
+    """Require a number of iterations to the final time that can be counted."""
     if scenario.descent is None or scenario.descent.relative_to is not None:
         return
     smallest = min(scenario.descent.sizes)
@@ -117,7 +117,7 @@ def modes_exist(scenario: Scenario) -> Iterator[Mistake]:
 
 
 def logarithms_exist(scenario: Scenario) -> Iterator[Mistake]:
-    """Require layers enough that no singular value may pass through 0 in spectral space."""
+    """Require two layers for the spectral formulation: with one, singular values may pass 0."""
     if "spectral" in scenario.flow.spaces and scenario.network.depth == 1:
         yield mistake_at(
             "flow.spaces",

@@ -30,14 +30,14 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
 
 
 def not_known(value: object, names: Iterable[str]) -> str:
-    """Return the complaint about a value that is none of the names, with the nearest of them."""
+    """Return the message for a value that is none of the names, with the nearest of them."""
     near = nearest(str(value), names)
     hint = f'; did you mean "{near}"? Known are ' if near else "; write one of "
     return f"is {format_value(value)}, which is not known{hint}{alternatives(names)}"
 
 
 def unknown_key(key: str, siblings: list[str], table: str) -> str:
-    """Return the complaint about an unknown key of `table`, with the nearest known key."""
+    """Return the message for an unknown key of `table`, with the nearest known key."""
     elsewhere = [known for known in known_keys() if known.rpartition(".")[2] == key]
     if elsewhere:
         return f"unknown key here; did you mean {alternatives(elsewhere)}"

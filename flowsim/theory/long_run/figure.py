@@ -56,7 +56,7 @@ VERBS = {
 
 @dataclass(frozen=True, eq=False)
 class Descent:
-    """One step size of one run: what its panel draws and says."""
+    """One step size of one run: what its panel shows."""
 
     run: str
     size: float
@@ -153,7 +153,7 @@ def visible(shown: list[Descent]) -> list[np.ndarray]:
 
 
 def mode_styles(shown: list[Descent]) -> list[style.LineStyle]:
-    """Return a pen for each of the first modes, up to the last that is seen at this scale."""
+    """Return a line style for each of the first modes, up to the last visible at this scale."""
     values = visible(shown)
     size = np.abs(curves.finite_values(values)).max(initial=0.0)
     with np.errstate(invalid="ignore"):

@@ -40,7 +40,7 @@ FIT: style.LineStyle = {
 STRIP, ABOVE = 0.42, 0.36
 """Inches: the strip's height, and what stands above it: its second axis."""
 APART = 0.006
-"""Dots closer together than this share of a panel's width are not all drawn."""
+"""Dots closer together than this fraction of a panel's width are not all drawn."""
 DISTANCE = r"$\max_k\,\|W_k-W(k\eta)\|_F$"
 
 

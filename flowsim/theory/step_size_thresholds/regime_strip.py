@@ -36,7 +36,7 @@ LIMITS: dict[str, tuple[str, style.LineStyle]] = {
     ),
 }
 SAME = 1e-3
-"""Limits closer than this share are drawn once."""
+"""Limits closer than this fraction are drawn once."""
 BEYOND = 1.15
 """How far past divergence the strip goes."""
 
@@ -58,7 +58,7 @@ def regime_legend(runs: Iterable[Run]) -> dict[str, style.LineStyle]:
 
 
 def limits(run: Run) -> dict[float, tuple[str, style.LineStyle]]:
-    """Return the limits 2/λ that are shown and differ, each with its name and pen."""
+    """Return the limits 2/λ that are shown and differ, each with its name and line style."""
     found: dict[float, tuple[str, style.LineStyle]] = {}
     for name, counted in LIMITS.items():
         value = read_number(run, name)
