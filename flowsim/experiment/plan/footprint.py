@@ -165,17 +165,8 @@ def refuse_if_impossible(scenario: Scenario) -> None:
                 f"{REMEDIES[largest]}"
             ]
         )
-    from flowsim.solvers import storage
-
-    room = storage.free_bytes()
-    if room is not None and predicted.disk > room:
-        raise ScenarioError(
-            [
-                f"needs about {human(predicted.disk)} of temporary files, and {human(room)} are "
-                f"free in {storage.temporary_folder()!r}: {REMEDIES['saved']}, or let the "
-                "environment variable TMPDIR name another folder"
-            ]
-        )
+    if predicted.disk:
+        _reject_if_disk_is_full(predicted.disk)
     seconds = max(
         predicted.iterations * ITERATION_SECONDS,
         predicted.all_iterations * predicted.operations / OPERATIONS_PER_SECOND,
@@ -186,6 +177,21 @@ def refuse_if_impossible(scenario: Scenario) -> None:
                 f"needs {predicted.iterations:.2g} iterations of descent, about "
                 f"{seconds / 86400:.2g} days: reduce flow.horizon or write larger "
                 "descent.step_sizes"
+            ]
+        )
+
+
+def _reject_if_disk_is_full(needed: int) -> None:
+    """Raise where the temporary folder has not so many bytes free."""
+    from flowsim.solvers import storage  # imports NumPy, which small scenarios do not need here
+
+    available = storage.free_bytes()
+    if available is not None and needed > available:
+        raise ScenarioError(
+            [
+                f"needs about {human(needed)} of temporary files, and {human(available)} are "
+                f"free in {storage.temporary_folder()!r}: {REMEDIES['saved']}, or let the "
+                "environment variable TMPDIR name another folder"
             ]
         )
 
