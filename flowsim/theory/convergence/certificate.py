@@ -1,4 +1,4 @@
-"""What the convergence theorems promise for a start, and which of their hypotheses fail.
+"""The convergence theorems applied to one initialization: their bounds, and failing hypotheses.
 
 The theorems are those of `flowsim.theory.convergence.formulas`: the rate of the balanced flow, and
 ACGH, Theorem 1, on descent.
@@ -48,22 +48,23 @@ OF_DESCENT = (
 
 @dataclass(frozen=True)
 class Certificate:
-    """The numbers of the theorems for a start; nan where what they are made of does not exist.
+    """The constants of the theorems for one initialization; nan where they are not defined.
 
     Attributes
     ----------
     hypotheses
-        Those of both theorems, each once.
+        The hypotheses of both theorems, each once.
     margin
-        c; nan for a loss that is not ½h‖W - Φ‖² up to a constant.
+        The deficiency margin c; nan for a loss that is not ½h‖W - Φ‖² up to a constant.
     h
-        The loss's h.
+        The curvature h of the loss.
     rate
-        r of the flow's bound e^{-rt}; nan unless its hypotheses hold.
+        The rate r in the bound e^{-rt} for the flow; nan unless its hypotheses hold.
     imbalance, admitted_imbalance
-        max_j ‖W_{j+1}ᵀW_{j+1} - W_jW_jᵀ‖_F at the start, and what descent's theorem allows.
+        max_j ‖W_{j+1}ᵀW_{j+1} - W_jW_jᵀ‖_F at initialization, and its largest value allowed by the
+        theorem on gradient descent.
     largest_step_size
-        η of descent's theorem.
+        The largest η allowed by the theorem on gradient descent.
 
     """
 
@@ -76,18 +77,19 @@ class Certificate:
     largest_step_size: float
     depth: int
 
-    def iterations(self, step_sizes: np.ndarray, share: float) -> np.ndarray:
-        """Return after how many steps ℓ - ℓ* is `share` of the first; nan where nothing is proved.
+    def iterations(self, step_sizes: np.ndarray, fraction: float) -> np.ndarray:
+        """Return the proved bound on the iterations until ℓ - ℓ* is a fraction of its first value.
 
-        That is at step sizes above the largest, or where another hypothesis fails.
+        It is nan where nothing is proved: at step sizes above `largest_step_size`, or where another
+        hypothesis fails.
         """
-        found = convergence.iterations(step_sizes, self.margin, self.depth, share, self.h)
+        count = convergence.iterations(step_sizes, self.margin, self.depth, fraction, self.h)
         others = [name for name in OF_DESCENT if name != "step size"]
         proved = np.asarray(step_sizes) <= self.largest_step_size
-        return np.where(proved & (not self.failing(others)), found, np.nan)
+        return np.where(proved & (not self.failing(others)), count, np.nan)
 
     def failing(self, names: Sequence[str]) -> list[Hypothesis]:
-        """Return those of the named hypotheses that do not hold."""
+        """Return those of the named hypotheses that fail or are undefined."""
         return [each for each in self.hypotheses if each.name in names and not each.holds]
 
 
@@ -96,7 +98,8 @@ def certificate(
 ) -> Certificate:
     """Return the certificate of a problem without weight decay, and of descent at step sizes.
 
-    `plain` says whether it is gradient descent without momentum or noise in double precision.
+    `plain` is true for gradient descent without momentum or noise in double precision. The
+    hypothesis on the step size holds if it does for the smallest of the step sizes.
     """
     layers, N, shape = problem.layers, problem.depth, problem.initial.shape
     imbalance = float(np.max(network.imbalance(layers))) if N > 1 else 0.0

@@ -1,16 +1,17 @@
-"""Convergence to the global minimum at a linear rate, and the hypotheses under which it is proved.
+"""Linear rates of convergence to the global minimum, and the hypotheses that prove them.
 
-For ½h‖W - Φ‖² (h = 1 in the sources; else the same in the time h·t) and a start of margin
-c = σ_min(Φ) - ‖W(0) - Φ‖_F > 0, every W that is no further from Φ has σ_min(W) ≥ c (Arora, Cohen,
-Golowich & Hu 2019, arXiv:1810.02281, Definition 2 and Claim 1; "ACGH" below). So along the balanced
-flow the eigenvalues of P_W stay at least c^{2(N-1)/N}, and N times that where d_0 = d_N, since then
-each of the N terms of K_rc is at least c^{2(N-1)/N}. With dℓ/dt = -⟨G, P_W[G]⟩ this is a rate.
+The loss is ½h‖W - Φ‖², with h = 1 in the sources; another h rescales time to h·t. Let the margin at
+initialization be c = σ_min(Φ) - ‖W(0) - Φ‖_F > 0. Then σ_min(W) ≥ c for every W that is no further
+from Φ (Arora, Cohen, Golowich & Hu 2019, arXiv:1810.02281, Definition 2 and Claim 1; "ACGH" below).
+Along the balanced flow, therefore, the eigenvalues of P_W are at least c^{2(N-1)/N}, and N times
+that where d_0 = d_N, since each of the N terms of K_rc then is at least c^{2(N-1)/N}. With
+dℓ/dt = -⟨G, P_W[G]⟩ this proves a rate.
 
-Away from balance the layers move W by Σ_j L_jL_jᵀ G R_jᵀR_j instead, L_j = W_N⋯W_{j+1} and
-R_j = W_{j-1}⋯W_1; what holds there for any loss with the Polyak-Łojasiewicz inequality
-½‖∇ℓ‖² ≥ μ(ℓ - ℓ*) is ℓ(t) - ℓ* ≤ (ℓ(0) - ℓ*) exp(-2μ ∫λ_min ds).
+Without balancedness Ẇ = -Σ_j L_jL_jᵀ G R_jᵀR_j, with L_j = W_N⋯W_{j+1} and R_j = W_{j-1}⋯W_1. For
+any loss with the Polyak–Łojasiewicz inequality ½‖∇ℓ‖² ≥ μ(ℓ - ℓ*),
+ℓ(t) - ℓ* ≤ (ℓ(0) - ℓ*) exp(-2μ ∫λ ds), λ the smallest eigenvalue of that operator.
 
-The constants of ACGH, Theorem 1, were compared with the theorem as course notes restate it, and
+The constants of ACGH, Theorem 1, were compared with the theorem as course notes restate it. They
 scale as they must: Φ, W → sΦ, sW changes times and step sizes by s^{-2(N-1)/N} and imbalances by
 s^{2/N} (tested).
 """
@@ -43,8 +44,8 @@ def flow_rate(margin: float, depth: int, shape: tuple[int, ...], h: float = 1.0)
     """Return r with ℓ(t) - ℓ* ≤ (ℓ(0) - ℓ*) e^{-rt} along the balanced flow of ½h‖W - Φ‖².
 
     r = 2h c^{2(N-1)/N}, N times that where W is square; nan unless the margin c is positive. The
-    factor N is attained, in one dimension at t = 0, and is wrong for W that are not square, where
-    P_W has the eigenvalues σ_r^{2(N-1)/N} too. The margin implies hidden widths of at least
+    factor N is attained, in one dimension at t = 0. It is wrong for W that are not square, where
+    P_W also has the eigenvalues σ_r^{2(N-1)/N}. The margin implies hidden widths of at least
     min(d_0, d_N), since W(0) then has full rank.
     """
     if not margin > 0:
@@ -75,17 +76,18 @@ def largest_step_size(margin: float, Phi_norm: float, depth: int, h: float = 1.0
 
 
 def iterations(
-    step_size: np.ndarray | float, margin: float, depth: int, share: float, h: float = 1.0
+    step_size: np.ndarray | float, margin: float, depth: int, fraction: float, h: float = 1.0
 ) -> np.ndarray:
-    """Return ⌈log(1/share) / (η h c^{2(N-1)/N})⌉, the steps until ℓ - ℓ* is `share` of the first.
+    """Return an upper bound on the iterations until ℓ - ℓ* is a fraction of its initial value.
 
-    ACGH, Theorem 1, whose step proves ℓ(k+1) ≤ (1 - ηc^{2(N-1)/N}) ℓ(k): half of what the flow
-    would do in a time η, and with no factor N. Nan unless the margin c is positive.
+    It is ⌈log(1/fraction) / (η h c^{2(N-1)/N})⌉. The proof of ACGH, Theorem 1, shows
+    ℓ(k+1) ≤ (1 - ηc^{2(N-1)/N}) ℓ(k): half the rate of the flow, and without the factor N. nan
+    unless the margin c is positive.
     """
     if not margin > 0:
         return np.full(np.shape(step_size), np.nan)
     rate = np.asarray(step_size) * h * margin ** (2 * (depth - 1) / depth)
-    return np.asarray(np.ceil(np.log(1 / share) / rate))
+    return np.asarray(np.ceil(np.log(1 / fraction) / rate))
 
 
 def smallest_eigenvalue(sigma: np.ndarray, shape: tuple[int, ...], depth: int) -> np.ndarray:
@@ -101,7 +103,7 @@ def smallest_eigenvalue(sigma: np.ndarray, shape: tuple[int, ...], depth: int) -
 
 
 class Along(NamedTuple):
-    """What is taken of the layers at one time, or at many.
+    """Quantities of the layers that enter the bounds, with times along the leading axis.
 
     Attributes
     ----------
@@ -115,7 +117,8 @@ class Along(NamedTuple):
     distance
         ‖W - W*‖_F, nan where no W* is given.
     excess
-        ½⟨∇ℓ(W), W - W*⟩: for a quadratic loss ℓ(W) - ℓ*, with nothing cancelled.
+        ½⟨∇ℓ(W), W - W*⟩. For a quadratic loss this is ℓ(W) - ℓ*, without the cancellation of that
+        difference.
 
     """
 
@@ -127,13 +130,17 @@ class Along(NamedTuple):
 
 
 def along(loss: Loss, minimizer: np.ndarray | None, layers: Sequence[np.ndarray]) -> Along:
-    """Return what there is to know of layers at many times, which lie along the leading axes."""
+    """Return the quantities of layers of shapes (time, d_j, d_{j-1}).
+
+    `minimizer` is W*, or None where it is unknown.
+    """
     right = [None, *prefix_products(tuple(layers))]  # R_j = W_{j-1}⋯W_1
     left = [*suffix_products(tuple(layers))[1:], None]  # L_j = W_N⋯W_{j+1}
     W = np.asarray(right.pop())
     G = np.asarray(gradients(loss, W))
     decrease, smallest = np.zeros((2, len(W)))
     for L, R in zip(left, right, strict=True):
+        # dℓ/dt = -Σ_j ‖L_jᵀ G R_jᵀ‖²: a sum of squares, in which nothing cancels
         moved = G if L is None else np.swapaxes(L, -1, -2) @ G
         moved = moved if R is None else moved @ np.swapaxes(R, -1, -2)
         decrease += np.sum(np.square(moved), axis=(1, 2))
@@ -144,20 +151,21 @@ def along(loss: Loss, minimizer: np.ndarray | None, layers: Sequence[np.ndarray]
 
 
 def _lowest(A: Array | None, *, rows: bool) -> np.ndarray:
-    """Return λ_min(AAᵀ) of matrices along the leading axis, or λ_min(AᵀA); of I for none."""
+    """Return λ_min(AAᵀ), or λ_min(AᵀA) unless `rows`, along the leading axis; 1 for no matrix."""
     if A is None:
         return np.ones(1)
     size, other = A.shape[1:] if rows else A.shape[:0:-1]
+    # more rows than columns: AAᵀ is singular, exactly, and no singular value of A shows it
     if size > other:
         return np.zeros(len(A))
     return np.asarray(np.linalg.svd(np.asarray(A), compute_uv=False)[:, -1] ** 2)
 
 
 def running_exponent(time: np.ndarray, smallest: np.ndarray) -> np.ndarray:
-    """Return ∫_0^t λ ds from below, each interval counted with the lesser of its ends.
+    """Return a lower bound on ∫_0^t λ ds: the lower Riemann sum of λ at the saved times.
 
-    From below where λ has no minimum within an interval, as where it rises or falls all along; off
-    by at most Σ Δt |Δλ|.
+    It is a lower bound where λ is monotone within each interval. Its error is then at most
+    Σ Δt |Δλ|.
     """
     lower = np.minimum(smallest[1:], smallest[:-1])
     return np.concatenate([[0.0], np.cumsum(np.diff(time) * lower)])

@@ -1,4 +1,4 @@
-"""Convergence along the layer flow and of descent, beside what theorems promise for it."""
+"""Convergence of the layer flow and of gradient descent, compared with proved rates."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from flowsim.theory.global_minimum import Minimum, global_minimum
 from flowsim.theory.setting import Arrays, Setting
 
 ROUNDING = 4 * float(np.finfo(float).eps)
-"""What is lost, relative to ℓ, in the difference ℓ - ℓ*."""
+"""Rounding error of the difference ℓ - ℓ*, relative to ℓ."""
 
 
 def measure(setting: Setting) -> Arrays:
@@ -42,15 +42,17 @@ def _over_time(
 ) -> dict[str, np.ndarray]:
     """Return the variables over time; nan where they do not exist, or after an interrupt."""
     loss, time = setting.problem.loss, trajectory.times
-    found = _along(setting, trajectory, minimum)
-    # a quadratic form does not cancel as the difference ℓ - ℓ* does
+    path = _along(setting, trajectory, minimum)
+    # the difference ℓ - ℓ* loses all digits near the minimum; ½⟨∇ℓ, W - W*⟩ keeps them
     formed = loss.quadratic and minimum.free
-    excess = found.excess if formed else trajectory.loss - minimum.value
-    error = trajectory.loss_error + found.slope * trajectory.error_estimate
+    excess = path.excess if formed else trajectory.loss - minimum.value
+    # ‖∇ℓ‖ times the error of W is the error of the loss to first order
+    error = trajectory.loss_error + path.slope * trajectory.error_estimate
     error = error + (0.0 if formed else minimum.error + ROUNDING * np.abs(trajectory.loss))
+    # only the part of the excess above its error can contradict a bound
     resolved = np.maximum(excess - error, 0.0)
     mu = loss.polyak_lojasiewicz()
-    exponent = convergence.running_exponent(time, found.smallest)
+    exponent = convergence.running_exponent(time, path.smallest)
     with np.errstate(divide="ignore", invalid="ignore"):
         bound = excess[0] * np.exp(-promised.rate * time)
         running = excess[0] * np.exp(-2 * mu * exponent)
@@ -62,30 +64,30 @@ def _over_time(
             "bound_ratio": resolved / bound,
             "running_bound": running,
             "running_ratio": resolved / running,
-            "decrease": found.decrease,
-            "rate": np.where(excess > error, found.decrease / excess, np.nan),
-            "smallest_eigenvalue": found.smallest,
-            "distance_to_minimum": found.distance if minimum.only else np.full(time.size, np.nan),
+            "decrease": path.decrease,
+            "rate": np.where(excess > error, path.decrease / excess, np.nan),
+            "smallest_eigenvalue": path.smallest,
+            "distance_to_minimum": path.distance if minimum.only else np.full(time.size, np.nan),
         }
 
 
 def _along(setting: Setting, trajectory: Trajectory, minimum: Minimum) -> convergence.Along:
-    """Return what is taken of the layers at every time, piece by piece; nan after an interrupt."""
+    """Return the layers' quantities at every time, read in batches; nan after an interrupt."""
     series, loss = trajectory.layer_series, setting.problem.loss
     assert series is not None
     count, size = len(series[0]), min(one.rows_at_once for one in series)
-    found = np.full((len(convergence.Along._fields), count), np.nan)
+    rows = np.full((len(convergence.Along._fields), count), np.nan)
     for first in range(0, count, size):
         if setting.monitor.stop_requested():
             break
         at = slice(first, min(first + size, count))
-        found[:, at] = convergence.along(loss, minimum.W, [history[at] for history in series])
+        rows[:, at] = convergence.along(loss, minimum.W, [history[at] for history in series])
         setting.monitor.report(at.stop / count)
-    return convergence.Along(*found)
+    return convergence.Along(*rows)
 
 
 def _numbers(loss: Loss, promised: Certificate, minimum: Minimum) -> Arrays:
-    """Return the single numbers: of the minimum, and of the theorems."""
+    """Return the scalars: of the global minimum, and of the theorems."""
     return {
         "minimum": minimum.value,
         "minimum_error": minimum.error,
@@ -100,10 +102,10 @@ def _numbers(loss: Loss, promised: Certificate, minimum: Minimum) -> Arrays:
 
 
 def _iterations(descent: DescentTrajectory, promised: Certificate, minimum: Minimum) -> Arrays:
-    """Return the iterations to `SHARE` of ℓ - ℓ* at each step size: promised, and as recorded.
+    """Return the iterations until ℓ - ℓ* is `SHARE` of its first value: the bound and measurements.
 
-    Only recorded iterates are looked at. Where the loss falls all along, the first iterate of all
-    that is low enough lies between the last recorded one above and the first recorded one below.
+    Only recorded iterates are compared. If the loss decreases monotonically, the true number is
+    between the last recorded iterate above that value and the first one below.
     """
     excess = descent.loss - minimum.value
     with np.errstate(invalid="ignore"):

@@ -44,7 +44,7 @@ class Budget(NamedTuple):
     cost
         Σ η ‖Θ[G] - P_W[G]‖_F.
     rebalanced
-        Where W is if the layers are balanced anew, at the same product, before every step.
+        W of gradient descent whose layers are rebalanced, at the same product, before every step.
 
     """
 
@@ -88,11 +88,11 @@ class Budgeting(Accumulator):
         changes = step_changes(g)
         drift = tuple(S + eta**2 * D for S, D in zip(budget.drift, changes, strict=True))
         rounding = step_rounding(eta, layers, G, g) + EPS * _norms(drift)
-        astray = layer_movement(layers, g) - precondition(W, G, N, self.rank)
+        deviation = layer_movement(layers, g) - precondition(W, G, N, self.rank)
         return Budget(
             drift=drift,
             rounding=budget.rounding + rounding,
-            cost=budget.cost + eta * jnp.linalg.norm(astray),
+            cost=budget.cost + eta * jnp.linalg.norm(deviation),
             rebalanced=balanced_step(loss, eta, budget.rebalanced, N, self.rank),
         )
 

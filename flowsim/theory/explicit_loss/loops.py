@@ -18,14 +18,14 @@ Points = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class Piece:
-    """A smooth piece of a curve, 0 ≤ s ≤ 1, on which W has one rank."""
+    """A smooth piece of a curve, 0 ≤ s ≤ 1, along which the rank of W is constant."""
 
     at: Callable[[np.ndarray], Points]
     rank: int
 
 
 def straight(A: Matrix, B: Matrix) -> Piece:
-    """Return the straight line from A to B, of full rank where it does not meet a lower one."""
+    """Return the straight line from A to B, assumed to have full rank."""
     start, step = np.asarray(A), np.asarray(B) - np.asarray(A)
 
     def at(s: np.ndarray) -> Points:
@@ -35,7 +35,11 @@ def straight(A: Matrix, B: Matrix) -> Piece:
 
 
 def from_zero(W: Matrix, depth: int) -> Piece:
-    """Return the straight line s^N W, along which the powers of P_W are powers of s that end."""
+    """Return the line s^N W from 0 to W.
+
+    Along it the fractional powers σ^{2j/N} in P_W are integer powers of s. The integrand is smooth
+    at s = 0, and a polynomial for a quadratic loss. Along s W it would have a singularity there.
+    """
     W = np.asarray(W)
 
     def at(s: np.ndarray) -> Points:
@@ -46,9 +50,9 @@ def from_zero(W: Matrix, depth: int) -> Piece:
 
 
 def circle(W: Matrix, A: Matrix, B: Matrix, radius: float) -> tuple[Piece, ...]:
-    """Return W + radius (cos θ A + sin θ B), once around, for orthonormal A and B.
+    """Return the circle W + radius (cos θ A + sin θ B), θ from 0 to 2π, for orthonormal A and B.
 
-    It has full rank all along if the radius is below the smallest singular value of W.
+    It has full rank everywhere if the radius is below the smallest singular value of W.
     """
     centre, A, B = (np.asarray(matrix) for matrix in (W, A, B))
 
@@ -60,7 +64,7 @@ def circle(W: Matrix, A: Matrix, B: Matrix, radius: float) -> tuple[Piece, ...]:
 
 
 def random_circle(W: Matrix, rng: np.random.Generator) -> tuple[Piece, ...]:
-    """Return the circle about W in a random plane, at half of W's distance from lower rank."""
+    """Return a circle around W in a random plane; half the distance to lower rank is its radius."""
     shape = np.shape(W)
     Q, _ = np.linalg.qr(rng.standard_normal((shape[0] * shape[1], 2)))
     A, B = Q.T.reshape(2, *shape)
@@ -70,12 +74,14 @@ def random_circle(W: Matrix, rng: np.random.Generator) -> tuple[Piece, ...]:
 def arora_cohen_hazan(E: Matrix, inner: float, outer: float) -> tuple[Piece, ...]:
     """Return the closed loop of Arora, Cohen & Hazan (2018), Theorem 2, along a matrix E.
 
-    With E scaled to ‖E‖ = 1: from -R E straight to -r E, turned to r E on the sphere of radius r,
-    straight to R E, and turned back on that of radius R. With one output E is ∇ℓ(0)/‖∇ℓ(0)‖, a row,
-    and turning is by half a circle. With several outputs the singular vectors of E (right ones, or
-    left if d_N > d_0) turn, in pairs, by half a circle each, while the singular values stay: so W
-    keeps its rank. Where their number is odd and there is none to pair the last one with (square
-    matrices), that one stays, and the straight pieces lead along E and what -E is turned to.
+    With E scaled to ‖E‖ = 1, it leads from -R E straight to -r E, rotates to r E on the sphere of
+    radius r, leads straight to R E, and rotates back on the sphere of radius R. With one output E
+    is ∇ℓ(0)/‖∇ℓ(0)‖, a row, and the rotation is half a circle.
+
+    With several outputs the singular vectors of E (the right ones, or the left ones if d_N > d_0)
+    rotate in pairs by half a circle each. The singular values stay, so W keeps its rank. For square
+    matrices of odd rank the last vector has no partner and stays; the straight pieces then lead
+    along E and along the rotated -E.
 
     For a constant gradient c E and one output the integral is
     2c (N²/(3N-2) - 1) (R^p - r^p), p = 3 - 2/N: 0 at N = 1 and N = 2.
@@ -92,15 +98,15 @@ def arora_cohen_hazan(E: Matrix, inner: float, outer: float) -> tuple[Piece, ...
             "A loop needs a matrix E of two entries or more, not all 0, and radii 0 < r < R, but "
             f"E is {E.tolist()}, r = {inner} and R = {outer}."
         )
-    turn, rank = _turn(-E / np.linalg.norm(E))
+    rotation, rank = _rotation(-E / np.linalg.norm(E))
 
     def ray(s: float, start: float, stop: float) -> Piece:
-        A = turn(np.array([s]))[0][0]
+        A = rotation(np.array([s]))[0][0]
         return Piece(straight(start * A, stop * A).at, rank)
 
     def arc(radius: float, back: bool) -> Piece:
         def at(s: np.ndarray) -> Points:
-            W, dW = turn(1 - s if back else s)
+            W, dW = rotation(1 - s if back else s)
             return radius * W, (-radius if back else radius) * dW
 
         return Piece(at, rank)
@@ -113,16 +119,19 @@ def arora_cohen_hazan(E: Matrix, inner: float, outer: float) -> tuple[Piece, ...
     )
 
 
-def _turn(A: np.ndarray) -> tuple[Callable[[np.ndarray], Points], int]:
-    """Return W(s) and dW/ds from W(0) = A with pairs of its singular vectors turned by π s."""
-    if A.shape[0] > A.shape[1]:
-        turned, rank = _turn(A.T)
+def _rotation(A: np.ndarray) -> tuple[Callable[[np.ndarray], Points], int]:
+    """Return s ↦ (W(s), dW/ds) and the rank of W(s).
 
-        def flipped(s: np.ndarray) -> Points:
-            W, dW = turned(s)
+    W(0) = A, and pairs of right singular vectors of A are rotated by the angle π s.
+    """
+    if A.shape[0] > A.shape[1]:
+        rotated, rank = _rotation(A.T)
+
+        def transposed(s: np.ndarray) -> Points:
+            W, dW = rotated(s)
             return W.transpose(0, 2, 1), dW.transpose(0, 2, 1)
 
-        return flipped, rank
+        return transposed, rank
     U, sigma, Vt = np.linalg.svd(A, full_matrices=True)
     rank = int(np.linalg.matrix_rank(A))
     core = (U[:, :rank] * sigma[:rank]) @ np.eye(rank, A.shape[1])
@@ -130,12 +139,12 @@ def _turn(A: np.ndarray) -> tuple[Callable[[np.ndarray], Points], int]:
     J = np.zeros((A.shape[1], A.shape[1]))
     first = np.arange(0, paired, 2)
     J[first, first + 1], J[first + 1, first] = 1.0, -1.0
-    still = np.eye(A.shape[1]) + J @ J
+    fixed = np.eye(A.shape[1]) + J @ J
 
     def at(s: np.ndarray) -> Points:
         c, d = (f(np.pi * s)[:, None, None] for f in (np.cos, np.sin))
-        # J² = -1 on what turns
-        W = core @ (still - c * (J @ J) + d * J) @ Vt
+        # J² = -1 on the rotated pairs and 0 elsewhere: exp(π s J) without a matrix exponential
+        W = core @ (fixed - c * (J @ J) + d * J) @ Vt
         return W, np.pi * (core @ (d * (J @ J) + c * J) @ Vt)
 
     return at, rank

@@ -1,4 +1,6 @@
-"""Whether the end-to-end field is a gradient: on the trajectory, at random matrices, around loops.
+"""Tests of whether the end-to-end field is a gradient: at points and around closed loops.
+
+The points are on the trajectory, and as many Gaussian random matrices.
 
 Each Gaussian random matrix has the norm of one point on the trajectory. Values are nan at points
 without full rank, where the field has no derivative.
@@ -38,20 +40,20 @@ def measure(setting: Setting) -> Arrays:
     at_points = np.full((len(points), len(AT_POINTS)), np.nan)
     around = np.full((len(loops), len(AROUND_LOOPS)), np.nan)
     at_points[:, 0] = times
-    found: list[Within] = []
+    numbers: list[Within] = []
     for k, loop in enumerate(loops):
         if setting.monitor.stop_requested():
-            found = []
+            numbers = []  # a part of the numbers decides nothing
             break
         if loop:
             integral = line_integral(problem.loss, problem.depth, loop)
             around[k] = integral.value, integral.error, *integral.circulation
-            found.append(integral.circulation)
+            numbers.append(integral.circulation)
         if loop and k:
-            found.append(asymmetry_at(problem.loss, points[k - 1], problem.depth))
-            at_points[k - 1, 1:3] = found[-1]
+            numbers.append(asymmetry_at(problem.loss, points[k - 1], problem.depth))
+            at_points[k - 1, 1:3] = numbers[-1]
         setting.monitor.report((k + 1) / len(loops))
-    answer = conservative(found)
+    answer = conservative(numbers)
     if answer:
         at_points[:, 3:] = potentials(problem, points)
     return {
@@ -63,7 +65,10 @@ def measure(setting: Setting) -> Arrays:
 
 
 def sampled(setting: Setting, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Return times and points: some of the trajectory, and as many random of the same norms."""
+    """Return times and matrices W: `ON_TRAJECTORY` saved ones, and random ones of the same norms.
+
+    The times of random matrices are nan.
+    """
     trajectory = setting.reference
     picked = np.linspace(0, len(trajectory.times) - 1, ON_TRAJECTORY).round().astype(int)
     on_it = np.array([trajectory.end_to_end_series[k] for k in picked])
@@ -75,7 +80,7 @@ def sampled(setting: Setting, rng: np.random.Generator) -> tuple[np.ndarray, np.
 
 
 def main_loop(problem: Problem, points: np.ndarray, rng: np.random.Generator) -> tuple[Piece, ...]:
-    """Return the loop of Arora, Cohen & Hazan along ∇ℓ(0), a random matrix where that is 0."""
+    """Return the loop of Arora, Cohen & Hazan along ∇ℓ(0), or a random matrix if that is 0."""
     E = np.asarray(problem.loss.gradient(np.zeros(points.shape[1:])))
     if not (np.isfinite(E).all() and E.any()):
         E = rng.standard_normal(E.shape)
@@ -84,12 +89,12 @@ def main_loop(problem: Problem, points: np.ndarray, rng: np.random.Generator) ->
 
 
 def potentials(problem: Problem, points: np.ndarray) -> np.ndarray:
-    """Return F(W) - F(0), its error, and how far another path and the formula are off, by rows."""
+    """Return the last five columns of `AT_POINTS` per point; nan where W is rank-deficient."""
     F = closed_form(problem.loss, problem.depth, points.shape[1:])
-    found = np.full((len(points), 5), np.nan)
-    for row, W in zip(found, points, strict=True):
+    rows = np.full((len(points), 5), np.nan)
+    for row, W in zip(rows, points, strict=True):
         if has_full_rank(W):
             row[:3] = reconstruct(problem.loss, problem.depth, W)
             row[3] = np.nan if F is None else F(W)
             row[4] = abs(row[0] - row[3])
-    return found
+    return rows

@@ -1,4 +1,4 @@
-"""The explicit loss F with ∇F(W) = P_W[∇ℓ(W)], where there is one: by integration, and in formulas.
+"""The explicit loss F with ∇F(W) = P_W[∇ℓ(W)], where it exists: by integration and by formulas.
 
 F is fixed up to a constant, which is set by F(0) = 0.
 """
@@ -18,9 +18,18 @@ from flowsim.theory.explicit_loss.loops import from_zero, straight
 
 
 class Difference(NamedTuple):
-    """F(W) - F(base) give or take `error`, along one path; and by how much another is `apart`.
+    """F(W) - F(base) by integration along one path, compared with another path.
 
-    If `apart` is over `error`, the field has no F.
+    Attributes
+    ----------
+    value
+        The integral along the straight path.
+    error
+        A bound on the errors of both integrals together.
+    apart
+        The absolute difference of the integrals along both paths. If it exceeds `error`, the
+        integral depends on the path, and the field is not a gradient.
+
     """
 
     value: float
@@ -29,13 +38,14 @@ class Difference(NamedTuple):
 
 
 def reconstruct(loss: Loss, depth: int, W: Matrix, base: Matrix | None = None) -> Difference:
-    """Return F(W) - F(base) by integration along a straight line, and along one by way of a V.
+    """Return F(W) - F(base) by integration along a straight line, and along a detour through V.
 
-    V is off W in a fixed direction by half of the distance to lower rank. The base is 0 if left
-    out; elsewhere a straight line to W that meets matrices of lower rank takes more nodes, or
-    leaves a larger error.
+    V deviates from W in a fixed random direction, by half the distance from W to lower rank. The
+    default base is 0. A straight line from another base may meet matrices of lower rank, where the
+    field is not smooth; it then takes more nodes or has a larger error.
     """
     W = np.asarray(W)
+    # half the distance to lower rank: the line from V to W then keeps full rank
     off = np.random.default_rng(0).standard_normal(W.shape)
     distance = 0.5 * float(np.linalg.svd(W, compute_uv=False)[-1])
     V = W + distance * off / np.linalg.norm(off)
@@ -46,7 +56,7 @@ def reconstruct(loss: Loss, depth: int, W: Matrix, base: Matrix | None = None) -
 
 
 def closed_form(loss: Loss, depth: int, shape: tuple[int, ...]) -> Callable[[Matrix], float] | None:
-    """Return F in formulas, F(0) = 0, or None where none is known.
+    """Return W ↦ F(W) by a formula, with F(0) = 0, or None where no formula is known.
 
     N = 1: F = ℓ - ℓ(0). For ∇ℓ(W) = hW - B it is h N²/(4N-2) Σ_r σ_r^{4-2/N} if B = 0, less
     ‖w‖ ⟨B, w⟩ if N = 2 and there is one output or one input: ⅔‖w‖³ - ‖w‖ φᵀw for ½‖w - φ‖².
@@ -69,7 +79,7 @@ def closed_form(loss: Loss, depth: int, shape: tuple[int, ...]) -> Callable[[Mat
 
 
 def _pulled(loss: Loss) -> tuple[float, np.ndarray] | None:
-    """Return h and B of a gradient hW - B, or None for another."""
+    """Return h and B of a gradient ∇ℓ(W) = hW - B, or None if it has another form."""
     form = loss.diagonalized()
     if form is not None and not np.any(form.h):
         return 0.0, form.b

@@ -62,20 +62,21 @@ class Solution(NamedTuple):
 
     @property
     def gap(self) -> float:
-        """Duality gap ‖W‖_* - bᵀy ≥ 0: ‖W‖_* exceeds the minimum by at most that."""
+        """Duality gap ‖W‖_* - bᵀy ≥ 0, an upper bound on ‖W‖_* minus the minimum."""
         return self.nuclear_norm - self.lower_bound
 
 
 def minimum_nuclear_norm(loss: Loss, monitor: Monitor = SILENT) -> Solution:
     """Return argmin ‖W‖_* over all W of loss 0, for a loss of completion or sensing.
 
-    After a stop request the current iterate is returned; its gap bounds its distance from the
-    minimum.
+    Both bounds hold however accurate the solution of the program is: the projection of W meets the
+    measurements, and y divided by ‖Σ_i y_i A_i‖ is dual feasible. After a stop request the result
+    follows from the current iterate.
 
     Raises
     ------
     TypeError
-        If the loss is another one.
+        If the loss is neither Completion nor Sensing.
 
     """
     if not isinstance(loss, Measurements):
@@ -85,6 +86,7 @@ def minimum_nuclear_norm(loss: Loss, monitor: Monitor = SILENT) -> Solution:
         )
     A, Phi = loss.matrix(), np.asarray(loss.Phi)
     b, shape = A @ np.ravel(Phi), Phi.shape
+    # the residuals at which SCS stops are absolute too: data of size 1 give them a meaning
     scale = float(np.linalg.norm(b)) / max(shape)
     if scale == 0:
         return Solution(np.zeros(shape), 0.0, 0.0, 0.0)
@@ -103,7 +105,7 @@ def minimum_nuclear_norm(loss: Loss, monitor: Monitor = SILENT) -> Solution:
 def _solved(
     A: csr_array, b: np.ndarray, shape: tuple[int, ...], monitor: Monitor
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return W and y of the semidefinite program, by SCS as far as it came."""
+    """Return W and y from the last iterate of SCS on the semidefinite program."""
     import scs
 
     data, cone, W_in_Z = _program(A, b, shape)
@@ -119,13 +121,13 @@ def _solved(
     x, y = np.zeros(len(data["c"])), np.zeros(len(data["b"]))
     state: dict[str, np.ndarray] = {"x": x, "y": y, "s": data["b"]}
     for _ in range(MOST_SLICES):
-        with redirect_stdout(StringIO()):  # SCS tells there of a signal
-            found = solver.solve(**state)
-        status = found["info"]["status_val"]
-        if status == SIGNALLED:  # it is for Python's own handler, in whose place SCS was
+        with redirect_stdout(StringIO()):  # SCS prints a message after a signal
+            result = solver.solve(**state)
+        status = result["info"]["status_val"]
+        if status == SIGNALLED:  # SCS replaces Python's handler, which has to receive the signal
             signal.raise_signal(signal.SIGINT)
         else:
-            state = {name: found[name] for name in state}
+            state = {name: result[name] for name in state}
         if status == SOLVED or monitor.stop_requested():
             break
     return state["x"][W_in_Z].reshape(shape) / np.sqrt(2), -state["y"][: len(b)]
@@ -134,10 +136,11 @@ def _solved(
 def _program(
     A: csr_array, b: np.ndarray, shape: tuple[int, ...]
 ) -> tuple[dict[str, Any], dict[str, Any], np.ndarray]:
-    """Return the program as SCS takes it, and where W lies in its unknown.
+    """Return the program in the form of SCS, and the indices of the entries of W in its unknown.
 
-    The unknown is z, the lower triangle of Z by columns with √2 times what is off the diagonal; of
-    c·z with Az + s = b, the s of equalities is 0 and that of the cone is z itself.
+    The unknown z is the lower triangle of Z, column by column, with off-diagonal entries multiplied
+    by √2, so that inner products of z and of Z agree. SCS minimizes c·z subject to Az + s = b, with
+    s = 0 for the equalities and s = z in the cone.
     """
     from scipy.sparse import coo_array, eye_array, vstack
 
@@ -150,9 +153,9 @@ def _program(
 
     c = np.zeros(size)
     c[place.diagonal()] = 0.5
-    seen = A.tocoo()
+    entries = A.tocoo()
     equalities = coo_array(
-        (seen.data / np.sqrt(2), (seen.coords[0], W_in_Z[seen.coords[1]])), (len(b), size)
+        (entries.data / np.sqrt(2), (entries.coords[0], W_in_Z[entries.coords[1]])), (len(b), size)
     )
     constraints = vstack([equalities, -eye_array(size)], format="csc")
     data = {"A": constraints, "b": np.concatenate([b, np.zeros(size)]), "c": c}

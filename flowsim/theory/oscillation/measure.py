@@ -1,4 +1,4 @@
-"""Beyond the edge of stability: which modes of descent swing, in what orbit, and catapults."""
+"""Oscillations of modes and catapults of gradient descent beyond the edge of stability."""
 
 from __future__ import annotations
 
@@ -28,23 +28,25 @@ from flowsim.theory.setting import Arrays, Setting
 from flowsim.theory.sharpness.formulas import extremes_or_nan
 
 RAISED, LOWERED = 0.01, 0.01
-"""Fractions of the loss removed by the flow that a catapult first adds, and leaves at its end."""
+"""Definition of a catapult, in fractions of the decrease of the loss along the flow.
+
+The loss first rises by more than `RAISED`, and finally is at most `LOWERED` above its limit."""
 
 
 def measure(setting: Setting) -> Arrays:
     """Return the long-term behaviour of every mode at each step size, and its prediction.
 
-    All values are nan from an interrupt on; those of the last iterates also where descent diverged.
+    All values are nan after an interrupt; those of the last iterates also where descent diverged.
     """
     problem, descent = setting.problem, setting.descent
     assert descent is not None
     U, Vt, target, h = _modes(setting)
-    found = _Walked.along(setting, U, Vt)
-    moves = found.of_swings(float(target.max(initial=0.0)))
+    iterates = _LastIterates.along(setting, U, Vt)
+    moves = iterates.oscillations(float(target.max(initial=0.0)))
     return {
         "step_size": descent.step_sizes,
         **moves,
-        **found.of_catapults(setting, moves["period"]),
+        **iterates.catapults(setting, moves["period"]),
         **_predicted(target, h, problem.depth, descent.step_sizes),
         **_onsets(descent.step_sizes, moves["period"]),
         "target": target,
@@ -52,9 +54,10 @@ def measure(setting: Setting) -> Arrays:
 
 
 def _modes(setting: Setting) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """Return U, Vᵀ and strengths of the modes that are followed, and the loss's curvature h.
+    """Return U, Vᵀ and strengths of the recorded modes, and the curvature h of the loss.
 
-    These are of the target of ½h‖W - Φ‖²; of the flow's last W for any other loss, with h nan.
+    For ½h‖W - Φ‖² without weight decay they are the modes of Φ. Otherwise they are those of the
+    final W of the flow, and h is nan.
     """
     W, h = np.asarray(setting.reference.end_to_end_series[-1]), float("nan")
     if not setting.problem.weight_decay:
@@ -64,8 +67,11 @@ def _modes(setting: Setting) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]
     return U, Vt, sigma, h
 
 
-class _Walked:
-    """The modes' last iterates early and late, `(visit, step_size, mode)`, and how it ended."""
+class _LastIterates:
+    """Modes at consecutive iterates half-way and at the end, `(visit, step_size, mode)`.
+
+    It also holds the highest and the final loss, and the final layers, per step size.
+    """
 
     def __init__(self, step_sizes: np.ndarray, modes: int) -> None:
         self.step_sizes, count = step_sizes, step_sizes.size
@@ -74,33 +80,40 @@ class _Walked:
         self.layers: Layers | None = None
 
     @classmethod
-    def along(cls, setting: Setting, U: np.ndarray, Vt: np.ndarray) -> _Walked:
-        """Walk to the run's last iterates, or to twice as many as are looked at."""
+    def along(cls, setting: Setting, U: np.ndarray, Vt: np.ndarray) -> _LastIterates:
+        """Return the modes ⟨u_r v_rᵀ, W⟩ along gradient descent at all step sizes of the run.
+
+        It iterates to the last recorded iterate, at least to twice `VISITS`.
+        """
         descent = setting.descent
         assert descent is not None
         sizes = descent.step_sizes
         last = np.maximum(descent.iteration[:, -1], 2 * VISITS)[:, None]
         tail = np.arange(1 - VISITS, 1)
+        # the amplitude half-way beside the one at the end separates decaying from persistent
         count = np.concatenate([last // 2 + tail, last + tail], axis=1)
-        found = cls(sizes, len(Vt))
+        modes = cls(sizes, len(Vt))
 
         def visit(sample: int, iterates: Iterates) -> None:
             seen, loss = _strengths(setting.problem.loss, U, Vt, iterates.layers)
             alive = np.asarray(iterates.alive)
-            tails = found.early if sample < VISITS else found.late
+            tails = modes.early if sample < VISITS else modes.late
             tails[sample % VISITS, alive] = np.asarray(seen)[alive]
             if sample == count.shape[1] - 1:
-                found.final = np.where(alive, np.asarray(loss), np.nan)
-                found.highest = np.where(alive, np.asarray(iterates.accumulated), np.inf)
-                found.layers = tuple(np.asarray(W) for W in iterates.layers)
+                modes.final = np.where(alive, np.asarray(loss), np.nan)
+                modes.highest = np.where(alive, np.asarray(iterates.accumulated), np.inf)
+                modes.layers = tuple(np.asarray(W) for W in iterates.layers)
 
         steps = make_descent(setting.problem, sizes.tolist(), accumulator=HighestLoss())
-        begun = initial_iterates(steps, setting.problem)
-        iterate(steps, begun, count, visit, monitor=setting.monitor)
-        return found
+        start = initial_iterates(steps, setting.problem)
+        iterate(steps, start, count, visit, monitor=setting.monitor)
+        return modes
 
-    def of_swings(self, size: float) -> dict[str, np.ndarray]:
-        """Return what every mode does at each step size, beside the largest target."""
+    def oscillations(self, size: float) -> dict[str, np.ndarray]:
+        """Return period, amplitude, centre and orbit of every mode at each step size.
+
+        `size` is the largest target strength, the scale on which amplitudes are compared with 0.
+        """
         grid = np.full((3, *self.late.shape[1:]), np.nan)
         for k in range(self.late.shape[1]):
             if np.isfinite(self.late[:, k]).all():
@@ -109,15 +122,18 @@ class _Walked:
         orbit = np.moveaxis(self.late, 0, 2)
         return {"period": period, "amplitude": amplitude, "centre": centre, "orbit": orbit}
 
-    def of_catapults(self, setting: Setting, period: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the highest losses, where descent was catapulted, and how sharp it is there."""
+    def catapults(self, setting: Setting, period: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the highest loss, whether a catapult occurred, and ηλ_max/2 where one did.
+
+        The sharpness λ_max is that at the final iterate; a catapult ends where it is below 2/η.
+        """
         problem, loss = setting.problem, setting.reference.loss
         start, end = float(loss[0]), float(loss[-1])
-        still = (period == 1).all(axis=1)
+        converged = (period == 1).all(axis=1)
         with np.errstate(invalid="ignore"):
             up = self.highest - start > RAISED * (start - end)
-            up_and_down = up & still & (self.final - end <= LOWERED * (start - end))
-        sharpness = np.full(still.size, np.nan)
+            up_and_down = up & converged & (self.final - end <= LOWERED * (start - end))
+        sharpness = np.full(converged.size, np.nan)
         for k in np.flatnonzero(up_and_down):
             assert self.layers is not None
             largest = extremes_or_nan(problem, [W[k] for W in self.layers]).largest
@@ -137,9 +153,10 @@ def _strengths(loss: Any, U: np.ndarray, Vt: np.ndarray, layers: Any) -> Any:
 
 
 def _predicted(phi: np.ndarray, h: float, depth: int, sizes: np.ndarray) -> dict[str, np.ndarray]:
-    """Return what the map of one mode alone does, in its strengths and step sizes.
+    """Return the predictions for each mode on its own: 2-cycles, and step sizes of instabilities.
 
-    A time of its own turns ½h‖W - Φ‖² into ½‖W - Φ‖² at the step size hη.
+    Gradient descent on ½h‖W - Φ‖² at step size η is that on ½‖W - Φ‖² at step size hη. Predictions
+    are nan at N = 1, where descent is linear, and for other losses.
     """
     critical = critical_step_size(phi, depth) / h
     low, high = np.full((2, sizes.size, phi.size), np.nan)
@@ -150,27 +167,31 @@ def _predicted(phi: np.ndarray, h: float, depth: int, sizes: np.ndarray) -> dict
             if cycle.stable:
                 low[k, r], high[k, r] = (phi[r] * u**depth for u in (cycle.low, cycle.high))
     none = np.full(phi.size, np.nan)
-    turning = none.copy()
+    unaligned = none.copy()
     for r in np.flatnonzero(np.isfinite(critical[1:])) if nonlinear else ():
-        turning[r] = instability_onset((float(phi[r]), float(phi[r + 1])), depth) / h
+        unaligned[r] = instability_onset((float(phi[r]), float(phi[r + 1])), depth) / h
     return {
         "critical": critical,
         "predicted_low": low,
         "predicted_high": high,
         "second_doubling": critical * second_doubling(depth) if nonlinear else none,
-        "turning": turning,
+        "turning": unaligned,
         "sign_change": critical * sign_change(depth) if nonlinear else none,
     }
 
 
 def _onsets(sizes: np.ndarray, period: np.ndarray) -> dict[str, np.ndarray]:
-    """Return for each mode where it begins to swing, and the largest step size where it rests."""
+    """Return for each mode the smallest step size at which it oscillates, `onset`.
+
+    `onset_above` is the largest step size below it at which the mode converges, so that the true
+    onset is between both. nan where no such step size exists.
+    """
     order = np.argsort(sizes)
     onset, above = np.full((2, period.shape[1]), np.nan)
     for r, column in enumerate(period[order].T):
-        swinging = np.flatnonzero((column == 0) | (column > 1))
-        if swinging.size:
-            onset[r] = sizes[order][swinging[0]]
-            still = np.flatnonzero(column[: swinging[0]] == 1)
-            above[r] = sizes[order][still[-1]] if still.size else np.nan
+        oscillating = np.flatnonzero((column == 0) | (column > 1))
+        if oscillating.size:
+            onset[r] = sizes[order][oscillating[0]]
+            converged = np.flatnonzero(column[: oscillating[0]] == 1)
+            above[r] = sizes[order][converged[-1]] if converged.size else np.nan
     return {"onset": onset, "onset_above": above}

@@ -1,8 +1,8 @@
-"""What the preconditioner P_W of the end-to-end flow does to a gradient, without being formed.
+"""The effect of the preconditioner P_W of the end-to-end flow on a gradient, without forming P_W.
 
 Ẇ = -P_W[G], G = ∇ℓ(W). With W = U diag(σ) Vᵀ, σ padded with zeros and 0⁰ = 1, P_W has eigenvectors
-u_r v_cᵀ and eigenvalues K_rc = Σ_{j=1}^{N} σ_r^{2(N-j)/N} σ_c^{2(j-1)/N}, which grow with both
-singular values: what moves is turned to the directions that were already taken
+u_r v_cᵀ and eigenvalues K_rc = Σ_{j=1}^{N} σ_r^{2(N-j)/N} σ_c^{2(j-1)/N}. These grow with both
+singular values, so the end-to-end flow is accelerated along the dominant singular directions
 (Arora, Cohen & Hazan 2018, Theorem 1 and Claim 1).
 """
 
@@ -24,21 +24,21 @@ Modes = Float[Array, " mode"]
 
 
 class Preconditioning(NamedTuple):
-    """What P_W does at one W: its spectrum, and how it turns the gradient.
+    """The spectrum of P_W at one W, and how P_W changes the direction of the gradient.
 
     Attributes
     ----------
     eigenvalues
         K_rc for the first `most` indices r and c, shape (left, right): at most (d_N, d_0).
     effective_step
-        K_rr = N σ_r^{2-2/N}: what a step of size 1 becomes in the direction u_r v_rᵀ.
+        K_rr = N σ_r^{2-2/N}: the factor on the step size along u_r v_rᵀ.
     condition_number
-        The largest over the smallest of all d_N d_0 eigenvalues; inf where one is 0.
+        The ratio of the largest to the smallest of all d_N d_0 eigenvalues; inf where one is 0.
     gradient_share, movement_share
-        ‖U_kᵀ M V_k‖² / ‖M‖² of M = ∇ℓ and of M = P_W[∇ℓ], U_k and V_k the first k = 1, …, modes
-        singular vectors; nan for M = 0.
+        ‖U_kᵀ M V_k‖² / ‖M‖² for M = ∇ℓ and for M = P_W[∇ℓ], with U_k and V_k the first k singular
+        vectors, k = 1, …, modes: the fraction within the leading k directions. nan for M = 0.
     alignment
-        The cosine between P_W[∇ℓ] and ∇ℓ, in (0, 1]; nan where one of them is 0.
+        The cosine of the angle between P_W[∇ℓ] and ∇ℓ, in (0, 1]; nan where one of them is 0.
 
     """
 
@@ -54,17 +54,18 @@ class Preconditioning(NamedTuple):
 def preconditioning(
     G: Matrix, W: Matrix, sigma: Modes, depth: int, rank: int, most: int
 ) -> Preconditioning:
-    """Return what P_W does to G = ∇ℓ(W), at depth N and a W of at most `rank`.
+    """Return the effect of P_W on G = ∇ℓ(W), for depth N and a W of at most this rank.
 
-    `sigma` are W's singular values, descending, which may be known better than W's entries tell.
-    Work and memory are those of a thin SVD of W. Singular vectors of equal singular values, and
-    so the shares that part them, are one choice of many.
+    `sigma` are the singular values of W, descending; they may be more accurate than those that the
+    entries of W determine. Work and memory are those of a thin SVD of W. Where singular values are
+    equal, their singular vectors are not unique, and fractions that separate them are arbitrary.
     """
     U, _, Vt = jnp.linalg.svd(W, full_matrices=False)
     if depth > 1:  # at depth 1 nothing depends on σ
         sigma = truncated(sigma, rank)
     K, edge = kernel(sigma, sigma, depth), kernel(jnp.zeros(1), sigma, depth)[0]
-    scale = jnp.where(K[0, 0] > 0, K[0, 0], 1.0)  # keeps squares of small numbers from underflow
+    # fractions and cosines do not depend on scale; without it squares of small numbers underflow
+    scale = jnp.where(K[0, 0] > 0, K[0, 0], 1.0)
     inner, outer = U.T @ G @ Vt.T, _outside(G, U, Vt)
     moved, moved_outer = inner * K / scale, outer * edge[None, :] / scale
     norms = [_norm(inner, outer), _norm(moved, moved_outer)]
@@ -75,26 +76,28 @@ def preconditioning(
         eigenvalues=kernel(rows[:most], columns[:most], depth),
         effective_step=jnp.diag(K),
         condition_number=jnp.where(smallest > 0, K[0, 0] / smallest, jnp.inf),
-        gradient_share=_shares(inner, outer),
-        movement_share=_shares(moved, moved_outer),
+        gradient_share=_block_fractions(inner, outer),
+        movement_share=_block_fractions(moved, moved_outer),
         alignment=along / (norms[0] * norms[1]),
     )
 
 
 @eqx.filter_jit
 def gradient(loss: Loss, W: Matrix, error: Array | float) -> tuple[Matrix, Scalar]:
-    """Return ∇ℓ(W), and its estimated relative error where W is off by `error` in norm.
+    """Return ∇ℓ(W), and its estimated relative error for an error of W of this Frobenius norm.
 
-    The estimate is κ · error / ‖∇ℓ‖, κ the loss's curvature along the gradient.
+    The estimate is κ · error / ‖∇ℓ‖, κ the curvature of the loss along the gradient; nan or inf
+    for ∇ℓ = 0.
     """
     G = loss.gradient(W)
     return G, curvature(loss, W) * error / jnp.linalg.norm(G)
 
 
 def _outside(G: Matrix, U: Array, Vt: Array) -> Array:
-    """Return G where only one of its sides is a singular vector: one column a mode.
+    """Return the part of G beyond the thin SVD of W, one column per mode; no rows for a square W.
 
-    The modes fill the shorter side of W, so that there is one such part, or none.
+    The modes span the shorter side of W. The remaining part of G pairs each of their vectors there
+    with the orthogonal complement on the longer side, where P_W has the eigenvalues σ_r^{2-2/N}.
     """
     if G.shape[0] > G.shape[1]:
         GV = G @ Vt.T
@@ -105,11 +108,12 @@ def _outside(G: Matrix, U: Array, Vt: Array) -> Array:
     return jnp.zeros((0, G.shape[1]))
 
 
-def _shares(inner: Array, outer: Array) -> Modes:
+def _block_fractions(inner: Array, outer: Array) -> Modes:
     """Return the sums of squares of the leading k × k blocks, relative to that of everything."""
     squares = jnp.square(inner)
     shells = jnp.diag(jnp.cumsum(squares, axis=0)) + jnp.diag(jnp.cumsum(squares, axis=1))
-    blocks = jnp.cumsum(shells - jnp.diag(squares))  # each row and column adds what is not negative
+    # each row and column adds terms ≥ 0, so that the fractions never decrease
+    blocks = jnp.cumsum(shells - jnp.diag(squares))
     return blocks / (blocks[-1] + jnp.sum(jnp.square(outer)))
 
 

@@ -1,4 +1,4 @@
-"""Descent over many draws of its noise, beside the equations that describe it."""
+"""Stochastic gradient descent over many draws of its noise, and its SDEs on the same draws."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from flowsim.theory.sgd_noise.stochastic_flow import Ensemble, StochasticFlows
 
 
 def measure(setting: Setting) -> Arrays:
-    """Return means, spreads and distances at every step size, at the samples of descent.
+    """Return means, standard deviations and distances at every step size and recorded iterate.
 
-    Nan where a run has diverged, and after an interrupt.
+    nan where a run has diverged, and after an interrupt.
     """
     scenario, descent = setting.scenario, setting.scenario.descent
     assert descent is not None
@@ -52,7 +52,7 @@ def measure(setting: Setting) -> Arrays:
 
 
 def _flows(setting: Setting) -> StochasticFlows:
-    """Return descent and its equations over all draws, at a step size that is not set yet."""
+    """Return gradient descent and its SDEs over all draws, with the step size set to 0 for now."""
     scenario, problem = setting.scenario, setting.problem
     drawn = gradient_noise.of(scenario)
     assert drawn is not None
@@ -73,7 +73,7 @@ def _fill(
     k: int,
     setting: Setting,
 ) -> None:
-    """Walk along the samples of step size k, and put the statistics into `found(sample, …)`."""
+    """Iterate at step size k and write the statistics of each recorded iterate into `found`."""
     problem = setting.problem
     most = float(divergence_threshold_of(problem))
 
@@ -93,9 +93,10 @@ def _fill(
 def statistics(
     flows: StochasticFlows, ensemble: Ensemble, ceiling: float
 ) -> dict[str, np.ndarray | float]:
-    """Return the variables at one sample, all but those of what has diverged in some run.
+    """Return the variables at one recorded iterate, without those of processes that diverged.
 
-    That is where its loss is above `ceiling` or not a number.
+    A process, descent or an SDE, has diverged if its loss is above `ceiling` or nan in any run: a
+    mean over the remaining runs would be biased.
     """
     theta, W, loss, trace = map(np.asarray, seen(flows, ensemble))
     good = [bool((loss[:, i] <= ceiling).all()) for i in range(loss.shape[1])]
@@ -121,13 +122,13 @@ def statistics(
 
 def _of_source(source: str, W: np.ndarray, loss: np.ndarray) -> dict[str, np.ndarray | float]:
     size, error = mean_estimate(loss)
-    spread, spread_error = standard_deviation(W)
+    deviation, deviation_error = standard_deviation(W)
     return {
         f"{source}_loss": size,
         f"{source}_loss_error": error,
         f"{source}_loss_deviation": standard_deviation(loss).value,
-        f"{source}_spread": spread,
-        f"{source}_spread_error": spread_error,
+        f"{source}_spread": deviation,
+        f"{source}_spread_error": deviation_error,
         f"{source}_end_to_end": W.mean(axis=0),
     }
 
@@ -136,7 +137,8 @@ def _of_source(source: str, W: np.ndarray, loss: np.ndarray) -> dict[str, np.nda
 def seen(flows: StochasticFlows, ensemble: Ensemble) -> tuple[Array, Array, Array, Array]:
     """Return θ, W and ℓ(W), shape (run, which, …), and tr Σ of descent, shape (run,).
 
-    `which` goes over descent, the solutions of the two equations, and those that check them.
+    The index `which` is 0 for descent, 1 and 2 for the SDEs of order 1 and 2, and 3 and 4 for their
+    second solves.
     """
     descent, solutions = ensemble.runs.descent, ensemble.runs.solutions
     every = tuple(
@@ -149,5 +151,5 @@ def seen(flows: StochasticFlows, ensemble: Ensemble) -> tuple[Array, Array, Arra
         return jnp.concatenate([A.ravel() for A in layers]), W, flows.loss.value(W)
 
     theta, W, loss = jax.vmap(jax.vmap(one))(every)
-    # one after the other: a run's columns may take much memory
+    # one run after the other, since the columns of S take much memory
     return theta, W, loss, jax.lax.map(flows.trace, descent)

@@ -49,10 +49,10 @@ SECOND = (0.0, 1.0, 0.0, 1.0)
 
 
 class Driven(eqx.Module):
-    """One draw of the noise: the layers of descent and of `solutions`, driven by the same draws.
+    """One run: the layers of descent and of `solutions` of the SDEs, driven by the same noise.
 
-    The leading axis of the latter holds the solutions of the order-1 and the order-2 SDE, and those
-    of the second solve with half as many steps.
+    The leading axis of `solutions` has length 4: the order-1 and the order-2 SDE, and both again
+    from the second solve, which takes half as many steps.
     """
 
     descent: Stacked
@@ -60,7 +60,7 @@ class Driven(eqx.Module):
 
 
 class Ensemble(eqx.Module):
-    """Many runs at one step size, and how many steps they have taken."""
+    """Many runs at one step size, and the number of steps taken."""
 
     runs: Driven
     iteration: Int[Array, " 1"]
@@ -68,10 +68,10 @@ class Ensemble(eqx.Module):
 
 
 class StochasticFlows(eqx.Module):
-    """Descent with noise at a step size η, and the equations that describe it, over many draws.
+    """Stochastic gradient descent at a step size η and its SDEs, over many draws of the noise.
 
-    A run draws by its key of `keys`, as `flowsim.dynamics.descent` does, and by that of `bridges`
-    what Brownian motion does within the steps of descent.
+    Each run has a key in `keys` for the noise of descent, as in `flowsim.dynamics.descent`. Its key
+    in `bridges` is for the increments of Brownian motion within the steps of descent.
     """
 
     loss: Loss
@@ -82,14 +82,14 @@ class StochasticFlows(eqx.Module):
     bridges: Key[Array, " run"]
 
     def start(self, layers: Layers) -> Ensemble:
-        """Return every run at the starting layers."""
+        """Return every run at the initial layers."""
         many = tuple(jnp.broadcast_to(W, (self.keys.size, *W.shape)) for W in layers)
         runs = Driven(many, tuple(jnp.stack([W] * len(SECOND), axis=1) for W in many))
         return Ensemble(runs, jnp.zeros(1, dtype=int), jnp.ones(1, dtype=bool))
 
     @eqx.filter_jit
     def advance(self, ensemble: Ensemble, until: Int[Array, " 1"], budget: Array) -> Ensemble:
-        """Go on to the iteration `until`, by `budget` steps at most."""
+        """Return the ensemble at the iteration `until`, or `budget` steps on if that is earlier."""
         count = jnp.minimum(budget, (until - ensemble.iteration).max())
 
         def step(i: Array, runs: Driven) -> Driven:
@@ -107,9 +107,10 @@ class StochasticFlows(eqx.Module):
         return Driven(_moved(run.descent, -self.eta, noisy), self.solved(run.solutions, fine))
 
     def drift(self, second: Scalar, layers: Layers) -> Layers:
-        """Return -∇φ, where `second` is 1 -∇(φ + (η/4)‖∇φ‖²) = -g - (η/2) H g.
+        """Return the drift of the order-1 SDE, -∇φ, or of the order-2 SDE where `second` is 1.
 
-        With weight decay φ + (λ/2)‖θ‖² stands for φ.
+        The latter is -∇(φ + (η/4)‖∇φ‖²) = -g - (η/2) H g with g = ∇φ. With weight decay φ stands
+        for φ + (λ/2)‖θ‖².
         """
 
         def b(layers: Layers) -> Layers:
@@ -119,7 +120,7 @@ class StochasticFlows(eqx.Module):
         return _moved(g, -second * self.eta / 2, curved)
 
     def diffusion(self, layers: Layers, zeta: Array) -> Layers:
-        """Return S(θ)ζ, SSᵀ = Σ: the chain rule of the Gaussian noise on ∇ℓ."""
+        """Return S(θ)ζ with SSᵀ = Σ: Gaussian noise of ∇ℓ(W), mapped to the layers."""
         return network.layer_gradients(layers, lambda W: self.noise.gaussian(W, zeta))
 
     def trace(self, layers: Layers) -> Scalar:
@@ -132,34 +133,37 @@ class StochasticFlows(eqx.Module):
         return jnp.sum(jax.vmap(size)(columns))
 
     def _gradient(self, layers: Layers, of_loss: Callable[[Matrix], Matrix]) -> Layers:
-        found = network.layer_gradients(layers, of_loss)
-        return _moved(found, self.weight_decay, layers)
+        g = network.layer_gradients(layers, of_loss)
+        return _moved(g, self.weight_decay, layers)
 
     def solved(self, solutions: Stacked, fine: Float[Array, "piece draw"]) -> Stacked:
-        """Return where the solutions go in a step of descent, B's pieces having these increments.
+        """Return the solutions of the SDEs after one step of descent.
 
-        The increments have variance 1 until √h scales them.
+        `fine` are the increments of Brownian motion over `PIECES` equal pieces of the step, each
+        scaled to variance 1.
         """
+        # the second solve sees the same Brownian path: sums of two increments, scaled to variance 1
         coarse = jnp.repeat((fine[0::2] + fine[1::2]) / math.sqrt(2.0), 2, axis=0)
         lengths = self.eta / PIECES * jnp.asarray(LENGTHS)
 
         def one(layers: Layers, second: Scalar, h: Array, increments: Array) -> Layers:
             noise = jnp.sqrt(self.eta * h)[:, None] * increments
+            # Strang splitting as pairs of half steps: drift and noise, then drift without noise
             halves = jnp.stack([noise, jnp.zeros_like(noise)], axis=1).reshape(-1, noise.shape[1])
             return jax.lax.scan(
                 partial(self._half, second), layers, (jnp.repeat(h / 2, 2), halves)
             )[0]
 
         each = jnp.stack([fine, fine, coarse, coarse])
-        found: Stacked = jax.vmap(one)(
+        after: Stacked = jax.vmap(one)(
             solutions, jnp.asarray(SECOND), jnp.repeat(lengths, 2, axis=0), each
         )
-        return found
+        return after
 
     def _half(
         self, second: Scalar, layers: Layers, step: tuple[Scalar, Array]
     ) -> tuple[Layers, None]:
-        """Return the drift over h, by a midpoint step, and then a step of noise √η ΔB."""
+        """Return the layers after a midpoint step of the drift over h, then the noise √η ΔB."""
         h, noise = step
         at = midpoint(partial(self.drift, second), layers, h)
         return _moved(at, -jnp.ones(()), self.diffusion(at, noise)), None

@@ -28,13 +28,13 @@ class Bracket(NamedTuple):
         """The width of the bracket, an upper bound on the error of the threshold."""
         return self.high - self.low
 
-    def narrow(self, share: float) -> bool:
+    def narrow(self, fraction: float) -> bool:
         """Return whether the width is at most a fraction of `high`, or no threshold was found."""
-        return not self.width > share * self.high
+        return not self.width > fraction * self.high  # true for nan
 
 
 def bracket(eta: np.ndarray, happens: np.ndarray) -> Bracket:
-    """Return the bracket of the least η with `happens` = 1; else it is 0 or nan (undecided)."""
+    """Return the bracket of the smallest η with `happens` = 1, rather than 0 or nan (undecided)."""
     if not (happens == 1).any():
         return Bracket(np.nan, np.nan)
     high = eta[happens == 1].min()
@@ -42,6 +42,6 @@ def bracket(eta: np.ndarray, happens: np.ndarray) -> Bracket:
     return Bracket(float(below.max()) if below.size else 0.0, float(high))
 
 
-def inside(found: Bracket, count: int) -> np.ndarray:
+def inside(interval: Bracket, count: int) -> np.ndarray:
     """Return `count` step sizes that divide a bracket evenly, without its ends."""
-    return np.linspace(found.low, found.high, count + 2)[1:-1]
+    return np.linspace(interval.low, interval.high, count + 2)[1:-1]

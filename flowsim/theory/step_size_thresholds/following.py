@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from scipy.interpolate import PPoly
 
 SAME_TIME = 1e-12
-"""Times that differ by less than this fraction are equal."""
+"""Relative difference below which two times are equal, as kη is rounded."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,9 +30,21 @@ class Course:
     """The end-to-end matrix of a flow at all times, a polynomial of degree 5 between saved ones.
 
     It interpolates W, Ẇ and Ẅ at every saved time (quintic Hermite interpolation, of order 6). The
-    derivatives follow from the layers, so that they cost no further solve. `size` is the largest
-    ‖W‖_F at saved times, `error` an estimate of the largest error between them, `end` is W at the
-    last.
+    derivatives follow from the layers and cost no further solve.
+
+    Attributes
+    ----------
+    times
+        The saved times.
+    pieces
+        Coefficients by falling power, shape (6, interval, d_N, d_0).
+    end
+        W at the last time.
+    size
+        The largest ‖W‖_F at saved times.
+    error
+        Estimated largest error of the interpolant in the Frobenius norm.
+
     """
 
     times: np.ndarray
@@ -45,11 +57,11 @@ class Course:
     def of(
         cls, loss: Loss, times: np.ndarray, layers: Sequence[np.ndarray], weight_decay: float = 0.0
     ) -> Course:
-        """Return the course of layers `(time, out, in)` that flow, known at two times or more.
+        """Return the course of the layer flow from layers `(time, out, in)` at two times or more.
 
-        The error is estimated by the deviation of the interpolant of every other time at the times
-        left out. At order 6 it is 2⁶ = 64 times the error where the times resolve the flow: a safe
-        bound. It is inf for two times, which leave none out.
+        The error is estimated by a second interpolant of every other saved time, as its largest
+        deviation at the times left out. At order 6 that is 2⁶ = 64 times the error where the times
+        resolve the flow, so it is a safe bound. It is inf for two times, which leave none out.
         """
         at = [tuple(W[i] for W in layers) for i in range(times.size)]
         known = np.array([_moving(loss, each, weight_decay) for each in at])
@@ -69,7 +81,11 @@ class Course:
 def _moving(
     loss: Loss, layers: Layers, weight_decay: Array | float
 ) -> tuple[Matrix, Matrix, Matrix]:
-    """Return W, Ẇ and Ẅ of layers that flow."""
+    """Return W, Ẇ and Ẅ along the layer flow.
+
+    They are the derivatives at t = 0 of the product of the layers' Taylor polynomials of degree 2,
+    which agrees with the flow to that order. This avoids the product rule for N factors.
+    """
     moving = derivatives(loss, layers, weight_decay)
 
     def path(t: Scalar) -> Matrix:
@@ -110,12 +126,12 @@ class Following(Accumulator):
         return cls(times=course.times, pieces=course.pieces)
 
     def initial(self, loss: Loss, layers: ManyLayers) -> Followed:
-        """Return no distance, and the loss of the start."""
+        """Return the distance 0, and the loss at initialization."""
         values = jax.vmap(lambda W: loss.value(network.end_to_end(W)))(layers)
         return Followed(distance=jnp.zeros_like(values), loss=values)
 
     def update(self, loss: Loss, step: Step, sums: Followed) -> Followed:  # noqa: ARG002
-        """Return the larger distance, and the loss, while the flow lasts."""
+        """Return the distance and loss including one more iterate, ignored after the final time."""
         t = step.iteration.astype(step.step_sizes.dtype) * step.step_sizes
         lasts = t <= self.times[-1] * (1 + SAME_TIME)
         farther = jnp.maximum(sums.distance, jax.vmap(self._distance)(t, step.after))

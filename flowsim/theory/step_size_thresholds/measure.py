@@ -1,4 +1,4 @@
-"""The step sizes at which descent leaves the flow, ceases to converge, oscillates and diverges."""
+"""Step sizes above which descent no longer tracks the flow, stops converging, or diverges."""
 
 from __future__ import annotations
 
@@ -48,7 +48,10 @@ def measure(setting: Setting) -> Arrays:
 
 
 def _limits(setting: Setting, flow: Trajectory) -> dict[str, float]:
-    """Return 2/λ_max at initialization, at the end and at its smallest; nan after an interrupt."""
+    """Return 2/λ_max at initialization, at the final point and at its smallest along the flow.
+
+    It is nan where λ_max ≤ 0, where no step size is unstable, and after an interrupt.
+    """
     sharpness = np.full(flow.times.size, np.nan)
     for i in range(flow.times.size):
         if setting.monitor.stop_requested():
@@ -64,7 +67,7 @@ def _limits(setting: Setting, flow: Trajectory) -> dict[str, float]:
 
 
 def _search(setting: Setting, flow: Trajectory, within: np.ndarray) -> Search | None:
-    """Return a search along the flow, if that was reached at two times or more."""
+    """Return a search along the flow, or None if the flow has fewer than two saved times."""
     problem, series = setting.problem, flow.layer_series
     assert series is not None
     if flow.times.size < 2 or setting.monitor.stop_requested():
@@ -72,6 +75,7 @@ def _search(setting: Setting, flow: Trajectory, within: np.ndarray) -> Search | 
     layers = [np.asarray(history) for history in series]
     course = Course.of(problem.loss, flow.times, layers, problem.weight_decay)
     own = flow.largest_error
+    # errors of the solution and of its interpolation add up; without an estimate all is undecided
     error = course.error + (own if np.isfinite(own) else np.inf)
     return Search.along(
         problem,
@@ -125,19 +129,19 @@ def _columns(search: Search) -> dict[str, np.ndarray]:
     """Return `OF_STEPS` of every step size that was iterated; undecided is nan."""
     scan, within = search.found, float(search.levels.max())
     known = np.abs(scan.distance - within) > search.error
-    told = zip(scan.kinds(), np.where(known, scan.distance, np.nan).tolist(), strict=True)
-    at_rest = [found.kind is Behaviour.CONVERGES for found in scan.behaviours]
-    cycles = np.array([found.period for found in scan.behaviours], dtype=float)
+    decided = zip(scan.kinds(), np.where(known, scan.distance, np.nan).tolist(), strict=True)
+    converges = [each.kind is Behaviour.CONVERGES for each in scan.behaviours]
+    cycles = np.array([each.period for each in scan.behaviours], dtype=float)
     return {
-        "fate": np.array([regime_code(kind, off, within) for kind, off in told], dtype=float),
+        "fate": np.array([regime_code(kind, off, within) for kind, off in decided], dtype=float),
         "distance": scan.distance,
         "final_loss": scan.loss,
-        "period": np.where(at_rest, 1.0, np.where(cycles > 0, cycles, np.nan)),
+        "period": np.where(converges, 1.0, np.where(cycles > 0, cycles, np.nan)),
     }
 
 
 def _notes(search: Search | None) -> list[str]:
-    """Return what was not found, and what is not known accurately enough."""
+    """Return a sentence per threshold that was not found, and one if the flow is too inaccurate."""
     if search is None or not search.found.eta.size:
         return []
     (low, high), closest = search.found.eta[[0, -1]], float(search.levels.min())

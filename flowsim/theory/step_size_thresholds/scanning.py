@@ -1,7 +1,7 @@
 """Long runs of gradient descent at many step sizes: distance to the flow and long-term behaviour.
 
-Step sizes are iterated in blocks of one size, so that one compiled program serves all. Those of a
-block are neighbours, and take about as many steps: few rows wait for the slowest.
+Step sizes are iterated in blocks of one size, so that one compiled program serves all. The step
+sizes of a block are neighbours and take similar numbers of steps, so few rows wait for the slowest.
 """
 
 from __future__ import annotations
@@ -22,16 +22,28 @@ from flowsim.theory.step_size_thresholds.following import SAME_TIME, Course, Fol
 
 BLOCK = 64
 """Step sizes that are iterated at once."""
+
 TAIL = 64
-"""Length of the windows of iterates half-way and at the end: periods up to half of it are found."""
+"""Length of the windows of iterates half-way and at the end; periods up to half are resolved."""
 
 
 @dataclass(frozen=True, eq=False)
 class Scan:
     """Results at ascending step sizes η.
 
-    `distance` is max_k ‖W_k - W(kη)‖_F up to the final time, inf where descent diverges before it,
-    and `loss` the loss of the last iterate by then. `behaviours` follow from `steps` iterations.
+    Attributes
+    ----------
+    eta
+        The step sizes.
+    distance
+        max_k ‖W_k - W(kη)‖_F up to the final time; inf where descent diverges before it.
+    loss
+        The loss of the last iterate up to the final time; inf where descent diverges before it.
+    behaviours
+        The long-term behaviour after `steps` iterations, one `LongTermBehaviour` per step size.
+    steps
+        The numbers of iterations.
+
     """
 
     eta: np.ndarray
@@ -52,13 +64,14 @@ class Scan:
             f.name: np.concatenate([getattr(self, f.name), getattr(other, f.name)])
             for f in fields(self)
         }
+        # by step size, and the longest run first where one was scanned twice
         order = np.lexsort((-columns["steps"], columns["eta"]))
         first = order[np.diff(columns["eta"][order], prepend=-np.inf) > 0]
         return Scan(**{name: values[first] for name, values in columns.items()})
 
     def kinds(self) -> list[Behaviour]:
         """Return the kind of behaviour at every step size."""
-        return [found.kind for found in self.behaviours]
+        return [each.kind for each in self.behaviours]
 
     def rows(self, sizes: np.ndarray) -> np.ndarray:
         """Return the row of each of these step sizes, -1 if it was not scanned."""
@@ -79,7 +92,7 @@ class Scanner:
     def of(cls, problem: Problem, course: Course, monitor: Monitor) -> Scanner:
         """Return a scanner that records the modes ⟨u_r v_rᵀ, W⟩ of the final W of the flow.
 
-        It also records ⟨A, W⟩ for one random A, in which any other motion of W appears.
+        It also records ⟨A, W⟩ for one random A, in which oscillations outside these modes appear.
         """
         U, _, Vt = np.linalg.svd(course.end, full_matrices=False)
         modes = np.einsum("or,ri->roi", U, Vt)
@@ -92,16 +105,17 @@ class Scanner:
 
         After an interrupt, only the blocks that were completed are returned.
         """
-        sizes, found = np.unique(sizes), Scan.nothing()
-        for begun in range(0, sizes.size, BLOCK):
-            block = self._block(sizes[begun : begun + BLOCK], least)
+        sizes, results = np.unique(sizes), Scan.nothing()
+        for first in range(0, sizes.size, BLOCK):
+            block = self._block(sizes[first : first + BLOCK], least)
             if block is None:
                 break
-            found = found.joined(block)
-        return found
+            results = results.joined(block)
+        return results
 
     def _block(self, sizes: np.ndarray, least: int) -> Scan | None:
         """Return the results at up to `BLOCK` step sizes, or None after an interrupt."""
+        # padded by its last step size, so that every block has the shape that is compiled
         eta = np.concatenate([sizes, np.full(BLOCK - sizes.size, sizes[-1])])
         at_end = np.floor(self.course.times[-1] * (1 + SAME_TIME) / eta).astype(int)
         steps = np.maximum(at_end, least)
@@ -117,6 +131,7 @@ class Scanner:
         iterates = iterate(descent, start, count, visit, monitor=self.monitor)
         if not is_finished(iterates, count):
             return None
+        # divergence after the final time belongs to the long run, not to the distance to the flow
         lost = ~np.asarray(iterates.alive)
         early = lost & (np.asarray(iterates.iteration) < at_end)
         behaviours = np.empty(BLOCK, dtype=object)
@@ -134,5 +149,5 @@ class Scanner:
 @jax.jit
 def _looked(looking: np.ndarray, iterates: Iterates) -> jax.Array:
     W = jax.vmap(network.end_to_end)(iterates.layers)
-    found: jax.Array = jax.numpy.einsum("koi,roi->kr", W, looking)
-    return found
+    products: jax.Array = jax.numpy.einsum("koi,roi->kr", W, looking)
+    return products

@@ -1,4 +1,4 @@
-"""The search for thresholds in the step size: a scan, and scans again where one lies in between."""
+"""The search for thresholds in the step size: a coarse scan, and refinement of every bracket."""
 
 from __future__ import annotations
 
@@ -16,27 +16,50 @@ from flowsim.theory.step_size_thresholds.following import Course
 from flowsim.theory.step_size_thresholds.scanning import BLOCK, Scan, Scanner
 
 SCANNED, FROM, TO = 192, 1e-3, 8.0
-"""Step sizes of the scan, from and to these multiples of the least and the largest 2/λ_max."""
+"""Number of step sizes of the scan, and its ends as multiples of the least and largest 2/λ_max."""
+
 ITERATIONS, MORE_ITERATIONS = 1 << 12, 1 << 15
-"""Least iterations of the scan and of its refinement.
+"""Smallest numbers of iterations of the scan and of its refinement.
 
 Near a threshold oscillations grow or decay slowly, so that the refinement requires longer runs.
 """
+
 DIVIDED, NARROW, ROUNDS = 15, 5e-4, 4
-"""Step sizes that divide a bracket, its final relative width, and the most rounds of division."""
+"""Step sizes that divide a bracket, its final relative width, and the most rounds of division.
+
+Each round narrows a bracket 16-fold, so that four rounds narrow it 65 536-fold."""
+
 EXTENSIONS, FACTOR, MORE = 3, 8.0, 32
 """Extensions of a scan that ends before a threshold: number, factor, and step sizes of each."""
+
 MOST_ITERATIONS = 1 << 18
 """Step sizes that take more iterations to the final time are not scanned."""
+
 KNOWN = 30
 """Distances below this multiple of their error do not enter the fit of the order."""
+
 SCAN_SHARE, WIDEN_SHARE = 0.5, 0.6
 """Fractions of the work that are done after the scan and after its extensions."""
 
 
 @dataclass(eq=False)
 class Search:
-    """Step sizes that are scanned, and scanned again where a threshold lies between them."""
+    """A search for all thresholds, and the results of its scans so far.
+
+    Attributes
+    ----------
+    scanner
+        Runs gradient descent at given step sizes.
+    levels
+        Distances ‖W_k - W(kη)‖_F beyond which descent no longer tracks the flow.
+    error
+        Estimated error of those distances.
+    monitor
+        Receives progress and answers stop requests.
+    found
+        The results at all step sizes scanned so far.
+
+    """
 
     scanner: Scanner
     levels: np.ndarray
@@ -54,18 +77,21 @@ class Search:
         *,
         monitor: Monitor,
     ) -> Search:
-        """Return a search for where descent comes further than `levels` from a course.
+        """Return a search for the step sizes at which the distance to a course exceeds `levels`.
 
-        Distances from it are known to the `error`.
+        `error` is the estimated error of that distance.
         """
         scanner = Scanner.of(problem, course, monitor.silent())
         return cls(scanner, levels, error, monitor)
 
-    def scan(self, wanted: np.ndarray, scale: np.ndarray) -> None:
-        """Scan the step sizes wanted and a grid on the scale of 2/λ_max, widened where it ends."""
+    def scan(self, sizes: np.ndarray, scale: np.ndarray) -> None:
+        """Scan given step sizes and a logarithmic grid around the values 2/λ_max in `scale`.
+
+        The grid is extended upwards until descent diverges, and downwards until it tracks the flow.
+        """
         low, high = FROM * scale.min(), TO * scale.max()
         grid = self._affordable(np.geomspace(low, high, SCANNED))
-        self.add(np.concatenate([wanted, grid]), ITERATIONS, SCAN_SHARE)
+        self.add(np.concatenate([sizes, grid]), ITERATIONS, SCAN_SHARE)
         for _ in range(EXTENSIONS):
             if not np.isfinite(self.threshold("divergence").high):
                 self.add(np.geomspace(high, FACTOR * high, MORE + 1)[1:], ITERATIONS, SCAN_SHARE)
@@ -77,7 +103,10 @@ class Search:
                 low /= FACTOR
 
     def look_between(self) -> None:
-        """Scan evenly from where convergence is lost to divergence, where windows may lie."""
+        """Scan evenly from the loss of convergence to divergence.
+
+        Windows of convergence or oscillation there may be narrower than the spacing of the grid.
+        """
         lost, gone = self.threshold("convergence_lost"), self.threshold("divergence")
         if lost.high < gone.low:
             self.add(inside(Bracket(lost.high, gone.low), BLOCK), ITERATIONS, WIDEN_SHARE)
@@ -85,8 +114,9 @@ class Search:
     def refine(self) -> None:
         """Divide the brackets of all thresholds until they are narrow."""
         for turn in range(ROUNDS):
-            wide = [found for found in self.brackets() if not found.narrow(NARROW)]
-            points = [inside(found, DIVIDED) for found in wide if found.low > 0]
+            wide = [each for each in self.brackets() if not each.narrow(NARROW)]
+            # a bracket from 0 has no step size below the threshold that could be divided from
+            points = [inside(each, DIVIDED) for each in wide if each.low > 0]
             if not points:
                 break
             self.add(
@@ -95,11 +125,11 @@ class Search:
                 WIDEN_SHARE + (1 - WIDEN_SHARE) * (turn + 1) / ROUNDS,
             )
 
-    def add(self, sizes: np.ndarray, least: int, share: float) -> None:
-        """Scan more step sizes; then this share of the work is done."""
+    def add(self, sizes: np.ndarray, least: int, fraction: float) -> None:
+        """Scan more step sizes; then this fraction of the work is done."""
         if sizes.size and not self.monitor.stop_requested():
             self.found = self.found.joined(self.scanner.scan(sizes, least))
-            self.monitor.report(share)
+            self.monitor.report(fraction)
 
     def _affordable(self, sizes: np.ndarray) -> np.ndarray:
         affordable = sizes * MOST_ITERATIONS >= self.scanner.course.times[-1]
@@ -111,19 +141,23 @@ class Search:
         yield from map(self.tracking, self.levels.tolist())
 
     def threshold(self, name: str) -> Bracket:
-        """Return where descent stops converging, oscillates or diverges."""
+        """Return the bracket of a threshold in `PASSED`, such as "divergence"."""
         return bracket(self.found.eta, np.array(threshold_passed(name, self.found.kinds())))
 
     def tracking(self, level: float) -> Bracket:
-        """Return where descent comes further than this from the flow, beyond the error of that."""
+        """Return the bracket of the smallest step size whose distance to the flow exceeds `level`.
+
+        Distances within `error` of the level are undecided.
+        """
         off = self.found.distance - level
         passed = np.where(np.abs(off) > self.error, off > 0, np.nan)
         return bracket(self.found.eta, passed)
 
     def order(self) -> PowerLaw:
-        """Return the order of the distance over the step sizes scanned that track the flow closely.
+        """Return the order p of the distance, as a fit of distance ∝ η^p.
 
-        These are within the smallest of the distances asked for, and known to a thirtieth.
+        The fit takes step sizes below the threshold of the smallest level, where the distance is at
+        least `KNOWN` times its error: larger steps are not in the asymptotic range.
         """
         eta, distance = self.found.eta, self.found.distance
         leaves = self.tracking(float(self.levels.min()))

@@ -64,41 +64,48 @@ def shortly_after(
 
 
 class Bound(NamedTuple):
-    """What to multiply η by at wanted times: the bound from above, and from below.
+    """The factor of η in the bound, from above and from below.
 
-    Between two times the density and m are taken as the larger of their ends `above`, as the
-    smaller `below`: where they have no extremum in between, the integral lies within the two.
+    Within an interval of saved times the local error density and m are replaced by the larger of
+    their end values for `above`, and by the smaller for `below`. Where both are monotone in each
+    interval, the exact integral is between the two.
     """
 
     above: np.ndarray
     below: np.ndarray
 
 
-def bound(time: np.ndarray, density: np.ndarray, smallest: np.ndarray, wanted: np.ndarray) -> Bound:
-    """Return ∫_0^t ½‖∇²φ∇φ‖ exp(∫_s^t m) ds at wanted times t, from ½‖∇²φ∇φ‖ and λ_min at others.
+def bound(time: np.ndarray, density: np.ndarray, smallest: np.ndarray, at: np.ndarray) -> Bound:
+    """Return ∫_0^t ½‖∇²φ∇φ‖ exp(∫_s^t m) ds at the times t in `at`, of any shape.
 
-    Past the last time its own values are taken.
+    `density` is ½‖∇²φ∇φ‖ and `smallest` is λ_min(∇²φ), both at the times `time`. After the last of
+    these, its values are extrapolated as constants. inf means overflow.
     """
     m = np.maximum(0.0, -smallest)
-    found = []
+    sides = []
     for pick in (np.maximum, np.minimum):
         d, rate = (np.append(pick(v[1:], v[:-1]), v[-1]) for v in (density, m))
+        # with both constant in an interval, Ḃ = mB + density is solved exactly: no further error
         at_times = [0.0]
         for k, span in enumerate(np.diff(time)):
             at_times.append(grown(at_times[k], d[k], rate[k], span))
-        before = np.searchsorted(time, wanted, side="right") - 1
-        found.append(
+        before = np.searchsorted(time, at, side="right") - 1
+        sides.append(
             [
                 grown(at_times[k], d[k], rate[k], t - time[k])
-                for k, t in zip(before.ravel(), wanted.ravel(), strict=True)
+                for k, t in zip(before.ravel(), at.ravel(), strict=True)
             ]
         )
-    above, below = (np.reshape(values, wanted.shape) for values in found)
+    above, below = (np.reshape(values, at.shape) for values in sides)
     return Bound(above, below)
 
 
 def amplification(time: np.ndarray, smallest: np.ndarray) -> np.ndarray:
-    """Return exp ∫_0^t m, m = max(0, -λ_min), from above: by the larger end of each interval."""
+    """Return an upper bound on exp ∫_0^t m, m = max(0, -λ_min); inf means overflow.
+
+    It is the upper Riemann sum of m at the saved times, an upper bound where m is monotone between
+    them.
+    """
     m = np.maximum(0.0, -smallest)
     exponent = np.cumsum(np.diff(time) * np.maximum(m[1:], m[:-1]))
     with np.errstate(over="ignore"):
