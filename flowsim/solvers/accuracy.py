@@ -1,7 +1,7 @@
-"""The required accuracy of a flow: whether it was reached, and the options that would reach it.
+"""The required accuracy of a flow, and the options that reach it where a solution does not.
 
 The estimated error has to be at most 1 % of the largest ‖W‖_F over the saved times. Otherwise a
-remedy is proposed, and with the method "auto" the flow is solved again with it.
+remedy is proposed. With the method "auto" the flow is solved again with that remedy.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from flowsim.solvers.options import Task
 from flowsim.solvers.trajectory import Statistics, Trajectory
 
 ALLOWED_ERROR = 0.01
-"""Estimated error allowed, as a fraction of ‖W‖: one percent is not visible in a figure."""
+"""Largest allowed error estimate, as a fraction of ‖W‖: 1 % is not visible in a figure."""
 
 PROPORTIONAL = 0.03
-"""Fraction of ‖W‖ up to which the error of the end-to-end flow is proportional to rtol.
+"""Error, as a fraction of ‖W‖, up to which that of the end-to-end flow is proportional to rtol.
 
-Above it, in the benchmarks, small singular values were lost to rounding."""
+Larger errors in the benchmarks were due to small singular values lost to rounding."""
 
 RETRIES = 2
-"""Further solves at most: the error is proportional to rtol, so one is usually enough."""
+"""Largest number of further solves; one usually suffices, as the error is proportional to rtol."""
 
 TIGHTEST = 1e-13
 """Smallest rtol proposed; `methods.SMALLEST_RTOL` is 2e-14, and rounding dominates before."""
@@ -36,7 +36,7 @@ TIGHTEST = 1e-13
 
 @dataclass(frozen=True)
 class Remedy:
-    """The space and the tolerance in which the required accuracy would be reached."""
+    """The formulation and the tolerance that would reach the required accuracy."""
 
     space: str
     rtol: float
@@ -55,9 +55,9 @@ def is_inaccurate(trajectory: Trajectory) -> bool:
 def remedy(trajectory: Trajectory, problem: Problem) -> Remedy:
     """Return the options that would reach the required accuracy.
 
-    Usually a smaller power of ten for rtol, to which the error is proportional. The end-to-end
-    flow, however, may lose small singular values to the rounding of W's entries, which no
-    tolerance recovers. From balanced layers the layer flow is the same and resolves them.
+    Usually this is a smaller rtol, a power of ten, since the error is proportional to rtol. The
+    end-to-end flow, however, may lose small singular values to the rounding of W's entries, which
+    no tolerance recovers. From balanced layers the layer flow is the same and resolves them.
     """
     fraction = trajectory.largest_error / largest_norm(trajectory)
     rtol = 10.0 ** np.floor(np.log10(trajectory.rtol * ALLOWED_ERROR / fraction))
@@ -67,10 +67,11 @@ def remedy(trajectory: Trajectory, problem: Problem) -> Remedy:
 
 
 def solve_to_accuracy(trajectory: Trajectory, task: Task) -> Trajectory:
-    """Return the flow solved again at the remedy's rtol, up to twice, while the estimate halves.
+    """Return the flow solved again at the rtol of its remedy, at most `RETRIES` times.
 
-    An estimate that does not halve is of rounding, which a smaller rtol would only increase.
-    `max_steps` bounds the steps of all solves together, and seconds are summed.
+    A new solution is kept only if its error estimate is less than half. Otherwise rounding is the
+    main error, which more steps at a smaller rtol would only increase. `max_steps` limits the steps
+    of all solves together, and seconds are summed.
     """
     for _ in range(RETRIES):
         if not is_inaccurate(trajectory) or trajectory.verdict.outcome != "completed":

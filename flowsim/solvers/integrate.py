@@ -1,7 +1,7 @@
-"""Integrating a flow: the host loop around the compiled integrator.
+"""Integration of a flow: the Python loop around the compiled integrator.
 
-The integration runs in chunks of a fraction of a second, between which progress is reported, stop
-requests are answered and states are recorded. Where chunks end never changes a bit of the solution.
+The integration runs in chunks of a fraction of a second. Between chunks, progress is reported, stop
+requests are answered and states are recorded. The solution is bitwise independent of the chunks.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ T = TypeVar("T")
 POLE = 1e-6
 """A solution that would double within this fraction of the elapsed time is at a pole.
 
-Steps shrink to rounding there, while a tolerance that float64 cannot meet stops a slow solution."""
+Steps underflow there. They also do at a tolerance that float64 cannot meet, but on solutions that
+change slowly: the doubling time separates the two failures."""
 
 
 def integrate(task: Task) -> Trajectory:
-    """Return the solution up to the final time, or to the loss to stop at, a stop or a failure."""
+    """Return the solution up to the final time, the loss at which to stop, a stop or a failure."""
     state = IntegrationState.begin(task)
     start = state.progress.y
     verdict = state.verdict_at_start()
@@ -105,7 +106,7 @@ class IntegrationState:
         return self.choices[-1].method
 
     def verdict_at_start(self) -> Verdict | None:
-        """Return the verdict if no step is to be taken, else None."""
+        """Return the verdict if the integration ends before its first step, else None."""
         stop_at, problem = self.task.stop_at_loss, self.task.problem
         if stop_at is not None and problem.loss.value(problem.initial) <= stop_at:
             return Verdict.STOPPED_AT_LOSS
@@ -117,14 +118,17 @@ class IntegrationState:
         self.recorder.take(np.array([t]), batch)
 
     def is_stationary(self, start: State) -> bool:
-        """Return whether the state never changed although the loss has a gradient."""
+        """Return whether the flow is at a saddle: no entry changed although ∇ℓ(W) is not 0.
+
+        Bitwise equality is the criterion, since a small velocity may still leave a plateau.
+        """
         if not all(map(np.array_equal, self.progress.y, start)):
             return False
         W = self.integrator.system.end_to_end(start)
         return bool(np.any(self.task.problem.loss.gradient(W)))
 
     def run(self) -> Verdict:
-        """Advance chunk by chunk until there is a verdict."""
+        """Return the verdict after advancing chunk by chunk."""
         task, end = self.task, float(self.task.save.end)
         while True:
             status = self._advance()
@@ -147,7 +151,7 @@ class IntegrationState:
                 self._reconsider_method()
 
     def _advance(self) -> int:
-        """Take the steps of one chunk and record their states; return the status after them."""
+        """Return the status after one chunk of steps, whose states are recorded."""
         task, before = self.task, self.steps
         window = task.save.window(self.reached, task.window_size, self.method)
         budget = np.asarray(min(self.chunk.steps, self._steps_allowed()))
@@ -194,6 +198,7 @@ class IntegrationState:
         started, before = time.perf_counter(), self.progress
         self.choices.append(choice)
         self.integrator = self.task.integrator(choice.method)
+        # a fresh initial step size, since stability may have limited the steps of the old method
         fresh = self.integrator.begin(before.t, before.y, self.task.save.end)
         self.chunk = compiled_chunk(self.task, choice.method, self.integrator, fresh)
         self.progress = replace(fresh, accepted=before.accepted, rejected=before.rejected)
@@ -203,10 +208,7 @@ class IntegrationState:
         return float(self.integrator.system.spectral_radius(self.progress.t, self.progress.y))
 
     def _at_pole(self) -> bool:
-        """Return whether |y|/|ẏ| vanishes, as at a pole, where steps underflow.
-
-        The alternative is a tolerance below what rounding allows, at which a slow solution fails.
-        """
+        """Return whether the doubling time |y|/|ẏ| vanishes (see `POLE`), as at a pole."""
         y = self.progress.y
         velocity = self.integrator.system.velocity(self.progress.t, y, None)
         speed = max(float(np.max(np.abs(v))) for v in velocity)
@@ -216,9 +218,9 @@ class IntegrationState:
         return doubling_time < POLE * max(self.t, POLE * float(self.task.save.end))
 
     def _stop_at_loss(self) -> None:
-        """Find the step that ends exactly at the required loss, and record its end.
+        """Step exactly to the required loss, and record the state there.
 
-        The step size is the unknown, rather than a time within the dense output, so that the state
+        The unknown is the step size, rather than a time within the dense output, so that the state
         has the accuracy of a step.
         """
         from scipy.optimize import brentq
@@ -245,7 +247,7 @@ class IntegrationState:
         )
 
     def trajectory(self, verdict: Verdict) -> Trajectory:
-        """Return what was recorded, with a verdict."""
+        """Return the recorded states and statistics, with a verdict."""
         recorder, none = self.recorder, np.zeros(0)
         measures = recorder.measures()
         unknown = np.full(len(recorder.times), np.nan)

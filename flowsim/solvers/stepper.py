@@ -1,7 +1,7 @@
 """Adaptive integration in chunks of bounded size: the compiled part of solving.
 
-Steps end exactly on every time that is a landing. States at other saved times inside a step come
-from the method's dense output.
+Steps end exactly on every landing. States at the other saved times follow from the dense output of
+the method.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from flowsim.solvers.methods import Method
 from flowsim.solvers.system import ScaledFlow
 
 RUNNING, LOSS_REACHED, STEP_UNDERFLOW = 0, 1, 2
-"""Values of `Progress.status`."""
+"""Values of `Progress.status`, integers since compiled code can hold no enumeration."""
 
 PROPORTIONAL, INTEGRAL = 0.3, 0.4
 """Coefficients of the PI controller (Hairer & Wanner, Solving ODEs II, §IV.2).
@@ -30,10 +30,10 @@ It rejects fewer steps than an I controller where stability, not accuracy, limit
 the error grows suddenly, and an I controller alternates between too long and too short."""
 
 TINIEST_STEP_ULPS = 8
-"""Smallest step in units of the spacing of floats at t. Below it t + h loses most digits of h."""
+"""Smallest step in units of the spacing of floats at t; below it, t + h loses most digits of h."""
 
 STRETCH = 1.01
-"""Factor by which a step may be stretched to land on a time, else a tiny step would remain."""
+"""Largest factor by which a step is stretched to a landing, where a tiny step would remain."""
 
 
 class Window(NamedTuple):
@@ -44,7 +44,7 @@ class Window(NamedTuple):
     times
         The times at which states are saved.
     landings
-        For each of them, the time at which a step ends before or at which it is passed.
+        For each of them, the first landing at or after it: steps before it go no further.
     filled
         The number of times that are not padding.
 
@@ -56,9 +56,21 @@ class Window(NamedTuple):
 
 
 class Progress(eqx.Module):
-    """A point of an integration: all that is needed to continue bitwise as if never stopped.
+    """The complete state of an integration, from which it continues bitwise as if never stopped.
 
-    `y` is scaled, `h` the size of the next step, and `accepted` and `rejected` count steps.
+    Attributes
+    ----------
+    t, y
+        The time, and the scaled state there.
+    h
+        The proposed size of the next step.
+    solver_state, controller_state
+        The states of the method and of the step size controller.
+    accepted, rejected
+        Numbers of steps so far.
+    status
+        `RUNNING`, `LOSS_REACHED` or `STEP_UNDERFLOW`.
+
     """
 
     t: Scalar
@@ -72,9 +84,19 @@ class Progress(eqx.Module):
 
 
 class Integrator(eqx.Module):
-    """A system of differential equations with a method and a tolerance: compiled stepping.
+    """The compiled integrator of a system of differential equations by a method.
 
-    The loss is watched only if there is a `stop_at_loss`, since it costs an evaluation per step.
+    Attributes
+    ----------
+    system
+        The flow, in a scaled state.
+    rtol
+        The tolerance of the scaled state, relative and absolute.
+    stop_at_loss, watch_loss
+        The loss at which to stop, and whether there is one: it costs an evaluation per step.
+    method, solver
+        The method, and its diffrax solver.
+
     """
 
     system: ScaledFlow
@@ -88,7 +110,7 @@ class Integrator(eqx.Module):
     def of(
         cls, system: ScaledFlow, rtol: float, method: Method, stop_at_loss: float | None = None
     ) -> Integrator:
-        """Return an integrator; its numbers are arrays, so that no value triggers compiling."""
+        """Return an integrator; its numbers are arrays, so that a new value does not recompile."""
         return cls(
             system=system,
             rtol=np.asarray(rtol),
@@ -108,7 +130,7 @@ class Integrator(eqx.Module):
 
     @eqx.filter_jit
     def start(self, state: State, end: Scalar) -> Progress:
-        """Return the progress at time 0 in a state that is not scaled yet."""
+        """Return the progress at time 0 in an unscaled state."""
         progress: Progress = self.begin(jnp.zeros(()), self.system.scaled(state), end)
         return progress
 
@@ -139,11 +161,11 @@ class Integrator(eqx.Module):
     def advance(
         self, progress: Progress, window: Window, budget: Array
     ) -> tuple[Progress, Any, Any]:
-        """Step until all times of the window are reached, or `budget` steps are taken.
+        """Return the progress once all times of the window are reached or `budget` steps are taken.
 
-        Returns the progress, the number of the window's times that were reached, and the scaled
-        states there, with a leading axis of the window's length. It also returns when `status` is
-        no longer `RUNNING`. A first time equal to the present one, as t = 0, needs no step.
+        It also ends when `status` is no longer `RUNNING`. With the progress it returns the number
+        of times reached, and the scaled states there, with a leading axis of the window's length. A
+        first time equal to the present one, as t = 0, takes no step.
         """
         size = window.times.shape[0]
         saved = tuple(jnp.zeros((size, *y.shape), y.dtype).at[0].set(y) for y in progress.y)
@@ -164,12 +186,12 @@ class Integrator(eqx.Module):
         return jax.lax.while_loop(unfinished, step, (progress, here, saved))
 
     def _attempt(self, now: Progress, target: Scalar) -> tuple[Progress, Scalar, State, Any, Array]:
-        """Attempt one step that ends at `target` at the latest.
+        """Return the result of one attempted step that ends at `target` at the latest.
 
-        Returns the progress after it, its end, the state there, its dense output, and whether its
+        That is the progress after it, its end, the state there, its dense output, and whether its
         states are saved. They are not if the error is too large, or if the step reaches the loss
-        to stop at. In the latter case the progress stays before the step, within which
-        `IntegrationState` then finds the exact time.
+        at which to stop. In the latter case the progress remains before the step, within which
+        `IntegrationState` then computes the exact time.
         """
         terms, solver, controller = self._prepared()
         h = self.method.limit_step(self.solver, now.solver_state, now.h)
@@ -186,9 +208,10 @@ class Integrator(eqx.Module):
         keep, t, proposed, _, controller_state, _ = controller.adapt_step_size(
             now.t, end, now.y, y, None, error, solver.error_order(terms), now.controller_state
         )
-        # the small error of a step cut short to land is no reason to change the proposed step
+        # a step cut short to land has a small error, which must not change the proposed step
         h = jnp.where(keep & clipped, jnp.maximum(proposed - t, now.h), proposed - t)
         underflow = ~keep & (h < TINIEST_STEP_ULPS * jnp.spacing(t))
+        # for the same reason the controller's memory of errors is kept from before a clipped step
         moved = Progress(
             t=t,
             y=_where(keep, y, now.y),
@@ -215,7 +238,7 @@ class Integrator(eqx.Module):
 
     @eqx.filter_jit
     def single_step(self, t: Scalar, y: State, h: Scalar) -> State:
-        """Return the scaled state one step of size h later."""
+        """Return the scaled state after one step of size h, without error control."""
         terms, solver, _ = self._prepared()
         solver_state = solver.init(terms, t, t + h, y, None)
         after: State = solver.step(terms, t, t + h, y, None, solver_state, False)[0]
@@ -225,7 +248,11 @@ class Integrator(eqx.Module):
 def _save(
     window: Window, reached: Array, saved: Any, keep: Array, end: Scalar, y: State, dense: Any
 ) -> tuple[Array, Any]:
-    """Write the states at the window's times within a step into the next free slots."""
+    """Return the number of times reached, and the saved states, including those of one step.
+
+    A loop over slots rather than an evaluation of the dense output at all times of the window, of
+    which most steps reach none.
+    """
 
     def due(carry: tuple[Array, Any]) -> Array:
         slot, _ = carry
@@ -235,6 +262,7 @@ def _save(
     def write(carry: tuple[Array, Any]) -> tuple[Array, Any]:
         slot, saved = carry
         time = window.times[slot]
+        # dense output is less accurate than the step itself for methods that do not interpolate
         value = _where(time == end, y, dense(time))
         saved = jax.tree.map(lambda buffer, v: buffer.at[slot].set(v), saved, value)
         return slot + 1, saved

@@ -1,9 +1,9 @@
 """The automatic choice of a method, from the stiffness that is measured during the integration.
 
 Stiffness is h·ρ, the step size times the spectral radius of the Jacobian. An explicit method is
-stable up to a fixed h·ρ. The stages of a stabilized method grow as √(h·ρ). An implicit step costs
-the same at any h·ρ, about as much as a hundred stages. Each family decides when it gives way
-(`Method.successor`).
+stable up to a fixed h·ρ. The number of stages of a stabilized method grows as √(h·ρ). An implicit
+step costs the same at any h·ρ, about as much as a hundred stages. `Method.successor` of each family
+returns the family that takes less work.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from flowsim.solvers.methods.registry import suitable
 DECISION_STEPS = 500
 """Steps after which the choice is reconsidered.
 
-Steps are counted rather than timed, so the solution does not depend on the speed of the machine."""
+Steps are counted rather than timed, so that the solution does not depend on the machine's speed."""
 
 TRIAL_STEPS = 100
 """Steps before a newly chosen method is reconsidered.
@@ -40,7 +40,7 @@ def initial_choice(method: Method, *, asked_for: bool, rtol: float) -> Choice:
 
 
 def next_choice(method: Method, info: StiffnessInfo) -> Choice | None:
-    """Return another method if it needs less work from here on, else None."""
+    """Return another method if it takes less work from here on, else None."""
     change = method.successor(info)
     if change is None:
         return None

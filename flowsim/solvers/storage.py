@@ -1,7 +1,7 @@
 """Arrays over time that may be larger than memory: written in order, read in batches.
 
-What does not fit lies in temporary files, read and written by `pread` and `pwrite`. Memory maps
-were tried: a full disk then ends the process by SIGBUS without a message, every page written counts
+Large arrays are in temporary files, read and written by `pread` and `pwrite`. Memory maps were
+tried: a full disk then ends the process by SIGBUS without a message, every page written counts
 as resident memory, and a map per batch is 15 times slower.
 """
 
@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 IN_MEMORY = 1 << 25
-"""Bytes of the largest store in memory; larger ones lie in a file."""
+"""Bytes of the largest store in memory; larger ones are in a file."""
 
 BATCH_BYTES = 1 << 22
 """Bytes of a series read at once, unless one row is larger: fits caches, few system calls."""
@@ -39,7 +39,7 @@ class StorageError(OSError):
 
 
 def temporary_folder() -> str:
-    """Return where temporary files lie: TMPDIR, or else /var/tmp, since /tmp is often memory."""
+    """Return the folder of temporary files: TMPDIR or /var/tmp, since /tmp is often in memory."""
     chosen = os.environ.get("TMPDIR") or "/var/tmp"
     return chosen if os.access(chosen, os.W_OK | os.X_OK) else tempfile.gettempdir()
 
@@ -55,8 +55,8 @@ def free_bytes() -> int | None:
 class Store:
     """At most `capacity` arrays of one shape, the rows, appended in order.
 
-    Rows lie in memory where they are few, else in a temporary file without a name, which is gone
-    with the process however that ends. What is read from the file is not kept in memory.
+    Small stores are in memory, others in a temporary file without a name, which disappears with the
+    process however it ends. Rows read from the file are not kept in memory.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The result of solving a problem: states at the saved times, statistics, and a verdict."""
+"""Solutions of flows: states at the saved times, statistics, and a verdict."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flowsim.solvers.storage import ByTime, Series
 
 
 class Verdict(Enum):
-    """How an integration ended; the value is what that means and what to do about it."""
+    """How an integration ended; the value is a message with the cause and the remedy."""
 
     REACHED_HORIZON = "the flow was followed to its horizon"
     STOPPED_AT_LOSS = "the flow reached the loss at which it was to stop"
@@ -84,14 +84,14 @@ class Trajectory:
         W_1, …, W_N over time if requested, each of shape (time, d_j, d_{j-1}); `layer_series`
         reads them in batches.
     between
-        W at further times: a pair of times and a series.
+        Further times, not in `times`, and W there.
     error_estimate, loss_error
         Estimated Frobenius error of W, and estimated error of the loss, at each saved time; nan
         where it is not estimated.
     verdict, stopped_at
         How the integration ended, and when.
     rtol
-        The relative tolerance, tighter than requested where "auto" solved again.
+        The relative tolerance, smaller than requested if "auto" solved the flow again.
     choices
         The methods used, each with the time from which it was used and the reason.
     statistics
@@ -188,5 +188,5 @@ class Trajectory:
 
 
 def reference(flows: Mapping[str, Trajectory]) -> Trajectory:
-    """Return the flow with which others are compared: the layer flow, else the first."""
+    """Return the flow with which others are compared: the layer flow if solved, else the first."""
     return flows.get("layers", next(iter(flows.values())))

@@ -12,9 +12,9 @@ from flowsim.solvers.methods.method import Family, Method, StiffnessInfo
 from flowsim.solvers.methods.stabilized import largest_useful_stiffness
 
 MILDLY_STIFF = 8.0
-"""Factor below `largest_useful_stiffness` at which an implicit method gives way again.
+"""Factor below `largest_useful_stiffness` at which a stabilized method is chosen again.
 
-The gap is a hysteresis: without it, a flow near the limit would switch, and compile, repeatedly."""
+This hysteresis keeps a flow near the limit from switching, and compiling, repeatedly."""
 
 
 @dataclass(frozen=True)

@@ -35,12 +35,28 @@ def conjugate_gradients(
     b: Vector,
     most: int,
 ) -> Solved:
-    """Solve B x = b for a B that is symmetric and positive definite under an inner product.
+    """Return the solution of B x = b for B symmetric and positive definite under an inner product.
 
-    `inverse` ≈ B⁻¹, as symmetric; `enough(residual, inverse(residual))` says when to stop. Where
-    `inverse` proves not to be positive it goes on without; a direction in which B is not positive
-    ends the solution, which is not ok (Hestenes & Stiefel 1952; Saad, Iterative Methods,
-    algorithm 9.1).
+    Preconditioned conjugate gradients (Hestenes & Stiefel 1952; Saad, Iterative Methods, algorithm
+    9.1). The result is not `ok` if B is not positive along a search direction, or after `most`
+    iterations.
+
+    Parameters
+    ----------
+    B
+        The operator.
+    inverse
+        An approximation of B⁻¹, symmetric under the same inner product. It is no longer used once
+        it proves not to be positive definite.
+    inner
+        The inner product.
+    enough
+        Whether to stop, from the residual and the preconditioned residual.
+    b
+        The right-hand side.
+    most
+        The largest number of iterations.
+
     """
 
     def preconditioned(r: Vector, trusted: Array) -> tuple[Vector, Array, Array]:
@@ -61,13 +77,15 @@ def conjugate_gradients(
         positive = curvature > 0
         alpha = jnp.where(positive, rho / curvature, 0.0)
         x, r = plus(x, p, alpha), plus(r, Bp, -alpha)
-        z, rho_next, still = preconditioned(r, trusted)
-        beta = jnp.where(still == trusted, rho_next / rho, 0.0)
-        return x, r, z, plus(z, p, beta), rho_next, still, iterations + 1, positive
+        z, rho_next, now_trusted = preconditioned(r, trusted)
+        # with another preconditioner the recurrence yields no conjugate direction: restart
+        beta = jnp.where(now_trusted == trusted, rho_next / rho, 0.0)
+        return x, r, z, plus(z, p, beta), rho_next, now_trusted, iterations + 1, positive
 
     z, rho, trusted = preconditioned(b, jnp.asarray(True))
     start = (_zero(b), b, z, z, rho, trusted, jnp.asarray(0), jnp.asarray(True))
     x, r, z, _, _, trusted, iterations, positive = jax.lax.while_loop(unfinished, improve, start)
+    # z ≈ B⁻¹ r is computed anyway, and adding it is one more step of iterative refinement
     x = tuple(jnp.where(trusted, x_j + z_j, x_j) for x_j, z_j in zip(x, z, strict=True))
     return Solved(x, iterations, positive & enough(r, z))
 
@@ -80,9 +98,11 @@ def stabilized_biconjugate_gradients(
     b: Vector,
     most: int,
 ) -> Solved:
-    """Solve B x = b for any B, as `conjugate_gradients` does (BiCGSTAB, van der Vorst 1992).
+    """Return the solution of B x = b for any B, with the parameters of `conjugate_gradients`.
 
-    It iterates on B·inverse, two products an iteration; a breakdown ends the solution.
+    BiCGSTAB (van der Vorst 1992) on B·inverse, with two products per iteration. A breakdown, where
+    a denominator vanishes, ends the iteration. As the preconditioner is applied on the right, r is
+    the true residual.
     """
 
     def unfinished(state: Any) -> Array:

@@ -1,4 +1,4 @@
-"""The named methods, one row of data per method, and which of them suits a tolerance."""
+"""The named integration methods, one row of data each, and the choice among them by tolerance."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AUTO = "auto"
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
-        # the last column: where the stability interval on the negative real axis ends
+        # the last column: length of the stability interval on the negative real axis
         ExplicitMethod("tsit5", 5, True, diffrax.Tsit5, "Tsitouras 2011", 3.5),
         ExplicitMethod("dopri5", 5, True, diffrax.Dopri5, "Dormand & Prince 1980", 3.3),
         ExplicitMethod("dopri8", 8, False, diffrax.Dopri8, "Prince & Dormand 1981", 5.1),
@@ -33,7 +33,7 @@ METHODS: dict[str, Method] = {
 """The methods by name, with order, whether dense output is accurate, solver and reference."""
 
 TIGHT = 1e-9
-"""Tolerance below which order 8 needs less time than order 5, measured on benchmarks."""
+"""Tolerance below which order 8 takes less time than order 5, measured on benchmarks."""
 
 LOOSE = 1e-5
 """Tolerance down to which, among stabilized methods, order 2 takes no longer than order 4."""
@@ -46,12 +46,12 @@ SMALL_STATE = 100
 
 
 def named(name: str) -> Method:
-    """Return the method of that name.
+    """Return the method of this name.
 
     Raises
     ------
     ValueError
-        If there is no such method, with the nearest name.
+        If there is no such method; the message proposes the nearest name.
 
     """
     if name in METHODS:
@@ -62,29 +62,33 @@ def named(name: str) -> Method:
 
 
 def explicit(rtol: float) -> Method:
-    """Return the explicit method that suits a tolerance."""
+    """Return the fastest explicit method for a tolerance."""
     return METHODS["dopri8"] if rtol < TIGHT else METHODS["tsit5"]
 
 
 def stabilized(rtol: float) -> Method:
-    """Return the stabilized method that suits a tolerance."""
+    """Return the fastest stabilized method for a tolerance."""
     return METHODS["rkc2"] if rtol >= LOOSE else METHODS["rock4"]
 
 
 def implicit(rtol: float, entries: int) -> Method:
-    """Return the implicit method that suits a tolerance and a number of entries of the state."""
+    """Return the fastest implicit method for a tolerance and a number of entries of the state.
+
+    Dense LU in Newton's method costs O(entries³). Above `SMALL_STATE` entries a Rosenbrock method
+    is chosen, whose Krylov iterations never form the Jacobian.
+    """
     if entries <= SMALL_STATE:
         return METHODS["kvaerno5"]
     return METHODS["rodas4"] if rtol >= MODERATE else METHODS["rodas5p"]
 
 
 def suitable(family: Family, rtol: float, entries: int) -> Method:
-    """Return the method of a family that suits a tolerance and a number of entries of the state."""
+    """Return the fastest method of a family for a tolerance and a number of state entries."""
     if family == "implicit":
         return implicit(rtol, entries)
     return explicit(rtol) if family == "explicit" else stabilized(rtol)
 
 
 def first_choice(name: str, rtol: float) -> Method:
-    """Return the named method; for "auto" the explicit one that suits the tolerance."""
+    """Return the named method; for "auto" the fastest explicit one, until stiffness is measured."""
     return explicit(rtol) if name == AUTO else named(name)

@@ -15,13 +15,22 @@ from flowsim.solvers.methods.stabilized import Field, Recurrences, Stabilized
 
 
 class ROCK4(Stabilized):
-    """y_1 = W(y + u_m): a recurrence of m = s - 4 stages, then four that raise the order to 4.
+    """The orthogonal Runge–Kutta–Chebyshev method of order 4, stable to about -0.35 s².
 
-    |R_s| ≤ 0.95 down to about -0.35 s². The estimated error e_0 u_m + h Σ e_i k_i, of order h⁴,
-    takes the last four stages. The coefficients are our own, computed by
-    tools/rock4_coefficients.py, where the conditions that they meet are said.
+    A recurrence of m = s - 4 stages yields g = y + u_m. The last stages,
+    k_i = f(g + h Σ_j last_ij k_j), i = 0..4, raise the order to 4; k_4 = f(y_1). On its stability
+    interval |R_s| ≤ 0.95. The estimated error e_0 u_m + h Σ e_i k_i is of order h⁴.
+    tools/rock4_coefficients.py computes the coefficients and states their conditions.
 
-    `last` holds the stages k_i = f(g + h Σ_j last_ij k_j), i = 0..4, of which the last is f(y_1).
+    Attributes
+    ----------
+    recurrences
+        The recurrences, one row per number of stages.
+    last
+        The tableaux last_ij, one per row.
+    error_weights
+        The weights e_i, one set per row.
+
     """
 
     recurrences: Recurrences
@@ -57,7 +66,7 @@ class ROCK4(Stabilized):
 
 
 def weighted(weights: Array, k: Any) -> Any:
-    """Return Σ w_j k_j over the slopes k."""
+    """Return Σ_j w_j k_j over the slopes k_j."""
     return reduce(jnp.add, (weights[j] * k_j for j, k_j in enumerate(k)))
 
 
@@ -67,6 +76,7 @@ def coefficients() -> tuple[Recurrences, np.ndarray, np.ndarray]:
     with np.load(Path(__file__).with_name("rock4.npz")) as data:
         mu, kappa = data["mu"], data["kappa"]
         length = data["stages"] - 4
+        # μ_j + ν_j = 1: y drops out of the recurrence of the increments u_j
         used = np.arange(mu.shape[1]) < length[:, None]
         recurrences = Recurrences(
             reach=data["reach"],
@@ -80,5 +90,5 @@ def coefficients() -> tuple[Recurrences, np.ndarray, np.ndarray]:
 
 
 def rock4() -> ROCK4:
-    """Return the method."""
+    """Return the solver."""
     return ROCK4(*coefficients())

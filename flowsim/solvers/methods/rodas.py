@@ -1,4 +1,8 @@
-"""Two stiffly accurate, L-stable Rosenbrock methods."""
+"""Coefficients of two stiffly accurate, L-stable Rosenbrock methods.
+
+Stiffly accurate: the last stage ends at the step's end, so very stiff components are damped to
+their slow manifold, and the last increment serves as error estimate.
+"""
 
 from __future__ import annotations
 
@@ -91,10 +95,10 @@ RODAS5P = Tableau(
 
 
 def rodas4() -> Rosenbrock:
-    """Return the method of order 4."""
+    """Return the solver of order 4 with 6 stages."""
     return Rosenbrock(RODAS4)
 
 
 def rodas5p() -> Rosenbrock:
-    """Return the method of order 5."""
+    """Return the solver of order 5 with 8 stages."""
     return Rosenbrock(RODAS5P)

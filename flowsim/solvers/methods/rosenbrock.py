@@ -33,19 +33,20 @@ from flowsim.solvers.methods.krylov import (
 )
 
 MOST_ITERATIONS = 200
-"""Krylov iterations of one linear system, after which the step is rejected as too long. With the
-flow's resolvent as preconditioner a system takes fewer than 12."""
+"""Krylov iterations of one linear system after which the step is rejected as too long.
+
+With the flow's resolvent as preconditioner a system takes fewer than 12."""
 
 ERROR_FRACTION = 1e-5
 """Error that a linear system may add, as a fraction of the error allowed per step.
 
-A larger one shows in the solution long before it shows in the error estimate, since inaccurate
-stages spoil that too. Five more digits cost a fifth more time."""
+A larger one shows in the solution long before it shows in the error estimate, which consists of the
+same inaccurate stages. Five more digits cost a fifth more time."""
 
 LARGEST_RESIDUAL = 1e-3
 """Largest residual of a linear system relative to the state.
 
-Near a minimum the residual is γh times the gradient that is left. Unless it is small, I - γhJ is
+Near a minimum the residual is γh times the remaining gradient. Unless it is small, I - γhJ is
 indefinite in the next step."""
 
 
@@ -74,7 +75,7 @@ class System(Protocol):
 
 
 class State(eqx.Module):
-    """Costs so far: Krylov iterations of all linear systems, and the most of one system."""
+    """Costs so far: Krylov iterations in total, and the largest number of one linear system."""
 
     iterations: Array
     most: Array
@@ -126,13 +127,14 @@ class Rosenbrock(diffrax.AbstractAdaptiveSolver[State]):
             U, iterations, most, ok = carry
             i, a_i, c_i = row
             slope = terms.vf(t0, plus(y0, _combined(a_i, U)), args)
-            found = solve(plus(_combined(gamma * c_i, U), slope, gamma * h))
-            U = tuple(B.at[i].set(u) for B, u in zip(U, found.x, strict=True))
-            most = jnp.maximum(most, found.iterations)
-            return (U, iterations + found.iterations, most, ok & found.ok), None
+            solved = solve(plus(_combined(gamma * c_i, U), slope, gamma * h))
+            U = tuple(B.at[i].set(u) for B, u in zip(U, solved.x, strict=True))
+            most = jnp.maximum(most, solved.iterations)
+            return (U, iterations + solved.iterations, most, ok & solved.ok), None
 
         none = tuple(jnp.zeros((len(a), *y.shape), y.dtype) for y in y0)
         start = (none, solver_state.iterations, solver_state.most, jnp.asarray(True))
+        # a scan rather than a Python loop: one compiled linear solver serves all stages
         (U, *costs, ok), _ = jax.lax.scan(stage, start, (jnp.arange(len(a)), a, c))
         y1 = plus(y0, _combined(jnp.asarray(a[-1]).at[-1].set(1.0), U))
         error = tuple(jnp.where(ok, u[-1], jnp.inf) for u in U)
@@ -141,13 +143,14 @@ class Rosenbrock(diffrax.AbstractAdaptiveSolver[State]):
         return y1, error, dense, State(*costs), diffrax.RESULTS.successful
 
     def _linear_solver(self, y: Vector, J: Operator, tau: Array) -> Callable[[Vector], Any]:
-        """Return b ↦ x with (I - τJ) x = b."""
+        """Return b ↦ x with (I - τJ) x = b, by conjugate gradients where J is symmetric."""
         system = self.system
         krylov = conjugate_gradients if system.symmetric else stabilized_biconjugate_gradients
         inverse = system.resolvent(y, tau)
         error = ERROR_FRACTION * self.rtol
 
         def enough(r: Vector, z: Vector) -> Array:
+            # z ≈ (I - τJ)⁻¹ r is the error of x; r alone overestimates it along stiff directions
             small = _relative(z, y) <= error
             return jnp.asarray(small & (_relative(r, y) <= LARGEST_RESIDUAL))
 

@@ -12,11 +12,19 @@ import numpy as np
 from flowsim.problem.types import Array
 
 SAFETY = 1.2
+"""Factor on the converged norm, since power iteration approaches the radius from below."""
+
 SETTLED = 0.01
+"""Relative change of the norm below which the iteration has converged."""
+
 FEWEST, MOST = 2, 50
+"""Smallest and largest number of iterations; fewer than two have no change to compare."""
+
 MIXED_IN = 0.1
+"""Fraction of noise added to the initial direction."""
 
 DIFFERENCE = float(np.sqrt(np.finfo(np.float64).eps))
+"""Relative length of a difference: truncation, O(ε), and rounding, O(eps/ε), balance at √eps."""
 
 
 def spectral_radius(
@@ -24,20 +32,21 @@ def spectral_radius(
 ) -> tuple[Array, Any]:
     """Return an upper estimate of the largest |eigenvalue| of ∂f/∂y at y, and its eigenvector.
 
-    Nonlinear power iteration: v ← (f(y + εv) - f(y))/ε, normed, until its norm settles within 1 %;
-    the estimate is 1.2 times that (as in Sommeijer, Shampine & Verwer 1998, §3). For a symmetric
-    Jacobian the norms only grow, towards the radius.
+    Nonlinear power iteration: v ← (f(y + εv) - f(y))/ε, normalized, until its norm changes by less
+    than 1 %. The estimate is 1.2 times that norm (as in Sommeijer, Shampine & Verwer 1998, §3). For
+    a symmetric Jacobian the norms increase monotonically towards the radius.
 
     Parameters
     ----------
     field, y, slope
         f, the point, and f(y).
     vector
-        Where to begin, of norm 1: the eigenvector at an earlier point. A tenth of noise is added,
-        so that a direction that has overtaken it since is found.
+        The initial direction, of norm 1: the eigenvector at an earlier point. A tenth of noise is
+        added, since an exact eigenvector would never leave its own, by now smaller, eigenvalue.
 
     """
     size = _norm(y)
+    # relative to y, whose rounding is the error of f(y + εv) - f(y)
     epsilon = DIFFERENCE * jnp.where(size > 0, size, 1.0)
     noise = chirp(y)
 
@@ -62,7 +71,11 @@ def spectral_radius(
 
 
 def chirp(y: Any) -> Any:
-    """Return a direction of norm 1 that has no structure in common with y: sin(i²)."""
+    """Return the direction sin(i²) over the entries i, of norm 1 and without structure.
+
+    It is deterministic, so that integrations are reproducible, and unlike a random direction needs
+    no key.
+    """
     noise = jax.tree.map(
         lambda y_j: jnp.sin(jnp.arange(1.0, y_j.size + 1) ** 2).reshape(y_j.shape), y
     )

@@ -1,4 +1,4 @@
-"""How large an error a step may make."""
+"""Tolerances: the error allowed per step of an integration."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from typing import Any
 import numpy as np
 
 SMALLEST_RTOL = 100 * float(np.finfo(np.float64).eps)
-"""Below this, roundoff would be mistaken for truncation error."""
+"""Smallest rtol: below it, rounding would be mistaken for truncation error."""
 
 LARGEST_RTOL = 0.1
+"""Largest rtol: above it, error estimates, which are valid for small steps, mean nothing."""
 
 
 @dataclass(frozen=True)
 class Tolerances:
     """Error allowed per step: |error| ≤ rtol · (scale_j + |y|) in matrix j of the state.
+
+    By default scale_j is the size of that matrix at initialization (see `scales`). A fixed absolute
+    tolerance above the size of the state would delay the exit from a plateau, undetected.
 
     Raises
     ------
@@ -38,7 +42,10 @@ class Tolerances:
             raise ValueError(f"atol must be finite and greater than 0, but is {self.atol:g}.")
 
     def loosened(self, factor: float) -> Tolerances:
-        """Return tolerances looser by `factor`, even past what may be asked for."""
+        """Return tolerances looser by `factor`, without the limits on rtol.
+
+        The second solve of an error estimate may exceed them.
+        """
         looser = copy(self)
         object.__setattr__(looser, "rtol", factor * self.rtol)
         object.__setattr__(looser, "atol", None if self.atol is None else factor * self.atol)
@@ -47,8 +54,8 @@ class Tolerances:
     def scales(self, state: tuple[Any, ...]) -> tuple[float, ...]:
         """Return the unit of each matrix of the state, in which rtol is its absolute tolerance.
 
-        It is atol / rtol where atol is given, else the root mean square entry of the matrix at the
-        start; a matrix that starts at 0 takes the largest of the others.
+        It is atol / rtol where atol is given, else the root mean square entry of the matrix at
+        initialization. A matrix initialized at 0 takes the largest of the others, or 1.
         """
         if self.atol is not None:
             return (self.atol / self.rtol,) * len(state)
