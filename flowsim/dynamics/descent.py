@@ -108,6 +108,7 @@ class Descent(eqx.Module):
         A step size that diverges stays at its last finite iterate with `alive` false, and does not
         affect the others.
         """
+        # one loop for all step sizes, as long as the longest; those that are done stay as they are
         remaining = jnp.where(iterates.alive, until - iterates.iteration, 0)
         count = jnp.minimum(budget, remaining.max())
         advanced: Iterates = jax.lax.fori_loop(
@@ -124,6 +125,7 @@ class Descent(eqx.Module):
         accumulated = self.accumulator.update(self.loss, step, current.accumulated)
         due = current.alive & (current.iteration < until)
         finite = jnp.isfinite(losses) & (losses <= self.ceiling)
+        # a step that is not due is computed like the others but discarded, so it cannot diverge
         alive = current.alive & (finite | ~due)
         advanced = Iterates(layers, step.iteration, memory, accumulated, alive)
         return _where(due & finite, advanced, eqx.tree_at(lambda it: it.alive, current, alive))

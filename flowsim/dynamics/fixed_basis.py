@@ -104,6 +104,7 @@ def aligned_basis(problem: Problem) -> FixedBasis:
                 f"but {fraction:.2g} of {name} is off the diagonal of their nearest common basis"
             )
     h = _curvatures(loss, B, U, Vt)
+    # where h = 0, b is rounding: a quadratic loss with a minimum has B in the range of H
     b = np.where(h > 0, _diagonal(B, U, Vt), 0.0)
     return FixedBasis(U, Vt, _diagonal(W, U, Vt), h, b)
 
@@ -128,6 +129,7 @@ def _curvatures(loss: Loss, B: np.ndarray, U: np.ndarray, Vt: np.ndarray) -> np.
     h = _diagonal(_action(loss, U @ Vt, B), U, Vt)
     s = np.random.default_rng(0).uniform(1.0, 2.0, h.size)
     image = _action(loss, (U * s) @ Vt, B)
+    # relative to the image, with one rounding per mode
     if np.linalg.norm(image - (U * (h * s)) @ Vt) > ALIGNED * h.size * np.linalg.norm(image):
         raise NotApplicable("the loss must act on each mode of W(0) alone, but it mixes them")
     return np.asarray(np.where(h > ALIGNED * h.max(initial=0.0), h, 0.0))

@@ -97,6 +97,7 @@ class ModeFlow(Flow):
             return (self.b - self.h * s - weight_decay * s,)
         # s^{1-2/N} of ṡ/s, exactly 1 at N = 2
         factor = s ** (1 - 2 / self.depth) if self.depth > 2 else jnp.ones_like(s)
+        # d log s/dt = ṡ/s: nothing is divided by s, which may underflow
         velocity = self.depth * (factor * (self.b - self.h * s) - weight_decay)
         return (jnp.where(self.nonzero, velocity, 0.0),)
 

@@ -81,6 +81,7 @@ def _derivative(W: Matrix, G: Matrix, dW: Matrix, depth: int, rank: int) -> Matr
         .at[jnp.arange(sigma.size), jnp.arange(sigma.size)]
         .set(truncated(sigma, rank))
     )
+    # derivatives of WWᵀ and WᵀW in the singular basis
     left, right = E @ Sigma.T + Sigma @ E.T, E.T @ Sigma + Sigma.T @ E
     total = jnp.zeros(W.shape)
     for j in range(depth):
@@ -104,6 +105,7 @@ def _divided_differences(sigma: Array, q: float) -> Array:
     smaller = jnp.minimum(sigma[:, None], sigma[None, :])
     safe = jnp.where(larger > 0, larger, 1.0)
     logarithm = 2 * jnp.log1p((smaller - safe) / safe)
+    # equal singular values: 0/0, whose limit is q
     tie = logarithm == 0
     ratio = jnp.expm1(q * logarithm) / jnp.where(tie, 1.0, jnp.expm1(logarithm))
     return jnp.where(larger > 0, jnp.where(tie, q, ratio) * safe ** (2 * q - 2), 0.0)

@@ -121,6 +121,7 @@ class RungeKutta(Rule):
         """Return -η Σ_i b_i g_i."""
         stages = [gradient(layers)]
         for row in self.tableau.a:
+            # row i of a holds the weights of the stages so far
             there = zip(layers, _along(stages, eta, row), strict=True)
             stages.append(gradient(tuple(W + move for W, move in there)))
         return _along(stages, eta, self.tableau.b), memory

@@ -86,6 +86,7 @@ def _compare_bound(
         worst = values[np.argmax(np.abs(values - claim.equals))]
         return float(worst), bool(abs(worst - claim.equals) <= claim.within)
     if claim.below is not None or claim.below_quantity is not None:
+        # the strictest of several bounds: every entry must be below all of them
         limit = np.min(bound) if bound is not None else claim.below
         return float(values.max()), bool(values.max() < limit)
     limit = np.max(bound) if bound is not None else claim.above
@@ -117,6 +118,7 @@ def _at(variable: Variable, dim: str, value: float, run: Run, group: str) -> Var
     index = int(value)
     if dim in ("time", "step_size", "level"):
         known = _step_sizes_as_written(run, group) if dim == "step_size" else run[f"{group}.{name}"]
+        # a run that stopped early must not pass a claim about a later time by its last one
         if value > known.max() * (1 + 1e-9):
             raise IndexError(f"{dim} {value} was not reached")
         index = int(np.argmin(np.abs(known - value)))

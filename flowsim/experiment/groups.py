@@ -119,6 +119,7 @@ def comparison_group(
     arrays: Arrays = {}
     if {"layers", "end_to_end"} <= flows.keys():
         layers, reduced = flows["layers"], flows["end_to_end"]
+        # one of the flows may have ended early: only times that both have are compared
         times, i, k = np.intersect1d(
             layers.times[layers.kept], reduced.times[reduced.kept], return_indices=True
         )
@@ -144,6 +145,7 @@ def exact_group(
     solution: ExactSolution, problem: Problem, times: np.ndarray, keep: np.ndarray
 ) -> Group:
     """Return the closed form at the saved times, and W at those where it is kept."""
+    # the last time reached is always kept
     kept = np.append(keep[: times.size - 1], True)
     loss, sigma, W = [], [], Store(int(kept.sum()), problem.initial.shape)
     for at, matrices in _pieces(solution, times):

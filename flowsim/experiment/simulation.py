@@ -147,6 +147,7 @@ def simulate(plan: Plan, monitor: Monitor) -> Outcome:
 
 def _flow(plan: Plan, space: str, monitor: Monitor) -> Trajectory:
     spec, output = plan.scenario.flow, plan.scenario.output
+    # several formulations are compared, and held-out samples scored, at every saved time
     all_needed = len(spec.spaces) > 1 or plan.holds_out or holds_matrices(output)
     return solve(
         plan.problem,
@@ -170,6 +171,7 @@ def _iterate_times(plan: Plan, space: str) -> np.ndarray:
     compared = "layers" if "layers" in spaces else spaces[0]
     if descent is None or not descent.follows_flow or space != compared:
         return np.zeros(0)
+    # the flow is saved at exactly these times too: interpolation would limit the comparison
     iterates = iterations(plan.times, descent.sizes) * np.asarray(descent.sizes)[:, None]
     return np.setdiff1d(iterates, plan.times)
 

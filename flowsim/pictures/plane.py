@@ -136,6 +136,7 @@ def path_ends(run: Run) -> np.ndarray:
 
 def panel_height(run: Run, wide: float) -> float:
     """Return the height in inches that fits the frame to a panel of width `wide`, within bounds."""
+    # in whole pixels of 0.005 in, as all lengths of the layout
     return float(np.clip(round(wide * aspect_ratio(run) / 0.005) * 0.005, LOWEST, TALLEST))
 
 

@@ -119,6 +119,7 @@ class Batches(Noise):
     def gradient(self, W: Matrix, zeta: Array) -> Matrix:
         """Return the gradient on the batch, with label noise if any."""
         m, n = self._samples, self.size
+        # ranks of i.i.d. numbers are a uniform permutation: a draw without replacement
         chosen = jax.lax.top_k(zeta[:m], n)[1]
         batch = self.loss.subset(chosen)
         scale = m / n if self.loss.summed else 1.0
@@ -126,11 +127,13 @@ class Batches(Noise):
         if self.deviation is not None:
             labels = zeta[m:].reshape(m, -1)[chosen].ravel()
             estimate = estimate - self.deviation * batch.label_gradient(labels)
+        # a sum over n of m samples is on average n/m of the full gradient
         return scale * estimate
 
     def gaussian(self, W: Matrix, zeta: Array) -> Matrix:
         """Return √((m - n)/(n (m - 1) m)) Σ_i ζ_i (G_i - ∇ℓ), and -s √(m/n) c𝒜*(ζ) of labels."""
         m = self._samples
+        # Σ_i (ζ_i - mean) G_i = Σ_i ζ_i (G_i - ∇ℓ): one vector-Jacobian product, no G_i is formed
         weights = self._factor * (zeta[:m] - jnp.mean(zeta[:m]))
         _, combined = jax.vjp(self._each, W)
         found: Matrix = combined(weights)[0]

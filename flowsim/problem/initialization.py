@@ -116,6 +116,7 @@ def lambda_balanced(
     check_lambda_balanced(widths, imbalance)
     U, sigma, Vt = _random_end_to_end(widths, scale, rng)
     depth, hidden, rank = len(widths) - 1, widths[1], len(sigma)
+    # per mode: W_{j+1}ᵀW_{j+1} - W_jW_jᵀ = λ makes the squared scales grow by λ from layer to layer
     squares = np.array([_progression(s, imbalance, depth) for s in sigma]).T
     # hidden directions outside W's rank have the progression with product 0, which starts at 0
     spare = _progression(0.0, imbalance, depth)[:, None]
@@ -199,6 +200,7 @@ def _progression(s: float, step: float, depth: int) -> np.ndarray:
 def _completed(frame: np.ndarray, columns: int) -> np.ndarray:
     """Return orthonormal columns extended to `columns` of them, by zeros past the rows."""
     rows, rank = frame.shape
+    # left singular vectors past the rank complete the frame to an orthonormal basis
     full = np.linalg.svd(frame)[0][:, rank:columns]
     missing = np.zeros((rows, max(0, columns - rows)))
     return np.hstack([frame, full, missing])[:, :columns]

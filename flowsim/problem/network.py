@@ -112,6 +112,7 @@ def imbalance(layers: Layers) -> Array:
 def _imbalance_norm(below: Array, above: Array) -> Array:
     """Return ‖W_{j+1}ᵀW_{j+1} - W_jW_jᵀ‖_F of two neighbours."""
     left, right = above.T, below
+    # only then is R smaller than the d_j × d_j product
     if left.shape[0] > left.shape[1] + right.shape[1]:
         R = jnp.linalg.qr(jnp.concatenate([left, right], axis=1), mode="r")
         left, right = R[:, : left.shape[1]], R[:, left.shape[1] :]

@@ -77,6 +77,7 @@ def _fitted(eta: np.ndarray, error: np.ndarray) -> tuple[tuple[float, float, flo
     """Return log C, p and b, and half the width of Student's interval for p."""
     from scipy.special import stdtrit
 
+    # η relative to the largest: columns of similar size, for the conditioning of AᵀA
     A = np.stack([np.ones_like(eta), np.log(eta), eta / eta[-1]], axis=1)
     found, *_ = np.linalg.lstsq(A, np.log(error), rcond=None)
     left = np.log(error) - A @ found

@@ -35,6 +35,6 @@ def extend_below(figure: Figure, inches: float) -> None:
         text.set_y((text.get_position()[1] * height + inches) / tall)
     for legend in figure.legends:
         corner = legend.get_bbox_to_anchor().transformed(figure.transFigure.inverted())
-        set_horizontal = (corner.x0, (corner.y0 * height + inches) / tall)
-        legend.set_bbox_to_anchor(set_horizontal, transform=figure.transFigure)
+        moved = (corner.x0, (corner.y0 * height + inches) / tall)
+        legend.set_bbox_to_anchor(moved, transform=figure.transFigure)
     figure.set_size_inches(width, tall)

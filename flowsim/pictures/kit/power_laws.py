@@ -97,11 +97,13 @@ def draw_against_step_size(panel: Axes, run: Run) -> None:
     sizes, largest, lost = reading.step_sizes(run), largest_distances(run), reading.diverged(run)
     curves.step_axis(panel, sizes)
     with np.errstate(invalid="ignore"):
+        # distances far above the size of W, of descents near divergence, would flatten the others
         beyond = lost | (largest > largest_shown(run))
     top = curves.log_axis([panel], [largest[~beyond]])
     if (law := fit_power_law(run)) is not None:
         ends = np.array([law.smallest, law.largest])
         panel.plot(ends, law.factor * ends**law.slope, **FIT)
+    # the rank of each step size: colours are by size, not by the order in the scenario
     ranks = np.argsort(np.argsort(sizes))
     line_styles = style.step_size_styles(np.sort(sizes))
     for k, size in enumerate(sizes):

@@ -126,6 +126,7 @@ def critical_step_size(runs: Iterable[Run]) -> tuple[float, str]:
     one axis in units of 2/λ would be wrong then.
     """
     path = "descent.critical_step_size"
+    # a run without 2/λ among runs with one: no shared unit
     known = [run.variable(path) if has_numbers(run, path) else None for run in runs]
     found = [variable for variable in known if variable is not None]
     if not found or len(found) < len(known):

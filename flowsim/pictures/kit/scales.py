@@ -68,6 +68,7 @@ def draw(figure: Figure, scale: StepScale, left: float) -> None:
     """Draw the scale at the bottom of a figure, from `left` inches on."""
     width, height = figure.get_size_inches()
     longest = SHORT * len(scale.sizes) if scale.few else LONG
+    # 0.9 in at the right for the words "step size η"
     long = min(width - left - 0.9, max(longest, 2 * SHORT))
     axes = figure.add_axes((left / width, 0.24 / height, long / width, 0.08 / height))
     (_few if scale.few else _many)(axes, scale)
@@ -93,6 +94,7 @@ def _few(axes: Axes, scale: StepScale) -> None:
     axes.set_xticks(middles, labels=distinct_numbers(list(scale.sizes)))
     if scale.unit:
         _above(axes, middles, distinct_numbers(list(scale.sizes / scale.critical)))
+        # between the last step size below 2/λ and the first above
         under = np.searchsorted(scale.sizes, scale.critical) - 0.5
         _mark_one(axes, float(under) if -0.5 < under < count - 0.5 else np.nan)
 
@@ -127,6 +129,7 @@ def _above(axes: Axes, places: list[float] | list[int], labels: list[str]) -> No
 
 def _mark_one(axes: Axes, place: float) -> None:
     """Mark η = 2/λ."""
+    # white below black: visible on every colour of the scale
     axes.axvline(place, color="white", linewidth=2.0)
     axes.axvline(place, color="black", linewidth=0.9)
 
@@ -136,11 +139,13 @@ def round_numbers(low: float, high: float, most: int) -> list[float]:
 
     They are powers of ten, or have leading digits such as 1, 2 and 5, or are evenly spaced.
     """
+    # one decade more on each side, since mantissas reach up to 7
     powers = range(int(np.floor(np.log10(low))) - 1, int(np.ceil(np.log10(high))) + 1)
     found: list[float] = []
     for mantissas in MANTISSAS:
         every = [float(f"{m}e{k}") for k in powers for m in mantissas]
         between = [x for x in every if low * (1 - 1e-9) <= x <= high * (1 + 1e-9)]
+        # the densest set of mantissas that has room
         if len(found) < len(between) <= most:
             found = between
     return found if len(found) > 2 else _even_numbers(low, high, most) or found

@@ -82,6 +82,7 @@ TOUCHED = (
 
 def settings() -> AbstractContextManager[None]:
     """Return a context with Matplotlib's defaults and ours, independent of the user's settings."""
+    # only settings of drawing: others, such as the backend, stay the user's
     defaults = {k: v for k, v in mpl.rcParamsDefault.items() if k.startswith(TOUCHED)}
     return mpl.rc_context(cast("Any", {**defaults, **SETTINGS}))
 
@@ -105,6 +106,7 @@ def colours(count: int) -> list[str]:
 def marker_spacing(points: int, marks: int = 9, shift: int = 0) -> tuple[int, int]:
     """Return `markevery` for about `marks` marks along a curve, shifted from curve to curve."""
     every = max(points // marks, 1)
+    # a quarter of the spacing per curve, so that markers of curves that coincide do not
     return (every // 2 + shift * max(every // 4, 1)) % every, every
 
 
@@ -130,6 +132,7 @@ def grey_styles(count: int) -> list[LineStyle]:
 def step_fractions(step_sizes: np.ndarray) -> np.ndarray:
     """Return the place of each step size on the logarithmic colour scale, from 0 to 1."""
     low, high = np.log(step_sizes.min()), np.log(step_sizes.max())
+    # one step size has no span; 1e-300 makes its place 0
     return np.asarray((np.log(step_sizes) - low) / max(high - low, 1e-300))
 
 

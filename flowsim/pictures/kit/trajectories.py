@@ -80,6 +80,7 @@ def iterate_times(run: Run) -> np.ndarray:
 def axes_fractions(panel: Axes, points: np.ndarray) -> np.ndarray:
     """Return points in fractions of the panel's width and height."""
     with np.errstate(all="ignore"):
+        # differences of larger numbers would overflow in the transformation
         bounded = np.clip(points, -HUGE, HUGE)
         return np.asarray((panel.transScale + panel.transLimits).transform(bounded))
 
@@ -89,6 +90,7 @@ def trajectory(panel: Axes, colour: str, time: np.ndarray, points: np.ndarray) -
     at = axes_fractions(panel, points)
     with np.errstate(invalid="ignore"):
         inside = (at >= 0).all(axis=1) & (at <= 1).all(axis=1)
+    # to the last visit of the frame: a trajectory may leave it and return
     count = int(np.flatnonzero(inside)[-1]) + 1 if inside.any() else 0
     kept = distinguishable(at[:count])
     seen, following = np.clip(at[:count][kept], -FAR, FAR), time[:count][kept]
@@ -102,6 +104,7 @@ def trajectory(panel: Axes, colour: str, time: np.ndarray, points: np.ndarray) -
 
 def distinguishable(at: np.ndarray) -> np.ndarray:
     """Return a boolean per point: whether it is drawn apart from the previous one."""
+    # iterates in the cell of their predecessor are not visible, and would enlarge the file
     cells = np.round(at / FINEST)
     return np.append(True, (cells[1:] != cells[:-1]).any(axis=1))[: len(at)]
 
@@ -110,6 +113,7 @@ def exit_from_frame(here: np.ndarray, following: np.ndarray) -> tuple[np.ndarray
     """Return where a step from a point inside the frame to one outside leaves it, and the step."""
     direction = np.nan_to_num(following - here, nan=0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
+        # steps to each edge, in units of `direction`; the smallest is to the edge that is crossed
         room = np.where(
             direction > 0,
             (1 - here) / direction,
@@ -159,6 +163,7 @@ class TrajectoryArtists:
         self.dots.set_offsets(np.concatenate([np.zeros((0, 2)), *dots]))
         self.dots.set_facecolor(list(np.repeat(self.colours, [len(each) for each in dots])))
         for mark, trajectory in zip(self.exits, self.leaving, strict=True):
+            # the factor absorbs the rounding of kη
             mark.set_visible(bool(trajectory.time[-1] <= moment * (1 + 1e-12)))
 
 
@@ -166,6 +171,7 @@ def draw_exit(panel: Axes, trajectory: Trajectory) -> PathCollection:
     """Draw an arrowhead that points out of the frame, or a cross if the direction is unknown."""
     assert trajectory.direction is not None
     wide, tall = trajectory.direction * curves.panel_size(panel)
+    # the angle on paper: fractions of the panel times its size in inches; the arrow points up
     turned = MarkerStyle(ARROW, transform=Affine2D().rotate(np.arctan2(tall, wide) - np.pi / 2))
     return panel.scatter(
         trajectory.points[-1:, 0],

@@ -12,11 +12,12 @@ SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 def number(value: float, digits: int = 3) -> str:
     """Return a number in words of `digits` significant digits, as 0.12 or 2.1×10⁻⁹.
 
-    Powers of ten are used below 10⁻³ and from 10⁴ on; integers up to 9999 keep all their digits.
+    Powers of ten are used below 10⁻³ and from 10⁴ on.
     """
     if not math.isfinite(value):
         return "not a number" if math.isnan(value) else ("∞" if value > 0 else "−∞")
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    # the exponent is that of the rounded number: 9999.6 counts as 10⁴
     if value == 0 or -3 <= int(exponent) <= 3:
         plain = f"{float(f'{mantissa}e{exponent}'):.{max(digits, 4)}g}"
         return plain.replace("-", "−")

@@ -32,6 +32,7 @@ def held(path: Path, destination: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        # deleted while still locked: afterwards it could be the lock of another process
         with suppress(OSError):
             path.unlink()
         lock.release()
@@ -49,6 +50,7 @@ def holder(path: Path) -> int | None:
 def alive(pid: int) -> bool:
     """Return whether a process with this number runs on this machine."""
     try:
+        # signal 0 only checks that the process exists
         os.kill(pid, 0)
     except ProcessLookupError:
         return False

@@ -82,6 +82,7 @@ def _stored(values: np.ndarray) -> tuple[np.ndarray, Any]:
 
         return values.astype(object), h5py.string_dtype()
     if values.dtype.kind == "b":
+        # netCDF has no booleans
         return values.astype("int8"), "int8"
     return values, values.dtype
 
@@ -119,6 +120,7 @@ class _Sink:
         self.error: OSError | None = None
 
     def _attempt(self, act: Callable[..., object], *arguments: object) -> None:
+        # after the first error the file is lost: further writes are skipped
         if self.error is None:
             try:
                 act(*arguments)
@@ -128,6 +130,7 @@ class _Sink:
     def _write_all(self, data: bytes) -> None:
         rest = memoryview(data).cast("B")
         while rest:
+            # an unbuffered write may take only part of the data
             rest = rest[self._raw.write(rest) :]
 
     def write(self, data: bytes) -> int:
