@@ -205,7 +205,8 @@ def test_increasing_momentum_has_no_times_of_the_flow() -> None:
     assert from_toml(dumps(given)) == given
     claim = '\n[[claims]]\nquantity = "descent.time" #!\nbelow = 1\n'
     text = SQUARED + 'algorithm = "nesterov"\nmomentum = "increasing"\n' + claim
-    assert 'steps of "nesterov" with increasing momentum have no time of the flow' in the_mistake(text)
+    reason = 'steps of "nesterov" with increasing momentum have no time of the flow'
+    assert reason in the_mistake(text)
 
 
 @pytest.mark.parametrize(
