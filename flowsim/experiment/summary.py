@@ -182,6 +182,7 @@ def _step_sizes(descent: DescentTrajectory, problem: Problem) -> Iterable[Descen
     for eta, outcome, losses, kept in zip(
         descent.step_sizes, descent.outcome, descent.loss, each, strict=True
     ):
+        # nan are samples that an interrupt left out; after divergence the loss is inf
         last = float(losses[~np.isnan(losses)][-1])
         yield DescentSummary(repr(float(eta)), outcome, last, kept)
 

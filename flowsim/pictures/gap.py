@@ -53,6 +53,7 @@ def summed_error_estimate(run: Run) -> np.ndarray:
     for space in ("layers", "end_to_end"):
         if not reading.has_numbers(run, f"{space}.error_estimate"):
             return np.full(len(time), np.nan)
+        # flows may have different saved times: one may have ended early
         total += np.interp(time, run[f"{space}.time"], run[f"{space}.error_estimate"])
     return total
 
@@ -90,6 +91,7 @@ def headline(run: Run) -> str:
     agree = "End-to-end flow and layer flow agree within their error estimates"
     fraction = float(np.mean(outside))
     if fraction < FEW_TIMES:
+        # never 100 %, which would contradict the exceptions
         percent = min(round(100 * (1 - fraction)), 99)
         often = f" at {percent} % of times; " if fraction else ": "
         return f"{agree}{often}their distance is at most {largest}"

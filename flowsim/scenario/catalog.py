@@ -78,6 +78,7 @@ def _title(path: Path) -> str:
     text = path.read_text(encoding="utf-8")
     try:
         head = tomllib.loads(_FIRST_TABLE.split(text, maxsplit=1)[0])
+    # a "[" at the start of a line within a string is not a table
     except tomllib.TOMLDecodeError:
         head = tomllib.loads(text)
     return str(head["title"])

@@ -49,6 +49,7 @@ def _names(data: Any) -> dict[str, Path]:
     names: dict[str, Path] = {}
     for file in _files(data):
         name, number = file.name, 2
+        # some file systems do not distinguish case
         while name.lower() in (other.lower() for other in names):
             name, number = f"{file.stem}-{number}{file.suffix}", number + 1
         names[name] = file
@@ -87,6 +88,7 @@ def _content(file: str | Path) -> str:
     total = hashlib.sha256()
     try:
         with Path(file).open("rb") as stream:
+            # in blocks: data files may be larger than memory
             for block in iter(partial(stream.read, 1 << 20), b""):
                 total.update(block)
     except OSError as error:

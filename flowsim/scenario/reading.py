@@ -44,6 +44,7 @@ def read(
     path, name = Path(path), printable(str(path), 300)
     try:
         with path.open("rb") as stream:
+            # one byte more than allowed shows that a file is too large, without reading all of it
             content = stream.read(LARGEST + 1)
     except OSError as error:
         raise ScenarioError([f"{name}: cannot be read: {error.strerror}"]) from None
@@ -112,6 +113,7 @@ def _decoded(content: bytes, name: str) -> str:
 
 
 def _parsed(text: str, name: str) -> tuple[dict[str, Any], Layout]:
+    # TOML allows CRLF; one kind of line end keeps positions simple
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     try:
         layout = scan(text)

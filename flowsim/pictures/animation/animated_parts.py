@@ -43,6 +43,7 @@ class GrowingPath:
         """Draw the path up to a time."""
         count = int(np.searchsorted(self.time, moment, side="right"))
         here = [np.interp(moment, self.time, axis) for axis in self.points.T]
+        # the last piece ends between two saved times, so that the head moves evenly
         drawn = np.vstack([self.points[:count], here])
         self.line.set_data(*drawn.T)
         self.head.set_data(*drawn[-1:].T)
@@ -89,6 +90,7 @@ class GrowingLine:
 
     def show(self, moment: float) -> None:
         """Draw the line up to a time."""
+        # the last time shows everything: iterates may be recorded up to half a step beyond it
         seen = (self.x <= moment * (1 + 1e-12)) | (moment >= self.last)
         self.line.set_data(self.x[seen], self.y[seen])
 
@@ -122,6 +124,7 @@ class TimeLabel:
         placement.extend_below(figure, CLOCK_LINE)
         self.sizes, self.last = np.sort(sizes), last
         self.name = f"{name} = kη" if len(sizes) and name != "kη" else name
+        # three significant digits of the last time
         self.decimals = 2 - int(np.floor(np.log10(last))) if evenly else -1
         width, height = figure.get_size_inches()
         x, y = layout.EDGE / width, 0.09 / height
@@ -139,6 +142,7 @@ class TimeLabel:
         """Return the text at a time."""
         time = f"{self.name} = {self.format_time(moment)}"
         steps = moment * (1 + 1e-12) / self.sizes
+        # before the end: the iterate reached; at the end: the one recorded nearest to it
         counts = [int(k) for k in (np.round(steps) if moment >= self.last else np.floor(steps))]
         if not counts:
             return time

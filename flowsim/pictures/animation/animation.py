@@ -40,6 +40,7 @@ class Animation:
         """Return the times of `count` frames, both ends included."""
         spaced = np.geomspace if self.log else np.linspace
         moments = spaced(self.first, self.last, count)
+        # rounding of geomspace must not leave the last iterate out
         moments[-1] = self.last
         return np.asarray(moments)
 
@@ -63,6 +64,7 @@ class FrameRenderer:
         self.canvas = cast("Any", FigureCanvasAgg(animation.figure))  # its methods have no types
         self.artists = animation.artists()
         for artist in self.artists:
+            # static artists are not drawn again: the animated ones must be above all of them
             artist.set_zorder(OVER + artist.get_zorder())
             artist.set_animated(True)
         self.canvas.draw()

@@ -40,6 +40,7 @@ def write(
     """Write an animation; the same figure gives the same bytes."""
     renderer = FrameRenderer(animation, DPI[format])
     moments = animation.moments(frames)
+    # one palette for all frames: with one per frame colours would flicker
     convert = to_palette_of(renderer.frame(animation.last)) if format == "gif" else unchanged
 
     def frame(k: int) -> Image.Image:

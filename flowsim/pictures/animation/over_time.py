@@ -15,6 +15,7 @@ def animation(figure: Figure, sizes: np.ndarray) -> Animation:
         panel: [line for line in panel.lines if line.get_transform() is panel.transData]
         for panel in figure.axes
     }
+    # colour scales and lines across a panel are in other coordinates, and stay
     panels = [panel for panel, lines in over_time.items() if lines]
     log = all(panel.get_xscale() == "log" for panel in panels)
     first = min(panel.get_xlim()[0] for panel in panels)

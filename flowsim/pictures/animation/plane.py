@@ -98,6 +98,7 @@ def find_span(runs: Sequence[Run]) -> Span:
     timed = all(reading.has_numbers(run, "descent.time") for run in runs if has_descent(run))
     flows = [run[f"plane.{space}_time"] for run in runs for space in flow_paths(run)]
     steps = [trajectories.iterate_times(run) for run in runs if has_descent(run)]
+    # kη of an adaptive rule is not a time of the flow: then the flow is static
     known = curves.finite_values(flows if timed else steps)
     log = timed and reading.has_log_times(runs) and bool((known > 0).any())
     return Span(float(known[known > 0].min()) if log else 0.0, float(known.max()), log, timed)

@@ -36,6 +36,7 @@ def write(figure: Figure, path: Path) -> Path:
     omitted = {"png": ("Software",), "svg": ("Date",), "pdf": ("CreationDate",)}
     metadata = dict.fromkeys(omitted[path.suffix[1:]])
     with replacing(path) as partial, style.settings(), warnings.catch_warnings():
+        # names that users choose may contain letters that the font lacks
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure.savefig(partial, format=path.suffix[1:], dpi=DPI, metadata=metadata)
     return path

@@ -37,6 +37,7 @@ def largest_distance(path: np.ndarray, points: np.ndarray) -> float:
     if not len(path) or not len(points):
         return float("nan")
     start, step = path, np.diff(path, axis=0, append=path[-1:])
+    # of a segment of length 0 every fraction is its one point: only 0/0 must be avoided
     squared = np.maximum((step**2).sum(axis=1), 1e-300)
     away = points[:, None, :] - start[None, :, :]
     fraction = np.clip((away * step).sum(axis=2) / squared, 0, 1)

@@ -26,6 +26,7 @@ def load_samples(scenario: Scenario) -> tuple[Samples, Samples | None]:
     X, Y, real_targets = _raw(scenario)
     if spec.samples is not None:
         chosen = generator(scenario.seed, "samples").permutation(X.shape[1])[: spec.samples]
+        # in the order of the file, as without a choice
         X, Y = X[:, np.sort(chosen)], Y[:, np.sort(chosen)]
     train, test = _split(scenario, X.shape[1])
     standardize_targets = real_targets and not scenario.loss.classifies
@@ -42,6 +43,7 @@ def load_samples(scenario: Scenario) -> tuple[Samples, Samples | None]:
 def _split(scenario: Scenario, count: int) -> tuple[np.ndarray, np.ndarray]:
     fraction = scenario.data.held_out if scenario.data else 0.0
     order = generator(scenario.seed, "held_out").permutation(count)
+    # one sample at least is left for training
     held_out = min(round(fraction * count), count - 1) if fraction else 0
     return np.sort(order[held_out:]), np.sort(order[:held_out])
 
@@ -73,6 +75,7 @@ def _bundled(name: str, loss: DataLoss) -> tuple[np.ndarray, np.ndarray, bool]:
 
 def _standardized(Z: np.ndarray, train: np.ndarray) -> np.ndarray:
     mean, deviation = train.mean(axis=1, keepdims=True), train.std(axis=1, keepdims=True)
+    # a deviation at the level of rounding would be magnified to noise of size 1
     constant = deviation <= 1e-12 * np.maximum(np.abs(mean), 1.0)
     return np.where(constant, 0.0, (Z - mean) / np.where(constant, 1.0, deviation))
 
@@ -80,6 +83,7 @@ def _standardized(Z: np.ndarray, train: np.ndarray) -> np.ndarray:
 def _whitening(train: np.ndarray) -> np.ndarray:
     """Return M with (MX)(MX)ᵀ/m = I on the range of the training inputs X = U S Vᵀ."""
     U, S, _ = np.linalg.svd(train, full_matrices=False)
+    # singular values of rounding size would be scaled up to 1: they count as 0
     rank = int(np.sum(S[0] * max(train.shape) * np.finfo(float).eps < S))
     U, S = U[:, :rank], S[:rank]
     return np.asarray((U * (np.sqrt(train.shape[1]) / S)) @ U.T)

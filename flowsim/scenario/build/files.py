@@ -172,6 +172,7 @@ def _npy_header(stream: IO[bytes], size: int) -> tuple[tuple[int, ...], int]:
     if version not in readers:
         raise UnusableFileError(f"is of .npy version {version}; save it with numpy.save")
     shape, _, dtype = readers[version](stream)
+    # object arrays are pickles, and unpickling executes code
     if dtype.hasobject:
         raise UnusableFileError("holds Python objects, which are never unpickled; save numbers")
     if dtype.kind not in "fiu":
@@ -179,9 +180,11 @@ def _npy_header(stream: IO[bytes], size: int) -> tuple[tuple[int, ...], int]:
     stored = prod(shape) * dtype.itemsize
     if min(shape, default=1) < 1:
         raise UnusableFileError(f"holds an array of shape {shape}, which is empty")
+    # a forged header must not make NumPy allocate more than the file holds
     whole = stream.tell() + stored
     if whole > size:
         raise UnusableFileError(f"is cut short: its header says {whole} bytes, it has {size}")
+    # in memory every number is a float64
     return shape, prod(shape) * 8
 
 

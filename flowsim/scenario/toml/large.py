@@ -26,18 +26,21 @@ def parse(layout: Layout) -> dict[str, Any]:
         array = _read(layout.text, begin, after)
         if array is not None and begin >= end:
             arrays.append((place, array))
+            # as many line ends as were cut out, so that the parser reports the right lines
             lines = "\n" * layout.text.count("\n", begin, after)
             pieces += [layout.text[end:begin], f"[{lines}]"]
             end = after
     data = tomllib.loads("".join([*pieces, layout.text[end:]]))
     if all(_put(data, place, array) for place, array in arrays):
         return data
+    # the layout was wrong about a place: the TOML parser alone is always right
     return tomllib.loads(layout.text)
 
 
 def _read(text: str, begin: int, after: int) -> Any:
     """Return an array of numbers, or None where JSON cannot read it."""
     match = _NUMBERS.match(text, begin, after)
+    # comments, strings and nan are left to the TOML parser
     if match is None or match.end() < after:
         return None
     import json

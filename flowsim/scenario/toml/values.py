@@ -27,11 +27,13 @@ def format_key(name: str) -> str:
 
 def format_toml(value: Any) -> str:
     """Return a TOML value on one line."""
+    # before int, of which bool is a subclass
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
         return repr(value)
     if isinstance(value, str | Path):
+        # strings of JSON are strings of TOML, but for DEL, which TOML requires to be escaped
         return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, Mapping):
         inner = ", ".join(

@@ -67,6 +67,7 @@ def above_error(run: Run, name: str) -> np.ndarray:
     A bound far below the smallest measured excess loss would only stretch the axis.
     """
     excess, error = run["convergence.excess_loss"], run["convergence.error"]
+    # an unknown error counts as 0
     known = np.where(excess > np.nan_to_num(error), excess, np.nan)
     if name == "excess_loss":
         return known
@@ -82,6 +83,7 @@ def invalid_bound(run: Run) -> np.ndarray | None:
     """
     widths = run.scenario.network.widths
     rate = float(run["convergence.rate_bound"])
+    # for square W the larger rate is proved, and with one layer both are equal
     if widths[0] == widths[-1] or len(widths) == 2 or np.isnan(rate):
         return None
     faster = (len(widths) - 1) * rate

@@ -92,6 +92,7 @@ def largest_over_pairs(run: Run, name: str) -> np.ndarray:
 
 def largest_over_time(run: Run, values: np.ndarray) -> np.ndarray:
     """Return the largest of `(step_size, sample)` per step size; nan if descent diverged."""
+    # step sizes that diverge have no largest value: they end early
     known = np.where(np.isfinite(values), values, -np.inf).max(axis=1)
     return np.where(np.isfinite(known) & ~reading.diverged(run), known, np.nan)
 

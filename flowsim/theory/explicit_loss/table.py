@@ -53,7 +53,7 @@ def draw(run: Run, parts: dict[str, Run]) -> Figure:
     """Draw one cell per variant: its answer, and the numbers behind it."""
     places = table_places(parts)
     panels, rows, columns = (
-        list(dict.fromkeys(getattr(grid_place, side) for grid_place in places.values()))
+        list(dict.fromkeys(getattr(place, side) for place in places.values()))
         for side in ("panel", "row", "column")
     )
     columns.sort()
@@ -69,9 +69,9 @@ def draw(run: Run, parts: dict[str, Run]) -> Figure:
     )
     for panel in grid.panels:
         fit_axes(panel, rows, columns)
-    for name, grid_place in places.items():
-        panel = grid.panels[panels.index(grid_place.panel)]
-        corner = columns.index(grid_place.column), rows.index(grid_place.row)
+    for name, place in places.items():
+        panel = grid.panels[panels.index(place.panel)]
+        corner = columns.index(place.column), rows.index(place.row)
         panel.add_patch(Rectangle(corner, 1, 1, **CELLS[answers[name]]))
         write_cell(panel, corner, [MARKS[answers[name]], *cell_lines(parts[name])], len(rows))
     grid.label(*("depth N", "loss") if any(columns) else ("variants, by name", "name"))

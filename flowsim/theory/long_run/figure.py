@@ -72,7 +72,7 @@ def why_unavailable(run: Run) -> str | None:
 
 
 def draw(run: Run) -> Figure:
-    """Draw the iterates' modes as dots, the flow's as a broad line; one panel a step size."""
+    """Draw the iterates' modes as dots, the flow's as a broad line; one panel per step size."""
     parts = reading.available_members(run, why_unavailable)
     every = descents(parts)
     shown = drawn_descents(every)
@@ -128,7 +128,7 @@ def titles(shown: list[Descent], every: list[Descent], variants: bool) -> list[s
 
 
 def step_size_texts(every: list[Descent]) -> dict[float, str]:
-    """Return each step size as it is written, to four digits or as many as tell them apart."""
+    """Return each step size as it is written, to four digits or as many as make them differ."""
     sizes = sorted({d.size for d in every})
     texts = [number(size, 4) for size in sizes]
     texts = texts if len(set(texts)) == len(texts) else distinct_numbers(sizes)
@@ -191,14 +191,10 @@ def draw_iterates(
     for r in range(values.shape[1]):
         line_style = {**line_styles[r], **DOTS} if r < len(line_styles) else style.FAINT
         panel.plot(time[drawn], values[drawn, r], **line_style)
-        describe_step_sizes = (
-            curves.exit_point(time, values[:, r], top, log=False) if descent.lost else None
-        )
-        if describe_step_sizes is not None and r < len(line_styles):
-            marker = "^" if describe_step_sizes[1] == top else "x"
-            panel.plot(
-                *describe_step_sizes, marker=marker, color=line_styles[r]["color"], **LEAVING
-            )
+        where = curves.exit_point(time, values[:, r], top, log=False) if descent.lost else None
+        if where is not None and r < len(line_styles):
+            marker = "^" if where[1] == top else "x"
+            panel.plot(*where, marker=marker, color=line_styles[r]["color"], **LEAVING)
 
 
 def headline(every: list[Descent], panels: int) -> str:

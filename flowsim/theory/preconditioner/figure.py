@@ -100,6 +100,7 @@ def map_times(run: Run) -> list[int]:
     if not path[-1] > 0:
         return [int(known[0])]
     targets = path[-1] * np.linspace(0, 1, MAPS)
+    # a set: where few times are saved, neighbouring targets have the same one
     nearest = {int(known[np.searchsorted(path, level)]) for level in targets[:-1]}
     return sorted(nearest | {int(known[-1])})
 
@@ -117,6 +118,7 @@ def draw_maps(grid: layout.PanelGrid, run: Run, indices: list[int]) -> None:
     for panel, i, values in zip(places, indices, K, strict=True):
         panel.set_facecolor(ZERO)
         edges = [np.arange(size + 1) + 0.5 for size in values.shape]
+        # zeros are masked; positive values below the scale take its lowest colour
         shown = np.ma.masked_less_equal(np.maximum(values, np.where(values > 0, low, 0)), 0)
         panel.pcolormesh(
             edges[1],
