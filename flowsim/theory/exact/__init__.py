@@ -1,1 +1,1 @@
-"""Exact solutions of gradient flow, and where they hold."""
+"""Exact solutions of gradient flow, and the problems to which they apply."""

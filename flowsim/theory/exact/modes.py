@@ -1,8 +1,8 @@
-"""Exact modes: where the end-to-end flow decouples into one scalar equation a singular value.
+"""Exact modes: the end-to-end flow decoupled into one scalar equation per singular value.
 
 ṡ = h N s^{2-2/N} (φ - s), from a balanced initialization aligned with the minimizer of a quadratic
 loss (Saxe, McClelland & Ganguli 2014; Arora, Cohen, Hu & Luo 2019). Weight decay subtracts λ N s
-from the right, so that at N = 2 the equation is the same with φ - λ/h for φ.
+from the right-hand side. At N = 2 the equation then is the same with φ - λ/h in place of φ.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from flowsim.problem.problem import Problem
 from flowsim.theory.exact.solution import ExactSolution
 
 LAST_STRETCH = 20.0
-"""log|s/(φ - s)| from which on s approaches φ exponentially, up to e^{-2·20} = 4e-18 of φ."""
+"""log|s/(φ - s)| above which s approaches φ exponentially, up to e^{-2·20} = 4e-18 of φ."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class ExactModes(ExactSolution):
 
     @classmethod
     def of(cls, problem: Problem) -> ExactModes:
-        """Return the solution where a quadratic loss and an aligned balanced start give one."""
+        """Return the solution for a quadratic loss and an aligned balanced initialization."""
         if problem.weight_decay and problem.depth != 2:
             raise NotApplicable(
                 f"there must be no weight decay at any depth but N = 2, and N = {problem.depth}"
@@ -45,7 +45,7 @@ class ExactModes(ExactSolution):
         return np.stack([self._mode(times, *each) for each in modes], axis=1)
 
     def _mode(self, times: np.ndarray, h: float, s_0: float, phi: float) -> np.ndarray:
-        """Return s(t) of one mode; where the loss is flat, h = 0, weight decay alone acts."""
+        """Return s(t) of one mode; where the loss is flat, h = 0, only weight decay acts."""
         if self.weight_decay and h == 0:
             return np.asarray(s_0 * np.exp(-self.depth * self.weight_decay * times))
         return mode(h * times, s_0, phi - self.weight_decay / h if h else phi, self.depth)
@@ -56,7 +56,7 @@ class ExactModes(ExactSolution):
         return np.asarray((U * self.strengths(times)[:, None, :]) @ Vt)
 
     def singular_values(self, times: np.ndarray) -> np.ndarray:
-        """Return |s(t)|, sorted: as exact for the smallest as for the largest."""
+        """Return |s(t)|, sorted, without an SVD: small ones keep their relative accuracy."""
         return np.asarray(-np.sort(-np.abs(self.strengths(times)), axis=1))
 
 
@@ -65,15 +65,17 @@ def mode(times: np.ndarray, s_0: float, phi: float, depth: int) -> np.ndarray:
 
     N = 1: s = φ + (s_0 - φ) e^{-t}. N = 2: s = s_0 φ / (s_0 + (φ - s_0) e^{-2φt}) (Saxe et al.
     2014, eq. 8). N ≥ 3 inverts t = [F(s) - F(s_0)]/N, F an antiderivative of s^{2/N-2}/(φ - s).
+    At N ≥ 2, φ may be 0 or negative; s then decays to 0.
     """
     if depth == 1:
         return np.asarray(phi + (s_0 - phi) * np.exp(-times))
-    if s_0 in (0, phi):
+    if s_0 in (0, phi):  # equilibria
         return np.full(times.shape, s_0)
     if phi == 0:
         power = 2 - 2 / depth
         return np.asarray((s_0**-power + depth * power * times) ** (-1 / power))
     if depth == 2:
+        # with e^{-2|φ|t} rather than e^{2φt} nothing overflows, and all terms are positive
         decay, gap = np.exp(-2 * abs(phi) * times), -np.expm1(-2 * abs(phi) * times)
         if phi < 0:
             return np.asarray(s_0 * decay / (1 + s_0 * gap / -phi))
@@ -82,10 +84,10 @@ def mode(times: np.ndarray, s_0: float, phi: float, depth: int) -> np.ndarray:
 
 
 def _inverted(times: np.ndarray, s_0: float, phi: float, depth: int) -> np.ndarray:
-    """Solve t = [F(s) - F(s_0)]/N for s between s_0 and φ, at all times at once.
+    """Return the s between s_0 and φ with t = [F(s) - F(s_0)]/N, at all times at once.
 
-    The unknown is x = log(s/(φ - s)) from below, x = -log(s/φ - 1) from above: both ends of the
-    way from s_0 to φ are resolved, and the time grows with x.
+    The unknown is x = log(s/(φ - s)) from below, x = -log(s/φ - 1) from above. It resolves s both
+    near 0 and near φ, and the time increases with x.
     """
     below = s_0 < phi
     x_0 = np.log(s_0 / (phi - s_0)) if below else -np.log(s_0 / phi - 1)
@@ -100,6 +102,7 @@ def _inverted(times: np.ndarray, s_0: float, phi: float, depth: int) -> np.ndarr
 
     x_last = max(LAST_STRETCH, x_0)
     t_last = 0.0 if x_last == x_0 else _elapsed(s_0, at(np.asarray(x_last)), phi, depth)
+    # beyond x_last the flow is linear around φ, where x grows at the constant rate N φ^{2-2/N}
     x = x_last + depth * phi ** (2 - 2 / depth) * (times - t_last)
     under_way = (times > 0) & (times < t_last)
     x[under_way] = find_root(excess, (x_0 - 1, x_last + 1), args=(times[under_way],)).x
@@ -108,10 +111,10 @@ def _inverted(times: np.ndarray, s_0: float, phi: float, depth: int) -> np.ndarr
 
 
 def _sinking(times: np.ndarray, s_0: float, psi: float, depth: int) -> np.ndarray:
-    """Solve t = [F(s) - F(s_0)]/N for 0 < s < s_0, φ = -ψ < 0: s falls like t^{-N/(N-2)}.
+    """Return the s in (0, s_0) with t = [F(s) - F(s_0)]/N for φ = -ψ < 0; s ~ t^{-N/(N-2)}.
 
-    With x = s/ψ the time lies between those with 1 + x replaced by 1 and by 1 + x_0, which
-    brackets log x.
+    With x = s/ψ, replacing 1 + x by 1 and by 1 + x_0 bounds the time from both sides, which yields
+    a bracket of log x.
     """
     from scipy.optimize.elementwise import find_root
 
@@ -130,7 +133,7 @@ def _sinking(times: np.ndarray, s_0: float, psi: float, depth: int) -> np.ndarra
 
 
 def _elapsed(s_0: float, s: np.ndarray, phi: float, depth: int) -> np.ndarray:
-    """Return the time from s_0 to s."""
+    """Return the time in which a mode evolves from s_0 to s, both on the same side of φ."""
     a = 2 - 2 / depth
     F = _above if s_0 > phi else _below
     return np.asarray((F(s / phi, a) - F(np.asarray(s_0 / phi), a)) * phi**-a / depth)

@@ -1,14 +1,14 @@
-"""One output, white data: the end-to-end flow in the plane of w(0) and φ, up to a quadrature.
+"""One output and white data: the end-to-end flow in the plane of w(0) and φ, by one quadrature.
 
 ẇ = -‖w‖^{2-2/N} (∇ℓ + (N-1) Pr_w ∇ℓ) (Arora, Cohen & Hazan 2018, Claim 2) with ∇ℓ = w - φ. In
 polar coordinates, ρ = ‖w‖, f = ‖φ‖ and ψ the angle between w and φ, it reads
 
     ρ̇ = N ρ^{2-2/N} (f cos ψ - ρ),   ψ̇ = -f ρ^{1-2/N} sin ψ.
 
-With x = -log tan(ψ/2), so that cos ψ = tanh x and ẋ = f ρ^{1-2/N}, the path is linear in 1/ρ:
-d(1/ρ)/dx = N/f - N tanh(x)/ρ, hence cosh^N(x)/ρ = cosh^N(x_0)/ρ_0 + (N/f) ∫ cosh^N. The time along
-it is t = ∫ ρ^{2/N-1} dx / f: at N = 2 simply (x - x_0)/f, else a quadrature. (Derived here; at
-N = 2 it is a case of the Riccati solution.)
+With x = -log tan(ψ/2), cos ψ = tanh x and ẋ = f ρ^{1-2/N}. The equation of the path is linear in
+1/ρ: d(1/ρ)/dx = N/f - N tanh(x)/ρ, hence cosh^N(x)/ρ = cosh^N(x_0)/ρ_0 + (N/f) ∫ cosh^N. The time
+along the path is t = ∫ ρ^{2/N-1} dx / f: (x - x_0)/f at N = 2, else a quadrature. This is derived
+here; at N = 2 it is a case of the Riccati solution.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from flowsim.problem.problem import Problem
 from flowsim.theory.exact.solution import ExactSolution
 
 SETTLED = 19.0
-"""1 - tanh x rounds to 0 from here on: w points along φ."""
+"""x from which on 1 - tanh x rounds to 0: w points along φ."""
 
 LARGEST = 300.0
-"""cosh²x is finite up to here."""
+"""Largest x, up to which cosh²x is finite; w has converged to rounding long before."""
 
 PANEL, NODES = 0.125, 16
 """Width in x of a panel of Gauss–Legendre quadrature (at most 8/N) and its nodes."""
@@ -50,7 +50,7 @@ class OneOutput(ExactSolution):
 
     @classmethod
     def of(cls, problem: Problem) -> OneOutput:
-        """Return the solution for one output (or input), white data and a balanced start."""
+        """Return the solution for one output or input, white data, balanced initialization."""
         if min(problem.initial.shape) != 1 or problem.depth == 1:
             raise NotApplicable(
                 "the network must have one output or one input, and 2 layers or more"
@@ -81,6 +81,7 @@ class OneOutput(ExactSolution):
 
     def _inverse_length(self, x: np.ndarray) -> np.ndarray:
         """Return 1/ρ at x."""
+        # divided by cosh^N(x), which overflows, and with J = ∫ cosh^N / cosh^N(x), which is bounded
         N, f, J = self.depth, self.f, _scaled_integral
         at_start = 1 / self.rho_0 - N / f * J(np.asarray(self.x_0), N)
         shrunk = np.exp(N * (_log_cosh(np.asarray(self.x_0)) - _log_cosh(x)))
@@ -91,7 +92,7 @@ class OneOutput(ExactSolution):
         return np.asarray(self._inverse_length(x) ** (1 - 2 / self.depth) / self.f)
 
     def _reached(self, times: np.ndarray) -> np.ndarray:
-        """Return x at the times: t(x) summed over panels, then inverted within its panel."""
+        """Return x at the times, by inverting t(x), a sum of quadratures over panels."""
         if self.depth == 2:
             return np.asarray(np.minimum(self.x_0 + self.f * times, LARGEST))
         panel_width = min(PANEL, 8 / self.depth)
@@ -109,7 +110,7 @@ class OneOutput(ExactSolution):
         return np.asarray(np.minimum(np.where(settled, late, edges[panel] + width), LARGEST))
 
     def _settled(self) -> float:
-        """Return an x from which on w = φ to rounding: what is left of 1/ρ_0 has died away."""
+        """Return an x beyond which w = φ to rounding, as the term with 1/ρ_0 has decayed."""
         size = np.log(max(self.f / self.rho_0, 1.0)) / self.depth + abs(self.x_0)
         return float(size + SETTLED + self.depth)
 
@@ -122,6 +123,7 @@ class OneOutput(ExactSolution):
 
 
 def _log_cosh(x: np.ndarray) -> np.ndarray:
+    # up to the constant log 2, which cancels in differences; cosh itself would overflow
     return np.asarray(np.logaddexp(x, -x))
 
 

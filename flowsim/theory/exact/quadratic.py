@@ -1,4 +1,4 @@
-"""Depth 1 on a linear or quadratic loss: linear equations, solved in the eigenbasis of the loss.
+"""Depth 1 on a linear or quadratic loss: linear equations solved in the eigenbasis of the loss.
 
 ∇ℓ(W) = H[W] - B with a symmetric H ≥ 0. In H's eigenbasis, with κ = h + λ for weight decay λ:
 flow      ẇ = b - κ w,              w(t) = e^{-κt} w(0) + b (1 - e^{-κt})/κ;
@@ -19,7 +19,22 @@ from flowsim.theory.exact.solution import ExactSolution
 
 @dataclass(frozen=True, eq=False)
 class Eigenbasis:
-    """Coordinates w of W in which H is diagonal; `rest` is the part of W in its null space."""
+    """Coordinates w of W in which the Hessian H of the loss is diagonal.
+
+    Attributes
+    ----------
+    h, b
+        Eigenvalues of H, and coordinates of B.
+    start
+        Coordinates of W(0).
+    rest
+        The part of W(0) outside these coordinates, in the null space of H.
+    decay
+        The weight decay λ.
+    assembled
+        Maps coordinates to a matrix.
+
+    """
 
     h: np.ndarray
     b: np.ndarray
@@ -29,7 +44,7 @@ class Eigenbasis:
     assembled: Callable[[np.ndarray], np.ndarray]
 
     def mixed(self, factor: np.ndarray, sum_of: np.ndarray, rest: np.ndarray) -> np.ndarray:
-        """Return the matrices with coordinates factor·w(0) + sum_of·b, and rest of the rest."""
+        """Return the matrices of coordinates factor·w(0) + sum_of·b, plus `rest` times the rest."""
         coordinates = factor * self.start + sum_of * self.b
         return np.asarray(self.assembled(coordinates) + rest * self.rest)
 
@@ -52,6 +67,7 @@ class LinearFlow(ExactSolution):
         basis = self.basis
         rates = basis.h + basis.decay
         t = times.reshape(-1, *(1,) * rates.ndim)
+        # (1 - e^{-κt})/κ by expm1, as the difference cancels for small κt; its limit t for κ = 0
         safe = np.where(rates > 0, rates, 1.0)
         grown = np.where(rates > 0, -np.expm1(-rates * t) / safe, t)
         rest = np.exp(-basis.decay * times)[:, None, None]

@@ -4,11 +4,11 @@ If W_2ᵀW_2 - W_1W_1ᵀ = λI at initialization (and therefore at all times), Q
 QQᵀ(t) = e^{Ft} Q_0 [I + Q_0ᵀ C Q_0]^{-1} Q_0ᵀ e^{Ft}, F = [[-λ/2 I, Φᵀ], [Φ, λ/2 I]],
 C = ∫_0^t e^{2Fs} ds (Fukumizu 1998; Braun et al. 2022; Dominé et al. 2025), and W is a block of it.
 
-As printed it overflows and cancels. In F's eigenbasis, rates f, the rows of [I; C^{1/2}Q_0] grow as
-1 and e^{f_i t}, and QQᵀ = D P D with P the lower block of the projection onto its columns and a
-bounded D = e^{ft} C^{-1/2}. Columns may be mixed at will without changing the projection: a
-Gauss–Jordan elimination with complete pivoting, in which exponents are kept as logarithms, turns
-the largest rows into a unit matrix, and the rest into entries that are bounded and cannot overflow.
+As printed, the formula overflows and cancels. In the eigenbasis of F, with eigenvalues f, the rows
+of [I; C^{1/2}Q_0] grow as 1 and e^{f_i t}. QQᵀ = D P D, with P the lower block of the projection
+onto its columns and a bounded D = e^{ft} C^{-1/2}. Column operations do not change the projection.
+A Gauss–Jordan elimination with complete pivoting, which keeps exponents as logarithms, turns the
+largest rows into a unit matrix. The other entries are then bounded and cannot overflow.
 """
 
 from __future__ import annotations
@@ -25,12 +25,24 @@ from flowsim.theory.exact.solution import ExactSolution
 
 @dataclass(frozen=True, eq=False)
 class TwoLayers(ExactSolution):
-    """W(t) from F's rates and eigenvectors and Q_0 in them, cut to its columns' rank."""
+    """W(t) in the eigenbasis of F.
+
+    Attributes
+    ----------
+    rates
+        The eigenvalues f of F.
+    upper, lower
+        The rows of its eigenvectors that belong to inputs and to outputs.
+    Q
+        Q_0 in the eigenbasis, reduced to independent columns.
+    h
+        The curvature of the loss, a factor on time.
+
+    """
 
     rates: np.ndarray
     upper: np.ndarray
     lower: np.ndarray
-    """The eigenvectors' rows that belong to inputs and to outputs."""
     Q: np.ndarray
     h: float
 
@@ -65,8 +77,8 @@ class TwoLayers(ExactSolution):
             return np.asarray(self.lower @ self.Q @ (self.upper @ self.Q).T)
         # C^{1/2} = scale · e^{max(f, 0) t}, D = e^{ft} C^{-1/2} = e^{min(f, 0) t} / scale
         grown = 2 * np.abs(self.rates) * t
-        share = np.where(grown > 0, -np.expm1(-grown) / np.where(grown > 0, grown, 1.0), 1.0)
-        scale = np.sqrt(share * t)
+        mean = np.where(grown > 0, -np.expm1(-grown) / np.where(grown > 0, grown, 1.0), 1.0)
+        scale = np.sqrt(mean * t)
         top = np.eye(self.Q.shape[1])
         rows = np.vstack([top, scale[:, None] * self.Q])
         logs = np.concatenate([np.zeros(len(top)), np.maximum(self.rates, 0.0) * t])
@@ -76,9 +88,10 @@ class TwoLayers(ExactSolution):
 
 
 def _eigen(Phi: np.ndarray, lam: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return F's eigenvalues ±√(φ² + λ²/4), on null spaces ∓λ/2, and its eigenvectors' two parts.
+    """Return the eigenvalues of F, and the upper and lower rows of its eigenvectors.
 
-    They come from the SVD of Φ, mode by mode: an eigensolver would round small and zero rates.
+    The eigenvalues are ±√(φ² + λ²/4), and ∓λ/2 on null spaces. They follow from the SVD of Φ mode
+    by mode, since an eigensolver would round small and zero eigenvalues.
     """
     U, phi, Vt = np.linalg.svd(Phi)
     (outputs, inputs), rank = Phi.shape, len(phi)
@@ -93,16 +106,19 @@ def _eigen(Phi: np.ndarray, lam: float) -> tuple[np.ndarray, np.ndarray, np.ndar
 
 
 def _of_full_rank(Q: np.ndarray) -> np.ndarray:
-    """Return Q Oᵀ with the same QQᵀ and independent columns, whose rounding cannot grow."""
+    """Return a matrix of independent columns with the same QQᵀ.
+
+    Dependent columns would hold rounding errors, which the flow amplifies exponentially.
+    """
     U, sigma, _ = np.linalg.svd(Q, full_matrices=False)
     kept = sigma > np.finfo(float).eps * max(Q.shape) * sigma[:1]
     return np.asarray(U[:, kept] * sigma[kept])
 
 
 def _levelled(rows: np.ndarray, logs: np.ndarray) -> np.ndarray:
-    """Return a matrix with the column space of diag(e^logs) rows, all its entries moderate.
+    """Return a matrix with the column space of diag(e^logs) rows, without large entries.
 
-    Its largest rows are those of a unit matrix, each entry below them ≤ 1 up to pivot growth.
+    Its largest rows are those of a unit matrix; other entries are at most 1 up to pivot growth.
     """
     A, free, pivots = rows.copy(), np.ones(len(rows), dtype=bool), []
     columns = np.arange(A.shape[1])
@@ -117,6 +133,7 @@ def _levelled(rows: np.ndarray, logs: np.ndarray) -> np.ndarray:
         A[:, others] -= np.outer(A[:, k], A[pivot, others])
         free[pivot] = False
         pivots.append(pivot)
+    # limited to 700, where exp is finite: entries of A with larger exponents vanish, 0 · inf is nan
     with np.errstate(over="ignore"):
         weights = np.exp(np.minimum(logs[:, None] - logs[pivots], 700.0))
     return np.asarray(A * weights)

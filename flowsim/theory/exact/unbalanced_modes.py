@@ -1,8 +1,8 @@
-"""Two layers, aligned, of any imbalance: every mode is a scalar network w_2 w_1 of its own.
+"""Two aligned layers of any imbalance: each mode decouples into a scalar network w_2 w_1.
 
-With a = w_2 w_1 and the constant λ = w_2² - w_1² a mode obeys ȧ = √(λ² + 4a²) (φ - a) (Dominé et
-al. 2025). P = (w_2 + w_1)²/2 and M = (w_2 - w_1)²/2 obey Ṗ = λ²/4 + 2φP - P² and
-Ṁ = λ²/4 - 2φM - M², and a = (P - M)/2: two scalar Riccati equations, solved without cancellation.
+With a = w_2 w_1 and the constant λ = w_2² - w_1², a mode obeys ȧ = √(λ² + 4a²) (φ - a) (Dominé et
+al. 2025). P = (w_2 + w_1)²/2 and M = (w_2 - w_1)²/2 obey the scalar Riccati equations
+Ṗ = λ²/4 + 2φP - P² and Ṁ = λ²/4 - 2φM - M², which are solved without cancellation; a = (P - M)/2.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ from flowsim.theory.exact.solution import ExactSolution
 
 @dataclass(frozen=True, eq=False)
 class UnbalancedModes(ExactSolution):
-    """W(t) = U diag(a(t)) Vᵀ from W_1 = O diag(w_1) Vᵀ, W_2 = U diag(w_2) Oᵀ."""
+    """W(t) = U diag(a(t)) Vᵀ from W_1 = O diag(w_1) Vᵀ, W_2 = U diag(w_2) Oᵀ.
+
+    `P` and `M` are (w_2 ± w_1)²/2 of each mode at initialization.
+    """
 
     basis: FixedBasis
     P: np.ndarray
     M: np.ndarray
-    """(w_2 ± w_1)²/2 of each mode at the start."""
 
     source = "Dominé et al. 2025, λ-balanced modes"
 
@@ -60,9 +62,10 @@ class UnbalancedModes(ExactSolution):
 
 
 def _mixed(into: np.ndarray, out: np.ndarray) -> float:
-    """Return how far hidden vectors are from being orthogonal for two modes, parallel for one.
+    """Return the size of the coupling of modes by the hidden layer; 0 if they decouple.
 
-    They are p_r = W_1v_r (`into`) and q_r = W_2ᵀu_r (`out`).
+    The hidden vectors are p_r = W_1v_r (`into`) and q_r = W_2ᵀu_r (`out`). They must be parallel
+    within a mode and orthogonal between modes.
     """
     each = np.concatenate([into, out], axis=1)
     modes = np.tile(np.arange(into.shape[1]), 2)
@@ -80,10 +83,11 @@ def _riccati(t: np.ndarray, P: np.ndarray, phi: np.ndarray, quarter: np.ndarray)
     [P (P₊ - P₋E) + q (1 - E)] / [P (1 - E) + P₊E - P₋], a quotient of sums of positive terms.
     """
     half = np.hypot(phi, np.sqrt(quarter))
+    # the root of smaller modulus from the product of the roots, as |φ| - half would cancel
     larger = np.abs(phi) + half
     smaller = np.divide(quarter, larger, out=np.zeros_like(larger), where=larger > 0)
     up, down = np.where(phi > 0, larger, smaller), np.where(phi > 0, smaller, larger)
     E, gap = np.exp(-2 * half * t), -np.expm1(-2 * half * t)
     top, bottom = P * (up + down * E) + quarter * gap, P * gap + up * E + down
-    still = half == 0  # then P(t) = P / (1 + Pt)
-    return np.asarray(np.where(still, P / (1 + P * t), top / np.where(bottom > 0, bottom, 1.0)))
+    double = half == 0  # both roots are 0: P(t) = P / (1 + Pt)
+    return np.asarray(np.where(double, P / (1 + P * t), top / np.where(bottom > 0, bottom, 1.0)))

@@ -1,4 +1,4 @@
-"""Does this installation compute correctly? Every dynamics and method against exact solutions."""
+"""Verification of an installation: every formulation and method against exact solutions."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ STEP_SIZES = (0.1, 0.9, 1.05)
 def checks(
     spaces: Sequence[str] | None = None, methods: Sequence[str] | None = None
 ) -> Iterator[Check]:
-    """Yield every check as soon as it is done; of all spaces and methods, or of these alone.
+    """Yield every check as soon as it is done, for all or for the given formulations and methods.
 
-    The tolerance of a flow is steps × rtol × magnification: a step may err by rtol relative to the
-    state (`flowsim.solvers.methods.Tolerances`), and the flow magnifies that by no more than
-    `Case.magnification` says. It is an upper bound; errors are usually far below it.
+    The tolerance of a flow is steps × rtol × magnification: a step's error may be rtol relative to
+    the state (`flowsim.solvers.methods.Tolerances`), and the flow amplifies it by at most
+    `Case.magnification`. This is an upper bound; errors are usually far below it.
     """
     yield float64()
     yield from map(gradient, every_loss())
@@ -40,6 +40,6 @@ def checks(
 
 
 def expected(spaces: Sequence[str] | None = None, methods: Sequence[str] | None = None) -> int:
-    """Return how many checks there are at most."""
+    """Return the largest possible number of checks."""
     plain, known = 1 + len(every_loss()) + len(STEP_SIZES), len(cases())
     return plain + known * (1 + len(spaces or FLOWS) * len(methods or METHODS))

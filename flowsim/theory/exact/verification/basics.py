@@ -1,4 +1,4 @@
-"""What must hold before any flow is solved: arithmetic, gradients, descent, the formulas."""
+"""Checks that involve no solver of flows: arithmetic, gradients, descent, and the formulas."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ EPSILON = float(np.finfo(np.float64).eps)
 
 
 def float64() -> Check:
-    """Check that compiled code computes in float64 and does not reorder what may not be."""
+    """Check that compiled code computes in float64 and does not reassociate sums."""
+    # in float32 the result is 0, as 1 + ε rounds to 1
     added = jax.jit(lambda x, y: (x + y) - x)(1.0, jnp.asarray(EPSILON))
     return Check("float64", error=abs(float(added) - EPSILON) / EPSILON, tolerance=0.0)
 
 
 def every_loss() -> list[Loss]:
-    """Return a loss of each kind, of 3 × 4 matrices; the logistic one of 1 × 4."""
+    """Return one loss of each kind on 3 × 4 matrices, the logistic loss on 1 × 4."""
     rng = np.random.default_rng(1)
     Phi, X, Y = (rng.standard_normal(shape) for shape in ((3, 4), (4, 9), (3, 9)))
     return [
@@ -43,21 +44,22 @@ def every_loss() -> list[Loss]:
 
 
 def gradient(loss: Loss) -> Check:
-    """Check a gradient against JAX's derivative of the value: a few dozen roundings."""
+    """Check a gradient against JAX's derivative of the value, up to rounding."""
     outputs = 1 if isinstance(loss, losses.Logistic) else 3
     W = jnp.asarray(np.random.default_rng(2).standard_normal((outputs, 4)))
     started = time.perf_counter()
-    found, wanted = jax.jit(lambda W: (loss.gradient(W), jax.grad(loss.value)(W)))(W)
-    error = float(jnp.linalg.norm(found - wanted))
-    tolerance = 100 * EPSILON * (1 + float(jnp.linalg.norm(wanted)))
+    actual, required = jax.jit(lambda W: (loss.gradient(W), jax.grad(loss.value)(W)))(W)
+    error = float(jnp.linalg.norm(actual - required))
+    tolerance = 100 * EPSILON * (1 + float(jnp.linalg.norm(required)))
     seconds = time.perf_counter() - started
     return Check(f"∇ {type(loss).__name__}", "", "", error, tolerance, 0, seconds)
 
 
 def descent(step_sizes: Sequence[float]) -> Iterator[Check]:
-    """Check descent on quadratics against (I - ηH)^k: the roundings of k iterations.
+    """Yield checks of gradient descent on a quadratic loss against (I - ηH)^k, up to rounding.
 
-    On θᵀ diag(1, 0.01) θ from (-0.35, -0.2) (Rosca et al. 2023) it converges, oscillates, diverges.
+    On θᵀ diag(1, 0.01) θ from (-0.35, -0.2) (Rosca et al. 2023) it converges, oscillates or
+    diverges, depending on the step size.
     """
     R = np.sqrt(2 * np.diag([1.0, 0.01]))
     loss = losses.LeastSquares(R, np.zeros((1, 2)), np.asarray(0.0))
@@ -65,15 +67,15 @@ def descent(step_sizes: Sequence[float]) -> Iterator[Check]:
     exact = QuadraticDescent.of(problem)
     run = descend(problem, step_sizes, np.linspace(0.0, 20.0, 21))
     for eta, counts, W in zip(run.step_sizes, run.iteration, run.end_to_end, strict=True):
-        wanted = exact.end_to_end(float(eta), counts)
-        error = float(np.linalg.norm(W - wanted, axis=(1, 2)).max())
-        steps, size = int(counts[-1]), float(np.linalg.norm(wanted, axis=(1, 2)).max())
+        required = exact.end_to_end(float(eta), counts)
+        error = float(np.linalg.norm(W - required, axis=(1, 2)).max())
+        steps, size = int(counts[-1]), float(np.linalg.norm(required, axis=(1, 2)).max())
         tolerance = 4 * EPSILON * (steps + 1) * size
         yield Check(f"descent, η = {eta:g}", "layers", "", error, tolerance, steps, run.seconds)
 
 
 def agreement(case: Case) -> Check:
-    """Check the exact solutions of a case against each other and against its start."""
+    """Check the exact solutions of a case against each other and against its initialization."""
     started = time.perf_counter()
     starts = [case.problem.initial, *(W[0] for W in case.exact)]
     gaps = [np.linalg.norm(W - case.exact[0], axis=(1, 2)).max() for W in case.exact]

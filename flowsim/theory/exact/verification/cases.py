@@ -1,4 +1,4 @@
-"""Small problems with exact solutions, in few shapes so that they share compiled programs."""
+"""Small problems with exact solutions, of few shapes so that they share compiled programs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from flowsim.theory.exact.solution import ExactSolution
 from flowsim.theory.exact.solutions import exact_solutions
 
 SAMPLES = 21
+"""Times at which the flow is compared."""
+
 FINE = 400
+"""Times of the trapezoidal rule for the exponent of `Case.magnification`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,17 +45,17 @@ class Case:
 
     @property
     def balanced(self) -> bool:
-        """Say whether the end-to-end flow is that of the layers."""
+        """Return whether the end-to-end flow equals that of the layers."""
         return network.is_balanced(self.problem.layers)
 
     @cached_property
     def magnification(self) -> float:
-        """Return what an error of 1 per step, relative to the state, may become in W, per step.
+        """Return an upper bound on the error of W per step and per relative error of the state.
 
-        The Hessian of φ is a positive semidefinite part and one that is bounded by
-        μ = (N-1) ‖G‖ ‖W‖^{1-2/N}, so that errors of the layers, n numbers of norm M at most in each
-        of them, grow at most by e^{∫μ dt} (compare Elkabetz & Cohen 2021); they are up to
-        2M √n in all, and move W by √N M^{N-1} times as much.
+        The Hessian of φ is the sum of a positive semidefinite matrix and one of norm at most
+        μ = (N-1) ‖G‖ ‖W‖^{1-2/N}. Errors of the layers therefore grow at most by the factor
+        e^{∫μ dt} (compare Elkabetz & Cohen 2021). With n entries in all and layers of norm at most
+        M they are up to 2M √n, and change W by √N M^{N-1} times as much.
         """
         problem, N = self.problem, self.problem.depth
         times = np.linspace(0.0, problem.horizon, FINE)
@@ -67,7 +70,7 @@ class Case:
 
 
 def cases() -> list[Case]:
-    """Return the cases: one layer, two and three; aligned or not, balanced or not."""
+    """Return the cases: one, two and three layers, aligned or not, balanced or not."""
     rng = np.random.default_rng(0)
     U, V = _orthogonal(3, rng), _orthogonal(4, rng)[:, :3]
     modes = Squared((U * np.array([2.0, 1.0, 0.5])) @ V.T)

@@ -1,4 +1,4 @@
-"""One line of the table that `flowsim verify` prints."""
+"""The result of one check, a line of the table that `flowsim verify` prints."""
 
 from __future__ import annotations
 
@@ -7,10 +7,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Check:
-    """What was solved in which space by which method, and how well.
+    """The result of one check.
 
-    `note` says why there is no error: what was refused, which is no failure, or how an integration
-    ended that should have reached the horizon.
+    Attributes
+    ----------
+    name, space, method
+        The case, the formulation and the method.
+    error, tolerance
+        The largest error, nan if there is none, and its upper bound.
+    steps, seconds
+        Costs.
+    note
+        Why there is no error: the reason of a rejection, or how the integration ended before the
+        final time.
+    refused
+        Whether the formulation or method does not apply to the case, which is no failure.
+
     """
 
     name: str
@@ -25,5 +37,5 @@ class Check:
 
     @property
     def passed(self) -> bool:
-        """Say whether the error is within the tolerance, or nothing was to be solved."""
+        """Whether the error is within the tolerance, or the check does not apply."""
         return self.refused or self.error <= self.tolerance
