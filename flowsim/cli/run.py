@@ -72,6 +72,7 @@ def command(
         key = digest(scenario)
     target = default_directory(name, key) if directory is None else Path(directory)
     with as_command_error(archive.ArchiveError):
+        # the default folder is named after the digest: a run there is of the same scenario
         replacing = force or (directory is None and archive.is_run(target))
         earlier = _earlier(target, key) if directory is None and not force else None
         if earlier is not None:
@@ -115,6 +116,7 @@ def _simulate(name: str, scenario: Scenario, place: Place, target: Path, no_figu
 
     memory.return_freed_arrays()
     compile_cache.enable()
+    # imported late: JAX reads the settings of its cache when it is imported
     from flowsim.experiment import run as experiment
     from flowsim.scenario import ScenarioError
     from flowsim.solvers.monitor import Monitor
@@ -123,6 +125,7 @@ def _simulate(name: str, scenario: Scenario, place: Place, target: Path, no_figu
     with signals.deferred(place.abandon) as stop, progress.displayed() as report:
         with as_command_error(ScenarioError), as_command_error(StorageError, exit_code=3):
             run = experiment.run(scenario, name, monitor=Monitor(report, stop))
+        # a signal after the last step interrupts nothing: the results are complete
         if stop.code is not None and not _finished(run):
             run = replace(run, summary={**run.summary, "exit_code": stop.code})
         draw = None if no_figures or stop() else figure_writer(report, stop=stop)

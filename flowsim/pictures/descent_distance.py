@@ -38,6 +38,7 @@ def draw(run: Run) -> Figure:
 
 def draw_plain(run: Run) -> Figure:
     """Draw one run: over time, and against η if it has several step sizes."""
+    # against η there must be two points, of step sizes that do not all diverge
     both = len(reading.step_sizes(run)) > 1 and not reading.diverged(run).all()
     grid = layout.panel_grid(
         run,
@@ -77,6 +78,7 @@ def draw_variants(run: Run) -> Figure:
     if together:
         panel = grid.panels[-1]
         draw_all_against_step_size(panel, {name: (parts[name], greys[name]) for name in laws})
+        # the same quantity as in the other panels, so the same axis
         panel.set_ylim(grid.panels[0].get_ylim())
     return grid.figure
 

@@ -82,6 +82,7 @@ def draw_descent(panel: Axes, run: Run, sizes: np.ndarray) -> None:
     """Draw descent with a dot at its end, or a cross where it diverges."""
     line_styles = dict(zip(sizes, style.step_size_styles(sizes), strict=True))
     time, values = descent_curves(run)
+    # no upper limit: the axis is fitted to all curves
     curves.draw_descent(panel, run, values, sizes, np.inf, time)
     for k in np.flatnonzero(~reading.diverged(run)):
         colour = line_styles[reading.step_sizes(run)[k]]["color"]

@@ -78,6 +78,7 @@ def draw_modes(panel: Axes, run: Run, colours: list[str]) -> None:
         for r in range(values.shape[1]):
             if r < len(colours):
                 markers = style.open_markers(rank - 1, colours[r])
+                # other flows often coincide with the first: sparse markers leave it visible
                 if rank:
                     markers |= {"markevery": style.marker_spacing(len(time), 12)}
                 line_style = markers if rank else {"color": colours[r], "linewidth": 1.9}
@@ -100,6 +101,7 @@ def name_modes(panel: Axes, run: Run, colours: list[str]) -> None:
     for r, height in enumerate(heights):
         if not np.isfinite(height):
             continue
+        # singular values descend: a label joins the group above it if it would touch its label
         if groups and np.mean([heights[k] for k in groups[-1]]) - height < tall:
             groups[-1].append(r)
         else:
@@ -147,6 +149,7 @@ def headline(run: Run) -> str:
         mode, _, half, _ = found[0]
         name = with_subscripts("σ", mode + 1)
         return f"One mode is learned: {name} is half learned at t = {number(half)}"
+    # only the first phrase is a full sentence
     halves = [f"{with_subscripts('σ', r + 1)} at {number(half)}" for r, _, half, _ in found]
     first = halves[0].replace(" at ", " is half learned at t = ")
     return f"{describe_order(found)}: {join_words([first, *halves[1:]], most=4)}"
@@ -155,6 +158,7 @@ def headline(run: Run) -> str:
 def describe_order(found: list[Rise]) -> str:
     """Return how the rises follow each other."""
     pairs = list(pairwise(found))
+    # each mode reaches 10 % after the one before it reached 90 %
     if all(after[1] >= before[3] for before, after in pairs):
         return "Modes are learned one by one"
     spread = max(half for *_, half, _ in found) / min(half for *_, half, _ in found)

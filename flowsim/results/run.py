@@ -57,6 +57,7 @@ class Variable:
         """Return whether any entry is finite."""
         held = self.held
         pieces = held.batches(held.rows_at_once) if isinstance(held, Series) else [held]
+        # ends at the first piece with a number
         return any(bool(np.isfinite(piece).any()) for piece in pieces)
 
     def over(self, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
@@ -77,6 +78,7 @@ class Variable:
 def _select(held: np.ndarray | Series, index: int, axis: int) -> np.ndarray | Series:
     if not isinstance(held, Series):
         return np.asarray(np.take(held, index, axis=axis))
+    # axes of a series: first those over its rows, then those of each stored matrix
     own = axis - held.rows.ndim
     if own < 0:
         return Series(held.store, np.take(held.rows, index, axis=axis))

@@ -61,6 +61,7 @@ def broken_claim(claim: Claim, runs: Runs) -> list[Mistake]:
 
 def _wrong_comparison(claim: Claim) -> Iterator[Mistake]:
     """Require one comparison, `within` where it is used, and no unused `reduce`."""
+    # keys with invalid values are missing in a claim: it is reported for these alone
     if not all(hasattr(claim, key) for key in (*COMPARISONS, "within", "reduce")):
         return
     made = [key for key in COMPARISONS if getattr(claim, key) is not None]
@@ -88,6 +89,7 @@ def _missing(quantity: str, runs: Runs) -> Iterator[str]:
     if variant not in runs:
         yield _wrong_variant(variant, inner, runs)
     if group not in GROUPS:
+        # groups before variables: a wrong group leaves nothing to look a variable up in
         near = nearest(group, GROUPS)
         hint = (
             f"did you mean {near}.{printable(name)}"
@@ -111,6 +113,7 @@ def _missing(quantity: str, runs: Runs) -> Iterator[str]:
         yield f'"{printable(quantity)}" names no variable of numbers of {group}; {hint}'
         return
     if variant in runs:
+        # the variable is known in general, but may not exist for these options
         reason = _why_absent(group, name, runs[variant])
         if reason:
             yield f'"{printable(quantity)}" will not exist: {reason}'
@@ -275,6 +278,7 @@ def _outside(group: str, key: str, value: float, run: Scenario) -> str | None:
 def _no_step_size(value: float, descent: Descent) -> str | None:
     """Return the reason why there is no such step size, or None; of a range the nearest is used."""
     sizes = descent.written
+    # rounded numbers of a range cannot be written exactly, so the nearest one is meant
     if isinstance(descent.step_sizes, StepSizeRange):
         low, high = sizes[0], sizes[-1]
         return None if low <= value <= high else f"the step sizes go from {low} to {high}"

@@ -92,6 +92,7 @@ def footprint(scenario: Scenario) -> Footprint:
     if not members:
         return _single(scenario)
     each = [_single(variant) for variant in members]
+    # results of all variants add up; the memory of a simulation is free before the next one
     kept = ("saved", "descent")
     parts = {
         part: (sum if part in kept else max)(one.parts[part] for one in each)

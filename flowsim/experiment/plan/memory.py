@@ -159,9 +159,11 @@ def disk(scenario: Scenario) -> int:
 def _flow_stores(scenario: Scenario) -> list[int]:
     """Return the bytes of each store of matrices that flows and their error estimates fill."""
     W, samples, spaces = end_to_end(scenario), scenario.flow.samples, scenario.flow.spaces
+    # the second solve is compared at two times at least
     compared = min(samples, max(2, LARGEST_COMPARISON // W))
     recorded = samples if _all_recorded(scenario) else min(samples, kept_times(scenario) + compared)
     descent = scenario.descent
+    # the flow is also recorded at the times of the iterates, to which descent is compared
     between = len(descent.written) * samples if descent and descent.follows_flow else 0
     stores = [recorded * W] * (len(spaces) - 1) + [(recorded + between) * W, compared * W]
     if holds_layers(scenario.output) and "layers" in spaces:

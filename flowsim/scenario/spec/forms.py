@@ -159,6 +159,7 @@ class StepSizeRange(Table):
         import numpy as np
 
         spaced = np.geomspace if self.spacing == "log" else np.linspace
+        # geomspace rounds its ends, which claims name as they are written
         inner = spaced(self.smallest, self.largest, self.count)[1:-1].tolist()
         return (self.smallest, *inner, self.largest)
 

@@ -27,11 +27,13 @@ def first_time_fits(scenario: Scenario) -> Iterator[Mistake]:
 def times_differ(scenario: Scenario) -> Iterator[Mistake]:
     """Require saved times that are different numbers of float64."""
     flow = scenario.flow
+    # near the smallest normal number of float64, 2.2e-308, differences lose their digits
     if flow.horizon / flow.samples < 1e-290 or flow.first_saved_time < 1e-290:
         text = f"is {flow.horizon}, too small for saved times to differ; write a larger one"
         yield mistake_at("flow.horizon", text)
         return
     first = flow.first_saved_time if flow.spacing == "log" else 0.0
+    # neighbours must differ by a few roundings of the last time
     if first < flow.horizon and (flow.horizon - first) / flow.samples < 1e-15 * flow.horizon:
         text = f"is {flow.samples}, too many for saved times to differ; write less"
         yield mistake_at("flow.samples", text)
@@ -42,6 +44,7 @@ def descent_ends(scenario: Scenario) -> Iterator[Mistake]:
     if scenario.descent is None or scenario.descent.relative_to is not None:
         return
     smallest = min(scenario.descent.sizes)
+    # beyond 2^53 float64 no longer represents every integer
     if scenario.flow.horizon / smallest > 2**53:
         text = f"holds {smallest}, of which more than 2^53 make the horizon; write larger ones"
         yield mistake_at("descent.step_sizes", text)

@@ -115,6 +115,7 @@ def drawn_descents(every: list[Descent]) -> list[Descent]:
 def titles(shown: list[Descent], every: list[Descent], variants: bool) -> list[str]:
     """Return the title of each panel: step size and behaviour, the longest form that fits."""
     places = layout.GridGeometry(len(shown), 0, 0, 0, layout.RIGHT, layout.SHARED_AXIS)
+    # titles are fitted before the figure exists, from the places that its panels will have
     room = int(places.wide / layout.CHARACTER)
     runs = {d.run for d in shown}
     sizes = {run: step_size_texts([d for d in every if d.run == run]) for run in runs}
@@ -139,6 +140,7 @@ def bounded_values(shown: list[Descent]) -> list[np.ndarray]:
     """Return the modes of the flows and of the descents that do not diverge."""
     flows = [d.modes.flow for d in shown]
     reach = FAR * np.abs(curves.finite_values(flows)).max(initial=0.0) or np.inf
+    # a finite descent may still pass far outside, for instance in a catapult
     kept = [d.modes.descent[d.row] for d in shown if not d.lost]
     with np.errstate(invalid="ignore"):
         return flows + [np.where(np.abs(values) <= reach, values, np.nan) for values in kept]

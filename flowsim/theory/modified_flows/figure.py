@@ -88,11 +88,13 @@ def resolved_distance(run: Run, name: str, k: int) -> np.ndarray:
     """Return the distance to one flow at a step size where it exceeds its error; else nan."""
     distance, error = run[f"{GROUP}.{name}"][k], run[f"{GROUP}.{name}_error"][k]
     with np.errstate(invalid="ignore"):
+        # below its error a distance is not resolved: a logarithmic axis would show rounding
         return np.where(distance > error, distance, np.nan)
 
 
 def values_in_view(distances: list[list[np.ndarray]]) -> list[np.ndarray]:
     """Return the distances that set the axis: none far beyond the flows that cannot blow up."""
+    # the other flows may blow up, and would stretch the axis
     rest = curves.finite_values(
         d for each in distances for d, n in zip(each, LINE_STYLES, strict=True) if n in COMPARED
     )

@@ -109,6 +109,7 @@ def legend(runs: list[Run]) -> dict[str, style.LineStyle]:
 def largest_distances(run: Run, name: str) -> np.ndarray:
     """Return the largest distance per step size; nan if descent diverged."""
     values = run[f"{GROUP}.{name}"]
+    # nan are samples after an approximating flow ends
     most = np.where(np.isfinite(values), values, -np.inf).max(axis=1)
     return np.where(np.isfinite(most) & ~reading.diverged(run), most, np.nan)
 
@@ -166,6 +167,7 @@ def draw_path(panel: Axes, run: Run) -> None:
     every = max(len(time) // MOST_MARKS, 1)
     curves.fit_time_axis([panel], [time], log=False)
     for name in available_flows(run):
+        # markers would hide the iterates, which are drawn as markers
         line_style = {key: value for key, value in LINE_STYLES[name].items() if key != "marker"}
         panel.plot(time, run[f"{GROUP}.{name}_strength"][k], **line_style)
     panel.plot(time[::every], iterates[::every], **{**ITERATES, "zorder": 5})
@@ -180,6 +182,7 @@ def share_value_axis(panels: list[Axes] | tuple[Axes, ...], runs: list[Run]) -> 
         paths = (
             run[f"{GROUP}.{name}_strength"][shown_step_size(run)] for name in available_flows(run)
         )
+        # flows that overshoot far beyond the iterates do not set the axis
         shown += [path[path <= highest] for path in paths]
     curves.plain_axis(panels, shown)
     panels[0].set_ylabel(NORM)

@@ -134,6 +134,7 @@ def draw_panels(grid: layout.PanelGrid, each: Sequence[tuple[Run, int]]) -> None
     tops = [orbit_over_target(run, r) for run, r in each]
     curves.plain_axis(grid.panels, tops)
     sizes = [read(run, "step_size") / unit(run) for run, _ in each]
+    # one axis for all panels: thresholds of different modes can be compared
     low, high = min(float(s.min()) for s in sizes), max(float(s.max()) for s in sizes)
     for panel, (run, r) in zip(grid.panels, each, strict=True):
         panel.set_xlim(low, high)
@@ -156,15 +157,16 @@ def draw_mode(panel: Axes, run: Run, r: int) -> None:
     panel.plot(np.repeat(x, orbit.shape[1]), orbit.ravel(), **ORBIT)
     for name in ("predicted_low", "predicted_high"):
         panel.plot(x, read(run, name)[:, r] / read(run, "target")[r], **CYCLE)
-    for name, says in EVENTS.items():
+    for name, label in EVENTS.items():
         at = float(read(run, name)[r]) / unit(run)
         if panel.get_xlim()[0] < at < panel.get_xlim()[1]:
             panel.axvline(at, **style.LEVEL)
             low, top = panel.get_ylim()
             y, away, side = (low, 2, "bottom") if name == "turning" else (top, -2, "top")
+            # on both sides of the lines, since the first two thresholds may be close together
             left = name == "critical"
             panel.annotate(
-                says, (at, y), xytext=(-1 if left else 1.5, away), textcoords="offset points",
+                label, (at, y), xytext=(-1 if left else 1.5, away), textcoords="offset points",
                 rotation=90, va=side, ha="right" if left else "left", size=5.2, color=style.INK,
             )  # fmt: skip
 

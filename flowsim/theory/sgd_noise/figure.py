@@ -111,6 +111,7 @@ def draw_loss(panel: Axes, run: Run, k: int) -> None:
     )
     curves.fit_time_axis([panel], [time], reading.has_log_times([run]))
     low, high = (mean["descent"] + sign * deviation["descent"] for sign in (-1, 1))
+    # the lower edge, mean - deviation, may be negative, which no logarithmic axis shows
     curves.log_axis([panel], [*mean.values(), high])
     bottom = panel.get_ylim()[0]
     panel.fill_between(time, np.maximum(low, bottom), high, **WITHIN)
@@ -135,6 +136,7 @@ def draw_distances(panels: tuple[Axes, ...] | list[Axes], parts: Mapping[str, Ru
         for path, (_, line_style) in DISTANCES.items():
             value, error = (of_size[rank] for of_size in found[name][path])
             panel.plot(sizes[rank], value, **line_style)
+            # an error bar of a logarithmic axis must not reach 0
             low = np.maximum(value - error, 1e-3 * value)
             panel.vlines(sizes[rank], low, value + error, colors=line_style["color"], linewidth=0.8)
 
@@ -154,6 +156,7 @@ def largest_with_error(run: Run, path: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the largest distance per step size and its error; nan if none is known."""
     values, errors = run[f"sgd_noise.{path}"], run[f"sgd_noise.{path}_error"]
     known = np.where(np.isfinite(values), values, -np.inf)
+    # the error at the time of the largest distance
     at = (np.arange(len(known)), known.argmax(axis=1))
     good = np.isfinite(known[at]) & (known[at] > 0)
     return np.where(good, known[at], np.nan), np.where(good, errors[at], np.nan)

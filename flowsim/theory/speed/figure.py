@@ -43,6 +43,7 @@ def draw_plain(run: Run) -> Figure:
     for level, line_style in enumerate(legend.values()):
         values = np.where(np.isfinite(count[order, level]), count[order, level], np.nan)
         panel.plot(sizes[order], values, **{**line_style, "markerfacecolor": "white"})
+        # nan and inf, of targets that are not reached, are not drawn
         best = run["speed.best_step_size"][level], run["speed.best_iterations"][level]
         panel.plot(*best, **{**line_style, "linestyle": "none"}, zorder=5)
     panel.set_ylabel("iterations")
@@ -76,6 +77,7 @@ def draw_group(panel: Axes, group: dict[str, Run], line_styles: list[style.LineS
     places = np.arange(len(group))
     best = np.array([part["speed.best_iterations"] for part in group.values()])
     edge = np.array([at_edge(part) for part in group.values()])
+    # 0 iterations, of a loss that starts at its target, have no place on a logarithmic axis
     best = np.where(np.isfinite(best), np.maximum(best, 1), np.nan)
     for level, line_style in enumerate(line_styles):
         for name in dict.fromkeys(algorithms):

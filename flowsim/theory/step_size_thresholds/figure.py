@@ -115,6 +115,7 @@ def draw_markers(panel: Axes, run: Run, name: str, scale: float, face: str = "")
             "markersize": 2.6,
         }
         with np.errstate(invalid="ignore"):
+            # not so where a value is inf: its mark is drawn at the top of the panel
             inside = mine & (values <= top)
         panel.plot(eta[inside], values[inside], **line_style)
         off = mine & ~inside
@@ -126,6 +127,7 @@ def spread(panel: Axes, eta: np.ndarray) -> np.ndarray:
     """Return which step sizes, ascending, to draw: those in the panel that are not too close."""
     low, high = panel.get_xlim()
     log = panel.get_xscale() == "log"
+    # the place of each step size on the axis, from 0 to 1
     place = np.log(eta / low) / np.log(high / low) if log else (eta - low) / (high - low)
     seen = np.zeros(eta.size, dtype=bool)
     last = -np.inf
@@ -155,6 +157,7 @@ def draw_distance(panel: Axes, run: Run) -> None:
             read_number(run, "order_smallest"), read_number(run, "order_largest"), 50
         )
         p, C, b = (read_number(run, name) for name in ("order", "order_factor", "order_bend"))
+        # the fitted form: log e is linear in log η and η, so that 1 + bη enters as exp(bη)
         panel.plot(ends, C * ends**p * np.exp(b * ends), **FIT)
     draw_limits(panel, run)
     panel.set(xlabel="step size η", ylabel=DISTANCE)
@@ -173,6 +176,7 @@ def draw_loss(panel: Axes, run: Run) -> None:
 def shown_loss(run: Run) -> np.ndarray:
     """Return the final losses of step sizes that do not diverge, or those of all."""
     loss, codes = read(run, "scanned_final_loss"), read(run, "scanned_fate")
+    # comparisons with nan are false: undecided step sizes do not set the axis either
     kept = loss[codes < Regime.DIVERGES.code]
     return kept if np.isfinite(kept).any() else loss
 
@@ -183,6 +187,7 @@ def distance_title(run: Run) -> str:
         return "distance from the flow"
     order, low, high = (read_number(run, name) for name in ("order", "order_low", "order_high"))
     off = max(high - order, order - low)
+    # as many decimals as the first significant digit of the half-width needs
     digits = int(np.clip(-np.floor(np.log10(max(off, 1e-9))), 0, 8))
     return f"distance from the flow: order {order:.{digits}f} ± {off:.{digits}f}"
 

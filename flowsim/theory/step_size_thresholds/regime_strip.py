@@ -86,6 +86,7 @@ def bands(run: Run) -> list[tuple[float, float, Regime]]:
     """
     eta, codes = read(run, "scanned"), read(run, "scanned_fate")
     middle = np.concatenate([[0.0], (eta[1:] + eta[:-1]) / 2, [max(largest_shown(run), eta[-1])]])
+    # -1: undecided; the -2 before the first makes it begin an interval
     known = np.where(np.isnan(codes), -1, codes).astype(int)
     by_code = {regime.code: regime for regime in Regime}
     starts = np.flatnonzero(np.diff(known, prepend=-2))
@@ -112,6 +113,7 @@ def draw_strip(panel: Axes, run: Run) -> None:
     wide = curves.panel_width(panel) / largest_shown(run)
     for low, high, regime in bands(run):
         name, end = regime.word, min(high, largest_shown(run))
+        # names that do not fit into their interval are in the legend only
         if (end - low) * wide > 1.1 * len(name) * layout.CHARACTER:
             panel.text(
                 (low + end) / 2, 0.5, name, ha="center", va="center", size=6.8,

@@ -80,6 +80,7 @@ def values_in_view(run: Run) -> list[np.ndarray]:
     """Return what sets the value axis: completed distances, and bounds within `FAR` of them."""
     bound, distance = run["tracking_bound.bound"], distances_after_start(run)
     done = np.where(reading.diverged(run)[:, None], np.nan, distance)
+    # if every step size diverges, their distances before that
     most = np.nanmax(done, initial=0.0) or np.nanmax(distance, initial=0.0)
     with np.errstate(invalid="ignore"):
         return [done, np.where((bound > 0) & (bound <= FAR * most), bound, np.nan)]
@@ -90,6 +91,7 @@ def propagated_density(run: Run) -> np.ndarray:
     grown = run["tracking_bound.amplification"]
     last = grown[np.isfinite(grown)][-1]
     with np.errstate(divide="ignore", invalid="ignore"):
+        # exp ∫_t^T m = A(T)/A(t), with the amplification A(t) = exp ∫_0^t m that the run stores
         return np.asarray(run["tracking_bound.density"] * (last / grown))
 
 
