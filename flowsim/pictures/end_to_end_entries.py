@@ -11,7 +11,7 @@ from flowsim.pictures.kit.words import join_words, number, with_subscripts
 from flowsim.results.run import Run
 
 MOST_ENTRIES = 9
-"""Entries drawn at most: more curves cannot be told apart."""
+"""Largest number of entries drawn: more curves cannot be distinguished."""
 
 
 def why_unavailable(run: Run) -> str | None:

@@ -1,7 +1,7 @@
 """Distance between the end-to-end flow and the layer flow, beside the error estimates of both.
 
 From balanced initialization the two flows agree, so that only integration errors remain and the
-curve lies in the band. From other initializations they differ, and the curve leaves it.
+curve is in the band. From other initializations they differ, and the curve leaves it.
 """
 
 from __future__ import annotations

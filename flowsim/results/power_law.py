@@ -29,7 +29,8 @@ def straight_fit(eta: np.ndarray, error: np.ndarray) -> tuple[float, float]:
 class PowerLaw:
     """log e = log C + p log η + b η, fitted to `count` step sizes from `smallest` to `largest`.
 
-    p lies in [`low`, `high`] with 95 % confidence or more. All numbers are nan without a fit.
+    [`low`, `high`] is a confidence interval of p, of at least 95 %. Without a fit all numbers are
+    nan.
     """
 
     order: float = np.nan

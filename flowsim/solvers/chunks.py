@@ -13,20 +13,23 @@ import jax
 import numpy as np
 
 CHUNK_SECONDS = 0.25
-"""Duration of a chunk: an interrupt is answered within it, and the 0.5 ms that returning to Python
-costs are negligible."""
+"""Duration of a chunk, after which an interrupt is answered.
+
+It is long beside the 0.5 ms that returning to Python costs."""
 
 FIRST_CHUNK = 4
 """Steps of the first chunk of a program whose speed is unknown."""
 
 LARGEST_CHUNK = 1 << 20
-"""Steps of a chunk at most."""
+"""Largest number of steps of a chunk."""
 
 GROWTH = 8
 """Largest ratio of one chunk to the previous one: the first steps may be unusually fast."""
 
 _SLOWEST: dict[Hashable, float] = {}
-"""The largest mean seconds per step over a chunk, of each program that was run."""
+"""Largest mean seconds per step over a chunk, by program.
+
+The largest rather than the latest, since chunks that are too long delay answers to interrupts."""
 
 
 class ChunkSize:
@@ -35,7 +38,7 @@ class ChunkSize:
     Parameters
     ----------
     *arguments
-        What the program is called with. Structure, shapes and types identify the program.
+        The arguments of the program, whose structure, shapes and types identify it.
 
     """
 
@@ -47,6 +50,7 @@ class ChunkSize:
 
     def update(self, steps: int, seconds: float) -> None:
         """Adapt the next chunk to the time that the steps of the last one took."""
+        # a clock may return 0 seconds for few steps
         per_step = max(seconds, 1e-6) / steps
         _SLOWEST[self._program] = max(per_step, _SLOWEST.get(self._program, 0.0))
         self.steps = min(_steps_of_a_chunk(per_step), GROWTH * self.steps)

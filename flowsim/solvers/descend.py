@@ -34,7 +34,7 @@ from flowsim.solvers.recorder import distance_to_target
 from flowsim.solvers.storage import Series, Store
 
 AT_ONCE = 4096
-"""Entries of the widest matrices of as many step sizes as are measured at once."""
+"""Entries of the widest matrices, over all step sizes that are measured at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,10 +165,10 @@ class IterationsToLoss:
     Attributes
     ----------
     first
-        The first iteration with a loss of at most the level, inf if there was none.
+        The first iteration whose loss is at most the level; inf if it is not reached.
     lasting
-        The iteration from which on the loss stays at or below the level: large steps may pass
-        through it and oscillate above it again. Inf if there was none, or if descent diverges.
+        The iteration from which on the loss stays at or below the level, as large steps may
+        oscillate above it again. inf if there is no such iteration, or if descent diverges.
 
     Both are nan where a stop request came before they were known.
 
@@ -197,10 +197,11 @@ def iterations_to(
         lambda _sample, _iterates: None,
         monitor=monitor,
     )
-    alive, taken = np.asarray(iterates.alive), np.asarray(iterates.iteration)
+    alive, steps = np.asarray(iterates.alive), np.asarray(iterates.iteration)
     first, since = np.asarray(iterates.accumulated.first), np.asarray(iterates.accumulated.since)
-    open_end = np.where(alive & (taken < most), np.nan, np.inf)[:, None]
-    stays = (alive & (taken == most))[:, None] & (since <= most)
+    # nan where a stop request ended the run early: a level may still be reached
+    open_end = np.where(alive & (steps < most), np.nan, np.inf)[:, None]
+    stays = (alive & (steps == most))[:, None] & (since <= most)
     return IterationsToLoss(np.where(first >= 0, first, open_end), np.where(stays, since, open_end))
 
 
@@ -242,6 +243,7 @@ class _DescentRecorder:
         W, loss, distance, sign, squared_norm, imbalance = (
             np.asarray(a, dtype=np.float64) for a in measured
         )
+        # inf, rather than nan, orders divergence above every finite loss
         self.loss[:, sample] = np.where(self.alive, loss, np.inf)
         alive = np.flatnonzero(self.alive)
         self.distance[alive, sample] = distance[alive]
@@ -262,7 +264,7 @@ class _DescentRecorder:
     def finished(
         self, stopped: bool, seconds: float, compiling: float, *, noisy: bool
     ) -> DescentTrajectory:
-        """Return what was recorded."""
+        """Return the recorded trajectory."""
         survived = "interrupted" if stopped else "completed"
         return DescentTrajectory(
             step_sizes=self.step_sizes,
@@ -303,5 +305,5 @@ def _measured(loss: Loss, iterates: Iterates) -> Any:
     # a few at once: batched LU and QR of large matrices can deadlock on few cores
     widest = max(max(W.shape[1:]) for W in iterates.layers)
     at_once = max(1, AT_ONCE // widest**2)
-    *found, imbalance = jax.lax.map(one, iterates.layers, batch_size=at_once)
-    return *found, imbalance[:, :-1]  # a map in batches takes no array without entries
+    *others, imbalance = jax.lax.map(one, iterates.layers, batch_size=at_once)
+    return *others, imbalance[:, :-1]  # a map in batches takes no array without entries

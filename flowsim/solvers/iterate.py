@@ -1,4 +1,4 @@
-"""Iterating gradient descent at many step sizes, in chunks with stop requests in between."""
+"""Iteration of gradient descent at many step sizes, in chunks with stop requests in between."""
 
 from __future__ import annotations
 
@@ -84,6 +84,7 @@ def make_descent(
         If the algorithm does not support the momentum.
 
     """
+    # the loss too: mixed with float64 data, float32 iterates would be promoted
     dtype = np.dtype(options.precision)
     loss, noise = jax.tree.map(
         lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x, (problem.loss, options.noise)
@@ -115,7 +116,7 @@ def iterate(
     *,
     monitor: Monitor = SILENT,
 ) -> State:
-    """Advance to the iterations `count(step_size, sample)`, and return the last iterates.
+    """Return the iterates after advancing to the iterations `count(step_size, sample)`.
 
     `visit(sample, iterates)` is called at each sample. After a stop request the iterates reached
     are returned, and samples not reached are not visited.
@@ -143,7 +144,7 @@ def is_finished(iterates: Counted, count: np.ndarray) -> bool:
 
 
 def _steps_left(iterates: Counted, until: np.ndarray) -> int:
-    """Return the most steps that a step size which has not diverged is short of `until`."""
+    """Return the largest number of steps left to `until`, over the rows that have not diverged."""
     return int(
         np.where(np.asarray(iterates.alive), until - np.asarray(iterates.iteration), 0).max()
     )

@@ -15,7 +15,7 @@ DIVERGENCE_FACTOR = 1e12
 """Ratio of the loss to its usual size above which descent has diverged.
 
 Large steps may raise the loss by orders of magnitude and still converge (catapults), so the factor
-lies far above any catapult and far below overflow."""
+is far above any catapult and far below overflow."""
 
 
 def divergence_threshold(at_start: Any, at_zero: Any, *, dtype: Any = np.float64) -> Array:

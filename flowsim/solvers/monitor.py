@@ -29,7 +29,7 @@ class Monitor:
     stop_requested
         Returns whether to stop.
     label
-        What is being done, as in `"layers flow"`.
+        The present task, as in `"layers flow"`.
     begin, end
         The fractions of the labelled task between which this computation lies.
 

@@ -1,4 +1,4 @@
-"""What is integrated, at which times it is saved, and how: the options of one solve."""
+"""The options of one solve: the flow, the saved times, and the method."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from flowsim.solvers.stepper import Integrator, Window
 from flowsim.solvers.system import ScaledFlow
 
 WINDOW_BYTES = 1 << 22
-"""Bytes of states that are brought to the host at once: few transfers, and little memory."""
+"""Bytes of states per transfer from the compiled program: few transfers, and little memory."""
 
 LARGEST_WINDOW = 256
-"""Saved times of one window at most, since every step carries its buffers along."""
+"""Largest number of saved times of one window, whose buffers every step carries along."""
 
 
 @dataclass(frozen=True, eq=False)
 class SaveAt:
-    """The times at which states are saved, and what is saved there.
+    """The times at which states are saved, and the quantities saved there.
 
     Attributes
     ----------
@@ -57,13 +57,14 @@ class SaveAt:
         return np.asarray(self.times[-1])
 
     def window(self, done: int, size: int, method: Method) -> Window:
-        """Return the times after the first `done`, up to `size`, with where steps must land.
+        """Return the times after the first `done`, up to `size`, with the landings of the steps.
 
         Windows end at multiples of `size` wherever they begin, so that interrupts change no bit.
         A step lands on the last time of a window and never passes it, so every time inside a step
         is read from that step.
         """
         times = self.times[done : (done // size + 1) * size]
+        # dense output that is less accurate than the steps is avoided by landing on every time
         grid = self.saved if method.interpolates else self.times
         following = np.minimum(np.searchsorted(grid, times), grid.size - 1)
         landings = np.minimum(np.maximum(grid[following], times), times[-1])
@@ -73,9 +74,10 @@ class SaveAt:
 
 
 def window_size(start: State, count: int) -> int:
-    """Return how many of `count` states to bring to the host at once.
+    """Return the number of states per transfer, for `count` states in all.
 
-    A power of two if all fit, so that few shapes are compiled, else as many as fill a window.
+    If all fit it is the next power of two, so that few shapes are compiled. Otherwise it is the
+    largest number within `WINDOW_BYTES`.
     """
     state_bytes = 8 * sum(int(y.size) for y in start)
     enough = 1 << (count - 1).bit_length()
@@ -84,10 +86,10 @@ def window_size(start: State, count: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """One integration: the flow of a problem, its start, and all options.
+    """One integration: the flow of a problem, its initial state, and all options.
 
     With `adaptive_method`, the method may change during the integration. `window_size` states are
-    brought to the host at once.
+    transferred from the compiled program at once.
     """
 
     problem: Problem

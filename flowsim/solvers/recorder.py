@@ -1,4 +1,4 @@
-"""Recording of integrated states: what a trajectory keeps of them, batch by batch."""
+"""Recording of integrated states, batch by batch, in the form that a trajectory keeps."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ OF_LAYERS = ("imbalance", "squared_norm")
 class Recorder:
     """A record of W, its loss and singular values, imbalance and layers, in order of time.
 
-    Only what is asked for is kept, and matrices go to stores. Memory thus depends neither on what
-    is computed nor on the number of saved matrices.
+    Only requested quantities are kept, and matrices go to stores. Memory thus depends neither on
+    the number of computed quantities nor on that of saved matrices.
 
     Parameters
     ----------
     system
         Evaluates W and the measures of scaled states.
     save
-        What to save at which times. At its times `between`, W alone is saved.
+        The times and the quantities to save. At its times `between`, only W is saved.
     shape
         The shape of W.
 
@@ -70,7 +70,7 @@ class Recorder:
                 store.append(np.asarray(layer)[: times.size][saved])
 
     def _take_matrices(self, times: np.ndarray, W: np.ndarray) -> np.ndarray:
-        """Store W where it is kept; return which of the times are those at which all is saved."""
+        """Store W where it is kept, and return the mask of the times at which all is saved."""
         saved = np.array([time in self._kept_of for time in times.tolist()])
         kept = np.array([self._kept_of.get(time, True) for time in times.tolist()])
         rows = self._matrices.count + np.cumsum(kept) - 1

@@ -26,7 +26,7 @@ BATCH_BYTES = 1 << 22
 
 
 def rows_at_once(row_bytes: int) -> int:
-    """Return how many rows of `row_bytes` each are in memory together."""
+    """Return the number of rows of `row_bytes` each that are in memory together."""
     return max(1, BATCH_BYTES // max(1, row_bytes))
 
 
@@ -45,7 +45,7 @@ def temporary_folder() -> str:
 
 
 def free_bytes() -> int | None:
-    """Return how many bytes are free in the temporary folder, or None if that is unknown."""
+    """Return the number of free bytes in the temporary folder, or None if it is unknown."""
     try:
         return shutil.disk_usage(temporary_folder()).free
     except OSError:

@@ -35,10 +35,11 @@ class ScaledFlow(eqx.Module):
 
     @classmethod
     def of(cls, flow: Flow, problem: Problem, start: State, tolerances: Tolerances) -> ScaledFlow:
-        """Return the system of a flow that starts in a state.
+        """Return the system of a flow, with the scales of its initial state.
 
         The scales are the flow's own units, if it has any and no absolute tolerance is given, else
-        those of `Tolerances.scales`. Every number is an array, so that no value triggers compiling.
+        those of `Tolerances.scales`. Every number is an array, so that a new value does not
+        recompile.
         """
         own = flow.units(start) if tolerances.atol is None else None
         return cls(

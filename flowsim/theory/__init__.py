@@ -1,1 +1,1 @@
-"""What the theorems say, a subpackage per subject: declaration, formulas, measurement, figure."""
+"""The theorems, one subpackage per subject: declaration, formulas, measurement and figure."""

@@ -1,7 +1,8 @@
 """The global minimum of a loss over end-to-end matrices, independent of any flow.
 
-Quadratic losses by linear algebra (with a bound on the rank by Eckart & Young 1936, where that
-solves it), other convex ones by Newton's method in a trust region (SciPy's "trust-ncg").
+Quadratic losses are minimized by linear algebra; under a bound on the rank by the theorem of Eckart
+& Young (1936), where that applies. Other convex losses are minimized by Newton's method in a trust
+region (SciPy's "trust-ncg").
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from flowsim.problem.losses import Loss, Measurements, value_and_gradient
 from flowsim.problem.types import Array
 
 LARGEST = 1000
-"""Most entries of W for a convex solve, whose Hessian has the square of that."""
+"""Largest number of entries of W for a convex solve; the Hessian has the square of that."""
 
 RESIDUAL, UNSETTLED = 1e-10, 1e-6
 """Gradient norms relative to that at W = 0: where a solve ends, and the largest accepted."""
@@ -79,7 +80,7 @@ def _rank(A: np.ndarray) -> int:
 def _nearest(T: np.ndarray, R_inverse: np.ndarray, floor: float, rank: int) -> Minimum:
     """Return the minimum of ½‖WR - T‖² + floor over rank(W) ≤ r for an invertible R.
 
-    WR is T cut to its first r singular values, unique where these are larger than the next.
+    WR is T truncated to its first r singular values, unique where these are larger than the next.
     """
     U, sigma, Vt = np.linalg.svd(T, full_matrices=False)
     rest = sigma[rank:]
@@ -131,14 +132,14 @@ def _solved(loss: Loss, shape: tuple[int, int], rank: int) -> Minimum:
 
     at_zero = float(np.linalg.norm(value_and_slope(np.zeros(size))[1]))
     options = {"gtol": RESIDUAL * at_zero}
-    found = minimize(
+    solution = minimize(
         value_and_slope, np.zeros(size), jac=True, hessp=curve, method="trust-ncg", options=options
     )
-    W = found.x.reshape(shape)
+    W = solution.x.reshape(shape)
     if loss.separates(W):
         how = "the classes can be separated: the infimum 0 is not attained"
         return Minimum(0.0, None, only=False, free=True, error=0.0, how=how)
-    g = value_and_slope(found.x)[1]
+    g = value_and_slope(solution.x)[1]
     if not np.linalg.norm(g) <= UNSETTLED * at_zero:
         return _unknown("a minimum at which Newton's method does not settle")
     return _certified(loss, W, g, rank)
@@ -147,16 +148,17 @@ def _solved(loss: Loss, shape: tuple[int, int], rank: int) -> Minimum:
 @eqx.filter_jit
 def _curvature(loss: Loss, W: Array, directions: Array) -> Array:
     """Return ∇²ℓ(W) applied to each of the directions along the leading axis."""
-    found: Array = jax.lax.map(lambda V: jax.jvp(loss.gradient, (W,), (V,))[1], directions)
-    return found
+    products: Array = jax.lax.map(lambda V: jax.jvp(loss.gradient, (W,), (V,))[1], directions)
+    return products
 
 
 def _certified(loss: Loss, W: np.ndarray, g: np.ndarray, rank: int) -> Minimum:
-    """Return what a solve ended at as the minimum, with its Newton decrement."""
+    """Return the final point of a solve as the minimum, with its Newton decrement as error."""
     W = loss.normalized(W)
     every = np.eye(W.size).reshape(-1, *W.shape)
     H = np.asarray(_curvature(loss, W, every)).reshape(W.size, W.size)
     values, vectors = np.linalg.eigh((H + H.T) / 2)
+    # eigenvalues at the level of rounding belong to flat directions, where g is rounding as well
     known = values > W.size * np.finfo(float).eps * values[-1]
     left = 0.5 * float(np.sum((vectors.T @ g)[known] ** 2 / values[known]))
     value = float(loss.value(W))

@@ -23,11 +23,11 @@ class Measure:
     name
         Its key in `output.measures`, the name of its group and of its figure.
     question
-        What it and its figure answer.
+        The question that it and its figure answer.
     variables
-        What it stores. The declaration of `note`, sentences for the summary, is added.
+        The stored variables. The declaration of `note`, sentences for the summary, is added.
     needs
-        What is kept of the flow at every saved time: its "layers", the "matrices" W, or neither.
+        States of the flow kept at every saved time: its "layers", the "matrices" W, or neither.
     why_unavailable
         Returns the reason why a scenario cannot have it, with what to write instead, or None.
     floats

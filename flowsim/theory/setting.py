@@ -26,7 +26,7 @@ Arrays = Mapping[str, np.ndarray | float | Sequence[str]]
 
 @dataclass(frozen=True)
 class Setting:
-    """What a diagnostic is computed from: a scenario, its problem and its trajectories.
+    """The input of a diagnostic: a scenario, its problem and its trajectories.
 
     Entries stay nan from a stop request of `monitor` on.
     """

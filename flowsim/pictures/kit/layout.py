@@ -1,7 +1,7 @@
 """The layout of a figure: a headline, a grid of panels and a legend at fixed places in inches.
 
 Axes never move with the text around them, so that two versions of Matplotlib, or two fonts, draw
-the same interiors. Legends lie in a strip under the panels, never inside. A headline of one more
+the same interiors. Legends are in a strip under the panels, never inside. A headline of one more
 line makes the figure taller at its top; what is below stays, to the pixel, where it was, since all
 lengths are multiples of a pixel, 0.005 in.
 """

@@ -134,7 +134,7 @@ def _hypotheses(promised: Certificate) -> Arrays:
 
 
 def _notes(promised: Certificate, minimum: Minimum) -> list[str]:
-    """Return which theorems do not apply, with the failing hypothesis, and what is unknown."""
+    """Return one sentence per failing hypothesis, and one if no minimizer is known."""
     theorems: dict[str, Sequence[str]] = {"the bound on the flow": OF_FLOW}
     if any(one.name == "step size" for one in promised.hypotheses):
         theorems["the theorem on descent"] = OF_DESCENT

@@ -33,7 +33,7 @@ EPS = float(np.finfo(np.float64).eps)
 
 
 class Budget(NamedTuple):
-    """What was summed up over the steps so far.
+    """Sums over the steps so far.
 
     Attributes
     ----------
@@ -132,7 +132,7 @@ def step_rounding(eta: Scalar, layers: Layers, G: Matrix, g: Layers) -> Array:
 
     With γ = ε times the inner dimension for each matrix product, ‖fl(AB) - AB‖ ≤ γ‖A‖‖B‖:
 
-    - the terms in η cancel up to the products that g_j and g_{j+1} are made of, from the common
+    - the terms in η cancel up to the rounding of the products in g_j and g_{j+1}, from the common
       A = L_{j+1}ᵀG and R_j: 2ηε(2d_0 + d_{j-1} + d_{j+1}) ‖W_{j+1}‖‖A‖‖R_j‖‖W_j‖;
     - layers are rounded to W_j - ηg_j + δ, ‖δ‖ ≤ ε(‖W_j‖ + 2η‖g_j‖), which changes their squares
       by 2(‖W_j‖ + η‖g_j‖)‖δ‖;
@@ -147,21 +147,22 @@ def step_rounding(eta: Scalar, layers: Layers, G: Matrix, g: Layers) -> Array:
     stored = 2 * EPS * (sizes + eta * slopes) * (sizes + 2 * eta * slopes)
     inner = np.array([d[:-1], d[1:]]) + 3.0  # of g_jg_jᵀ and of g_jᵀg_j
     formula = eta**2 * EPS * slopes**2
-    found = []
+    bounds = []
     for j, (low, high) in enumerate(pairwise(range(len(layers)))):
         order = 2 * d[0] + d[j] + d[j + 2]
         crossed = 2 * eta * EPS * order * sizes[high] * carried[high] * below[j] * sizes[low]
         products = inner[0, low] * formula[low] + inner[1, high] * formula[high]
-        found.append(crossed + stored[low] + stored[high] + products)
-    return jnp.stack(found)
+        bounds.append(crossed + stored[low] + stored[high] + products)
+    return jnp.stack(bounds)
 
 
 def compared(
     layers: Sequence[np.ndarray], start: Sequence[np.ndarray], budget: Budget
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return ‖drift‖_F, ‖D_j - D_j(0)‖_F, how far they are apart, and a bound on that, by pair.
+    """Return ‖drift‖_F, ‖D_j - D_j(0)‖_F, their distance, and a bound on it, per pair of layers.
 
-    To the rounding of the steps comes that of the products here, ε(d + 1)‖W‖² each.
+    The bound adds the rounding of the products computed here, ε(d + 1)‖W‖² each, to that of the
+    steps.
     """
     now, then = (network.imbalances(tuple(each)) for each in (layers, start))
     measured = [np.asarray(a - b) for a, b in zip(now, then, strict=True)]

@@ -201,7 +201,7 @@ def oscillation_behaviour(
     cycle
         Its period in the late window, 0 if it has none.
     limits
-        What each oscillating mode approaches.
+        The attractor of each oscillating mode.
 
     """
     # An irregular oscillation covers its attractor unevenly: only a doubled range is growth.

@@ -15,7 +15,7 @@ from math import isnan, nan
 
 
 class Behaviour(Enum):
-    """What the iterates do in the long run, as far as one or two windows of them show."""
+    """Long-term behaviour of the iterates, as inferred from one or two windows of them."""
 
     CONVERGES = "converges"
     DRIFTS = "drifts"

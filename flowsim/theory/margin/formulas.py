@@ -48,7 +48,7 @@ def largest_margin(loss: Classifier, shape: tuple[int, ...]) -> LargestMargin | 
     Raises
     ------
     RuntimeError
-        If the weights do not settle.
+        If non-negative least squares does not converge.
 
     """
     from scipy.optimize import nnls
@@ -57,6 +57,7 @@ def largest_margin(loss: Classifier, shape: tuple[int, ...]) -> LargestMargin | 
     goal = np.zeros(A.shape[1] + 1)
     goal[-1] = 1.0
     E = np.vstack([A.T, np.ones(len(A))])
+    # Aᵀu = 0 with Σu = 1, u ≥ 0 has a solution exactly where no W has positive margins (Gordan)
     u, residual = nnls(E, goal, maxiter=30 * len(A))
     if residual <= np.finfo(float).eps * np.sqrt(E.size) * np.linalg.norm(E, ord=2):
         return None
@@ -73,5 +74,6 @@ def angle(W: np.ndarray, other: np.ndarray) -> float:
     norms = np.linalg.norm(W), np.linalg.norm(other)
     if not np.isfinite(norms).all() or min(norms) == 0:
         return float("nan")
+    # unlike arccos of the inner product, this resolves angles near 0 and π
     one, two = W / norms[0], other / norms[1]
     return float(2 * np.arctan2(np.linalg.norm(one - two), np.linalg.norm(one + two)))

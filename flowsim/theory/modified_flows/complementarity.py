@@ -27,13 +27,16 @@ from flowsim.problem.types import Array
 
 SMALLEST = 1e-24
 """Final μ. P_μ differs from P by at most √μ = 1e-12, in units in which ‖C‖ = 1."""
+
 SHRINK = 1e-3
 """Factor by which μ is reduced, from 1 on, whenever ‖F‖ ≤ √μ."""
 
 MOST_ITERATIONS = 60
 """Bound on Newton iterations; eight reductions of μ are required."""
+
 LENGTHS = 0.5 ** np.arange(4)
-"""Step lengths of the line search; the one with the least ‖F‖ is taken."""
+"""Step lengths of the line search; the one with the smallest ‖F‖ is chosen."""
+
 LEAST = 1e-11
 """Multiple of the identity added to Q, relative to its mean eigenvalue.
 
@@ -57,13 +60,13 @@ class Solution(NamedTuple):
 @cache
 def basis(k: int) -> np.ndarray:
     """Return an orthonormal basis E_i of the symmetric k × k matrices, i = 1, …, k(k+1)/2."""
-    found = []
+    matrices = []
     for a in range(k):
         for b in range(a, k):
             E = np.zeros((k, k))
             E[a, b] = E[b, a] = 1.0 if a == b else 0.5**0.5
-            found.append(E)
-    return np.array(found)
+            matrices.append(E)
+    return np.array(matrices)
 
 
 def solve(C: Array, Q: Array) -> Solution:
@@ -84,9 +87,9 @@ def solve(C: Array, Q: Array) -> Solution:
     def body(state: State) -> State:
         z, mu, count = state
         tried = z[None, :] - LENGTHS[:, None] * _newton_step(E, c, q, z, mu)[None, :]
-        found = jax.vmap(residual, (0, None))(tried, mu)
-        best = jnp.nanargmin(found)
-        near = found[best] <= jnp.sqrt(mu)
+        residuals = jax.vmap(residual, (0, None))(tried, mu)
+        best = jnp.nanargmin(residuals)
+        near = residuals[best] <= jnp.sqrt(mu)
         return tried[best], jnp.where(near, SHRINK * mu, mu), count + 1
 
     def unfinished(state: State) -> Array:

@@ -29,9 +29,9 @@ class JointState(NamedTuple):
         Sums over the iterations since Σ first was not 0: of ‖(2θ_k - θ_{k-1} - θ_{k+1})/4‖², and of
         tr Σ. If θ_k = θ(kη) + (-1)^k δ, the former is ‖δ‖², up to what the smooth θ(t) adds.
     failure
-        Code of the first failure of the central flow, which then stays where it is.
+        Code of the first failure of the central flow, which then remains at its last point.
     counted
-        How many iterations the sums hold.
+        Number of iterations in the sums.
 
     """
 
@@ -60,15 +60,18 @@ def descent_step(objective: Objective, theta: Weights, eta: Array) -> Weights:
 @eqx.filter_jit
 def iterate_descent(objective: Objective, theta: Weights, eta: Array, count: Array) -> Weights:
     """Return θ after `count` iterations of gradient descent."""
-    found: Weights = jax.lax.fori_loop(
+    after: Weights = jax.lax.fori_loop(
         0, count, lambda _, at: descent_step(objective, at, eta), theta
     )
-    return found
+    return after
 
 
 @eqx.filter_jit
 def iterate_both(objective: Objective, start: JointState, eta: Array, count: Array) -> JointState:
-    """Return the state after `count` more iterations; after a failure only descent goes on."""
+    """Return the state after `count` more iterations.
+
+    After a failure of the central flow, only gradient descent continues.
+    """
 
     def one(_: Array, at: JointState) -> JointState:
         after = descent_step(objective, at.iterate, eta)
@@ -85,7 +88,7 @@ def iterate_both(objective: Objective, start: JointState, eta: Array, count: Arr
 def _with_central_flow(
     objective: Objective, at: JointState, moved: JointState, eta: Array
 ) -> JointState:
-    """Return `moved`, which is `at` with descent one iteration on, with the central flow moved too.
+    """Return `moved`, one iteration of descent after `at`, with the central flow advanced as well.
 
     The steps of both solutions follow one another in one loop: `central_step` is a large program,
     and so is compiled once rather than per step length.

@@ -72,5 +72,5 @@ FIELDS: Mapping[str, VectorField] = {
 def layer_velocities(name: str, loss: Loss, layers: Layers, eta: float) -> Layers:
     """Return Ẇ_1, …, Ẇ_N of the flow of this name, at some layers and step size."""
     objective = Objective.of(loss, layers)
-    found = FIELDS[name](objective, flatten(layers), jnp.asarray(eta))
-    return objective.layers(found)
+    velocity = FIELDS[name](objective, flatten(layers), jnp.asarray(eta))
+    return objective.layers(velocity)

@@ -13,18 +13,18 @@ To leading order θ is the gradient flow at time t/(1 - μ), and to the next ord
     ηmθ̈ + (1 - μ)θ̇ + ηbHθ̇ = -g,   m = (1 + μ)/2 and b = a.
 
 Since (1 - μ)θ̈ = -Hθ̇ + O(η), b can be exchanged for inertia: b = 0 and m = (1 + μ)/2 - a(1 - μ),
-which is (1 - μ + 2μ²)/2 for Nesterov. So have it Kovachki & Stuart (2021); with b = μ it is a
-high-resolution equation as of Shi, Du, Jordan & Su (2021). Where g is constant, iterates lag behind
-the steady motion -gt/(1 - μ) by μ/(1 - μ) steps; the equation does too from the velocity
-θ̇(0) = -(1 - μ/m)g/(1 - μ). From rest they part by a share of a step, in order 1.
+which is (1 - μ + 2μ²)/2 for Nesterov (Kovachki & Stuart 2021). With b = μ it is a high-resolution
+equation in the sense of Shi, Du, Jordan & Su (2021). Where g is constant, iterates lag behind the
+steady motion -gt/(1 - μ) by μ/(1 - μ) steps. So does the equation from the velocity
+θ̇(0) = -(1 - μ/m)g/(1 - μ). From θ̇(0) = 0 it deviates by a fraction of a step, an error of order 1.
 
-*Increasing μ* = (k - 1)/(k + 2), t = k√η: θ̈ + (3/t)θ̇ = -g from rest (Su, Boyd & Candès 2014), and
+*Increasing μ* = (k - 1)/(k + 2), t = k√η: θ̈ + (3/t)θ̇ = -g from θ̇ = 0 (Su, Boyd & Candès 2014), and
 with the next order in h = √η, at t = (k + ½)h,
 
     θ̈ + (3/t)θ̇ + hHθ̇ = -(1 + 3h/(2t))g,   θ(h/2) = θ_0,   θ̇(h/2) = -(5/8)hg(θ_0),
 
-which Shi, Du, Jordan & Su (2021) have, a step later, for the points θ_k + μV_k. Where g is constant
-its solution is θ_0 - (k² + 5k)ηg/8, the iterates θ_0 - (k² + 5k + 2)ηg/8 from k = 1 on.
+which Shi, Du, Jordan & Su (2021) derive, one step later, for the points θ_k + μV_k. Where g is
+constant, its solution is θ_0 - (k² + 5k)ηg/8, and the iterates are θ_0 - (k² + 5k + 2)ηg/8, k ≥ 1.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Rescaled(ApproximatingFlow):
 
 
 class Inertia(ApproximatingFlow):
-    """A mass with friction on the landscape: η m θ̈ + (1 - μ) θ̇ + η b Hθ̇ = -g."""
+    """Second-order flow with friction: η m θ̈ + (1 - μ) θ̇ + η b Hθ̇ = -g."""
 
     objective: Objective
     eta: Array
@@ -69,9 +69,9 @@ class Inertia(ApproximatingFlow):
     b: Array
 
     def start(self, theta: Weights) -> State:
-        """Return θ_0 and the velocity from which it lags as much as the iterates do."""
-        share = (1 - self.mu / self.m) / (1 - self.mu)
-        return theta, -share * self.objective.gradient(theta)
+        """Return θ_0 and the velocity from which the solution lags as much as the iterates do."""
+        factor = (1 - self.mu / self.m) / (1 - self.mu)
+        return theta, -factor * self.objective.gradient(theta)
 
     def derivative(self, t: Array, y: State) -> State:  # noqa: ARG002
         """Return (θ̇, θ̈)."""
@@ -85,7 +85,10 @@ class Inertia(ApproximatingFlow):
 
 
 class FadingFriction(ApproximatingFlow):
-    """Friction that fades as 3/t: θ̈ + (3/t)θ̇ + h Hθ̇ = -(1 + 3h/(2t)) g; h = 0 leaves out both."""
+    """Second-order flow with vanishing friction: θ̈ + (3/t)θ̇ + h Hθ̇ = -(1 + 3h/(2t)) g.
+
+    h = 0 omits the terms of the next order in the step size.
+    """
 
     objective: Objective
     h: Array
@@ -98,6 +101,7 @@ class FadingFriction(ApproximatingFlow):
         """Return (θ̇, θ̈); at t = 0, where θ̇ = 0, (3/t)θ̇ is 3θ̈."""
         theta, v = y
         g, Hv = self.objective.gradient(theta), self.objective.hessian_product(theta, v)
+        # any divisor but 0 at t = 0, where the other branch below is taken
         since = jnp.where(t > 0, t, 1.0)
         moving = -(1 + 3 * self.h / (2 * since)) * g - 3 / since * v - self.h * Hv
         return v, jnp.where(t > 0, moving, -g / 4)
@@ -109,7 +113,7 @@ class FadingFriction(ApproximatingFlow):
 
 @dataclass(frozen=True)
 class Description:
-    """A motion, where it starts, and the time `(k + shift) · unit` at which it describes θ_k."""
+    """An approximating flow, its initial state, and the time `(k + shift) · unit` of iterate k."""
 
     motion: ApproximatingFlow
     start: Weights | State
@@ -117,17 +121,17 @@ class Description:
     shift: float = 0.0
 
     def at(self, iterations: np.ndarray) -> FlowSolution:
-        """Return the motion at iterations, of which 0 is the first."""
+        """Return the solution at iterations, the first of which is 0."""
         return solve_flow(self.motion, self.start, (iterations + self.shift) * self.unit)
 
 
 def descriptions(
     objective: Objective, theta: Weights, eta: float, algorithm: AlgorithmName, momentum: Momentum
 ) -> Mapping[str, Description]:
-    """Return what describes heavy ball ("gradient") or Nesterov's method from θ_0, by name.
+    """Return the approximating flows of heavy ball ("gradient") or Nesterov's method, by name.
 
-    Increasing momentum follows no gradient flow; of the heavy ball the equation with inertia is
-    the high-resolution one, b being 0.
+    With increasing momentum there is no approximating gradient flow. For heavy ball b = 0, so that
+    the second-order equation is also the high-resolution one.
     """
     if momentum == "increasing":
         h = float(np.sqrt(eta))
@@ -138,11 +142,11 @@ def descriptions(
         }
     mu = jnp.asarray(momentum, dtype=float)  # strongly typed, so that one program serves all
     rescaled = Rescaled(objective, mu)
-    found = {"flow": Description(rescaled, theta, eta)}
+    flows = {"flow": Description(rescaled, theta, eta)}
     for name, m, b in _inertial(algorithm, mu):
         motion = Inertia(objective, jnp.asarray(eta), mu, m, b)
-        found[name] = Description(motion, motion.start(theta), eta)
-    return found
+        flows[name] = Description(motion, motion.start(theta), eta)
+    return flows
 
 
 def _inertial(algorithm: AlgorithmName, mu: Array) -> list[tuple[str, Array, Array]]:

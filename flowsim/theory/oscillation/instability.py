@@ -53,8 +53,8 @@ def multipliers(eta: float, phi: tuple[float, float], depth: int) -> np.ndarray:
         diagonal = np.array([u * phi[0] ** (1 / depth), phi[1] ** (1 / depth)])
         H = np.asarray(_between(diagonal, np.array(phi), depth))
         M = (np.eye(2 * depth) - eta * H) @ M
-    found = np.linalg.eigvals(M) if np.isfinite(M).all() else np.full(2 * depth, np.nan)
-    others = found[np.argsort(np.abs(found - 1))][depth - 1 :]
+    every = np.linalg.eigvals(M) if np.isfinite(M).all() else np.full(2 * depth, np.nan)
+    others = every[np.argsort(np.abs(every - 1))][depth - 1 :]
     return np.asarray(others[np.argsort(-np.abs(others))])
 
 

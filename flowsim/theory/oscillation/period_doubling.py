@@ -18,6 +18,7 @@ import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 
 EPS = float(np.finfo(float).eps)
+
 GRID = 4000
 """Points between which a change of sign is searched."""
 
@@ -78,10 +79,10 @@ def two_cycle(x: float, depth: int) -> Cycle:
     # Near the bifurcation 1 - low ~ √(x - 1) is small: a logarithmic grid resolves it.
     grid = 1 - np.geomspace(1e-7, 1 - 1e-7, GRID)
     with np.errstate(over="ignore", invalid="ignore"):
-        led_back = np.flatnonzero(back(grid) > 0)
-    if not led_back.size or led_back[0] == 0:
+        above = np.flatnonzero(back(grid) > 0)
+    if not above.size or above[0] == 0:
         return NONE
-    low = float(brentq(back, grid[led_back[0]], grid[led_back[0] - 1], xtol=4 * EPS, rtol=8 * EPS))
+    low = float(brentq(back, grid[above[0]], grid[above[0] - 1], xtol=4 * EPS, rtol=8 * EPS))
     high = float(step(low, x, depth))
     return Cycle(low, high, float(multiplier(low, x, depth) * multiplier(high, x, depth)))
 
@@ -102,8 +103,8 @@ def second_doubling(depth: int) -> float:
         return two_cycle(x, depth).multiplier + 1
 
     steps = np.linspace(1.001, FARTHEST, 200)
-    found = np.array([past(float(x)) for x in steps])
-    first = int(np.flatnonzero(found < 0)[0])
+    values = np.array([past(float(x)) for x in steps])
+    first = int(np.flatnonzero(values < 0)[0])
     return float(brentq(past, steps[first - 1], steps[first], xtol=1e-12))
 
 

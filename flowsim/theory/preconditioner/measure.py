@@ -16,7 +16,7 @@ EPS = float(np.finfo(np.float64).eps)
 def measure(setting: Setting) -> Arrays:
     """Return the spectrum of P_W over time, and how P_W rotates the gradient.
 
-    Fractions and alignment are nan where the error of W exceeds what is left of the gradient, as
+    Fractions and alignment are nan where the error of W exceeds the remaining gradient, as
     near the limit of a converged run.
     """
     problem, flow = setting.problem, setting.reference

@@ -16,7 +16,7 @@ SOURCES = {
     "first": "the order-1 SDE",
     "second": "the order-2 SDE",
 }
-"""What has a mean and a standard deviation: descent and the stochastic modified equations."""
+"""The processes whose mean and standard deviation are stored: descent and its SDEs."""
 
 EQUATIONS = {name: words for name, words in SOURCES.items() if name != "descent"}
 

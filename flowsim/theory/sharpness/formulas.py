@@ -21,7 +21,7 @@ from flowsim.problem.problem import Problem
 from flowsim.problem.types import Array, Layers
 
 DENSE = 64
-"""Most weights for which the Hessian is formed and all its eigenvalues are computed."""
+"""Largest number of weights for which the Hessian is formed, with all its eigenvalues."""
 
 RESIDUAL = 1e-8
 """Tolerance of Lanczos' method: residual ‖Hv - λv‖ relative to the largest |λ|."""
@@ -43,7 +43,7 @@ class Extremes(NamedTuple):
 def hessian_product(
     loss: Loss, layers: Layers, directions: Layers, weight_decay: Array | float = 0.0
 ) -> Layers:
-    """Return ∇²(φ + (λ/2) Σ‖W_j‖²) applied to one direction a layer, of the layers' shapes.
+    """Return ∇²(φ + (λ/2) Σ‖W_j‖²) applied to one direction per layer, of the layers' shapes.
 
     Forward mode over the layers' gradients: no matrix larger than a layer or W is formed.
     """
@@ -124,7 +124,7 @@ def _flattened(
     def product(x: np.ndarray) -> np.ndarray:
         parts = np.split(np.asarray(x).ravel(), cuts[:-1])
         directions = tuple(part.reshape(s) for part, s in zip(parts, shapes, strict=True))
-        found = hessian_product(loss, layers, directions, weight_decay)
-        return np.concatenate([np.ravel(W) for W in found])
+        image = hessian_product(loss, layers, directions, weight_decay)
+        return np.concatenate([np.ravel(W) for W in image])
 
     return product, int(cuts[-1])

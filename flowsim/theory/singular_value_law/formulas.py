@@ -71,15 +71,16 @@ def rates(loss: Loss, layers: Layers, rank: int, weight_decay: Array | float = 0
 
 
 def rounding(layers: Layers, slope: Array, weight_decay: Array | float) -> Array:
-    """Return a bound on what rounding puts between velocity and law, ‖∇ℓ‖_F being `slope`.
+    """Return a bound on the difference of velocity and law by rounding; `slope` is ‖∇ℓ‖_F.
 
-    Each W_i in a product is off by γ_d ‖W_i‖_F, d its longer side, γ_n = nε/(1 - nε) (Higham 2002,
-    §3.5), and the others pass that on by ‖W‖_2 at most. The term of j takes every layer but the
-    j-th twice, and the gradient, u and v; velocity, law and bound are three of them, and decay one.
+    Each W_i in a product has an error of γ_d ‖W_i‖_F, d its longer side, γ_n = nε/(1 - nε) (Higham
+    2002, §3.5). The other factors amplify it by at most ‖W‖_2 each. Term j contains every layer but
+    the j-th twice, and the gradient, u and v. Velocity, law and bound are three such sums; weight
+    decay adds one.
     """
     N, ends = len(layers), layers[-1].shape[0] + layers[0].shape[1]
     sizes = jnp.stack([jnp.linalg.norm(W, 2) for W in layers])
-    safe = jnp.where(sizes > 0, sizes, 1.0)  # a layer of zeros is without error
+    safe = jnp.where(sizes > 0, sizes, 1.0)  # a layer of zeros has no rounding error
     spread = jnp.stack([max(W.shape) * jnp.linalg.norm(W) for W in layers]) / safe
     others = jnp.stack([jnp.prod(jnp.delete(sizes, j) ** 2) for j in range(N)]).sum()
     decay = weight_decay * N * jnp.prod(sizes)

@@ -24,7 +24,7 @@ THRESHOLDS = {
     "oscillation": "does not stop oscillating",
     "divergence": "diverges",
 }
-"""What descent does at each threshold."""
+"""The behaviour of descent that begins at each threshold."""
 
 REGIMES = {regime.code: regime.name.lower() for regime in Regime}
 """Long-term behaviour by the number that stores it; nan: undecided."""

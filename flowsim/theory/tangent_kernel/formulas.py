@@ -59,7 +59,7 @@ def inner(one: Factors, other: Factors) -> float:
 
 
 def change(layers: Sequence[Array], start: Sequence[Array]) -> Change:
-    """Return how the kernel at `layers` differs from that at `start`.
+    """Return the change of the kernel from `start` to `layers`.
 
     Differences are taken factor by factor, so that a small change is not lost in the rounding of a
     large kernel. Distance and angle are nan where the kernel they are relative to is 0.

@@ -1,4 +1,4 @@
-"""Where along the trajectory descent deviates from the layer flow, and a bound on how far."""
+"""Distance of gradient descent from the layer flow over time, and a bound on it."""
 
 from __future__ import annotations
 
@@ -73,9 +73,11 @@ def _at_time(setting: Setting, i: int) -> dict[str, float]:
 def _distances(
     setting: Setting, flow: Trajectory, sizes: np.ndarray, count: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return ‖θ_k - θ(kη)‖ and its error: Taylor's from the saved time, the flow's and rounding.
+    """Return ‖θ_k - θ(kη)‖ and its error, by step size and recorded iterate.
 
-    The relative error of the flow is assumed to be the same in the layers as in W.
+    Where kη differs from the saved time, a Taylor polynomial takes the flow to kη. The error is the
+    sum of its remainder, the error of the flow, and rounding. The relative error of the flow is
+    assumed to be the same in the layers as in W.
     """
     problem = setting.problem
     distance, error = np.full((2, *count.shape), np.nan)
@@ -85,15 +87,15 @@ def _distances(
     def visit(k: int, sample: int, layers: Layers, sums: Accumulated) -> None:  # noqa: ARG001
         if sample >= flow.times.size:
             return
-        there, lacking = setting.layers(sample), 0.0
+        there, remainder = setting.layers(sample), 0.0
         own = float(relative[sample] + EPS) * norm(there)
         delay = float(count[k, sample] * sizes[k] - flow.times[sample])
         if abs(delay) > SAME_TIME * flow.times[sample]:
             moving = derivatives(problem.loss, there, problem.weight_decay)
-            moved, lacking = shortly_after(there, moving, delay)
+            moved, remainder = shortly_after(there, moving, delay)
             there = tuple(moved)
         apart = [np.asarray(W) - V for W, V in zip(layers, there, strict=True)]
-        distance[k, sample], error[k, sample] = norm(apart), lacking + own
+        distance[k, sample], error[k, sample] = norm(apart), remainder + own
 
     replay(
         problem,
