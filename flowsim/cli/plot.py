@@ -88,6 +88,7 @@ def _animated(run: Run, names: tuple[str, ...]) -> tuple[str, ...]:
                 f"Animatable figures: {', '.join(able) or 'none'}."
             )
     if not able:
+        # the loss can be drawn of any run: what prevents its animation prevents all
         reason = figures.FIGURES["loss"].why_not_animatable(run)
         raise CommandError(f"No figure of {run.name!r} can be animated: {reason}.")
     if all("descent" not in inner.groups for inner in run.variants.values() or [run]):

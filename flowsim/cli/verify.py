@@ -57,6 +57,7 @@ def command(spaces: tuple[str, ...], methods: tuple[str, ...]) -> int:
     from flowsim.theory.exact.verification import checks, expected
 
     started, most = time.monotonic(), expected(spaces, methods)
+    # on a terminal the table is the progress; in a file a bar or lines on stderr show it
     with nullcontext(_ignore) if sys.stdout.isatty() else progress.displayed() as report:
         done = _print_checks(checks(spaces, methods), most, report)
     failed = [check for check in done if not check.passed]

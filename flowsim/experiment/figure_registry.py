@@ -44,6 +44,7 @@ class FigureSpec:
 
         A run over variants has the figure where one of its variants has it.
         """
+        # without variants the run itself is the only part
         reasons = [self._module("why_unavailable")(part) for part in run.variants.values() or [run]]
         return None if None in reasons else str(reasons[0])
 

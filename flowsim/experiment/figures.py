@@ -145,6 +145,7 @@ def animate(
 
     if missing := encoding.why_unwritable(format):
         raise ValueError(f"No animation can be written: {missing}.")
+    # all names are checked before the first animation, which takes long, is drawn
     chosen = animatable(run)[:1] if names is None else list(names)
     for name in chosen:
         if reason := _figure(name, run).why_not_animatable(run):

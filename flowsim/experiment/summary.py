@@ -229,6 +229,7 @@ def _violations(
         for broken in each.invariants
         if broken.broken_at is not None
     ]
+    # hundreds of step sizes would fill the summary with the same sentence
     if len(alike) <= MOST_ALIKE:
         yield from alike
     else:

@@ -51,7 +51,7 @@ def draw_variants(run: Run) -> Figure:
     """Draw the reference flow of every variant in its own colour and with its own markers."""
     parts = reading.available_members(run, why_unavailable)
     line_styles = curves.variant_legend(run, parts, style.FLOW)
-    # dashes over more curves than a legend tells apart could not be assigned to one
+    # dashes over more curves than a legend distinguishes could not be assigned to one
     exact = [part for part in parts.values() if len(parts) <= style.FEW and has_closed_form(part)]
     grid = layout.panel_grid(
         run,

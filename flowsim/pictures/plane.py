@@ -150,6 +150,7 @@ def fit_frame(panel: Axes, run: Run) -> None:
     u, v = run["plane.u"], run["plane.v"]
     panel.set(xlim=(u.min(), u.max()), ylim=(v.min(), v.max()))
     if run.scenario.output.plane:
+        # entries of W have one scale, so that distances in the picture are proportional
         placement.set_aspect(panel, aspect_ratio(run))
     for axis, name in ((panel.xaxis, "u"), (panel.yaxis, "v")):
         variable = run.variable(f"plane.{name}")
@@ -173,6 +174,7 @@ def headline(run: Run) -> str:
         return describe_path(run)
     lost, sizes = reading.diverged(run), reading.step_sizes(run)
     known = np.isfinite(run["plane.descent"]).any(axis=(1, 2))
+    # step sizes that completed, ascending
     done = [int(k) for k in np.argsort(sizes) if known[k] and not lost[k]]
     if not done:
         return "Gradient descent diverges at every step size"

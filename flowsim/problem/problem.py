@@ -55,6 +55,7 @@ class Problem:
         _check_positive("horizon", horizon)
         if not (np.isfinite(weight_decay) and weight_decay >= 0):
             raise ValueError(f"weight_decay must be finite and at least 0, but is {weight_decay}.")
+        # the dataclass is frozen, but converts its arguments
         set_field = object.__setattr__
         set_field(self, "loss", loss if isinstance(loss, Loss) else Differentiable(loss))
         set_field(self, "layers", tuple(arrays))

@@ -56,7 +56,7 @@ def with_error_estimate(main: Trajectory, task: Task) -> Trajectory:
     one. After a stop request nothing is estimated.
     """
     if main.times.size == 1:
-        return main.with_error_estimate(np.zeros(1), np.zeros(1), 0.0)  # the start is exact
+        return main.with_error_estimate(np.zeros(1), np.zeros(1), 0.0)  # W(0) is exact
     if main.verdict is Verdict.INTERRUPTED:
         return main
     started = time.perf_counter()

@@ -37,7 +37,7 @@ def solve(
     estimate_error: bool = True,
     monitor: Monitor = SILENT,
 ) -> Trajectory:
-    """Return the solution of gradient flow from t = 0 to the problem's horizon.
+    """Return the solution of gradient flow from t = 0 to the problem's final time.
 
     Loss and singular values over time show the saddle-to-saddle dynamics of small initializations:
     long plateaus, at whose ends one singular value after the other is learned.
@@ -56,7 +56,7 @@ def solve(
           rounding of W's entries.
         - `"modes"`: the same over log σ alone, where the singular vectors are constant.
     times
-        Saved times, increasing from 0; default: 200 equally spaced ones up to the horizon.
+        Saved times, increasing from 0; default: 200 equally spaced ones up to the final time.
     method
         A name from `flowsim.methods`, or "auto": explicit, and changed where the flow is stiff.
     rtol, atol

@@ -155,6 +155,7 @@ def layer_spec(j: int) -> VariableSpec:
 
 def stored_dims(dims: tuple[str, ...], *, all_saved: bool) -> tuple[str, ...]:
     """Return the dimensions of a stored W, which has its own times if not all are saved."""
+    # W is large, and may be saved at fewer times than scalars
     saved = {} if all_saved else {"time": "saved_time", "sample": "saved_sample"}
     return tuple(saved.get(dim, dim) for dim in dims)
 

@@ -15,7 +15,7 @@ class Bundled:
     """A data set that comes with scikit-learn, as flowsim uses it.
 
     `inputs` × `samples` inputs; `classes` classes, or `outputs` real targets. For regression the
-    targets of a classification set are one-hot, one output a class; for cross_entropy they are
+    targets of a classification set are one-hot, one output per class; for cross_entropy they are
     class numbers from 0; for logistic, two classes only, they are −1 and +1.
     """
 
@@ -50,7 +50,7 @@ def matrix_shape(value: Rows | FileRef) -> tuple[int, int]:
 
 
 def file_shape(ref: FileRef, key: str | None = None) -> tuple[int, int]:
-    """Return rows and columns of a matrix in a file; raises as `shape` does."""
+    """Return rows and columns of a matrix in a file; raises as `matrix_shape` does."""
     found = inspect_array(ref, key).shape
     if len(found) != 2:
         raise UnusableFileError(f"holds an array of shape {found}; save one with two axes")

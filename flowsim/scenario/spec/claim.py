@@ -107,6 +107,7 @@ class Claim(Table):
         """The claim as a sentence without its full stop."""
         where = "".join(f" at {dimension} {value:.12g}" for dimension, value in self.picks)
         if self.trend is not None:
+            # 12 digits show numbers as they were written, without their rounding in binary
             leeway = "" if self.within is None else f" within {self.within:.12g}"
             return f"{self.quantity}{where} is {self.trend}{leeway}"
         subject = f"{self.reduce} of {self.quantity}{where}"

@@ -59,6 +59,7 @@ def format_value(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, str):
         return f'"{printable(value)}"'
+    # Python does not print integers of thousands of digits
     if isinstance(value, int) and value.bit_length() > 128:
         return "an integer beyond all bounds"
     if isinstance(value, int | float):

@@ -76,7 +76,7 @@ class Flow(Table):
 
     @property
     def first_saved_time(self) -> float:
-        """The first saved time after 0 of log spacing, with its default horizon·1e-6."""
+        """The first saved time after 0 of log spacing, by default 1e-6 of the final time."""
         return self.horizon * 1e-6 if self.first_time is None else self.first_time
 
     def describe(self) -> str:

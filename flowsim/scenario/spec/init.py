@@ -68,7 +68,7 @@ class Init(Table):
         raise NotImplementedError
 
     def unsuitable(self, network: Network) -> Mistake | None:  # noqa: ARG002
-        """Return why the layers of a network cannot be initialized like this, if they cannot."""
+        """Return the mistake if the layers of this network cannot be initialized so, else None."""
         return None
 
 

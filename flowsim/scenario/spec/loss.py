@@ -199,6 +199,7 @@ class Completion(MatrixLoss):
             case Count(count=count):
                 return count
             case Fraction(fraction=fraction):
+                # as drawn in `build.loss_data`
                 return max(1, round(fraction * shape[0] * shape[1]))
             case rows:
                 return sum(map(sum, rows))
@@ -251,28 +252,28 @@ class DataLoss(Loss):
     """What the loss needs of a bundled data set, in words."""
 
     def accepts(self, classes: int) -> bool:
-        """Return whether a data set of so many classes (0: real targets) can be used."""
+        """Return whether a data set with this number of classes (0: real targets) can be used."""
         least, most = self.classes
         return most == 0 or least <= classes <= most
 
     def target_rows(self, outputs: int) -> int:  # noqa: ARG002
-        """Return the number of rows of the targets for so many outputs."""
+        """Return the number of rows of the targets for this number of outputs."""
         return 1
 
     def wrong_outputs(self, outputs: int) -> str:  # noqa: ARG002
-        """Return why a network cannot have so many outputs, or nothing."""
+        """Return the reason why a network cannot have this number of outputs, or ""."""
         return ""
 
     def wrong_label(self, label: float, outputs: int) -> str:  # noqa: ARG002
-        """Return why a target cannot have this value, or nothing."""
+        """Return the reason why a target cannot have this value, or ""."""
         return ""
 
     def outputs(self, classes: int, rows: int) -> int:
-        """Return the outputs that a data set of so many classes, or target rows, needs."""
+        """Return the number of outputs for a data set of these classes, or rows of targets."""
         return classes or rows
 
     def encode(self, classes: np.ndarray) -> np.ndarray:
-        """Return targets for classes 0, 1, …: one-hot columns, if not said otherwise."""
+        """Return targets for classes 0, 1, …: by default one-hot columns."""
         import numpy as np
 
         return np.eye(classes.max() + 1)[:, classes]
@@ -315,6 +316,7 @@ class Regression(DataLoss):
         from flowsim.problem import losses
 
         if self.quadratic:
+            # least squares depend on the samples through XXᵀ, YXᵀ and ‖Y‖² alone
             return losses.LeastSquares.from_data(*data.samples)
         return self.build_sampled(data)
 

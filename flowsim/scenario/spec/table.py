@@ -27,6 +27,7 @@ class Table(BaseModel):
         while all other rules still apply.
         """
         table = cast("Self", cls.model_construct())  # mypy's plugin for pydantic loses Self
+        # model_construct sets defaults, which must not stand for values that are invalid
         vars(table).clear()
         vars(table).update(values)
         return table

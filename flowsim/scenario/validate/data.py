@@ -29,6 +29,7 @@ def one_source(scenario: Scenario) -> Iterator[Mistake]:
     data = scenario.data
     if data is None:
         return
+    # a key with an invalid value counts as given: it was written
     given = [key for key in ("inputs", "targets") if not hasattr(data, key) or getattr(data, key)]
     if data.dataset is not None:
         for key in given:
@@ -136,6 +137,7 @@ def dataset_fits(scenario: Scenario) -> Iterator[Mistake]:
         )
         return
     outputs = loss.outputs(about.classes, about.outputs)
+    # a number of outputs that the loss rejects is reported by another rule
     if widths[-1] != outputs and not loss.wrong_outputs(widths[-1]):
         yield mistake_at(
             "network.widths",

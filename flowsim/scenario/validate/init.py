@@ -67,6 +67,7 @@ def _layer_fits(name: str, size: tuple[int, int], required: tuple[int, int]) -> 
 def _underflows(layers: tuple[Rows, ...]) -> bool:
     """Return whether the product of layers underflows to 0 although no layer is 0."""
     largest = [max(abs(entry) for row in layer for entry in row) for layer in layers]
+    # in logarithms, since the product itself may underflow; below 1e-300 digits are lost
     return min(largest) > 0 and sum(map(log10, largest)) < -300
 
 

@@ -30,6 +30,7 @@ def validated(
         return blank, [Mistake((), text)]
     if blank is not None:
         return _valid_part(models[0], data, name)
+    # several models: `kind` decides which one applies
     kinds = {kind_of(model): model for model in models}
     kind = data.get("kind")
     if isinstance(kind, str) and kind in kinds:

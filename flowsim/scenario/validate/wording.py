@@ -48,6 +48,7 @@ def describe_errors(model: type[Table], error: ValidationError, table: str) -> l
     details = error.errors(include_url=False)
     for detail in details[:MOST]:
         path, place = _split(detail["loc"])
+        # pydantic may report several errors at one key: the first is the most basic
         result.setdefault(path, Mistake(path, place + _text(model, table, path, detail)))
     if len(details) > MOST:
         more = f"is wrong, and so are {len(details) - MOST} further keys of this table"
@@ -57,6 +58,7 @@ def describe_errors(model: type[Table], error: ValidationError, table: str) -> l
 
 def _split(loc: tuple[int | str, ...]) -> tuple[tuple[str, ...], str]:
     """Split a location into the key's path and words for the place in its array."""
+    # tags of unions, such as "<Spectrum>", are no keys of the file
     parts = [part for part in loc if not str(part).startswith("<")]
     keys: list[str] = []
     for part in parts:
@@ -129,6 +131,7 @@ def _bounded(kind: str, value: Any, context: dict[str, Any], key: str) -> str | 
 
 def _chosen(kind: str, value: Any, context: dict[str, Any], _key: str) -> str | None:
     if kind == "literal_error":
+        # pydantic lists literals in one string: 'a', 'b' or 'c'
         names = [name.strip("'") for name in context["expected"].replace(" or ", ", ").split(", ")]
         return not_known(value, names)
     if kind in ("union_tag_invalid", "union_tag_not_found"):

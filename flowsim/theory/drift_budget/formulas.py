@@ -40,7 +40,7 @@ class Budget(NamedTuple):
     drift
         Σ η² (g_{j+1}ᵀg_{j+1} - g_jg_jᵀ) for each pair of neighbours, d_j × d_j.
     rounding
-        A bound on ‖drift - (D_j now - D_j at the start)‖_F by the steps' rounding, shape (pair,).
+        A bound on ‖drift - (D_j - D_j(0))‖_F by the rounding of the steps, shape (pair,).
     cost
         Σ η ‖Θ[G] - P_W[G]‖_F.
     rebalanced
