@@ -60,6 +60,7 @@ def remedy(trajectory: Trajectory, problem: Problem) -> Remedy:
     no tolerance recovers. From balanced layers the layer flow is the same and resolves them.
     """
     fraction = trajectory.largest_error / largest_norm(trajectory)
+    # rounded down to a power of ten, which leaves a margin of up to ten for the estimate
     rtol = 10.0 ** np.floor(np.log10(trajectory.rtol * ALLOWED_ERROR / fraction))
     lost = trajectory.space == "end_to_end" and fraction > PROPORTIONAL
     space = "layers" if lost and network.is_balanced(problem.layers) else trajectory.space
@@ -78,6 +79,7 @@ def solve_to_accuracy(trajectory: Trajectory, task: Task) -> Trajectory:
             break
         rtol, spent = remedy(trajectory, task.problem).rtol, trajectory.statistics
         left = task.max_steps - spent.accepted - spent.rejected
+        # `TIGHTEST` limits the remedy: at the same rtol a further solve would change nothing
         if rtol >= trajectory.rtol or left < 1:
             break
         task = _at(rtol, replace(task, max_steps=left))

@@ -24,6 +24,7 @@ def divergence_threshold(at_start: Any, at_zero: Any, *, dtype: Any = np.float64
     It is a positive normal number of the type even where both losses are 0 or overflow.
     """
     limits = np.finfo(dtype)
+    # an initialization near a minimum has a tiny loss, which any step may exceed by far
     usual = jnp.maximum(jnp.abs(at_start), jnp.abs(at_zero))
     threshold = DIVERGENCE_FACTOR * jnp.maximum(usual, float(limits.tiny))
     return jnp.minimum(threshold, float(limits.max))

@@ -102,6 +102,7 @@ def solve(
         raise ValueError(f"max_steps must be at least 1, but is {max_steps}.")
     kept = np.ones(saved.size, dtype=bool) if keep is None else np.array(keep, dtype=bool)
     kept[-1] = True
+    # the error estimate compares W at these times; those not requested are dropped at the end
     saved_too = compared_times(saved.size, problem) if estimate_error else False
     flow = FLOWS[space].build(problem)
     start = flow.initial_state(problem)

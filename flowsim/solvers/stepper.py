@@ -196,6 +196,7 @@ class Integrator(eqx.Module):
         terms, solver, controller = self._prepared()
         h = self.method.limit_step(self.solver, now.solver_state, now.h)
         now = replace(now, h=h)
+        # exact equality with `target`, as t + h would be rounded: saved times are reached bitwise
         clipped = now.t + now.h > target
         end = jnp.where(now.t + STRETCH * now.h >= target, target, now.t + now.h)
         y, error, dense, solver_state, _ = solver.step(
@@ -210,6 +211,7 @@ class Integrator(eqx.Module):
         )
         # a step cut short to land has a small error, which must not change the proposed step
         h = jnp.where(keep & clipped, jnp.maximum(proposed - t, now.h), proposed - t)
+        # only after a rejection: an accepted step may be tiny because a landing was close
         underflow = ~keep & (h < TINIEST_STEP_ULPS * jnp.spacing(t))
         # for the same reason the controller's memory of errors is kept from before a clipped step
         moved = Progress(

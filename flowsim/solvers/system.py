@@ -84,6 +84,7 @@ class ScaledFlow(eqx.Module):
     def resolvent(self, y: State, tau: Array) -> Callable[[State], State]:
         """Return an approximation of x ↦ (I - τJ)⁻¹ x, J the Jacobian in scaled units."""
         inverse = self.flow.resolvent(self.unscaled(y), self.loss, self.weight_decay, tau)
+        # with scales D, (I - τD⁻¹JD)⁻¹ = D⁻¹ (I - τJ)⁻¹ D
         return lambda x: self.scaled(inverse(self.unscaled(x)))
 
     def inner(self, x: State, y: State) -> Scalar:

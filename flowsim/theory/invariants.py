@@ -78,6 +78,7 @@ def _det_sign(times: np.ndarray, sign: np.ndarray) -> Invariant:
 def _objective(trajectory: Trajectory, problem: Problem) -> Invariant:
     """Check the loss, with weight decay, for an increase over its lowest value so far."""
     objective = trajectory.loss + 0.5 * problem.weight_decay * _squared_norm(trajectory, problem)
+    # against the lowest value so far: a slow increase over many saved times adds up
     lowest = np.minimum.accumulate(objective)
     error = np.maximum.accumulate(trajectory.loss_error) + ROUNDING * np.abs(objective).max()
     if problem.weight_decay:
@@ -96,6 +97,7 @@ def _imbalance(trajectory: Trajectory, problem: Problem) -> Invariant:
         trajectory.imbalance[0] * np.exp(-2 * problem.weight_decay * trajectory.times)[:, None]
     )
     drift = np.abs(trajectory.imbalance - expected).max(axis=1, initial=0.0)
+    # errors made earlier remain, so the largest error and norm so far bound the drift
     largest = np.maximum.accumulate(trajectory.squared_norm)
     relative = np.maximum.accumulate(_relative_error(trajectory))
     return Invariant("imbalance", _first(trajectory.times, drift > 2 * largest * relative))

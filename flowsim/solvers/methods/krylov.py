@@ -62,6 +62,7 @@ def conjugate_gradients(
     def preconditioned(r: Vector, trusted: Array) -> tuple[Vector, Array, Array]:
         z = inverse(r)
         rho = inner(r, z)
+        # ⟨r, inverse r⟩ ≤ 0 for r ≠ 0 proves that the preconditioner is not positive definite
         trusted = trusted & (rho > 0)
         z = tuple(jnp.where(trusted, z_j, r_j) for z_j, r_j in zip(z, r, strict=True))
         return z, jnp.where(trusted, rho, inner(r, r)), trusted

@@ -137,6 +137,7 @@ class Rosenbrock(diffrax.AbstractAdaptiveSolver[State]):
         # a scan rather than a Python loop: one compiled linear solver serves all stages
         (U, *costs, ok), _ = jax.lax.scan(stage, start, (jnp.arange(len(a)), a, c))
         y1 = plus(y0, _combined(jnp.asarray(a[-1]).at[-1].set(1.0), U))
+        # U_s is the difference between y₁ and the embedded solution, which omits it
         error = tuple(jnp.where(ok, u[-1], jnp.inf) for u in U)
         ends = tuple(tuple(h * v for v in x) for x in (f, terms.vf(t1, y1, args)))
         dense = {"y0": y0, "y1": y1, "k0": ends[0], "k1": ends[1]}

@@ -172,6 +172,7 @@ class Stabilized(diffrax.AbstractAdaptiveSolver[Memory]):
         Too small a ρ makes a step unstable, which shows as a large error. An estimate made in the
         rejected step itself is at the same point y and stays.
         """
+        # age 1: estimated in this step
         fresh = after.age == 1
         return after._replace(slope=before.slope, age=jnp.where(fresh, 0, LIFETIME))
 

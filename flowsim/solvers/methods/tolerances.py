@@ -46,6 +46,7 @@ class Tolerances:
 
         The second solve of an error estimate may exceed them.
         """
+        # a copy skips the checks of `__post_init__`
         looser = copy(self)
         object.__setattr__(looser, "rtol", factor * self.rtol)
         object.__setattr__(looser, "atol", None if self.atol is None else factor * self.atol)

@@ -152,6 +152,7 @@ def _iterate(
     """
     step, samples = jnp.asarray(eta), counts.size
     near = np.asarray(sharpness(objective, flow.theta)) > NEAR * 2 / eta
+    # one recorded time earlier, as the sharpness may reach the limit between two of them
     first = max(int(np.argmax(near)) - 1, 0) if near.any() else samples
     iterates, theta, error = flow.theta.copy(), flow.theta.copy(), flow.error.copy()
     variances = np.zeros((2, samples))
@@ -175,6 +176,7 @@ def _iterate(
                 if not reason:
                     ended, reason = float(counts[i] * eta), REASONS[int(at.failure)]
         iterates[i] = at.iterate
+    # from the first divergence on, even if a later iterate is below the ceiling again
     good = np.asarray(below_ceiling(objective, jnp.asarray(iterates[0]), jnp.asarray(iterates)))
     iterates[~np.logical_and.accumulate(good)] = np.nan
     return _WithIterates(iterates, FlowSolution(theta, error, ended, reason), variances)

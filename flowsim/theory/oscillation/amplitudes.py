@@ -52,6 +52,7 @@ def oscillations(early: np.ndarray, late: np.ndarray, size: float) -> list[Oscil
 
 def _oscillation(early: np.ndarray, late: np.ndarray, least: float) -> Oscillation:
     amplitude, centre = float(np.ptp(late)) / 2, float(late.mean())
+    # a slow monotone approach to the limit is no oscillation and would pass for a large amplitude
     before, after = (alternating_part(tail[:, None])[:, 0] for tail in (early, late))
     first, last = float(np.ptp(before)), float(np.ptp(after))
     if last <= least:

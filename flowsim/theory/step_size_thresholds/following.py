@@ -66,6 +66,7 @@ class Course:
         at = [tuple(W[i] for W in layers) for i in range(times.size)]
         known = np.array([_moving(loss, each, weight_decay) for each in at])
         kept = np.zeros(times.size, dtype=bool)
+        # the last time stays, since extrapolation to it would not measure interpolation
         kept[::2] = kept[-1] = True
         missed = _hermite(times[kept], known[kept])(times[~kept]) - known[~kept, 0]
         return cls(
@@ -144,6 +145,7 @@ class Following(Accumulator):
         """Return ‖W_N⋯W_1 - W(t)‖_F."""
         last = self.times.shape[0] - 2
         piece = jnp.clip(jnp.searchsorted(self.times, t, side="right") - 1, 0, last)
+        # Horner's scheme in the time since the interval's start
         flow = jnp.zeros(self.pieces.shape[2:])
         for coefficient in self.pieces[:, piece]:
             flow = flow * (t - self.times[piece]) + coefficient

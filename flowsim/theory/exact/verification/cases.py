@@ -62,6 +62,7 @@ class Case:
         path = self.solutions[0].end_to_end(times)
         W = np.linalg.norm(path, 2, axis=(1, 2))
         G = [float(np.linalg.norm(problem.loss.gradient(W_t), 2)) for W_t in path]
+        # spectral norms bound the action of G and W on perturbations of any shape
         growth = np.exp(np.trapezoid((N - 1) * np.asarray(G) * W ** (1 - 2 / N), times))
         start = max(float(np.sum(np.square(layer))) for layer in problem.layers)
         M = np.sqrt(np.max(W) ** (2 / N) + start)
