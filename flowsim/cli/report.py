@@ -63,6 +63,7 @@ def _step_size_rows(
                 "",
             )
         return
+    # groupby joins neighbours only, so the step sizes have to be in order
     for result, group in groupby(sorted(outcome, key=float), key=lambda size: outcome[size]):
         sizes = list(group)
         finite = [x for size in sizes if math.isfinite(x := losses.get(size, math.nan))]

@@ -56,6 +56,7 @@ def flow_group(
         ),
         **_scores(held_out, trajectory.end_to_end_series),
     }
+    # a flow that ended early keeps its last W, which claims and figures call its final one
     last = trajectory.times.size - 1
     stored = np.array([keep[i] or i == last for i in trajectory.kept], dtype=bool)
     arrays["end_to_end"] = trajectory.end_to_end_series.take(stored)
@@ -262,6 +263,7 @@ def _completed(paths: np.ndarray, descent: DescentTrajectory) -> list[np.ndarray
 
 def _pieces(solution: ExactSolution, times: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
     """Yield the closed form at the times, in pieces of bounded memory."""
+    # one matrix of the closed form shows how many fit into a piece
     size = rows_at_once(solution.end_to_end(times[:1]).nbytes)
     for first in range(0, times.size, size):
         at = slice(first, first + size)

@@ -61,6 +61,7 @@ def draw_plain(panel: Axes, run: Run, measure: str, levels: np.ndarray) -> None:
     has_descent = reading.has_descent(run, measure)
     shown = [*flows, levels]
     if has_descent:
+        # iterates far above the flows, as those near divergence, do not set the axis
         most = 1.5 * max(float(np.nanmax(values)) for values in flows)
         shown += curves.values_in_view(run, run[f"descent.{measure}"], most, slack=1)
     top = curves.plain_axis([panel], shown)

@@ -39,6 +39,7 @@ def parse_value(text: str) -> Any:
         data = tomllib.loads(f"value = {text}")
     except (LimitError, ValueError, RecursionError):
         return text
+    # a text with a line end could define further keys; then it is meant as a string
     return data["value"] if list(data) == ["value"] else text
 
 

@@ -84,6 +84,7 @@ def draw(run: Run, parts: dict[str, Run]) -> Figure:
 def table_places(parts: dict[str, Run]) -> dict[str, Place]:
     """Return each variant's place by its loss, outputs and depth, or by its name."""
     places = {name: grid_place(part.scenario) for name, part in parts.items()}
+    # a shared cell: loss, outputs and depth do not distinguish these variants
     if max(Counter(places.values()).values()) > 1:
         return {name: Place("", name, "") for name in parts}
     return places
@@ -117,6 +118,7 @@ def largest_or_zero(run: Run, name: str, error: str) -> str:
     known = np.isfinite(values) & np.isfinite(bounds)
     if not known.any():
         return "unknown"
+    # within its bound a value is rounding, so the bound is what was measured
     if (values[known] <= bounds[known]).all():
         bound = float(bounds[known].max())
         return f"0 ± {number(bound, 1)}" if bound else "0"
@@ -148,6 +150,7 @@ def fit_axes(panel: Axes, rows: list[str], columns: list[str]) -> None:
 def write_cell(panel: Axes, corner: tuple[int, int], lines: list[str], rows: int) -> None:
     """Write lines into a cell: below each other, side by side, or not at all if it is too low."""
     room = layout.HEIGHTS[1] / rows / LINE
+    # not even one line fits: the colour of the cell is the answer
     if room < 1:
         return
     text = ("\n" if room >= len(lines) else "   ").join(lines)
