@@ -16,10 +16,10 @@ import pytest
 NUMERICAL_ROOMS = ("problem", "dynamics", "solvers", "theory", "experiment.loss_plane")
 
 # Compiling takes far longer than the small programs of the tests then run. Without these steps
-# of XLA's it takes a quarter of the time; results differ by rounding.
+# of XLA's it takes a third of the time; results differ by rounding.
 FAST_COMPILATION = {
     "xla_cpu_use_fusion_emitters": "false",
-    "xla_backend_optimization_level": "0",
+    "xla_backend_optimization_level": "1",
     "xla_cpu_parallel_codegen_split_count": "1",
 }
 

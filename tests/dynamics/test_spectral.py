@@ -278,6 +278,7 @@ def test_stiff_methods_take_long_steps_at_rest() -> None:
     loss = losses.Completion(rng.standard_normal((2, 2)), np.ones((2, 2)))
     problem = Problem(loss, initialization.balanced([2, 2, 2], 0.01, rng), 1e5)
     # stop_at_loss as above, so that the same compiled program serves
-    found = followed(problem, times=LOG_TIMES, method="kvaerno5", rtol=1e-7, stop_at_loss=-1.0)
+    choices = {"method": "kvaerno5", "rtol": 1e-7, "stop_at_loss": -1.0, "max_steps": 2000}
+    found = followed(problem, times=LOG_TIMES, **choices)
     assert found.loss[-1] < 1e-25
     assert found.statistics.accepted < 1000
