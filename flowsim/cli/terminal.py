@@ -57,7 +57,7 @@ def _fail_safe(descriptor: int, stream: object) -> io.TextIOWrapper:
 def output_failure() -> str:
     """Return why standard output could not be written, or "" if it could.
 
-    A closed pipe is no failure: its reader has read enough.
+    A closed pipe is not a failure: its reader has read enough.
     """
     sys.stdout.flush()
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)

@@ -25,7 +25,7 @@ class LayerFlow(Flow):
     (Saxe, McClelland & Ganguli 2014): the flow is stiff there, and ends where ∇φ = 0.
 
     It exists for every problem. For a loss unbounded below at N ≥ 3, W reaches infinity within
-    finite time, and a solver ends with a verdict that says so.
+    finite time, which the verdict of a solver reports.
     """
 
     space: ClassVar[str] = "layers"

@@ -208,7 +208,7 @@ def plane_group(
 
 
 def _declared(name: str, *, all_saved: bool) -> Iterator[VariableSpec]:
-    """Yield the declarations of a group whose W is stored at all times, or at times of its own."""
+    """Yield the declarations of a group whose W is stored at all times, or at its own times."""
     for spec in VARIABLES[name]:
         stored = stored_dims(spec.dims, all_saved=all_saved)
         yield replace(spec, dims=stored) if spec.name == "end_to_end" else spec

@@ -44,7 +44,7 @@ def parse_value(text: str) -> Any:
 
 
 def set_path(data: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
-    """Return a scenario's data with one dotted key replaced; `data` stays as it is.
+    """Return a scenario's data with one dotted key replaced; `data` is not changed.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def key_problem(key: str, *, in_variant: bool = False) -> str | None:
 def replace_key(data: Mapping[str, Any], key: str, value: Any, above: str = "") -> dict[str, Any]:
     """Return data with a known dotted key replaced, tables made where there were none.
 
-    `above` is the dotted key of `data` itself, for complaints.
+    `above` is the dotted key of `data` itself, for error messages.
     """
     first, _, rest = key.partition(".")
     if not rest:

@@ -1,4 +1,4 @@
-"""Variants: the scenario with some keys replaced, each as a scenario of its own."""
+"""Variants: the scenario with some keys replaced, each as its own scenario."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flowsim.scenario.spec.scenario import Scenario
 
 
 def variants(scenario: Scenario) -> dict[str, Scenario]:
-    """Return each variant as a scenario of its own, without variants and claims."""
+    """Return each variant as its own scenario, without variants and claims."""
     base = without_variants(dict(scenario))
     return {
         variant.name: Scenario.model_validate(apply_changes(base, variant.set))

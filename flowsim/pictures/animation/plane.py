@@ -94,7 +94,7 @@ def has_descent(run: Run) -> bool:
 
 
 def find_span(runs: Sequence[Run]) -> Span:
-    """Return the times of flows and descent, or kη only if that is no time of the flow."""
+    """Return the times of flows and descent, or kη only if that is not a time of the flow."""
     timed = all(reading.has_numbers(run, "descent.time") for run in runs if has_descent(run))
     flows = [run[f"plane.{space}_time"] for run in runs for space in flow_paths(run)]
     steps = [trajectories.iterate_times(run) for run in runs if has_descent(run)]

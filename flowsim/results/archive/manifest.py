@@ -38,7 +38,7 @@ class Manifest:
     files
         Size and hash of each file, by path relative to the folder, without those of variants.
     variants
-        The digest of each variant by name; a variant's folder has a manifest of its own.
+        The digest of each variant by name; a variant's folder has its own manifest.
     state
         `"complete"`, or `"writing"` while files are being moved in.
 

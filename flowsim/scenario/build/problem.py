@@ -1,6 +1,6 @@
 """The problem that a scenario defines: target, data, loss and initial layers.
 
-Every random draw has a generator of its own, seeded by the scenario's seed and the draw's name, so
+Every random draw has its own generator, seeded by the scenario's seed and the draw's name, so
 that changing one part of a scenario leaves the draws of the others as they were.
 """
 

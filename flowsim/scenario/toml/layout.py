@@ -56,7 +56,7 @@ class Layout:
     arrays: list[tuple[Place, int, int]] = field(default_factory=list)
 
     def line(self, path: Place) -> int:
-        """Return the line of a key, or of the table that it should be in; 1 if there is none."""
+        """Return the line of a key, or of the table that it should be in; 1 if neither is found."""
         for length in range(len(path), 0, -1):
             if path[:length] in self.places:
                 return self.text.count("\n", 0, self.places[path[:length]]) + 1

@@ -29,7 +29,7 @@ def batch_fits(scenario: Scenario) -> Iterator[Mistake]:
     try:
         count = sample_count(scenario)
     except (UnusableFileError, ValueError):
-        return  # the rules of [data] say so
+        return  # reported by the rules of [data]
     if descent.batch > count:
         there = f"there are {count} {loss.samples_name}"
         yield mistake_at("descent.batch", f"is {descent.batch}, but {there}; write no more")
