@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from plateaus import Case, Plateau, drawn
 
+from flowsim.dynamics.registry import FLOWS
 from flowsim.solvers import accuracy
 from flowsim.solvers.methods import METHODS
-from flowsim.solvers.solve import SPACES, solve
+from flowsim.solvers.solve import solve
 from flowsim.solvers.trajectory import Trajectory
 
 USUAL_METHODS = ("tsit5", "dopri5", "dopri8", "auto")
@@ -129,7 +130,7 @@ def main() -> None:
     asked.add_argument(
         "--methods", default=",".join(USUAL_METHODS), help=f"auto, {', '.join(METHODS)}"
     )
-    asked.add_argument("--spaces", default=",".join(USUAL_SPACES), help=", ".join(SPACES))
+    asked.add_argument("--spaces", default=",".join(USUAL_SPACES), help=", ".join(FLOWS))
     asked.add_argument("--rtol", type=float, nargs=2, default=(TIGHTEST, LOOSEST))
     asked.add_argument("--verbose", action="store_true", help="print every case")
     choices = asked.parse_args()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from scipy.optimize import brentq
 
 from flowsim import Problem
 from flowsim.problem import initialization, losses, network
+from flowsim.problem.errors import NotApplicable
 from flowsim.theory.exact.modes import ExactModes
 from flowsim.theory.exact.quadratic import LinearFlow
 
@@ -110,9 +112,8 @@ class Plateau:
 
 def _closed_form(problem: Problem) -> Curve | None:
     for kind in (ExactModes, LinearFlow):
-        solution = kind.of(problem)
-        if not isinstance(solution, str):
-            return solution.end_to_end
+        with suppress(NotApplicable):
+            return kind.of(problem).end_to_end
     return None
 
 

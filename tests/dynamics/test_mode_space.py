@@ -12,6 +12,7 @@ import scenario_texts
 import flowsim
 from flowsim.cli import main
 from flowsim.experiment import figures
+from flowsim.experiment.plan.reading import from_toml
 from flowsim.problem import initialization, losses
 from flowsim.problem.problem import Problem
 from flowsim.theory.exact.modes import ExactModes
@@ -147,7 +148,7 @@ class TestIsRefused:
 
 
 def test_a_run_holds_what_modes_know() -> None:
-    run = flowsim.run(flowsim.from_toml(ALIGNED))
+    run = flowsim.run(from_toml(ALIGNED))
     assert run["modes.log_singular_values"].shape == run["modes.singular_values"].shape
     assert run["comparison.modes_vs_exact"].max() < 1e-6
     assert run["comparison.descent_vs_flow"][1, -1] < 1e-2

@@ -50,7 +50,7 @@ def test_every_check_passes_and_the_table_tells_it(capsys) -> None:
         "✓ ∇ CrossEntropy",
         "✓ descent, η = 1.05",
         "✓ modes, N = 2                     modes      tsit5",
-        "– any start, N = 2                 modes                   refused: modes: the start must",
+        "– any start, N = 2                 modes                   not applicable: modes: ",
     ):
         assert any(row.startswith(start) for row in rows), start
     assert rows[-1].split(" in ")[0].endswith("checks passed")
@@ -104,7 +104,7 @@ def test_wrong_formulas_and_wrong_descent_fail(monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--space", "layer"], "There is no space 'layer'; choose from layers, "),
+        (["--space", "layer"], "--space is 'layer', but one of layers, "),
         (["--method", "tsit"], "There is no method 'tsit'; did you mean 'tsit5'."),
     ],
 )
