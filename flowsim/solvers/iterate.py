@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -23,6 +23,7 @@ from flowsim.solvers.limits import divergence_threshold_of
 from flowsim.solvers.monitor import SILENT, Monitor
 
 
+@runtime_checkable
 class Counted(Protocol):
     """Iterates that count their steps: the iteration of each row, and whether it continues."""
 
@@ -33,6 +34,7 @@ class Counted(Protocol):
 State = TypeVar("State", bound=Counted)
 
 
+@runtime_checkable
 class Iteration(Protocol[State]):
     """A map that takes many rows of iterates to a later iteration, such as `Descent`."""
 
