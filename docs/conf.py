@@ -45,6 +45,7 @@ autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 napoleon_google_docstring = False
 napoleon_use_param = False  # one entry where parameters share one
+suppress_warnings = ["ref.python"]  # of attributes' names that several classes share
 napoleon_use_ivar = True  # attributes are told once, by their class
 
 sphinx_gallery_conf = {
@@ -68,7 +69,7 @@ ELSEWHERE = (
 )
 """What the repository holds outside the site's sources, and the page that shows it."""
 
-UNLISTED = ("__init__", "spec", "measure", "figure")
+UNLISTED = ("__init__", "spec", "measure", "figure", "table", "regime_strip")
 """Modules of a subject that hold no formulas."""
 
 LINK = re.compile(r"(?<=\]\()[\w./-]+(?=[)#])")

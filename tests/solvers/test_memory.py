@@ -168,7 +168,7 @@ MEASURING = """
 import numpy as np
 import flowsim, h5netcdf, h5py, jax, matplotlib.backends.backend_agg
 from flowsim import figures, solve
-from flowsim.experiment import run
+from flowsim.scenario.build.problem import build_problem
 from flowsim.cli import main
 from flowsim.experiment.plan.footprint import footprint
 from flowsim.experiment.plan.reading import read
