@@ -242,9 +242,7 @@ def test_the_course_of_a_flow_is_right_between_saved_times_to_its_error(flow):
         found = sum(c * (t - course.times[i]) ** (5 - p) for p, c in enumerate(course.pieces[:, i]))
         assert np.linalg.norm(found - W) <= course.error
     assert course.size == pytest.approx(np.linalg.norm(flow.end_to_end, axis=(1, 2)).max())
-    # the same product in two programs, which may round it differently
-    rounding = 2 * np.finfo(float).eps * course.size
-    np.testing.assert_allclose(course.end, flow.end_to_end[-1], rtol=0, atol=rounding)
+    np.testing.assert_array_equal(course.end, flow.end_to_end[-1])
 
 
 def test_the_course_is_of_order_6(flow):
