@@ -6,6 +6,7 @@ A model holds the options of its kind and its traits. A new initialization is a 
 
 from __future__ import annotations
 
+import abc
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Discriminator, Field
@@ -63,9 +64,9 @@ class Init(Table):
         noise = [f"noise {self.noise:g}"] if self.noise else []
         return ", ".join([self.label, *parts, *noise])
 
+    @abc.abstractmethod
     def build(self, widths: Widths, rng: Generator, loss: Loss) -> NumpyLayers:
         """Return W_1, …, W_N before noise is added."""
-        raise NotImplementedError
 
     def unsuitable(self, network: Network) -> Mistake | None:  # noqa: ARG002
         """Return the mistake if the layers of this network cannot be initialized so, else None."""

@@ -6,6 +6,7 @@ new loss is a class in `flowsim.problem.losses` and a model here, added to `AnyL
 
 from __future__ import annotations
 
+import abc
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Discriminator, Field
@@ -74,9 +75,9 @@ class Loss(Table):
         """Return the row of the loss in the summary table."""
         return self.label
 
+    @abc.abstractmethod
     def build(self, data: LossData) -> losses.Loss:
         """Return the loss ℓ(W)."""
-        raise NotImplementedError
 
     def build_sampled(self, data: LossData) -> losses.Loss:
         """Return the loss as a sum over samples, of which batches can be drawn."""
