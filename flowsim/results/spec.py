@@ -6,7 +6,7 @@ into variables by them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 
@@ -51,9 +51,9 @@ class VariableSpec:
         return replace(self, name=name)
 
 
-def specs(dims: Iterable[str], long_names: Mapping[str, str]) -> tuple[VariableSpec, ...]:
-    """Return declarations of variables with the same dimensions, from names and long names."""
-    shared = tuple(dims)
+def specs(dims: str, /, **long_names: str) -> tuple[VariableSpec, ...]:
+    """Return declarations of variables over the same dimensions, e.g. "step_size sample"."""
+    shared = tuple(dims.split())
     return tuple(VariableSpec(name, shared, text) for name, text in long_names.items())
 
 

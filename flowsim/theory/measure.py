@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from flowsim.dynamics.registry import ALGORITHMS
 from flowsim.results.spec import NOTE, VariableSpec
-
-if TYPE_CHECKING:
-    from flowsim.scenario.spec.descent import Descent
-    from flowsim.scenario.spec.scenario import Scenario
+from flowsim.scenario.spec.descent import Descent
+from flowsim.scenario.spec.scenario import Scenario
 
 
 @dataclass(frozen=True)

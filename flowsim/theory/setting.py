@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 
 from flowsim.problem.problem import Problem
 from flowsim.problem.types import Layers
 from flowsim.results.run import Group, group
+from flowsim.scenario import Scenario
 from flowsim.solvers.descend import DescentTrajectory
 from flowsim.solvers.monitor import Monitor
 from flowsim.solvers.trajectory import Trajectory, reference
 from flowsim.theory.registry import MEASURES
-
-if TYPE_CHECKING:
-    from flowsim.scenario import Scenario
 
 Arrays = Mapping[str, np.ndarray | float | Sequence[str]]
 """Values of a diagnostic's variables by name."""

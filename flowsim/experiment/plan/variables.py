@@ -30,13 +30,11 @@ def _of_w(*at: str) -> tuple[VariableSpec, ...]:
     return (
         replace(_SIGMA, dims=(*at, "mode")),
         *specs(
-            at,
-            {
-                "effective_rank": "effective rank of W",
-                "nuclear_norm": "nuclear norm ‖W‖_*",
-                "det_sign": "sign of det W",
-                "distance_to_target": "distance ‖W − Φ‖_F to the target",
-            },
+            " ".join(at),
+            effective_rank="effective rank of W",
+            nuclear_norm="nuclear norm ‖W‖_*",
+            det_sign="sign of det W",
+            distance_to_target="distance ‖W − Φ‖_F to the target",
         ),
     )
 
@@ -50,7 +48,7 @@ _LONG_NAMES = {
 
 
 def _of_held_out(*at: str) -> tuple[VariableSpec, ...]:
-    return specs(at, dict(zip(HELD_OUT, ("held-out loss", "held-out accuracy"), strict=True)))
+    return specs(" ".join(at), held_out_loss="held-out loss", held_out_accuracy="held-out accuracy")
 
 
 def _flow(extra: Mapping[str, tuple[str, ...]]) -> tuple[VariableSpec, ...]:

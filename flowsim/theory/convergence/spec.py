@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from flowsim.results.spec import STEP_SIZE, TIME, YES_NO, VariableSpec, specs
+from flowsim.scenario.spec.scenario import Scenario
 from flowsim.theory.measure import Measure
-
-if TYPE_CHECKING:
-    from flowsim.scenario.spec.scenario import Scenario
 
 SHARE = 1e-3
 """Iterations are counted until ℓ − ℓ* is this fraction of its value at initialization."""
@@ -50,47 +47,39 @@ CONVERGENCE = Measure(
     variables=(
         TIME,
         *specs(
-            ("time",),
-            {
-                "loss": "loss ℓ(W)",
-                "excess_loss": "excess loss ℓ(W) − ℓ*",
-                "error": "estimated error of ℓ(W) − ℓ*",
-                "bound": "bound (ℓ(0) − ℓ*) e^{−rt} on ℓ − ℓ* from the deficiency margin",
-                "bound_ratio": "ℓ − ℓ*, less its estimated error, over its bound",
-                "running_bound": "bound (ℓ(0) − ℓ*) exp(−2μ ∫λ ds) on ℓ − ℓ*",
-                "running_ratio": "ℓ − ℓ*, less its estimated error, over its running bound",
-                "decrease": "rate of decrease −dℓ/dt = Σ_j ‖∂φ/∂W_j‖²",
-                "rate": "convergence rate −d log(ℓ − ℓ*)/dt",
-                "smallest_eigenvalue": "smallest eigenvalue λ of P_W; a lower bound for "
-                "unbalanced layers",
-                "distance_to_minimum": "distance ‖W − W*‖_F to the unique minimizer",
-            },
+            "time",
+            loss="loss ℓ(W)",
+            excess_loss="excess loss ℓ(W) − ℓ*",
+            error="estimated error of ℓ(W) − ℓ*",
+            bound="bound (ℓ(0) − ℓ*) e^{−rt} on ℓ − ℓ* from the deficiency margin",
+            bound_ratio="ℓ − ℓ*, less its estimated error, over its bound",
+            running_bound="bound (ℓ(0) − ℓ*) exp(−2μ ∫λ ds) on ℓ − ℓ*",
+            running_ratio="ℓ − ℓ*, less its estimated error, over its running bound",
+            decrease="rate of decrease −dℓ/dt = Σ_j ‖∂φ/∂W_j‖²",
+            rate="convergence rate −d log(ℓ − ℓ*)/dt",
+            smallest_eigenvalue="smallest eigenvalue λ of P_W; a lower bound for unbalanced layers",
+            distance_to_minimum="distance ‖W − W*‖_F to the unique minimizer",
         ),
         *specs(
-            (),
-            {
-                "minimum": "global minimum ℓ* over matrices of the rank that the widths allow",
-                "minimum_error": "estimated error of ℓ*",
-                "polyak_lojasiewicz": "Polyak–Łojasiewicz constant μ in ½‖∇ℓ‖² ≥ μ(ℓ − ℓ*)",
-                "deficiency_margin": "deficiency margin c = σ_min(Φ) − ‖W(0) − Φ‖_F",
-                "rate_bound": "rate r of the bound",
-                "largest_imbalance": "largest imbalance at initialization",
-                "admitted_imbalance": "largest imbalance δ that the theorem allows",
-                "largest_step_size": "largest step size η that the theorem allows",
-                "fewest_iterations": "iteration count of the theorem at its largest step size, to "
-                f"{SHARE:g} of ℓ(0) − ℓ*",
-            },
+            "",
+            minimum="global minimum ℓ* over matrices of the rank that the widths allow",
+            minimum_error="estimated error of ℓ*",
+            polyak_lojasiewicz="Polyak–Łojasiewicz constant μ in ½‖∇ℓ‖² ≥ μ(ℓ − ℓ*)",
+            deficiency_margin="deficiency margin c = σ_min(Φ) − ‖W(0) − Φ‖_F",
+            rate_bound="rate r of the bound",
+            largest_imbalance="largest imbalance at initialization",
+            admitted_imbalance="largest imbalance δ that the theorem allows",
+            largest_step_size="largest step size η that the theorem allows",
+            fewest_iterations="iteration count of the theorem at its largest step size, to "
+            f"{SHARE:g} of ℓ(0) − ℓ*",
         ),
         STEP_SIZE,
         *specs(
-            ("step_size",),
-            {
-                "iterations_bound": f"iteration count of the theorem to {SHARE:g} of ℓ(0) − ℓ*",
-                "iterations_above": "last recorded iteration before that with more than "
-                f"{SHARE:g} of ℓ(0) − ℓ*",
-                "iterations_measured": "first recorded iteration with at most "
-                f"{SHARE:g} of ℓ(0) − ℓ*",
-            },
+            "step_size",
+            iterations_bound=f"iteration count of the theorem to {SHARE:g} of ℓ(0) − ℓ*",
+            iterations_above="last recorded iteration before that with more than "
+            f"{SHARE:g} of ℓ(0) − ℓ*",
+            iterations_measured=f"first recorded iteration with at most {SHARE:g} of ℓ(0) − ℓ*",
         ),
         VariableSpec("hypothesis", ("hypothesis",), "hypothesis of a theorem", text=True),
         VariableSpec("wanted", ("hypothesis",), "what the theorem requires", text=True),

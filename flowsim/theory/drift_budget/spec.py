@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from flowsim.results.spec import ITERATE_TIME, STEP_SIZE, specs
+from flowsim.scenario.spec.scenario import Scenario
 from flowsim.theory.measure import Measure, needs_plain_descent, step_size_count
-
-if TYPE_CHECKING:
-    from flowsim.scenario.spec.scenario import Scenario
 
 
 def _needs_conserved_balance(scenario: Scenario) -> str | None:
@@ -35,20 +31,16 @@ DRIFT_BUDGET = Measure(
         STEP_SIZE,
         ITERATE_TIME,
         *specs(
-            ("step_size", "sample"),
-            {
-                "cost": "accumulated effect on W, Σ η ‖Θ[∇ℓ] − P_W[∇ℓ]‖_F",
-                "rebalanced": "distance ‖W − Ŵ‖_F to descent rebalanced at every step",
-            },
+            "step_size sample",
+            cost="accumulated effect on W, Σ η ‖Θ[∇ℓ] − P_W[∇ℓ]‖_F",
+            rebalanced="distance ‖W − Ŵ‖_F to descent rebalanced at every step",
         ),
         *specs(
-            ("step_size", "sample", "pair"),
-            {
-                "accumulated": "accumulated drift ‖Σ η²(g_{j+1}ᵀg_{j+1} − g_jg_jᵀ)‖_F",
-                "measured": "measured drift ‖D_j − D_j(0)‖_F, D_j = W_{j+1}ᵀW_{j+1} − W_jW_jᵀ",
-                "difference": "norm of the difference between accumulated and measured drift",
-                "error": "bound on the difference by rounding",
-            },
+            "step_size sample pair",
+            accumulated="accumulated drift ‖Σ η²(g_{j+1}ᵀg_{j+1} − g_jg_jᵀ)‖_F",
+            measured="measured drift ‖D_j − D_j(0)‖_F, D_j = W_{j+1}ᵀW_{j+1} − W_jW_jᵀ",
+            difference="norm of the difference between accumulated and measured drift",
+            error="bound on the difference by rounding",
         ),
     ),
     why_unavailable=_needs_conserved_balance,

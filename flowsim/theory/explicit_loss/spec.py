@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from flowsim.results.spec import YES_NO, VariableSpec, specs
+from flowsim.scenario.spec.scenario import Scenario
 from flowsim.theory.measure import Measure
-
-if TYPE_CHECKING:
-    from flowsim.scenario.spec.scenario import Scenario
 
 ON_TRAJECTORY = 6
 """Points of the trajectory that are examined, and random matrices beside them."""
@@ -62,29 +58,24 @@ EXPLICIT_LOSS = Measure(
         ),
         VariableSpec("points", ("point", "output", "input"), "examined matrices W"),
         *specs(
-            ("point",),
-            {
-                "time": "time t of a point on the trajectory; nan for a random matrix",
-                "asymmetry": "relative asymmetry ‖J − Jᵀ‖_F/‖J‖_F of the Jacobian J of "
-                "W ↦ P_W[∇ℓ(W)]",
-                "asymmetry_bound": "bound on the rounding error of the asymmetry",
-                "potential": "explicit loss F(W) − F(0) by integration; nan unless the field is "
-                "conservative",
-                "potential_error": "bound on the error of the explicit loss",
-                "potential_apart": "difference of F(W) − F(0) between two paths of integration",
-                "closed_form": "explicit loss F(W) − F(0) in closed form; nan where unknown",
-                "closed_form_deviation": "deviation of the integral from the closed form",
-            },
+            "point",
+            time="time t of a point on the trajectory; nan for a random matrix",
+            asymmetry="relative asymmetry ‖J − Jᵀ‖_F/‖J‖_F of the Jacobian J of W ↦ P_W[∇ℓ(W)]",
+            asymmetry_bound="bound on the rounding error of the asymmetry",
+            potential="explicit loss F(W) − F(0) by integration; nan unless the field is "
+            "conservative",
+            potential_error="bound on the error of the explicit loss",
+            potential_apart="difference of F(W) − F(0) between two paths of integration",
+            closed_form="explicit loss F(W) − F(0) in closed form; nan where unknown",
+            closed_form_deviation="deviation of the integral from the closed form",
         ),
         *specs(
-            ("loop",),
-            {
-                "loop_integral": "∮ ⟨P_W[∇ℓ(W)], dW⟩: around the loop of Arora, Cohen & Hazan, "
-                "then around circles",
-                "loop_error": "bound on the error of the loop integral",
-                "circulation": "loop integral over ∮ ‖P_W[∇ℓ(W)]‖ ‖dW‖",
-                "circulation_error": "bound on the error of the circulation",
-            },
+            "loop",
+            loop_integral="∮ ⟨P_W[∇ℓ(W)], dW⟩: around the loop of Arora, Cohen & Hazan, "
+            "then around circles",
+            loop_error="bound on the error of the loop integral",
+            circulation="loop integral over ∮ ‖P_W[∇ℓ(W)]‖ ‖dW‖",
+            circulation_error="bound on the error of the circulation",
         ),
     ),
     why_unavailable=_needs_small_full_rank,

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from flowsim.results.spec import TIME, specs
+from flowsim.scenario.spec.scenario import Scenario
 from flowsim.theory.measure import Measure
-
-if TYPE_CHECKING:
-    from flowsim.scenario.spec.scenario import Scenario
 
 
 def _needs_classes(scenario: Scenario) -> str | None:
@@ -39,19 +35,15 @@ MARGIN = Measure(
     variables=(
         TIME,
         *specs(
-            ("time",),
-            {
-                "norm": "norm ‖W‖_F",
-                "margin": "margin: smallest sample margin of W/‖W‖_F",
-                "angle": "angle to the maximum-margin classifier, in radians",
-            },
+            "time",
+            norm="norm ‖W‖_F",
+            margin="margin: smallest sample margin of W/‖W‖_F",
+            angle="angle to the maximum-margin classifier, in radians",
         ),
         *specs(
-            (),
-            {
-                "largest_margin": "maximum margin over all classifiers",
-                "error": "error of the maximum margin",
-            },
+            "",
+            largest_margin="maximum margin over all classifiers",
+            error="error of the maximum margin",
         ),
     ),
     why_unavailable=_needs_classes,

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from flowsim.results.spec import VariableSpec, specs
+from flowsim.scenario.spec.scenario import Scenario
 from flowsim.theory.measure import Measure
 from flowsim.theory.norms.spec import EVERY_NORM
-
-if TYPE_CHECKING:
-    from flowsim.scenario.spec.scenario import Scenario
 
 CONIC, SENSED = 230, 14
 """Measured copies of the cone's triangle, and of the measurements, that the solver holds."""
@@ -37,13 +33,11 @@ MINIMUM_NUCLEAR_NORM = Measure(
     question="Does the flow end at the matrix of minimum nuclear norm?",
     variables=(
         *specs(
-            (),
-            {
-                **EVERY_NORM,
-                "lower_bound": "lower bound bᵀy/‖A*(y)‖ on the minimum nuclear norm",
-                "residual": "residual ‖A(W) − b‖ of the measurements",
-                "distance_to_target": "distance to the target ‖W − Φ‖_F",
-            },
+            "",
+            **EVERY_NORM,
+            lower_bound="lower bound bᵀy/‖A*(y)‖ on the minimum nuclear norm",
+            residual="residual ‖A(W) − b‖ of the measurements",
+            distance_to_target="distance to the target ‖W − Φ‖_F",
         ),
         VariableSpec("singular_values", ("mode",), "singular values of W"),
         VariableSpec("end_to_end", ("output", "input"), "matrix W of minimum nuclear norm"),

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from flowsim.results.spec import STEP_SIZE, VariableSpec, specs
+from flowsim.scenario.spec.scenario import Scenario
 from flowsim.theory.measure import Measure, needs_plain_descent
-
-if TYPE_CHECKING:
-    from flowsim.scenario.spec.scenario import Scenario
 
 MOST_WEIGHTS = 256
 """Most weights: the Hessian over the layers has the square of that as entries."""
@@ -48,22 +44,20 @@ DESCRIPTIONS = Measure(
         STEP_SIZE,
         VariableSpec("time", ("step_size", "sample"), "time t = kη of an iterate θ_k"),
         *specs(
-            ("step_size", "sample"),
-            {
-                **{n: f"distance ‖θ_k − θ(kη)‖ to the {flow}" for n, flow in APPROXIMATING.items()},
-                **{f"{n}_error": f"estimated error of the {f}" for n, f in APPROXIMATING.items()},
-                "sharpness_over_limit": "sharpness of the iterates over 2/η",
-                "central_sharpness_over_limit": "sharpness of the central flow over 2/η",
-                "variance_predicted": "predicted variance tr Σ of the central flow, averaged since "
-                "it first was positive",
-                "variance_measured": "measured variance ‖(2θ_k − θ_{k−1} − θ_{k+1})/4‖² of the "
-                "iterates, averaged over that time",
-                "variance_ratio": "predicted over measured variance",
-            },
+            "step_size sample",
+            **{n: f"distance ‖θ_k − θ(kη)‖ to the {flow}" for n, flow in APPROXIMATING.items()},
+            **{f"{n}_error": f"estimated error of the {f}" for n, f in APPROXIMATING.items()},
+            sharpness_over_limit="sharpness of the iterates over 2/η",
+            central_sharpness_over_limit="sharpness of the central flow over 2/η",
+            variance_predicted="predicted variance tr Σ of the central flow, averaged since "
+            "it first was positive",
+            variance_measured="measured variance ‖(2θ_k − θ_{k−1} − θ_{k+1})/4‖² of the "
+            "iterates, averaged over that time",
+            variance_ratio="predicted over measured variance",
         ),
         *specs(
-            ("step_size",),
-            {
+            "step_size",
+            **{
                 f"{n}_broken_at": f"time until which the {flow} is valid; nan: to the end"
                 for n, flow in APPROXIMATING.items()
             },

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from flowsim.results.spec import STEP_SIZE, specs
+from flowsim.scenario.spec.scenario import Scenario
 from flowsim.theory.measure import (
     Measure,
     has_gradient_noise,
     needs_double_precision,
     step_size_count,
 )
-
-if TYPE_CHECKING:
-    from flowsim.scenario.spec.scenario import Scenario
 
 WITH_MOMENTUM = {
     "flow": "gradient flow at time kη/(1 − μ)",
@@ -48,14 +44,12 @@ MOMENTUM_FLOW = Measure(
     variables=(
         STEP_SIZE,
         *specs(
-            ("step_size", "sample"),
-            {
-                "time": "time of the iterates: kη, or k√η where momentum increases",
-                "strength": "σ₁(W) at the iterates",
-                **{n: f"distance ‖θ_k − θ(t_k)‖ to the {f}" for n, f in WITH_MOMENTUM.items()},
-                **{f"{n}_error": f"estimated error of the {f}" for n, f in WITH_MOMENTUM.items()},
-                **{f"{n}_strength": f"σ₁(W) along the {f}" for n, f in WITH_MOMENTUM.items()},
-            },
+            "step_size sample",
+            time="time of the iterates: kη, or k√η where momentum increases",
+            strength="σ₁(W) at the iterates",
+            **{n: f"distance ‖θ_k − θ(t_k)‖ to the {f}" for n, f in WITH_MOMENTUM.items()},
+            **{f"{n}_error": f"estimated error of the {f}" for n, f in WITH_MOMENTUM.items()},
+            **{f"{n}_strength": f"σ₁(W) along the {f}" for n, f in WITH_MOMENTUM.items()},
         ),
     ),
     why_unavailable=_needs_momentum,

@@ -31,6 +31,12 @@ EVERY_NORM: Mapping[str, str] = {
 NORMS = Measure(
     "norms",
     question="Which norms does the flow keep small, if any?",
-    variables=(TIME, *specs(("time",), EVERY_NORM)),
+    variables=(
+        TIME,
+        *specs(
+            "time",
+            **EVERY_NORM,
+        ),
+    ),
     floats=lambda scenario: 3 * scenario.flow.samples * scenario.network.modes,
 )

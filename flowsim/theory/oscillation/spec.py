@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from flowsim.results.spec import STEP_SIZE, YES_NO, VariableSpec, specs
+from flowsim.scenario.spec.scenario import Scenario
 from flowsim.theory.measure import Measure, needs_plain_descent, step_size_count
-
-if TYPE_CHECKING:
-    from flowsim.scenario.spec.scenario import Scenario
 
 VISITS = 128
 """Consecutive iterates at which every mode is recorded, half-way and at the end."""
@@ -26,15 +22,13 @@ OSCILLATION = Measure(
     variables=(
         STEP_SIZE,
         *specs(
-            ("step_size", "mode"),
-            {
-                "period": "period of a mode in iterations: 1 converged, 0 aperiodic, nan undecided "
-                "or diverged",
-                "amplitude": "half the range of a mode over its last iterates",
-                "centre": "mean of a mode over its last iterates",
-                "predicted_low": "lower strength of the exact stable 2-cycle",
-                "predicted_high": "upper strength of the exact stable 2-cycle",
-            },
+            "step_size mode",
+            period="period of a mode in iterations: 1 converged, 0 aperiodic, nan undecided "
+            "or diverged",
+            amplitude="half the range of a mode over its last iterates",
+            centre="mean of a mode over its last iterates",
+            predicted_low="lower strength of the exact stable 2-cycle",
+            predicted_high="upper strength of the exact stable 2-cycle",
         ),
         VariableSpec(
             "orbit",
@@ -42,17 +36,15 @@ OSCILLATION = Measure(
             "mode strength u_rᵀ W v_r of the last iterates",
         ),
         *specs(
-            ("mode",),
-            {
-                "target": "target φ_r of the mode, or its strength at the end of the flow",
-                "critical": "critical step size 2/(N φ_r^{2−2/N}) of the mode",
-                "second_doubling": "step size at which the exact 2-cycle becomes a 4-cycle",
-                "sign_change": "step size above which the mode may change its sign",
-                "turning": "step size above which the singular vectors are unstable on the "
-                "2-cycle, towards the next mode",
-                "onset": "smallest step size of persistent oscillation",
-                "onset_above": "largest step size below the onset at which the mode converges",
-            },
+            "mode",
+            target="target φ_r of the mode, or its strength at the end of the flow",
+            critical="critical step size 2/(N φ_r^{2−2/N}) of the mode",
+            second_doubling="step size at which the exact 2-cycle becomes a 4-cycle",
+            sign_change="step size above which the mode may change its sign",
+            turning="step size above which the singular vectors are unstable on the "
+            "2-cycle, towards the next mode",
+            onset="smallest step size of persistent oscillation",
+            onset_above="largest step size below the onset at which the mode converges",
         ),
         VariableSpec("highest_loss", ("step_size",), "highest loss of all iterates"),
         VariableSpec(

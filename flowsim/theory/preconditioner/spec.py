@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from flowsim.results.spec import TIME, VariableSpec, specs
+from flowsim.scenario.spec.scenario import Scenario
 from flowsim.theory.measure import Measure
-
-if TYPE_CHECKING:
-    from flowsim.scenario.spec.scenario import Scenario
-
 
 EIGENVALUES = 32
 """Largest number of indices r, and of c, for which eigenvalues K_rc are stored."""
@@ -34,22 +29,16 @@ PRECONDITIONER = Measure(
             "eigenvalues K_rc of the preconditioner P_W at u_r v_cᵀ",
         ),
         *specs(
-            ("time",),
-            {
-                "condition_number": "condition number of P_W; inf where an eigenvalue is 0",
-                "alignment": "cosine between P_W∇ℓ and ∇ℓ",
-                "error": "estimated relative error of ∇ℓ(W), from that of W",
-            },
+            "time",
+            condition_number="condition number of P_W; inf where an eigenvalue is 0",
+            alignment="cosine between P_W∇ℓ and ∇ℓ",
+            error="estimated relative error of ∇ℓ(W), from that of W",
         ),
         *specs(
-            ("time", "mode"),
-            {
-                "effective_step": "effective step K_rr = N σ_r^{2-2/N} along u_r v_rᵀ",
-                "gradient_share": "fraction of ‖∇ℓ‖² within the first k = mode + 1 singular "
-                "vectors",
-                "movement_share": "fraction of ‖P_W∇ℓ‖² within the first k = mode + 1 singular "
-                "vectors",
-            },
+            "time mode",
+            effective_step="effective step K_rr = N σ_r^{2-2/N} along u_r v_rᵀ",
+            gradient_share="fraction of ‖∇ℓ‖² within the first k = mode + 1 singular vectors",
+            movement_share="fraction of ‖P_W∇ℓ‖² within the first k = mode + 1 singular vectors",
         ),
     ),
     floats=_floats,

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from flowsim.results.spec import ITERATE_TIME, STEP_SIZE, VariableSpec, specs
 from flowsim.scenario.build.samples import draws_per_step
+from flowsim.scenario.spec.scenario import Scenario
 from flowsim.theory.measure import Measure, needs_gradient_descent
-
-if TYPE_CHECKING:
-    from flowsim.scenario.spec.scenario import Scenario
 
 SOURCES = {
     "descent": "descent",
@@ -62,8 +58,6 @@ def _floats(scenario: Scenario) -> int:
     )
 
 
-_GRID = ("step_size", "sample")
-
 SGD_NOISE = Measure(
     "sgd_noise",
     question="How noisy is descent, and which stochastic equation describes the noise?",
@@ -72,33 +66,31 @@ SGD_NOISE = Measure(
         STEP_SIZE,
         ITERATE_TIME,
         *specs(
-            _GRID,
-            {
+            "step_size sample",
+            **{
                 f"{source}_{name}": text.format(words)
                 for source, words in SOURCES.items()
                 for name, text in OF_SOURCE.items()
             },
         ),
         *specs(
-            (*_GRID, "output", "input"),
-            {f"{source}_end_to_end": f"mean W of {words}" for source, words in SOURCES.items()},
+            "step_size sample output input",
+            **{f"{source}_end_to_end": f"mean W of {words}" for source, words in SOURCES.items()},
         ),
         *specs(
-            _GRID,
-            {
-                "trace": "mean of tr Σ over the runs of descent, Σ the covariance of the gradient",
-                "trace_error": "standard error of the mean of tr Σ",
-                **{
-                    f"{name}_{equation}": text.format(words)
-                    for equation, words in EQUATIONS.items()
-                    for name, text in ERRORS.items()
-                },
-                **{
-                    f"{name}_{equation}_error": "standard error, and the change when the solver's "
-                    "steps are halved"
-                    for equation in EQUATIONS
-                    for name in ERRORS
-                },
+            "step_size sample",
+            trace="mean of tr Σ over the runs of descent, Σ the covariance of the gradient",
+            trace_error="standard error of the mean of tr Σ",
+            **{
+                f"{name}_{equation}": text.format(words)
+                for equation, words in EQUATIONS.items()
+                for name, text in ERRORS.items()
+            },
+            **{
+                f"{name}_{equation}_error": "standard error, and the change when the solver's "
+                "steps are halved"
+                for equation in EQUATIONS
+                for name in ERRORS
             },
         ),
     ),

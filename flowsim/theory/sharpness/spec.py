@@ -15,12 +15,10 @@ SHARPNESS = Measure(
     variables=(
         TIME,
         *specs(
-            ("time",),
-            {
-                "smallest": "smallest eigenvalue λ_min of the Hessian over the layers",
-                "largest": "sharpness λ_max: largest eigenvalue of the Hessian over the layers",
-                "error": "bound on the error of both eigenvalues",
-            },
+            "time",
+            smallest="smallest eigenvalue λ_min of the Hessian over the layers",
+            largest="sharpness λ_max: largest eigenvalue of the Hessian over the layers",
+            error="bound on the error of both eigenvalues",
         ),
     ),
     floats=lambda scenario: LANCZOS * scenario.network.weights,

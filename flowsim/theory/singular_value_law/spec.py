@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from flowsim.results.spec import TIME, specs
+from flowsim.scenario.spec.scenario import Scenario
 from flowsim.theory.measure import Measure
-
-if TYPE_CHECKING:
-    from flowsim.scenario.spec.scenario import Scenario
 
 
 def _floats(scenario: Scenario) -> int:
@@ -25,13 +21,11 @@ SINGULAR_VALUE_LAW = Measure(
     variables=(
         TIME,
         *specs(
-            ("time", "mode"),
-            {
-                "velocity": "u_rᵀẆv_r from the layers: σ̇_r where σ_r is a simple singular value",
-                "law": "balanced singular-value dynamics −N σ_r^{2−2/N} ⟨∇ℓ, u_r v_rᵀ⟩ − λNσ_r",
-                "difference": "difference |velocity − law|",
-                "error": "bound on the difference: imbalance and rounding",
-            },
+            "time mode",
+            velocity="u_rᵀẆv_r from the layers: σ̇_r where σ_r is a simple singular value",
+            law="balanced singular-value dynamics −N σ_r^{2−2/N} ⟨∇ℓ, u_r v_rᵀ⟩ − λNσ_r",
+            difference="difference |velocity − law|",
+            error="bound on the difference: imbalance and rounding",
         ),
     ),
     floats=_floats,

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from flowsim.results.spec import STEP_SIZE, VariableSpec, specs
+from flowsim.scenario.spec.scenario import Scenario
 from flowsim.theory.convergence.spec import minimum_floats
 from flowsim.theory.measure import Measure, iterate_copies, step_size_count
-
-if TYPE_CHECKING:
-    from flowsim.scenario.spec.scenario import Scenario
 
 LEVELS = (1e-1, 1e-2, 1e-3, 1e-4)
 """Target losses, as fractions of the excess loss at initialization."""
@@ -39,27 +35,21 @@ SPEED = Measure(
     question="How many iterations does each target loss take at the best step size?",
     variables=(
         *specs(
-            ("level",),
-            {
-                "level": "target loss as a fraction of the initial excess loss",
-                "loss": "target loss ℓ* + level · (ℓ(W(0)) − ℓ*)",
-            },
+            "level",
+            level="target loss as a fraction of the initial excess loss",
+            loss="target loss ℓ* + level · (ℓ(W(0)) − ℓ*)",
         ),
         STEP_SIZE,
         *specs(
-            ("step_size", "level"),
-            {
-                "first": "first iteration at or below the target loss; inf: none",
-                "iterations": "iteration from which ℓ stays at or below the target loss; inf: none",
-            },
+            "step_size level",
+            first="first iteration at or below the target loss; inf: none",
+            iterations="iteration from which ℓ stays at or below the target loss; inf: none",
         ),
         *specs(
-            ("level",),
-            {
-                "best_iterations": "fewest iterations to the target loss over step sizes",
-                "best_step_size": "step size with the fewest iterations",
-                "flow_time": "time at which the flow reaches the target loss",
-            },
+            "level",
+            best_iterations="fewest iterations to the target loss over step sizes",
+            best_step_size="step size with the fewest iterations",
+            flow_time="time at which the flow reaches the target loss",
         ),
         VariableSpec("minimum", (), "global minimum ℓ*"),
         VariableSpec("minimum_error", (), "bound on the error of ℓ*"),

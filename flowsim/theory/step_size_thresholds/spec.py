@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from flowsim.results.spec import STEP_SIZE, VariableSpec, specs
+from flowsim.scenario.spec.scenario import Scenario
 from flowsim.theory.long_run.regimes import Regime
 from flowsim.theory.measure import Measure, iterate_copies, needs_plain_descent
 from flowsim.theory.sharpness.spec import LANCZOS
-
-if TYPE_CHECKING:
-    from flowsim.scenario.spec.scenario import Scenario
 
 TRACK_WITHIN = (0.1, 0.01)
 """Default distances within which descent tracks the flow, as fractions of its largest ‖W‖_F."""
@@ -64,35 +60,31 @@ STEP_SIZE_THRESHOLDS = Measure(
     needs="layers",
     variables=(
         *specs(
-            ("level",),
-            {
-                "level": "allowed distance as a fraction of the flow's largest ‖W‖_F",
-                "allowed": "allowed distance δ",
-                "tracking": "largest step size that tracks the flow within δ",
-                "tracking_error": "width of the bracket above it",
-            },
+            "level",
+            level="allowed distance as a fraction of the flow's largest ‖W‖_F",
+            allowed="allowed distance δ",
+            tracking="largest step size that tracks the flow within δ",
+            tracking_error="width of the bracket above it",
         ),
         *specs(
-            (),
-            {
-                "critical_start": "2/λ_max of the Hessian over the layers at initialization",
-                "critical_end": "2/λ_max at the final point of the flow",
-                "critical_flow": "smallest 2/λ_max along the flow",
-                **{
-                    name: f"smallest step size η at which descent {what}"
-                    for name, what in THRESHOLDS.items()
-                },
-                **{f"{name}_error": "width of the bracket below it" for name in THRESHOLDS},
-                "order": "order p of max_k ‖W_k − W(kη)‖_F = C η^p (1 + bη)",
-                "order_low": "lower end of the 95 % confidence interval of the order",
-                "order_high": "upper end of the 95 % confidence interval of the order",
-                "order_factor": "factor C of the fit",
-                "order_bend": "coefficient b of the fit",
-                "order_smallest": "smallest step size of the fit",
-                "order_largest": "largest step size of the fit",
-                "order_count": "number of step sizes of the fit",
-                "distance_error": "estimated error of all distances",
+            "",
+            critical_start="2/λ_max of the Hessian over the layers at initialization",
+            critical_end="2/λ_max at the final point of the flow",
+            critical_flow="smallest 2/λ_max along the flow",
+            **{
+                name: f"smallest step size η at which descent {what}"
+                for name, what in THRESHOLDS.items()
             },
+            **{f"{name}_error": "width of the bracket below it" for name in THRESHOLDS},
+            order="order p of max_k ‖W_k − W(kη)‖_F = C η^p (1 + bη)",
+            order_low="lower end of the 95 % confidence interval of the order",
+            order_high="upper end of the 95 % confidence interval of the order",
+            order_factor="factor C of the fit",
+            order_bend="coefficient b of the fit",
+            order_smallest="smallest step size of the fit",
+            order_largest="largest step size of the fit",
+            order_count="number of step sizes of the fit",
+            distance_error="estimated error of all distances",
         ),
         STEP_SIZE,
         *(spec.over("step_size") for spec in OF_STEPS),

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from flowsim.results.spec import TIME, specs
+from flowsim.scenario.spec.scenario import Scenario
 from flowsim.theory.measure import Measure
-
-if TYPE_CHECKING:
-    from flowsim.scenario.spec.scenario import Scenario
 
 
 def _floats(scenario: Scenario) -> int:
@@ -24,14 +20,11 @@ TANGENT_KERNEL = Measure(
     variables=(
         TIME,
         *specs(
-            ("time",),
-            {
-                "norm": "norm ‖Θ‖_F of the neural tangent kernel",
-                "distance": "relative distance ‖Θ − Θ(0)‖_F / ‖Θ(0)‖_F of the neural tangent "
-                "kernel to its initial value",
-                "angle": "angle between the neural tangent kernel and its initial value, "
-                "in radians",
-            },
+            "time",
+            norm="norm ‖Θ‖_F of the neural tangent kernel",
+            distance="relative distance ‖Θ − Θ(0)‖_F / ‖Θ(0)‖_F of the neural tangent "
+            "kernel to its initial value",
+            angle="angle between the neural tangent kernel and its initial value, in radians",
         ),
     ),
     floats=_floats,
