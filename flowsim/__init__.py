@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from flowsim.problem.problem import Problem
     from flowsim.results.archive import load
     from flowsim.results.run import Run
-    from flowsim.scenario import Scenario
+    from flowsim.scenario.spec.scenario import Scenario
     from flowsim.solvers import methods
     from flowsim.solvers.descend import descend
     from flowsim.solvers.iterate import iterations
@@ -55,7 +55,7 @@ __all__ = [
 
 _HOMES = {
     "Problem": "flowsim.problem.problem",
-    "Scenario": "flowsim.scenario",
+    "Scenario": "flowsim.scenario.spec.scenario",
     "descend": "flowsim.solvers.descend",
     "iterations": "flowsim.solvers.iterate",
     "load": "flowsim.results.archive",

@@ -15,7 +15,7 @@ from flowsim.results.run import Group, Run, Variable
 from flowsim.scenario.spec.loss import LOSSES, Loss
 
 if TYPE_CHECKING:
-    from flowsim.scenario import Scenario
+    from flowsim.scenario.spec.scenario import Scenario
 
 TARGET = np.array([3.0, 2.0, 1.0])
 START = 1e-3

@@ -9,7 +9,7 @@ import numpy as np
 
 from flowsim.experiment.plan.reading import from_toml
 from flowsim.results.run import Run, Variable
-from flowsim.scenario import Scenario
+from flowsim.scenario.spec.scenario import Scenario
 from flowsim.scenario.variants import variants
 
 TOML = """

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from flowsim.experiment.plan.reading import from_toml
-from flowsim.scenario import ScenarioError
+from flowsim.scenario.spec.errors import ScenarioError
 
 SQUARED = """title = "Spoilt in tests"
 seed = 3

@@ -15,7 +15,8 @@ from pathlib import Path
 from flowsim.experiment import figures
 from flowsim.experiment.plan.reading import read
 from flowsim.experiment.run import run
-from flowsim.scenario import Scenario, catalog
+from flowsim.scenario import catalog
+from flowsim.scenario.spec.scenario import Scenario
 
 ANIMATED = ("step-size-fan",)
 PLOTS = Path(__file__).resolve().parent.parent / "plots"

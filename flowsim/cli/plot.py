@@ -10,7 +10,7 @@ import click
 
 from flowsim.cli.command_error import CommandError, as_command_error
 from flowsim.cli.terminal import print_answer, print_message
-from flowsim.experiment.figures import ANIMATION_FORMATS, FORMATS
+from flowsim.pictures import ANIMATION_FORMATS, FORMATS
 
 if TYPE_CHECKING:
     from flowsim.results.run import Run

@@ -21,7 +21,7 @@ from flowsim.scenario.digest import digest
 if TYPE_CHECKING:
     from flowsim.results.archive import Place
     from flowsim.results.run import Run
-    from flowsim.scenario import Scenario
+    from flowsim.scenario.spec.scenario import Scenario
 
 _INTERRUPTED = (130, 143)
 
@@ -64,7 +64,7 @@ def command(
     """
     from flowsim.experiment.plan.footprint import refuse_if_impossible
     from flowsim.results import archive
-    from flowsim.scenario import ScenarioError
+    from flowsim.scenario.spec.errors import ScenarioError
 
     name, scenario = read_scenario(name_or_file, settings)
     with as_command_error(ScenarioError):
@@ -118,7 +118,7 @@ def _simulate(name: str, scenario: Scenario, place: Place, target: Path, no_figu
     compile_cache.enable()
     # imported late: JAX reads the settings of its cache when it is imported
     from flowsim.experiment import run as experiment
-    from flowsim.scenario import ScenarioError
+    from flowsim.scenario.spec.errors import ScenarioError
     from flowsim.solvers.monitor import Monitor
     from flowsim.solvers.storage import StorageError
 

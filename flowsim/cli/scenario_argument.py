@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 from flowsim.cli.command_error import as_command_error
 
 if TYPE_CHECKING:
-    from flowsim.scenario import Scenario
+    from flowsim.scenario.spec.scenario import Scenario
 
 
 def read_scenario(name_or_file: str, settings: Iterable[str] = ()) -> tuple[str, Scenario]:
     """Return the name and the scenario that NAME|FILE and the `--set` options give."""
     from flowsim.experiment.plan.reading import read
-    from flowsim.scenario import ScenarioError, catalog, parse_assignment
+    from flowsim.scenario import catalog
+    from flowsim.scenario.overrides import parse_assignment
+    from flowsim.scenario.spec.errors import ScenarioError
 
     with as_command_error(catalog.CatalogError, ScenarioError):
         overrides = dict(map(parse_assignment, settings))

@@ -12,7 +12,7 @@ from flowsim.cli.scenario_argument import read_scenario
 from flowsim.cli.terminal import print_answer
 
 if TYPE_CHECKING:
-    from flowsim.scenario import Scenario
+    from flowsim.scenario.spec.scenario import Scenario
 
 
 @click.command("show")

@@ -12,8 +12,8 @@ from flowsim.results.power_law import straight_fit
 from flowsim.results.run import Run, Variable
 
 if TYPE_CHECKING:
-    from flowsim.scenario import Scenario
     from flowsim.scenario.spec.claim import Claim
+    from flowsim.scenario.spec.scenario import Scenario
 
 REDUCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "max": np.max,

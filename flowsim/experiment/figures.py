@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flowsim.experiment.figure_registry import FIGURES, FigureSpec, animatable, available
+from flowsim.pictures import ANIMATION_FORMATS, FORMATS
 from flowsim.pictures.kit import files
 
 if TYPE_CHECKING:
@@ -34,9 +35,6 @@ __all__ = [
     "lead",
     "save",
 ]
-
-FORMATS = ("png", "svg", "pdf")
-ANIMATION_FORMATS = ("webp", "gif")
 
 
 def draw(run: Run, name: str) -> Figure:

@@ -27,7 +27,7 @@ from flowsim.solvers.trajectory import Trajectory, reference
 from flowsim.theory.exact.solution import ExactSolution
 
 if TYPE_CHECKING:
-    from flowsim.scenario import Scenario
+    from flowsim.scenario.spec.scenario import Scenario
 
 Arrays = dict[str, np.ndarray | Series]
 

@@ -25,7 +25,7 @@ from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.theory import setting as diagnostics
 
 if TYPE_CHECKING:
-    from flowsim.scenario import Scenario
+    from flowsim.scenario.spec.scenario import Scenario
 
 
 def run(scenario: Scenario, name: str = "scenario", *, monitor: Monitor = SILENT) -> Run:

@@ -33,7 +33,7 @@ from flowsim.theory.exact.solutions import exact_solution
 
 if TYPE_CHECKING:
     from flowsim.problem.problem import Problem
-    from flowsim.scenario import Scenario
+    from flowsim.scenario.spec.scenario import Scenario
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from flowsim.theory import invariants
 from flowsim.theory.invariants import Invariant
 
 if TYPE_CHECKING:
-    from flowsim.scenario import Scenario
+    from flowsim.scenario.spec.scenario import Scenario
 
 DONE, CLAIM_FAILED, NOT_FINISHED = 0, 1, 3
 """Exit codes of the command line."""

@@ -15,7 +15,7 @@ from flowsim.solvers.storage import Series, in_batches
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from flowsim.scenario import Scenario
+    from flowsim.scenario.spec.scenario import Scenario
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from flowsim.experiment.run import run
 from flowsim.problem import initialization
 from flowsim.problem.losses import Squared
 from flowsim.problem.problem import Problem
-from flowsim.scenario import Scenario
+from flowsim.scenario.spec.scenario import Scenario
 from flowsim.solvers import iterate
 from flowsim.solvers.descend import DescentTrajectory, descend
 from flowsim.theory.invariants import of_descent

@@ -15,7 +15,7 @@ from flowsim.dynamics.graded import log_singular_values
 from flowsim.dynamics.spectral import SpectralFlow, singular_value_decomposition
 from flowsim.problem import initialization, losses
 from flowsim.problem.problem import Problem
-from flowsim.scenario import ScenarioError
+from flowsim.scenario.spec.errors import ScenarioError
 from flowsim.solvers.solve import solve
 
 CASES = [

@@ -12,7 +12,7 @@ from flowsim.experiment.run import run
 from flowsim.experiment.step_sizes import FlowOptions, NoCriticalStepSizeError, critical_step_size
 from flowsim.problem import initialization, losses
 from flowsim.problem.problem import Problem
-from flowsim.scenario import ScenarioError
+from flowsim.scenario.spec.errors import ScenarioError
 from flowsim.scenario.toml.writing import dumps
 from flowsim.solvers.monitor import Monitor
 from flowsim.theory.sharpness.formulas import extremes

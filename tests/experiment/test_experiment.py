@@ -10,8 +10,8 @@ import pytest
 from flowsim.experiment.plan.reading import from_toml
 from flowsim.experiment.run import run
 from flowsim.results.run import Run
-from flowsim.scenario import Scenario
 from flowsim.scenario.build.problem import build_problem
+from flowsim.scenario.spec.scenario import Scenario
 from flowsim.solvers.monitor import Monitor
 from flowsim.theory.explicit_loss import formulas as explicit_loss
 from flowsim.theory.explicit_loss import line_integrals, loops

@@ -12,7 +12,8 @@ from scenario_texts import REGRESSION, SQUARED, spoilt
 from flowsim.experiment.plan import memory
 from flowsim.experiment.plan.footprint import footprint, human, machine_memory, refuse_if_impossible
 from flowsim.experiment.plan.reading import from_toml
-from flowsim.scenario import Scenario, ScenarioError
+from flowsim.scenario.spec.errors import ScenarioError
+from flowsim.scenario.spec.scenario import Scenario
 from flowsim.theory.minimum_nuclear_norm import spec as minimum_nuclear_norm
 from flowsim.theory.sharpness import spec as sharpness
 

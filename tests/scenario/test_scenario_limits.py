@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scenario_texts import SQUARED, spoilt, the_mistake, told
 
 from flowsim.experiment.plan.reading import from_toml, read
-from flowsim.scenario import ScenarioError
+from flowsim.scenario.spec.errors import ScenarioError
 from flowsim.scenario.toml import layout
 from flowsim.scenario.toml.large import parse
 from flowsim.scenario.toml.layout import scan

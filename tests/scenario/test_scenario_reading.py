@@ -9,7 +9,8 @@ import pytest
 from scenario_texts import REGRESSION, SQUARED, marked, spoilt, the_mistake, told
 
 from flowsim.experiment.plan.reading import check, from_toml, read
-from flowsim.scenario import Scenario, ScenarioError
+from flowsim.scenario.spec.errors import ScenarioError
+from flowsim.scenario.spec.scenario import Scenario
 
 RTOL = 100 * 2.0**-52
 

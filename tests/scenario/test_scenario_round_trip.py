@@ -11,8 +11,9 @@ from scenario_texts import REGRESSION, SQUARED
 
 from flowsim.experiment.plan.footprint import footprint
 from flowsim.experiment.plan.reading import from_toml, json_schema
-from flowsim.scenario import Scenario, ScenarioError
 from flowsim.scenario.digest import digest
+from flowsim.scenario.spec.errors import ScenarioError
+from flowsim.scenario.spec.scenario import Scenario
 from flowsim.scenario.toml.values import format_toml as as_toml
 from flowsim.scenario.toml.writing import dumps
 from flowsim.scenario.variants import variants

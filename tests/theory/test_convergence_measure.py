@@ -12,8 +12,8 @@ from flowsim.experiment.plan.reading import from_toml
 from flowsim.experiment.run import run
 from flowsim.results import archive
 from flowsim.results.run import Run
-from flowsim.scenario import ScenarioError
 from flowsim.scenario.build.problem import build_problem
+from flowsim.scenario.spec.errors import ScenarioError
 from flowsim.solvers.monitor import Monitor
 from flowsim.theory.global_minimum import global_minimum
 

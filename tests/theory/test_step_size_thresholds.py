@@ -13,7 +13,7 @@ from flowsim.experiment.run import run
 from flowsim.problem import initialization, losses, network
 from flowsim.problem.problem import Problem
 from flowsim.results.power_law import power_law
-from flowsim.scenario import ScenarioError
+from flowsim.scenario.spec.errors import ScenarioError
 from flowsim.solvers.iterate import initial_iterates, iterate, make_descent
 from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.solvers.solve import solve

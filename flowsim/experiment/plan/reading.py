@@ -15,7 +15,7 @@ from flowsim.scenario.validate.rules import RULES, Rules
 from flowsim.theory.registry import MEASURES
 
 if TYPE_CHECKING:
-    from flowsim.scenario import Scenario
+    from flowsim.scenario.spec.scenario import Scenario
 
 ALL_RULES = Rules((*RULES, *measures.RULES), broken_claim)
 """All rules that a scenario must satisfy."""

@@ -11,7 +11,6 @@ from PIL import Image, features
 
 from flowsim.pictures.animation.animation import Animation, FrameRenderer
 
-FORMATS = ("webp", "gif")
 FRAMES = 120
 FIRST, NEXT, LAST = 800, 70, 2500
 """Milliseconds of the first frame, of those between, and of the last."""

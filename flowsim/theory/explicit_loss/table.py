@@ -17,7 +17,7 @@ from matplotlib.patches import Rectangle
 from flowsim.pictures.kit import layout, style
 from flowsim.pictures.kit.words import join_words, number, truncate
 from flowsim.results.run import Run
-from flowsim.scenario import Scenario
+from flowsim.scenario.spec.scenario import Scenario
 
 CELLS: dict[str, style.LineStyle] = {
     "gradient": {"facecolor": "#A6D5F2", "edgecolor": "white", "linewidth": 1.2},
