@@ -12,7 +12,7 @@ import numpy as np
 from flowsim.problem.problem import Problem
 from flowsim.problem.types import Layers
 from flowsim.results.run import Group, group
-from flowsim.scenario import Scenario
+from flowsim.scenario.spec.scenario import Scenario
 from flowsim.solvers.descend import DescentTrajectory
 from flowsim.solvers.monitor import Monitor
 from flowsim.solvers.trajectory import Trajectory, reference
