@@ -29,7 +29,7 @@ from flowsim.theory.exact.solution import ExactSolution
 if TYPE_CHECKING:
     from flowsim.scenario.spec.scenario import Scenario
 
-Arrays = dict[str, np.ndarray | Series]
+Arrays = dict[str, np.ndarray | Series | None]
 
 
 def flow_group(
@@ -49,21 +49,18 @@ def flow_group(
         "loss": trajectory.loss,
         "error_estimate": trajectory.error_estimate,
         **_of_w(trajectory, problem),
-        **_present(
-            log_singular_values=trajectory.log_singular_values,
-            imbalance=trajectory.imbalance,
-            squared_norm=None if trajectory.imbalance is None else trajectory.squared_norm,
-        ),
+        "log_singular_values": trajectory.log_singular_values,
+        "imbalance": trajectory.imbalance,
+        "squared_norm": trajectory.squared_norm,
         **_scores(held_out, trajectory.end_to_end_series),
     }
     # a flow that ended early keeps its last W, which claims and figures call its final one
     last = trajectory.times.size - 1
     stored = np.array([keep[i] or i == last for i in trajectory.kept], dtype=bool)
     arrays["end_to_end"] = trajectory.end_to_end_series.take(stored)
-    if not keep.all():
-        arrays["saved_time"] = trajectory.times[trajectory.kept[stored]]
+    arrays["saved_time"] = None if keep.all() else trajectory.times[trajectory.kept[stored]]
     histories = (trajectory.layer_series or ()) if layers else ()
-    declared = [*_declared(trajectory.space, all_saved=bool(keep.all()))]
+    declared = [*_declared(trajectory.space, keep)]
     for j, history in enumerate(histories, start=1):
         arrays[f"layer_{j}"] = history
         declared.append(layer_spec(j))
@@ -78,7 +75,7 @@ def descent_group(
     arrays: Arrays = {
         "step_size": trajectory.step_sizes,
         "iteration": trajectory.iteration,
-        **({"time": trajectory.times} if trajectory.follows_flow else {}),
+        "time": trajectory.times if trajectory.follows_flow else None,
         "loss": trajectory.loss,
         **_of_w(trajectory, problem),
         "imbalance": trajectory.imbalance,
@@ -91,7 +88,7 @@ def descent_group(
         stored = keep[trajectory.kept]
         arrays["saved_sample"] = trajectory.kept[stored]
         arrays["end_to_end"] = W.take((slice(None), stored))
-    return group(_declared("descent", all_saved=bool(keep.all())), arrays)
+    return group(_declared("descent", keep), arrays)
 
 
 def step_size_units(unit: CriticalStepSize, scenario: Scenario) -> Group:
@@ -108,7 +105,7 @@ def step_size_units(unit: CriticalStepSize, scenario: Scenario) -> Group:
         "critical_step_size": place,
         "critical_step_size_error": f"error of {place}",
     }
-    return _with_long_names(group(VARIABLES["descent"], arrays), long_names)
+    return _with_attribute("long_name", long_names, group(VARIABLES["descent"], arrays))
 
 
 def comparison_group(
@@ -132,14 +129,11 @@ def comparison_group(
         arrays |= {"step_size": descent.step_sizes, "descent_vs_flow": descent.vs_flow}
     if exact is not None:
         for space, trajectory in flows.items():
-            arrays[f"{space}_time"] = trajectory.times[trajectory.kept]
-            arrays[f"{space}_vs_exact"] = _distance_to_exact(trajectory, exact)
+            W, times = trajectory.end_to_end_series, trajectory.times[trajectory.kept]
+            arrays[f"{space}_time"] = times
+            distances = [spectra.distance(W[at], other) for at, other in _pieces(exact, times)]
+            arrays[f"{space}_vs_exact"] = np.concatenate(distances)
     return group(VARIABLES["comparison"], arrays)
-
-
-def _distance_to_exact(trajectory: Trajectory, exact: ExactSolution) -> np.ndarray:
-    W, times = trajectory.end_to_end_series, trajectory.times[trajectory.kept]
-    return np.concatenate([spectra.distance(W[at], other) for at, other in _pieces(exact, times)])
 
 
 def exact_group(
@@ -151,19 +145,17 @@ def exact_group(
     loss, sigma, W = [], [], Store(int(kept.sum()), problem.initial.shape)
     for at, matrices in _pieces(solution, times):
         sigma.append(solution.singular_values(times[at]))
-        loss.append(_values(problem.loss, matrices))
+        loss.append(values(problem.loss, matrices))
         W.append(matrices[kept[at]])
     arrays: Arrays = {
         "time": times,
         "singular_values": np.concatenate(sigma),
         "loss": np.concatenate(loss),
-        **({} if keep.all() else {"saved_time": times[kept]}),
+        "saved_time": None if keep.all() else times[kept],
         "end_to_end": Series(W, np.arange(W.count)),
     }
-    found = dict(group(_declared("exact", all_saved=bool(keep.all())), arrays))
-    sigmas = found["singular_values"]
-    attributes = {**sigmas.attributes, "source": solution.source}
-    return {**found, "singular_values": replace(sigmas, attributes=attributes)}
+    source = {"singular_values": solution.source}
+    return _with_attribute("source", source, group(_declared("exact", keep), arrays))
 
 
 def plane_group(
@@ -179,63 +171,58 @@ def plane_group(
     )
     if chosen is None:
         return {}
-    paths = {
+    coordinates = {
         space: in_batches(chosen.coordinates, trajectory.end_to_end_series)
         for space, trajectory in flows.items()
     }
-    iterates = (
-        None if descent is None else in_batches(chosen.coordinates, descent.end_to_end_series)
-    )
-    fan = [] if descent is None or iterates is None else _completed(iterates, descent)
-    least = loss_plane.LEAST_OF_ENTRIES if entries else loss_plane.LEAST
-    u, v = loss_plane.grid(list(paths.values()), problem.loss, path.shape[1], fan=fan, least=least)
-    values = chosen.loss(problem.loss, u, v)
-    bottom = loss_plane.lowest(chosen, problem.loss, u, v, values)
-    arrays: Arrays = {
-        "u": u,
-        "v": v,
-        "loss": values,
-        "lowest_loss": np.array(bottom.loss),
-        "minimum": bottom.ends,
-    }
-    for space, coordinates in paths.items():
+    arrays: Arrays = {**coordinates}
+    for space in flows:
         arrays[f"{space}_time"] = flows[space].times[flows[space].kept]
-        arrays[space] = coordinates
-    if descent is not None and iterates is not None:
+    fan = []
+    if descent is not None:
+        iterates = in_batches(chosen.coordinates, descent.end_to_end_series)
         arrays |= {"step_size": descent.step_sizes, "descent": iterates}
+        # only step sizes that do not diverge extend the frame
+        outcomes = zip(iterates, descent.outcome, strict=True)
+        fan = [path for path, outcome in outcomes if outcome == "completed"]
+    least = loss_plane.LEAST_OF_ENTRIES if entries else loss_plane.LEAST
+    paths = list(coordinates.values())
+    u, v = loss_plane.grid(paths, problem.loss, path.shape[1], fan=fan, least=least)
+    loss = chosen.loss(problem.loss, u, v)
+    bottom = loss_plane.lowest(chosen, problem.loss, u, v, loss)
+    arrays |= {"u": u, "v": v, "loss": loss}
+    arrays |= {"lowest_loss": np.array(bottom.loss), "minimum": bottom.ends}
     axes = dict(zip(("u", "v"), chosen.labels, strict=True))
-    return _with_long_names(group(VARIABLES["plane"], arrays), axes)
+    return _with_attribute("long_name", axes, group(VARIABLES["plane"], arrays))
 
 
-def _declared(name: str, *, all_saved: bool) -> Iterator[VariableSpec]:
+def _declared(name: str, keep: np.ndarray) -> Iterator[VariableSpec]:
     """Yield the declarations of a group whose W is stored at all times, or at its own times."""
     for spec in VARIABLES[name]:
-        stored = stored_dims(spec.dims, all_saved=all_saved)
+        stored = stored_dims(spec.dims, all_saved=bool(keep.all()))
         yield replace(spec, dims=stored) if spec.name == "end_to_end" else spec
 
 
-def _with_long_names(found: Group, long_names: Mapping[str, str]) -> Group:
-    """Return a group with long names that depend on the run in place of the declared ones."""
-    renamed = {
-        name: replace(found[name], attributes={**found[name].attributes, "long_name": text})
-        for name, text in long_names.items()
+def _with_attribute(name: str, texts: Mapping[str, str], variables: Group) -> Group:
+    """Return a group in which an attribute of some variables depends on the run."""
+    changed = {
+        variable: replace(old, attributes={**old.attributes, name: texts[variable]})
+        for variable, old in variables.items()
+        if variable in texts
     }
-    return {**found, **renamed}
-
-
-def _present(**arrays: np.ndarray | None) -> Arrays:
-    return {name: values for name, values in arrays.items() if values is not None}
+    return {**variables, **changed}
 
 
 def _of_w(trajectory: Trajectory | DescentTrajectory, problem: Problem) -> Arrays:
     """Return what is computed of W along a flow or descent."""
     sigma = trajectory.singular_values
-    distance = None if problem.loss.target is None else trajectory.distance_to_target
+    targeted = problem.loss.target is not None
     return {
         "singular_values": sigma,
         "effective_rank": spectra.effective_rank(sigma),
         "nuclear_norm": spectra.nuclear_norm(sigma),
-        **_present(det_sign=trajectory.det_sign, distance_to_target=distance),
+        "det_sign": trajectory.det_sign,
+        "distance_to_target": trajectory.distance_to_target if targeted else None,
     }
 
 
@@ -243,22 +230,10 @@ def _scores(loss: Loss | None, W: Series) -> Arrays:
     """Return the loss and, for classification, the accuracy on held-out samples, if any."""
     if loss is None:
         return {}
-    scores: Arrays = {"held_out_loss": in_batches(partial(_values, loss), W)}
+    scores: Arrays = {"held_out_loss": in_batches(partial(values, loss), W)}
     if isinstance(loss, Classifier):
         scores["held_out_accuracy"] = in_batches(loss.accuracy, W)
     return scores
-
-
-def _values(loss: Loss, W: np.ndarray) -> np.ndarray:
-    """Return ℓ of each matrix along the leading axis."""
-    return np.asarray(values(loss, W))
-
-
-def _completed(paths: np.ndarray, descent: DescentTrajectory) -> list[np.ndarray]:
-    """Return the paths of gradient descent at the step sizes at which it did not diverge."""
-    return [
-        path for path, outcome in zip(paths, descent.outcome, strict=True) if outcome == "completed"
-    ]
 
 
 def _pieces(solution: ExactSolution, times: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:

@@ -17,7 +17,7 @@ from flowsim.experiment.simulation import (
     simulate,
     trajectory_groups,
 )
-from flowsim.experiment.summary import Summary, VariantsSummary, concluded, summarize
+from flowsim.experiment.summary import Summary, concluded, summarize, summarize_variants
 from flowsim.results.run import Run
 from flowsim.scenario.spec.errors import ScenarioError
 from flowsim.scenario.variants import variants
@@ -58,7 +58,7 @@ def run(scenario: Scenario, name: str = "scenario", *, monitor: Monitor = SILENT
         if monitor.stop_requested():
             break
     whole = Run(name, scenario, {}, {}, runs)
-    return _concluded(whole, VariantsSummary(scenario, runs), started)
+    return _concluded(whole, summarize_variants(scenario, runs), started)
 
 
 def _plans(members: Mapping[str, Scenario], monitor: Monitor) -> dict[str, Plan]:
@@ -88,7 +88,7 @@ def _run_plan(plan: Plan, name: str, monitor: Monitor, started: float) -> Run:
     return _concluded(Run(name, plan.written, {**groups, **measured}, {}), summary, started)
 
 
-def _concluded(run: Run, summary: Summary | VariantsSummary, started: float) -> Run:
+def _concluded(run: Run, summary: Summary, started: float) -> Run:
     """Return the run with its summary, its claims checked."""
     checked = claims.check(run.scenario, run)
     return replace(run, summary=concluded(summary, checked, time.perf_counter() - started))

@@ -15,7 +15,6 @@ from flowsim.experiment.plan.footprint import refuse_if_impossible
 from flowsim.experiment.plan.measures import holds_layers, holds_matrices
 from flowsim.experiment.step_sizes import (
     CriticalStepSize,
-    FlowOptions,
     NoCriticalStepSizeError,
     critical_step_size,
 )
@@ -34,6 +33,10 @@ from flowsim.theory.exact.solutions import exact_solution
 if TYPE_CHECKING:
     from flowsim.problem.problem import Problem
     from flowsim.scenario.spec.scenario import Scenario
+
+
+METHOD = {"method", "rtol", "atol", "max_steps"}
+"""Keys of `[flow]` that `solve` takes under the same names."""
 
 
 @dataclass(frozen=True)
@@ -104,12 +107,14 @@ class Plan:
             take too long at the resulting step sizes.
 
         """
-        descent, flow = self.scenario.descent, self.scenario.flow
+        descent = self.scenario.descent
         if descent is None or descent.relative_to is None:
             return self
-        options = FlowOptions(self.times, flow.method, flow.rtol, flow.atol, flow.max_steps)
+        options = self.scenario.flow.model_dump(include=METHOD)
         try:
-            unit = critical_step_size(descent.relative_to, self.problem, options, monitor=monitor)
+            unit = critical_step_size(
+                descent.relative_to, self.problem, self.times, monitor=monitor, **options
+            )
         except NoCriticalStepSizeError as error:
             text = f"{error}; write absolute step sizes, or sizes relative to another place"
             raise ScenarioError([str(Mistake(("descent", "step_sizes"), text))]) from None
@@ -153,15 +158,12 @@ def _flow(plan: Plan, space: str, monitor: Monitor) -> Trajectory:
         plan.problem,
         space,
         times=plan.times,
-        method=spec.method,
-        rtol=spec.rtol,
-        atol=spec.atol,
-        max_steps=spec.max_steps,
         stop_at_loss=spec.stop_at_loss,
         between=_iterate_times(plan, space),
         keep=None if all_needed else plan.kept,
         keep_layers=holds_layers(output),
         monitor=monitor,
+        **spec.model_dump(include=METHOD),
     )
 
 
@@ -226,16 +228,10 @@ def plane_group(plan: Plan, outcome: Outcome) -> dict[str, Group]:
 
 def diagnostic_groups(plan: Plan, outcome: Outcome, monitor: Monitor) -> dict[str, Group]:
     """Return the groups of the diagnostics asked for, of the flow as far as it was reached."""
+    trajectories = plan.scenario, plan.problem, outcome.flows, outcome.descent
     return {
         name: diagnostics.measure(
-            name,
-            diagnostics.Setting(
-                plan.scenario,
-                plan.problem,
-                outcome.flows,
-                outcome.descent,
-                monitor.named(name.replace("_", " ")),
-            ),
+            name, diagnostics.Setting(*trajectories, monitor.named(name.replace("_", " ")))
         )
         for name in plan.scenario.output.measures
         if diagnostics.possible(name, outcome.flows)

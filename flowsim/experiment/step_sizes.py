@@ -7,8 +7,8 @@ stable under the same condition (Cohen et al. 2021, arXiv:2103.00065).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -42,17 +42,6 @@ class NoCriticalStepSizeError(ValueError):
     """The sharpness is undefined, not positive, or not reached; the text states the reason."""
 
 
-@dataclass(frozen=True)
-class FlowOptions:
-    """Saved times, method and tolerances of the layer flow along which sharpness is computed."""
-
-    times: np.ndarray
-    method: str = "auto"
-    rtol: float = 1e-8
-    atol: float | None = None
-    max_steps: int = 10_000_000
-
-
 class CriticalStepSize(NamedTuple):
     """2/λ_max, the upper bound on its error from that of λ_max, and the time of the flow."""
 
@@ -64,9 +53,10 @@ class CriticalStepSize(NamedTuple):
 def critical_step_size(
     place: Place,
     problem: Problem,
-    options: FlowOptions,
+    times: np.ndarray,
     *,
     monitor: Monitor = SILENT,
+    **options: Any,
 ) -> CriticalStepSize | None:
     """Return 2/λ_max at a place of the layer flow, or None after a stop request.
 
@@ -78,10 +68,12 @@ def critical_step_size(
         time if necessary.
     problem
         Loss, initial layers and weight decay.
-    options
-        Saved times, method and tolerances of the flow.
+    times
+        Saved times of the flow.
     monitor
         Receives progress and issues stop requests.
+    options
+        The flow's method, tolerances and largest number of steps, as for `solve`.
 
     Raises
     ------
@@ -92,7 +84,8 @@ def critical_step_size(
     if place == "start":
         return _critical(_sharpness(problem, problem.layers), 0.0, "at initialization")
     first = monitor if place == "flow" else monitor.part(0.0, 0.5)
-    flow = _layer_flow(problem, options, first)
+    options["rtol"] = min(options.get("rtol", LARGEST_RTOL), LARGEST_RTOL)
+    flow = _layer_flow(problem, times, options, first)
     if flow is None:
         return None
     if place == "flow":
@@ -100,25 +93,18 @@ def critical_step_size(
     return _at_minimum(problem, flow, options, monitor)
 
 
-def _layer_flow(problem: Problem, options: FlowOptions, monitor: Monitor) -> Trajectory | None:
+def _layer_flow(
+    problem: Problem, times: np.ndarray, options: Mapping[str, Any], monitor: Monitor
+) -> Trajectory | None:
     flow = solve(
-        problem,
-        times=options.times,
-        method=options.method,
-        rtol=min(options.rtol, LARGEST_RTOL),
-        atol=options.atol,
-        max_steps=options.max_steps,
-        keep_layers=True,
-        estimate_error=False,
-        monitor=monitor,
+        problem, times=times, keep_layers=True, estimate_error=False, monitor=monitor, **options
     )
     if flow.verdict is Verdict.INTERRUPTED:
         return None
     if flow.verdict is not Verdict.REACHED_HORIZON:
         raise NoCriticalStepSizeError(
-            f"the layer flow, along which sharpness is computed, ends at t = "
-            f"{flow.stopped_at:.4g}: "
-            f"{flow.verdict.value}"
+            "the layer flow, along which sharpness is computed, ends at t = "
+            f"{flow.stopped_at:.4g}: {flow.verdict.value}"
         )
     return flow
 
@@ -137,7 +123,7 @@ def _along(problem: Problem, flow: Trajectory, monitor: Monitor) -> CriticalStep
 
 
 def _at_minimum(
-    problem: Problem, flow: Trajectory, options: FlowOptions, monitor: Monitor
+    problem: Problem, flow: Trajectory, options: Mapping[str, Any], monitor: Monitor
 ) -> CriticalStepSize | None:
     """Return 2/λ_max at the minimum a flow converges to, doubling the time until it is reached."""
     horizon = float(flow.times[-1])
@@ -152,12 +138,8 @@ def _at_minimum(
             limit = here._replace(error=here.error + change)
             return _critical(limit, time, "at the minimum")
         # from the last layers for as long again, which doubles the time
-        onward = replace(options, times=np.array([0.0, time]))
-        more = _layer_flow(
-            Problem(problem.loss, layers, time, problem.weight_decay),
-            onward,
-            monitor.silent(),
-        )
+        onward = Problem(problem.loss, layers, time, problem.weight_decay)
+        more = _layer_flow(onward, np.array([0.0, time]), options, monitor.silent())
         if more is None:
             return None
         time, layers = 2 * time, _layers(more, -1)

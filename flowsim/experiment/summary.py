@@ -1,13 +1,12 @@
 """The summary of a run: outcomes, numbers worth reading first, and notes to the reader.
 
-It is collected as dataclasses; `to_json` gives what `summary.json` and `run.summary` contain.
+It is what `summary.json` and `run.summary` contain.
 """
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -40,98 +39,8 @@ MOST_ALIKE = 4
 LIBRARIES = ("flowsim", "jax", "jaxlib", "diffrax", "numpy", "scipy")
 
 
-@dataclass(frozen=True)
-class FlowSummary:
-    """The flow in one formulation: how it ended, its cost, and the invariants along it."""
-
-    trajectory: Trajectory
-    invariants: list[Invariant]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the entries of this flow, by their key in the summary."""
-        flow = self.trajectory
-        return {
-            "outcome": flow.verdict.outcome,
-            "verdict": {
-                "name": flow.verdict.name.lower(),
-                "time": flow.stopped_at,
-                "advice": flow.verdict.value,
-            },
-            "final_loss": float(flow.loss[-1]),
-            "error_estimate": flow.largest_error,
-            "method": flow.method,
-            "method_choices": [
-                {"method": choice.method.name, "from": choice.since, "why": choice.why}
-                for choice in flow.choices
-            ],
-            "steps": {"accepted": flow.statistics.accepted, "rejected": flow.statistics.rejected},
-            "invariants": _records(self.invariants),
-        }
-
-
-@dataclass(frozen=True)
-class DescentSummary:
-    """Gradient descent at one step size: how it ended, and the invariants along it."""
-
-    step_size: str
-    outcome: str
-    final_loss: float
-    invariants: list[Invariant]
-
-
-@dataclass(frozen=True)
-class Summary:
-    """The summary of a run without variants."""
-
-    scenario: Scenario
-    flows: Mapping[str, FlowSummary]
-    descent: Sequence[DescentSummary] | None
-    notes: Sequence[str]
-    seconds: Mapping[str, float]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the summary, each entry by formulation; of descent by step size."""
-        by_space = {space: flow.to_json() for space, flow in self.flows.items()}
-        entries: dict[str, dict[str, Any]] = {
-            key: {space: found[key] for space, found in by_space.items()}
-            for key in next(iter(by_space.values()))
-        }
-        unreached = dict.fromkeys(self.scenario.flow.spaces, "interrupted")
-        entries["outcome"] = unreached | entries["outcome"]
-        if self.descent is not None:
-            for each in self.descent:
-                entries["invariants"][f"descent, step {each.step_size}"] = _records(each.invariants)
-            entries["outcome"]["descent"] = {s.step_size: s.outcome for s in self.descent}
-            entries["final_loss"]["descent"] = {s.step_size: s.final_loss for s in self.descent}
-        return {
-            "scenario": self.scenario.title,
-            **entries,
-            "notes": list(self.notes),
-            "seconds": dict(self.seconds),
-            "versions": _versions([self.scenario]),
-        }
-
-
-@dataclass(frozen=True)
-class VariantsSummary:
-    """The summary above the variants of a scenario: each entry by variant."""
-
-    scenario: Scenario
-    runs: Mapping[str, Run]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the summary; variants that were not reached are interrupted."""
-        found = {name: run.summary for name, run in self.runs.items()}
-        entries = {key: {name: s[key] for name, s in found.items()} for key in OVER_VARIANTS}
-        for name in variants(self.scenario).keys() - self.runs.keys():
-            entries["outcome"][name] = "interrupted"
-        return {
-            "scenario": self.scenario.title,
-            **entries,
-            "notes": [f"{name}: {note}" for name, s in found.items() for note in s["notes"]],
-            "seconds": {name: s["seconds"] for name, s in found.items()},
-            "versions": _versions([run.scenario for run in self.runs.values()]),
-        }
+Summary = dict[str, Any]
+"""Entries by their key in `summary.json`."""
 
 
 def summarize(
@@ -141,25 +50,85 @@ def summarize(
     descent: DescentTrajectory | None,
     notes: Sequence[str] = (),
 ) -> Summary:
-    """Return the summary of a plain run, `notes` of its diagnostics after its own."""
-    of_flows = {
-        space: FlowSummary(flow, invariants.of_flow(flow, problem)) for space, flow in flows.items()
+    """Return the summary of a run without variants, `notes` of its diagnostics after its own.
+
+    Each entry is by formulation; that of descent is by step size. Flows that were not reached are
+    interrupted.
+    """
+    watched = {space: invariants.of_flow(flow, problem) for space, flow in flows.items()}
+    by_space = {space: _flow_entries(flow, watched[space]) for space, flow in flows.items()}
+    entries: dict[str, dict[str, Any]] = {
+        key: {space: each[key] for space, each in by_space.items()}
+        for key in next(iter(by_space.values()))
     }
-    of_descent = None if descent is None else list(_step_sizes(descent, problem))
+    entries["outcome"] = dict.fromkeys(scenario.flow.spaces, "interrupted") | entries["outcome"]
+    watched_sizes: dict[str, list[Invariant]] = {}
+    if descent is not None:
+        sizes = [repr(float(eta)) for eta in descent.step_sizes]
+        watched_sizes = dict(zip(sizes, invariants.of_descent(descent, problem), strict=True))
+        for size, each in watched_sizes.items():
+            entries["invariants"][f"descent, step {size}"] = _records(each)
+        # nan are samples that an interrupt left out; after divergence the loss is inf
+        last = [float(losses[~np.isnan(losses)][-1]) for losses in descent.loss]
+        entries["outcome"]["descent"] = dict(zip(sizes, descent.outcome, strict=True))
+        entries["final_loss"]["descent"] = dict(zip(sizes, last, strict=True))
     all_notes = [
         *(note for flow in flows.values() for note in _notes(flow, problem, scenario.flow.rtol)),
-        *_violations(of_flows, of_descent or ()),
+        *_violations(watched, watched_sizes),
         *notes,
     ]
-    return Summary(scenario, of_flows, of_descent, all_notes, _seconds(flows, descent))
+    return {
+        "scenario": scenario.title,
+        **entries,
+        "notes": all_notes,
+        "seconds": _seconds(flows, descent),
+        "versions": _versions([scenario]),
+    }
 
 
-def concluded(
-    summary: Summary | VariantsSummary, claims: list[dict[str, Any]], seconds: float
-) -> dict[str, Any]:
+def _flow_entries(flow: Trajectory, watched: Iterable[Invariant]) -> Summary:
+    """Return how the flow in one formulation ended, its cost, and the invariants along it."""
+    return {
+        "outcome": flow.verdict.outcome,
+        "verdict": {
+            "name": flow.verdict.name.lower(),
+            "time": flow.stopped_at,
+            "advice": flow.verdict.value,
+        },
+        "final_loss": float(flow.loss[-1]),
+        "error_estimate": flow.largest_error,
+        "method": flow.method,
+        "method_choices": [
+            {"method": choice.method.name, "from": choice.since, "why": choice.why}
+            for choice in flow.choices
+        ],
+        "steps": {"accepted": flow.statistics.accepted, "rejected": flow.statistics.rejected},
+        "invariants": _records(watched),
+    }
+
+
+def _records(watched: Iterable[Invariant]) -> Summary:
+    return {each.name: each.record() for each in watched}
+
+
+def summarize_variants(scenario: Scenario, runs: Mapping[str, Run]) -> Summary:
+    """Return the summary above the runs of variants; variants not reached are interrupted."""
+    summaries = {name: run.summary for name, run in runs.items()}
+    entries = {key: {name: s[key] for name, s in summaries.items()} for key in OVER_VARIANTS}
+    for name in variants(scenario).keys() - runs.keys():
+        entries["outcome"][name] = "interrupted"
+    return {
+        "scenario": scenario.title,
+        **entries,
+        "notes": [f"{name}: {note}" for name, s in summaries.items() for note in s["notes"]],
+        "seconds": {name: s["seconds"] for name, s in summaries.items()},
+        "versions": _versions([run.scenario for run in runs.values()]),
+    }
+
+
+def concluded(summary: Summary, claims: list[dict[str, Any]], seconds: float) -> Summary:
     """Return what `summary.json` contains: a summary with claims, total time and exit code."""
-    entries = {**summary.to_json(), "claims": claims}
-    entries["seconds"]["total"] = seconds
+    entries = {**summary, "claims": claims, "seconds": {**summary["seconds"], "total": seconds}}
     return {**entries, "exit_code": _exit_code(entries)}
 
 
@@ -175,20 +144,6 @@ def _leaves(tree: Mapping[str, Any] | str) -> list[str]:
     if isinstance(tree, str):
         return [tree]
     return [leaf for branch in tree.values() for leaf in _leaves(branch)]
-
-
-def _step_sizes(descent: DescentTrajectory, problem: Problem) -> Iterable[DescentSummary]:
-    each = invariants.of_descent(descent, problem)
-    for eta, outcome, losses, kept in zip(
-        descent.step_sizes, descent.outcome, descent.loss, each, strict=True
-    ):
-        # nan are samples that an interrupt left out; after divergence the loss is inf
-        last = float(losses[~np.isnan(losses)][-1])
-        yield DescentSummary(repr(float(eta)), outcome, last, kept)
-
-
-def _records(kept: Iterable[Invariant]) -> dict[str, Any]:
-    return {each.name: each.record() for each in kept}
 
 
 VIOLATED = {
@@ -215,25 +170,23 @@ VIOLATED = {
 
 
 def _violations(
-    flows: Mapping[str, FlowSummary], descent: Sequence[DescentSummary]
+    flows: Mapping[str, Iterable[Invariant]], descent: Mapping[str, Iterable[Invariant]]
 ) -> Iterable[str]:
     """Yield a note per violated invariant; one note if many step sizes violate the same one."""
-    for space, flow in flows.items():
-        for broken in flow.invariants:
-            if broken.broken_at is not None:
-                yield f"{space}: from t = {broken.broken_at:.4g} {VIOLATED[broken.name]}"
+    for space, watched in flows.items():
+        for each in watched:
+            if each.broken_at is not None:
+                yield f"{space}: from t = {each.broken_at:.4g} {VIOLATED[each.name]}"
     alike = [
-        f"descent, step {each.step_size}: from t = {broken.broken_at:.4g} "
-        f"{VIOLATED[f'{broken.name} of descent']}"
-        for each in descent
-        for broken in each.invariants
-        if broken.broken_at is not None
+        f"descent, step {size}: from t = {each.broken_at:.4g} {VIOLATED[f'{each.name} of descent']}"
+        for size, watched in descent.items()
+        for each in watched
+        if each.broken_at is not None
     ]
     # hundreds of step sizes would fill the summary with the same sentence
-    if len(alike) <= MOST_ALIKE:
-        yield from alike
-    else:
-        yield f"{alike[0]} The same holds at {len(alike) - 1} more step sizes."
+    if len(alike) > MOST_ALIKE:
+        alike = [f"{alike[0]} The same holds at {len(alike) - 1} more step sizes."]
+    yield from alike
 
 
 def _notes(trajectory: Trajectory, problem: Problem, rtol: float) -> Iterable[str]:

@@ -62,11 +62,8 @@ class Variable:
 
     def over(self, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """Return `function` of the values along leading axes, piece by piece if they are large."""
-        return (
-            in_batches(function, self.held)
-            if isinstance(self.held, Series)
-            else function(self.held)
-        )
+        held = self.held
+        return in_batches(function, held) if isinstance(held, Series) else function(held)
 
     def select(self, dim: str, index: int) -> Variable:
         """Return the variable at one index of a dimension, without that dimension."""
@@ -91,11 +88,11 @@ Group = Mapping[str, Variable]
 
 def group(
     declared: Iterable[VariableSpec],
-    arrays: Mapping[str, np.ndarray | Series | float | Sequence[object]],
+    arrays: Mapping[str, np.ndarray | Series | float | Sequence[object] | None],
 ) -> Group:
     """Return arrays as variables, in the order and with the meaning in which they are `declared`.
 
-    Declared variables without an array are left out.
+    Declared variables without an array are left out, and so are those with None.
 
     Raises
     ------
@@ -105,27 +102,25 @@ def group(
 
     """
     declared = list(declared)
+    arrays = {name: values for name, values in arrays.items() if values is not None}
     if extra := arrays.keys() - {spec.name for spec in declared}:
         raise ValueError(f"Variables are not declared: {', '.join(sorted(extra))}.")
     lengths: dict[str, int] = {}
-    found: dict[str, Variable] = {}
+    variables: dict[str, Variable] = {}
     for spec in declared:
         if spec.name not in arrays:
             continue
         values = arrays[spec.name]
-        held = (
-            values
-            if isinstance(values, Series)
-            else np.asarray(values, object if spec.text else None)
-        )
-        found[spec.name] = Variable(spec.dims, held, spec.attributes)
-        for dim, length in zip(spec.dims, held.shape, strict=True):
+        if not isinstance(values, Series):
+            values = np.asarray(values, object if spec.text else None)
+        variables[spec.name] = Variable(spec.dims, values, spec.attributes)
+        for dim, length in zip(spec.dims, values.shape, strict=True):
             if lengths.setdefault(dim, length) != length:
                 raise ValueError(
                     f"Dimension {dim!r} of {spec.name!r} has length {length}, "
                     f"but length {lengths[dim]} is required."
                 )
-    return found
+    return variables
 
 
 @dataclass(frozen=True, eq=False)

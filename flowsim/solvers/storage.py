@@ -184,7 +184,7 @@ class Series:
             yield self.store.read(rows[first : first + size])
 
 
-def in_batches(function: Callable[..., np.ndarray], *series: Series) -> np.ndarray:
+def in_batches(function: Callable[..., Any], *series: Series) -> np.ndarray:
     """Return a function of the rows of equally long series, evaluated batch by batch.
 
     The function maps arrays with one leading axis of rows. The result has the axes of the rows in

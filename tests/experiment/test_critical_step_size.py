@@ -9,7 +9,7 @@ from scenario_texts import spoilt, the_mistake, told
 from flowsim.experiment.plan.footprint import footprint
 from flowsim.experiment.plan.reading import from_toml
 from flowsim.experiment.run import run
-from flowsim.experiment.step_sizes import FlowOptions, NoCriticalStepSizeError, critical_step_size
+from flowsim.experiment.step_sizes import NoCriticalStepSizeError, critical_step_size
 from flowsim.problem import initialization, losses
 from flowsim.problem.problem import Problem
 from flowsim.scenario.spec.errors import ScenarioError
@@ -20,8 +20,8 @@ from flowsim.theory.sharpness.formulas import extremes
 PHI = np.diag([3.0, 1.0])
 
 
-def following(horizon: float, samples: int = 41) -> FlowOptions:
-    return FlowOptions(np.linspace(0, horizon, samples))
+def following(horizon: float, samples: int = 41) -> np.ndarray:
+    return np.linspace(0, horizon, samples)
 
 
 def scalar(w1: float, w2: float, phi: float, horizon: float, decay: float = 0.0) -> Problem:
