@@ -14,8 +14,8 @@ from flowsim.experiment.plan.reading import from_toml, json_schema
 from flowsim.scenario.digest import digest
 from flowsim.scenario.spec.errors import ScenarioError
 from flowsim.scenario.spec.scenario import Scenario
-from flowsim.scenario.toml.values import format_toml as as_toml
 from flowsim.scenario.toml.writing import dumps
+from flowsim.scenario.toml.writing import format_toml as as_toml
 from flowsim.scenario.variants import variants
 
 numbers = st.floats(-1e9, 1e9) | st.integers(-(10**9), 10**9)

@@ -15,7 +15,7 @@ from flowsim.problem.gradient_noise import Batches, LabelNoise, Stream
 from flowsim.problem.problem import Problem
 from flowsim.scenario.build import gradient_noise
 from flowsim.scenario.build.problem import build_problem
-from flowsim.scenario.build.samples import draws_per_step
+from flowsim.scenario.build.shapes import draws_per_step
 from flowsim.solvers.descend import descend
 from flowsim.theory.invariants import of_descent
 

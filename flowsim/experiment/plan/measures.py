@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from flowsim.experiment.figures import FIGURES
-from flowsim.scenario.spec.errors import Mistake, alternatives, format_value, mistake_at
+from flowsim.scenario.spec.errors import Mistake, mistake_at
 from flowsim.scenario.spec.output import Output
 from flowsim.scenario.spec.scenario import Scenario
-from flowsim.scenario.validate.keys import nearest
+from flowsim.scenario.validate.keys import not_known
 from flowsim.theory.registry import MEASURES
 
 
@@ -30,16 +30,10 @@ def names_exist(scenario: Scenario) -> Iterator[Mistake]:
     """Require names of existing diagnostics and of an existing figure."""
     for i, name in enumerate(scenario.output.measures, 1):
         if name not in MEASURES:
-            yield mistake_at("output.measures", f"item {i} {_unknown(name, MEASURES)}")
+            yield mistake_at("output.measures", f"item {i} {not_known(name, MEASURES)}")
     figure = scenario.output.figure
     if figure is not None and figure not in FIGURES:
-        yield mistake_at("output.figure", _unknown(figure, FIGURES))
-
-
-def _unknown(name: str, names: Iterable[str]) -> str:
-    near = nearest(name, names)
-    hint = f'; did you mean "{near}"? Known are ' if near else "; write one of "
-    return f"is {format_value(name)}, which is not known{hint}{alternatives(names)}"
+        yield mistake_at("output.figure", not_known(figure, FIGURES))
 
 
 def measures_available(scenario: Scenario) -> Iterator[Mistake]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from flowsim.dynamics.registry import FLOWS, Formulation
 from flowsim.experiment.plan.measures import holds_layers, holds_matrices
-from flowsim.scenario.build.samples import draws_per_step
+from flowsim.scenario.build.shapes import draws_per_step
 from flowsim.theory.measure import iterate_copies
 from flowsim.theory.registry import MEASURES
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flowsim.scenario.build.files import load_array
-from flowsim.scenario.build.loss_data import Samples
-from flowsim.scenario.build.randomness import generator
+from flowsim.scenario.build.loss_data import Samples, generator
 from flowsim.scenario.spec.forms import FileRef
 from flowsim.scenario.spec.loss import DataLoss
 

@@ -11,8 +11,8 @@ from jaxtyping import Key
 
 from flowsim.problem.gradient_noise import Batches, LabelNoise, Noise, Stream
 from flowsim.problem.types import Array
+from flowsim.scenario.build.loss_data import generator
 from flowsim.scenario.build.problem import loss_data, training
-from flowsim.scenario.build.randomness import generator
 
 if TYPE_CHECKING:
     from flowsim.scenario.spec.scenario import Scenario

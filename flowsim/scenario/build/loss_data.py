@@ -10,7 +10,6 @@ import numpy as np
 
 from flowsim.problem.types import Array
 from flowsim.scenario.build.files import load_array
-from flowsim.scenario.build.randomness import generator
 from flowsim.scenario.spec.forms import (
     Count,
     FileRef,
@@ -21,6 +20,11 @@ from flowsim.scenario.spec.forms import (
     Spectrum,
     Target,
 )
+
+
+def generator(seed: int, name: str) -> np.random.Generator:
+    """Return the generator of the draw called `name` under `seed`."""
+    return np.random.default_rng(np.random.SeedSequence([seed, *name.encode()]))
 
 
 class Samples(NamedTuple):

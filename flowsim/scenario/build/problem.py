@@ -14,8 +14,7 @@ from flowsim.problem.initialization import NumpyLayers
 from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
 from flowsim.scenario.build import datasets
-from flowsim.scenario.build.loss_data import LossData, Samples
-from flowsim.scenario.build.randomness import generator
+from flowsim.scenario.build.loss_data import LossData, Samples, generator
 
 if TYPE_CHECKING:
     from flowsim.scenario.spec.scenario import Scenario

@@ -1,13 +1,17 @@
-"""The shapes of the arrays that a scenario gives, without making them."""
+"""The shapes of arrays in a scenario, and its numbers of samples and labels, without data."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from flowsim.scenario.build.files import UnusableFileError, inspect_array
 from flowsim.scenario.spec.data import Data
 from flowsim.scenario.spec.forms import FileRef
 from flowsim.scenario.spec.numbers import Rows
+
+if TYPE_CHECKING:
+    from flowsim.scenario.spec.scenario import Scenario
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,31 @@ def used_samples(data: Data) -> int:
         if data.samples is None
         else min(data.samples, available_samples(data))
     )
+
+
+def sample_count(scenario: Scenario) -> int:
+    """Return the number of training samples, measurements or observed entries."""
+    data = scenario.data
+    return scenario.loss.sample_count(
+        scenario.network.shape, 0 if data is None else training_count(data)
+    )
+
+
+def training_count(data: Data) -> int:
+    """Return how many samples are used and not held out."""
+    count = used_samples(data)
+    return count - (min(round(data.held_out * count), count - 1) if data.held_out else 0)
+
+
+def draws_per_step(scenario: Scenario) -> int:
+    """Return how many numbers a step of descent draws."""
+    descent, loss, shape = scenario.descent, scenario.loss, scenario.network.shape
+    if descent is None or not descent.noisy:
+        return 0
+    if descent.batch is None:
+        return loss.label_count(shape)
+    each = 0 if descent.label_noise is None else loss.labels_per_sample(shape)
+    return sample_count(scenario) * (1 + each)
 
 
 def format_shape(size: tuple[int, int]) -> str:

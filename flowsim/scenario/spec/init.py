@@ -17,6 +17,8 @@ from flowsim.scenario.spec.network import Network
 from flowsim.scenario.spec.table import Table, by_kind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.random import Generator
 
     from flowsim.problem.initialization import NumpyLayers, Widths
@@ -94,41 +96,37 @@ class Explicit(Init):
         return tuple(np.asarray(W, dtype=float) for W in self.layers)
 
 
-class Balanced(Init):
+class RandomScaled(Init):
+    """An initialization drawn at random by the function of its kind, for W of a given scale."""
+
+    scale: Scale
+    noise: Noise = 0.0
+
+    random = True
+
+    def build(self, widths: Widths, rng: Generator, loss: Loss) -> NumpyLayers:  # noqa: ARG002
+        """Return the layers W_1, …, W_N."""
+        from flowsim.problem import initialization
+
+        draw: Callable[..., NumpyLayers] = getattr(initialization, self.kind)
+        return draw(widths, self.scale, rng)
+
+
+class Balanced(RandomScaled):
     """Exactly balanced layers of a random end-to-end matrix."""
 
     kind: Literal["balanced"] = Field(
         description="Balanced layers of a Gaussian W whose largest singular value is scale.",
         examples=["balanced"],
     )
-    scale: Scale
-    noise: Noise = 0.0
-
-    random = True
-
-    def build(self, widths: Widths, rng: Generator, loss: Loss) -> NumpyLayers:  # noqa: ARG002
-        """Return the layers W_1, …, W_N."""
-        from flowsim.problem import initialization
-
-        return initialization.balanced(widths, self.scale, rng)
 
 
-class Gaussian(Init):
+class Gaussian(RandomScaled):
     """Layers of independent Gaussian entries."""
 
     kind: Literal["gaussian"] = Field(
         description="Gaussian entries, E‖W‖²_F = scale² min(d_0, d_N).", examples=["gaussian"]
     )
-    scale: Scale
-    noise: Noise = 0.0
-
-    random = True
-
-    def build(self, widths: Widths, rng: Generator, loss: Loss) -> NumpyLayers:  # noqa: ARG002
-        """Return the layers W_1, …, W_N."""
-        from flowsim.problem import initialization
-
-        return initialization.gaussian(widths, self.scale, rng)
 
 
 class Xavier(Init):
@@ -148,23 +146,13 @@ class Xavier(Init):
         return initialization.xavier(widths, rng)
 
 
-class Orthogonal(Init):
+class Orthogonal(RandomScaled):
     """Scaled semi-orthogonal layers."""
 
     kind: Literal["orthogonal"] = Field(
         description="Orthogonal layers; every singular value of W is scale.",
         examples=["orthogonal"],
     )
-    scale: Scale
-    noise: Noise = 0.0
-
-    random = True
-
-    def build(self, widths: Widths, rng: Generator, loss: Loss) -> NumpyLayers:  # noqa: ARG002
-        """Return the layers W_1, …, W_N."""
-        from flowsim.problem import initialization
-
-        return initialization.orthogonal(widths, self.scale, rng)
 
 
 class Identity(Init):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, FailFast, Field
 from pydantic.fields import FieldInfo
@@ -19,7 +19,6 @@ from flowsim.scenario.spec.loss import LOSSES, AnyLoss
 from flowsim.scenario.spec.network import Network
 from flowsim.scenario.spec.output import Output
 from flowsim.scenario.spec.table import Table
-from flowsim.scenario.spec.variant import Variant
 
 
 def _line(value: str) -> str:
@@ -50,6 +49,22 @@ class Head(Table):
         lt=2**63,
         description="Every random draw derives from it and the draw's name.",
         examples=[0],
+    )
+
+
+class Variant(Table):
+    """The scenario with some keys replaced."""
+
+    name: str = Field(
+        pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        max_length=100,
+        description="A name of letters, digits, dots, dashes and underscores.",
+        examples=["depth-2"],
+    )
+    set: dict[str, Any] = Field(
+        description="Dotted keys and the values that replace the scenario's; "
+        "a table replaces the whole table.",
+        examples=[{"network.widths": [6, 6, 6]}],
     )
 
 

@@ -16,7 +16,7 @@ from flowsim.scenario.variants import apply_changes, without_variants
 
 if TYPE_CHECKING:
     from flowsim.scenario.spec.claim import Claim
-    from flowsim.scenario.spec.variant import Variant
+    from flowsim.scenario.spec.scenario import Variant
 
 MOST_ITEMS = 1000
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from flowsim.scenario.spec.errors import Mistake
 from flowsim.scenario.spec.table import InvalidValueError
-from flowsim.scenario.validate import data, flow, init, loss, noise
+from flowsim.scenario.validate import data, flow, init, loss
 
 if TYPE_CHECKING:
     from flowsim.scenario.spec.claim import Claim
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Rule = Callable[["Scenario"], Iterator[Mistake]]
 
-RULES: tuple[Rule, ...] = (*loss.RULES, *data.RULES, *init.RULES, *flow.RULES, *noise.RULES)
+RULES: tuple[Rule, ...] = (*loss.RULES, *data.RULES, *init.RULES, *flow.RULES)
 
 
 ClaimRule = Callable[["Claim", Mapping[str, "Scenario"]], list[Mistake]]

@@ -12,7 +12,7 @@ from flowsim.scenario.spec.errors import Mistake, alternatives, format_value
 from flowsim.scenario.spec.forms import FORMS
 from flowsim.scenario.spec.scenario import SECTIONS, Head, Scenario, options
 from flowsim.scenario.spec.table import Table, kind_of
-from flowsim.scenario.toml.values import assignment, format_toml
+from flowsim.scenario.toml.writing import assignment, format_toml
 from flowsim.scenario.validate.keys import not_known, unknown_key
 
 MOST = 200

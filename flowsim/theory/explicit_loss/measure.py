@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from flowsim.problem.problem import Problem
-from flowsim.scenario.build.randomness import generator
+from flowsim.scenario.build.loss_data import generator
 from flowsim.theory.explicit_loss.formulas import Within, asymmetry_at, conservative, has_full_rank
 from flowsim.theory.explicit_loss.line_integrals import line_integral
 from flowsim.theory.explicit_loss.loops import Piece, arora_cohen_hazan, random_circle
