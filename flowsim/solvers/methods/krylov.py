@@ -1,4 +1,10 @@
-"""Preconditioned Krylov methods on tuples of matrices: the operator is applied, never formed."""
+"""Preconditioned Krylov methods on tuples of matrices: the operator is applied, never formed.
+
+Those of lineax (0.1.1) differ in three ways that matter here. Their inner product is the Euclidean
+one, and J is symmetric under another where the state is scaled. They stop by the residual and the
+last change of x, not by the preconditioned residual, which is the error. Their CG ends, unsolved,
+when a preconditioner proves to be indefinite; here it is dropped and the iteration continues.
+"""
 
 from __future__ import annotations
 
