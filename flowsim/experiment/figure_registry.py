@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from flowsim.theory.registry import MEASURES
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from flowsim.pictures.animation.animation import Animation
+    from flowsim.pictures.kit.layout import PanelGrid
+    from flowsim.pictures.kit.reading import Subject
     from flowsim.results.run import Run
 
 
@@ -27,8 +29,8 @@ class FigureSpec:
     question
         The question that it answers.
     module
-        The module with its functions `why_unavailable(run)` and `draw(run)`; by default
-        `flowsim.pictures.<name>`.
+        The module with its functions `why_unavailable(run)`, `headline(run)`,
+        `over_variants(parts)` and `draw(subject)`; by default `flowsim.pictures.<name>`.
     animated_by
         How it is animated, a key of `flowsim.pictures.animation.ANIMATIONS`; "" if it cannot be.
 
@@ -45,7 +47,8 @@ class FigureSpec:
         A run over variants has the figure where one of its variants has it.
         """
         # without variants the run itself is the only part
-        reasons = [self._module("why_unavailable")(part) for part in run.variants.values() or [run]]
+        why_unavailable = self._module().why_unavailable
+        reasons = [why_unavailable(part) for part in run.variants.values() or [run]]
         return None if None in reasons else str(reasons[0])
 
     def available(self, run: Run) -> bool:
@@ -70,7 +73,7 @@ class FigureSpec:
         from flowsim.pictures.kit import style
 
         with style.settings():
-            return cast("Figure", self._module("draw")(run))
+            return self._draw(self._subject(run))
 
     def why_not_animatable(self, run: Run) -> str | None:
         """Return the reason why this figure of `run` cannot be animated, or None if it can."""
@@ -86,11 +89,23 @@ class FigureSpec:
         from flowsim.pictures.kit import style
 
         with style.settings():
-            return ANIMATIONS[self.animated_by](run, self.draw)
+            return ANIMATIONS[self.animated_by](self._subject(run), self._draw)
 
-    def _module(self, function: str) -> Callable[[Run], Any]:
-        module = import_module(self.module or f"flowsim.pictures.{self.name}")
-        return cast("Callable[[Run], Any]", getattr(module, function))
+    def _draw(self, subject: Subject) -> Figure:
+        grid: PanelGrid = self._module().draw(subject)
+        return grid.figure
+
+    def _subject(self, run: Run) -> Subject:
+        from flowsim.pictures.kit import reading
+
+        module = self._module()
+        able = {n: r for n, r in reading.members(run).items() if module.why_unavailable(r) is None}
+        parts = dict(list(able.items())[: reading.MOST_PANELS])
+        headline = module.over_variants(parts) if run.variants else module.headline(run)
+        return reading.Subject(run, parts, headline)
+
+    def _module(self) -> Any:
+        return import_module(self.module or f"flowsim.pictures.{self.name}")
 
 
 _OF_DIAGNOSTICS = {

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from flowsim.pictures.kit import curves, layout, reading, scales, style
 from flowsim.pictures.kit.power_laws import (
@@ -31,19 +30,18 @@ def why_unavailable(run: Run) -> str | None:
     return reading.why_missing(run, "comparison.descent_vs_flow")
 
 
-def draw(run: Run) -> Figure:
+def draw(subject: reading.Subject) -> layout.PanelGrid:
     """Draw the distance over time, and beside it the largest distance against η."""
-    return draw_variants(run) if run.variants else draw_plain(run)
+    return draw_variants(subject) if subject.run.variants else draw_plain(subject)
 
 
-def draw_plain(run: Run) -> Figure:
+def draw_plain(subject: reading.Subject) -> layout.PanelGrid:
     """Draw one run: over time, and against η if it has several step sizes."""
+    run = subject.run
     # against η there must be two points, of step sizes that do not all diverge
     both = len(reading.step_sizes(run)) > 1 and not reading.diverged(run).all()
     grid = layout.panel_grid(
-        run,
-        headline(run),
-        [run.name],
+        subject,
         panels=2 if both else 1,
         names=("over time", power_law_title(fit_power_law(run))) if both else (),
         legend=curves.step_size_legend([run]),
@@ -54,19 +52,17 @@ def draw_plain(run: Run) -> Figure:
     grid.panels[0].set(xlabel="time t", ylabel=LABEL)
     if both:
         draw_against_step_size(grid.panels[1], run)
-    return grid.figure
+    return grid
 
 
-def draw_variants(run: Run) -> Figure:
+def draw_variants(subject: reading.Subject) -> layout.PanelGrid:
     """Draw one panel per variant over time, and in a last one all largest distances against η."""
-    parts = reading.available_members(run, why_unavailable)
+    parts = subject.parts
     laws = power_laws(parts)
     together = len(laws) > 1
     greys = dict(zip(laws, style.grey_styles(len(laws)), strict=True)) if together else {}
     grid = layout.panel_grid(
-        run,
-        over_variants(parts),
-        parts,
+        subject,
         panels=len(parts) + together,
         names=[*parts, *(["largest, against η"] if together else [])],
         legend=curves.step_size_legend(parts.values())
@@ -80,7 +76,7 @@ def draw_variants(run: Run) -> Figure:
         draw_all_against_step_size(panel, {name: (parts[name], greys[name]) for name in laws})
         # the same quantity as in the other panels, so the same axis
         panel.set_ylim(grid.panels[0].get_ylim())
-    return grid.figure
+    return grid
 
 
 def draw_over_time(panels: tuple[Axes, ...], parts: dict[str, Run]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from flowsim.pictures.kit import curves, layout, reading, scales, style
 from flowsim.pictures.kit.words import join_words, number
@@ -22,17 +21,15 @@ def why_unavailable(run: Run) -> str | None:
     return reading.why_no_flow(run, "effective_rank") or reading.why_no_flow(run, "nuclear_norm")
 
 
-def draw(run: Run) -> Figure:
+def draw(subject: reading.Subject) -> layout.PanelGrid:
     """Draw rank and norm side by side, of all flows and of descent, or of every variant's flow."""
-    parts = reading.available_members(run, why_unavailable)
+    run, parts = subject.run, subject.parts
     own = curves.flow_legend(run, "effective_rank") | curves.step_size_legend([run])
     line_styles = curves.variant_legend(run, parts, style.FLOW)
     levels = {measure: curves.minimum_norm_levels(parts.values(), measure) for measure in LABELS}
     known = bool(levels["effective_rank"].size)
     grid = layout.panel_grid(
-        run,
-        over_variants(parts) if run.variants else headline(run),
-        parts,
+        subject,
         panels=2,
         legend=(line_styles if run.variants else own)
         | ({curves.MINIMUM_NORM_LABEL: style.LEVEL} if known else {}),
@@ -47,7 +44,7 @@ def draw(run: Run) -> Figure:
         else:
             draw_plain(panel, run, measure, levels[measure])
         curves.draw_levels(panel, levels[measure])
-    return grid.figure
+    return grid
 
 
 def times(run: Run) -> list[np.ndarray]:

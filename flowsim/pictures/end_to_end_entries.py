@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from flowsim.pictures.kit import curves, layout, reading, style
 from flowsim.pictures.kit.words import join_words, number, with_subscripts
@@ -41,23 +40,20 @@ def entry_names(run: Run) -> list[str]:
     return [with_subscripts("w", i + 1, j + 1) for i in range(rows) for j in range(columns)]
 
 
-def draw(run: Run) -> Figure:
+def draw(subject: reading.Subject) -> layout.PanelGrid:
     """Draw every entry of W(t) of the reference flow, and the closed form dashed."""
-    parts = reading.available_members(run, why_unavailable)
+    parts = subject.parts
     labels = max((entry_names(part) for part in parts.values()), key=len)
     line_styles = dict(zip(labels, style.curve_styles(len(labels)), strict=True))
     grid = layout.panel_grid(
-        run,
-        over_variants(parts) if run.variants else headline(run),
-        parts,
-        legend=line_styles | curves.closed_form_legend(parts.values(), "end_to_end"),
+        subject, legend=line_styles | curves.closed_form_legend(parts.values(), "end_to_end")
     )
     curves.time_axes(grid.panels, parts.values(), lambda part: [saved_matrices(part)[0]])
     curves.plain_axis(grid.panels, [saved_matrices(part)[1] for part in parts.values()])
     for panel, part in zip(grid.panels, parts.values(), strict=True):
         draw_entries(panel, part, line_styles)
     grid.label("time t", "entries of W")
-    return grid.figure
+    return grid
 
 
 def draw_entries(panel: Axes, run: Run, line_styles: dict[str, style.LineStyle]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from flowsim.pictures import end_to_end_entries
 from flowsim.pictures.kit import curves, layout, reading, scales, style
@@ -34,15 +33,13 @@ def why_unavailable(run: Run) -> str | None:
     return "W was saved along one flow only, so that there is nothing to compare"
 
 
-def draw(run: Run) -> Figure:
+def draw(subject: reading.Subject) -> layout.PanelGrid:
     """Draw that entry in every flow, in the closed form and in descent."""
-    parts = reading.available_members(run, why_unavailable)
+    parts = subject.parts
     descents = [part for part in parts.values() if has_descent(part)]
     line_styles = flow_styles(parts)
     grid = layout.panel_grid(
-        run,
-        over_variants(parts) if run.variants else describe_ends(run),
-        parts,
+        subject,
         legend={reading.FLOWS[space]: each for space, each in line_styles.items()}
         | curves.closed_form_legend(parts.values(), "end_to_end")
         | curves.step_size_legend(descents),
@@ -57,7 +54,7 @@ def draw(run: Run) -> Figure:
         if part in descents:
             draw_descent(panel, part, sizes)
     grid.label("time t", " / ".join(dict.fromkeys(map(entry_name, parts.values()))))
-    return grid.figure
+    return grid
 
 
 def flow_styles(parts: dict[str, Run]) -> dict[str, style.LineStyle]:
@@ -95,7 +92,7 @@ def mark_end(panel: Axes, time: np.ndarray, values: np.ndarray, marker: style.Li
     curves.plot(panel, time[end], values[end], END_MARKER | marker)
 
 
-def describe_ends(run: Run) -> str:
+def headline(run: Run) -> str:
     """Return the final values of that entry: of each of a few dynamics, or their range."""
     ends = final_values(run)
     first = f"{entry_name(run)} ends at "
@@ -112,6 +109,6 @@ def value_range(ends: dict[str, float]) -> str:
 def over_variants(parts: dict[str, Run]) -> str:
     """Return the final values of that entry in each variant, or their ranges if there are many."""
     if len(parts) <= 2:
-        return "; ".join(f"{key}: {describe_ends(part)}" for key, part in parts.items())
+        return "; ".join(f"{key}: {headline(part)}" for key, part in parts.items())
     ranges = (f"{value_range(final_values(part))} ({key})" for key, part in parts.items())
     return f"The largest final entry is {join_words(ranges, most=5)}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from flowsim.pictures.kit import curves, layout, reading, style
 from flowsim.pictures.kit.words import join_words, number
@@ -25,16 +24,13 @@ def why_unavailable(run: Run) -> str | None:
     return reading.why_missing(run, "comparison.end_to_end_vs_layers")
 
 
-def draw(run: Run) -> Figure:
+def draw(subject: reading.Subject) -> layout.PanelGrid:
     """Draw ‖W_end-to-end − W_layers‖_F(t), and the sum of both error estimates as a band."""
-    parts = reading.available_members(run, why_unavailable)
+    parts = subject.parts
     estimates = {name: summed_error_estimate(part) for name, part in parts.items()}
     known = any(np.isfinite(e).any() for e in estimates.values())
     grid = layout.panel_grid(
-        run,
-        over_variants(parts) if run.variants else headline(run),
-        parts,
-        legend={GAP_LABEL: GAP} | ({BAND_LABEL: style.BAND} if known else {}),
+        subject, legend={GAP_LABEL: GAP} | ({BAND_LABEL: style.BAND} if known else {})
     )
     gaps = [part["comparison.end_to_end_vs_layers"] for part in parts.values()]
     curves.time_axes(grid.panels, parts.values(), lambda part: [part["comparison.time"]])
@@ -43,7 +39,7 @@ def draw(run: Run) -> Figure:
         draw_band(panel, part["comparison.time"], estimates[name])
         curves.plot(panel, part["comparison.time"], part["comparison.end_to_end_vs_layers"], GAP)
     grid.label("time t", r"$\|W_\mathrm{end\,to\,end}-W_\mathrm{layers}\|_F$")
-    return grid.figure
+    return grid
 
 
 def summed_error_estimate(run: Run) -> np.ndarray:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from flowsim.pictures.kit import curves, layout, reading, scales, style
 from flowsim.pictures.kit.words import join_words, number, with_subscripts
@@ -27,21 +26,20 @@ def why_unavailable(run: Run) -> str | None:
     return reading.why_missing(run, "layers.imbalance")
 
 
-def draw(run: Run) -> Figure:
+def draw(subject: reading.Subject) -> layout.PanelGrid:
     """Draw the flow's imbalance by pair of layers, and descent's largest by step size."""
-    return draw_variants(run) if run.variants else draw_plain(run)
+    return draw_variants(subject) if subject.run.variants else draw_plain(subject)
 
 
-def draw_plain(run: Run) -> Figure:
+def draw_plain(subject: reading.Subject) -> layout.PanelGrid:
     """Draw one run: a panel for the flow and, if there is descent, one for it."""
+    run = subject.run
     has_descent = reading.has_descent(run, "imbalance")
     flow = run["layers.imbalance"]
     line_styles = style.grey_styles(flow.shape[1])
     pairs = {pair_name(j): line_style for j, line_style in enumerate(line_styles)}
     grid = layout.panel_grid(
-        run,
-        headline(run),
-        [run.name],
+        subject,
         panels=2 if has_descent else 1,
         names=("layer flow, each pair", "gradient descent, largest pair") if has_descent else (),
         legend=pairs | (curves.step_size_legend([run]) if has_descent else {}),
@@ -54,17 +52,15 @@ def draw_plain(run: Run) -> Figure:
     if has_descent:
         draw_descent(grid.panels[1], run, reading.all_step_sizes([run]), top)
     grid.label("time t", LABEL)
-    return grid.figure
+    return grid
 
 
-def draw_variants(run: Run) -> Figure:
+def draw_variants(subject: reading.Subject) -> layout.PanelGrid:
     """Draw one panel per variant: the flow's pairs in grey, descent's largest by step size."""
-    parts = reading.available_members(run, why_unavailable)
+    parts = subject.parts
     descending = [p for p in parts.values() if reading.has_descent(p, "imbalance")]
     grid = layout.panel_grid(
-        run,
-        over_variants(parts),
-        parts,
+        subject,
         legend={"layer flow, each pair": style.FLOW} | curves.step_size_legend(descending),
         steps=scales.scale_if_many(descending),
     )
@@ -76,7 +72,7 @@ def draw_variants(run: Run) -> Figure:
         if reading.has_descent(part, "imbalance"):
             draw_descent(panel, part, reading.all_step_sizes(descending), top)
     grid.label("time t", LABEL)
-    return grid.figure
+    return grid
 
 
 def layer_times(run: Run) -> list[np.ndarray]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from flowsim.pictures.kit import curves, layout, reading, scales, style
 from flowsim.pictures.kit.words import join_words, number
@@ -17,19 +16,18 @@ def why_unavailable(run: Run) -> str | None:
     return reading.why_no_flow(run, "loss")
 
 
-def draw(run: Run) -> Figure:
+def draw(subject: reading.Subject) -> layout.PanelGrid:
     """Draw ℓ(t): flows, closed form and descent; of variants one curve each."""
-    return draw_variants(run) if run.variants else draw_plain(run)
+    return draw_variants(subject) if subject.run.variants else draw_plain(subject)
 
 
-def draw_plain(run: Run) -> Figure:
+def draw_plain(subject: reading.Subject) -> layout.PanelGrid:
     """Draw every flow and every step size; a mark on the upper edge where descent diverges."""
+    run = subject.run
     sizes = reading.all_step_sizes([run])
     has_descent = reading.has_descent(run, "loss")
     grid = layout.panel_grid(
-        run,
-        headline(run),
-        [run.name],
+        subject,
         legend=curves.flow_legend(run, "loss")
         | (curves.step_size_legend([run]) if has_descent else {}),
         steps=scales.scale_if_many([run]) if has_descent else None,
@@ -44,21 +42,17 @@ def draw_plain(run: Run) -> Figure:
     if has_descent:
         curves.draw_descent(grid.panels[0], run, run["descent.loss"], sizes, top)
     grid.label("time t", LABEL)
-    return grid.figure
+    return grid
 
 
-def draw_variants(run: Run) -> Figure:
+def draw_variants(subject: reading.Subject) -> layout.PanelGrid:
     """Draw the reference flow of every variant in its own colour and with its own markers."""
-    parts = reading.available_members(run, why_unavailable)
+    run, parts = subject.run, subject.parts
     line_styles = curves.variant_legend(run, parts, style.FLOW)
     # dashes over more curves than a legend distinguishes could not be assigned to one
     exact = [part for part in parts.values() if len(parts) <= style.FEW and has_closed_form(part)]
     grid = layout.panel_grid(
-        run,
-        over_variants(parts),
-        parts,
-        panels=1,
-        legend=line_styles | curves.closed_form_legend(exact, "loss"),
+        subject, panels=1, legend=line_styles | curves.closed_form_legend(exact, "loss")
     )
     panel = grid.panels[0]
     curves.shared_time_axis([panel], parts.values(), lambda part: [first_times(part)])
@@ -69,7 +63,7 @@ def draw_variants(run: Run) -> Figure:
     for part in exact:
         curves.plot(panel, part["exact.time"], part["exact.loss"], style.EXACT)
     grid.label("time t", LABEL)
-    return grid.figure
+    return grid
 
 
 def has_closed_form(run: Run) -> bool:

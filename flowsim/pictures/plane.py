@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from flowsim.pictures import loss
 from flowsim.pictures.kit import (
@@ -53,15 +52,13 @@ def why_unavailable(run: Run) -> str | None:
     return "no flow of the run lies in the plane"
 
 
-def draw(run: Run) -> Figure:
+def draw(subject: reading.Subject) -> layout.PanelGrid:
     """Draw contours of the loss, the paths of the flows, and descent coloured by η."""
-    parts = reading.available_members(run, why_unavailable)
+    run, parts = subject.run, subject.parts
     descending = [part for part in parts.values() if reading.has_numbers(part, "plane.descent")]
     scale = scales.step_size_scale(descending)
     grid = layout.panel_grid(
-        run,
-        over_variants(parts) if run.variants else headline(run),
-        parts,
+        subject,
         legend=legend(parts),
         steps=scale,
         right=layout.RIGHT if run.variants else SCALE_ROOM,
@@ -81,7 +78,7 @@ def draw(run: Run) -> Figure:
         draw_paths(panel, part)
         if filled is not None and not run.variants:
             contours.draw_colour_scale(grid.add_scale_axes(), grid.figure, filled, part)
-    return grid.figure
+    return grid
 
 
 def legend(parts: dict[str, Run]) -> dict[str, style.LineStyle]:

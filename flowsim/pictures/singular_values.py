@@ -10,7 +10,6 @@ from itertools import pairwise
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from flowsim.pictures.kit import curves, layout, reading, style
 from flowsim.pictures.kit.words import join_words, number, with_subscripts
@@ -29,9 +28,9 @@ def why_unavailable(run: Run) -> str | None:
     return reading.why_no_flow(run, "singular_values")
 
 
-def draw(run: Run) -> Figure:
+def draw(subject: reading.Subject) -> layout.PanelGrid:
     """Draw σ_r(t): the reference flow as lines, others as markers, the closed form dashed."""
-    parts = reading.available_members(run, why_unavailable)
+    run, parts = subject.run, subject.parts
     shown = max(coloured_modes(part) for part in parts.values())
     legend = flow_legend(parts)
     if run.variants:
@@ -39,11 +38,7 @@ def draw(run: Run) -> Figure:
             with_subscripts("σ", r + 1): {"color": c} for r, c in enumerate(style.colours(shown))
         }
     grid = layout.panel_grid(
-        run,
-        over_variants(parts) if run.variants else headline(run),
-        parts,
-        legend=legend,
-        right=layout.RIGHT if run.variants else layout.LABELLED,
+        subject, legend=legend, right=layout.RIGHT if run.variants else layout.LABELLED
     )
     spectra = [(p, s) for p in parts.values() for s in reading.flows_with(p, "singular_values")]
     curves.time_axes(grid.panels, parts.values(), reading.flow_times)
@@ -53,7 +48,7 @@ def draw(run: Run) -> Figure:
     if not run.variants:
         name_modes(grid.panels[0], run, style.colours(shown))
     grid.label("time t", "singular values of W")
-    return grid.figure
+    return grid
 
 
 def coloured_modes(run: Run) -> int:

@@ -50,14 +50,14 @@ class Span:
         return "t" if self.timed else "kη"
 
 
-def animation(run: Run) -> Animation:
+def animation(subject: reading.Subject) -> Animation:
     """Return the animation in the plane: with the loss beside it, or one panel per variant."""
-    parts = reading.available_members(run, plane.why_unavailable)
+    run, parts = subject.run, subject.parts
     descending = [part for part in parts.values() if has_descent(part)]
     scale = scales.step_size_scale(descending)
     colours = plane.step_size_colours(scale, descending)
     span = find_span(list(parts.values()))
-    grid = make_grid(run, parts, scale)
+    grid = make_grid(subject, scale)
     animated: list[AnimatedPart] = []
     for panel, part in zip(grid.panels, parts.values(), strict=False):
         animated += in_plane(panel, part, colours, span)
@@ -68,21 +68,16 @@ def animation(run: Run) -> Animation:
     return Animation(grid.figure, [*animated, time_label], span.first, span.last, span.log)
 
 
-def make_grid(run: Run, parts: dict[str, Run], scale: scales.StepScale | None) -> layout.PanelGrid:
+def make_grid(subject: reading.Subject, scale: scales.StepScale | None) -> layout.PanelGrid:
     """Return the panels: the plane and the loss, or the plane of each variant."""
     legend = {
         "flow now" if line_style is plane.END else label: line_style
-        for label, line_style in plane.legend(parts).items()
+        for label, line_style in plane.legend(subject.parts).items()
     }
-    if run.variants:
-        headline = plane.over_variants(parts)
-        return layout.panel_grid(
-            run, headline, parts, legend=legend, steps=scale, gap=layout.OWN_AXIS
-        )
-    tall = plane.panel_height(run, WIDE)
-    grid = layout.panel_grid(
-        run, plane.headline(run), parts, panels=2, legend=legend, steps=scale, tall=tall
-    )
+    if subject.run.variants:
+        return layout.panel_grid(subject, legend=legend, steps=scale, gap=layout.OWN_AXIS)
+    tall = plane.panel_height(subject.run, WIDE)
+    grid = layout.panel_grid(subject, panels=2, legend=legend, steps=scale, tall=tall)
     placement.set_horizontal(grid.panels[0], layout.LEFT, WIDE)
     placement.set_horizontal(grid.panels[1], layout.WIDE - layout.RIGHT - LOSS_WIDE, LOSS_WIDE)
     return grid

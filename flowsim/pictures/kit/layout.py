@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,10 +20,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from flowsim.pictures.kit import scales, style
-from flowsim.pictures.kit.reading import describe_incomplete
+from flowsim.pictures.kit.reading import Subject, describe_incomplete
 from flowsim.pictures.kit.style import LineStyle
 from flowsim.pictures.kit.words import truncate
-from flowsim.results.run import Run
 
 NARROW, MIDDLE, WIDE = 3.4, 5.0, 7.0
 """Widths of a figure in inches: a journal's column, one and a half, and two."""
@@ -147,9 +146,7 @@ def figure_width(panels: int) -> float:
 
 
 def panel_grid(
-    run: Run,
-    headline: str,
-    parts: Collection[str],
+    subject: Subject,
     *,
     panels: int | None = None,
     names: Sequence[str] = (),
@@ -165,12 +162,8 @@ def panel_grid(
 
     Parameters
     ----------
-    run
-        Gives the line above the headline: the scenario's title, and what is missing.
-    headline
-        The finding, in words.
-    parts
-        Names of the variants that are drawn, or of the run itself.
+    subject
+        Gives the headline, and the line above it: the scenario's title, and what is missing.
     panels, names
         The number of panels and the names above them; by default one panel per part, named after
         its variant.
@@ -185,9 +178,9 @@ def panel_grid(
 
     """
     if panels is None:
-        panels, names = len(parts), list(parts) if run.variants else ()
+        panels, names = len(subject.parts), list(subject.parts) if subject.run.variants else ()
     legend, across = legend or {}, width or figure_width(panels)
-    lines = wrap_headline(headline, across)
+    lines = wrap_headline(subject.headline, across)
     # all heights are added up before the figure is made: axes are placed in fractions of it
     rows, columns = legend_shape(list(legend), across)
     strip = rows * LEGEND_LINE + 0.06 + (steps.height if steps is not None else 0.0)
@@ -199,7 +192,7 @@ def panel_grid(
     figure = Figure(figsize=(across, places.height), dpi=DPI, facecolor="white")
     axes = tuple(figure.add_axes(places.rectangle(k)) for k in range(panels))
     name_panels(axes, names, int(places.wide / CHARACTER))
-    write_headline(figure, context_line(run, parts, across), lines)
+    write_headline(figure, context_line(subject, across), lines)
     if legend:
         draw_legend(figure, legend, columns, strip)
     if steps is not None:
@@ -222,13 +215,13 @@ def wrap_headline(headline: str, width: float) -> list[str]:
     return [line.replace(NO_BREAK, " ") for line in lines] or [""]
 
 
-def context_line(run: Run, drawn: Collection[str], width: float) -> str:
+def context_line(subject: Subject, width: float) -> str:
     """Return the line above the headline: the scenario's title and what is missing."""
     characters = int((width - 2 * EDGE) / 0.0495)
-    missing = "; ".join(describe_incomplete(run, drawn))
+    missing, title = "; ".join(describe_incomplete(subject)), subject.run.scenario.title
     if not missing:
-        return truncate(run.scenario.title, characters)
-    title = truncate(run.scenario.title, max(characters - len(missing) - 3, 12))
+        return truncate(title, characters)
+    title = truncate(title, max(characters - len(missing) - 3, 12))
     return truncate(f"{title} · {missing}", characters)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,6 +16,19 @@ FLOWS = {name: flow.label for name, flow in registry.FLOWS.items()}
 
 MOST_PANELS = 40
 """Variants drawn in one figure at most; a page of more panels is not readable."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What a figure shows: a run, its variants that are drawn, and the finding in words.
+
+    `parts` are the variants for which the figure is available, at most `MOST_PANELS`, or the run
+    itself where it has no variants.
+    """
+
+    run: Run
+    parts: dict[str, Run]
+    headline: str
 
 
 def has_numbers(run: Run, path: str) -> bool:
@@ -75,12 +89,6 @@ def why_no_flow(run: Run, variable: str) -> str | None:
 def members(run: Run) -> dict[str, Run]:
     """Return the variants by name, or the run itself where it has none."""
     return dict(run.variants) or {run.name: run}
-
-
-def available_members(run: Run, why_unavailable: Callable[[Run], str | None]) -> dict[str, Run]:
-    """Return the members for which a figure is available, at most `MOST_PANELS`."""
-    able = [(name, each) for name, each in members(run).items() if why_unavailable(each) is None]
-    return dict(able[:MOST_PANELS])
 
 
 def has_log_times(runs: Iterable[Run]) -> bool:
@@ -201,14 +209,14 @@ def crossing_time(time: np.ndarray, values: np.ndarray, level: float) -> float:
     return float(time[k - 1] + fraction * (time[k] - time[k - 1]))
 
 
-def describe_incomplete(run: Run, drawn: Collection[str]) -> list[str]:
+def describe_incomplete(subject: Subject) -> list[str]:
     """Return a phrase for the variants that are not drawn and for each incomplete flow."""
-    missing = [name for name in run.variants if name not in drawn]
+    run, parts = subject.run, subject.parts
+    missing = [name for name in run.variants if name not in parts]
     phrases = [f"not drawn: {', '.join(missing)}"] if missing else []
     phrases += incomplete_flows(run)
-    for name, variant in run.variants.items():
-        if name in drawn:
-            phrases += [f"{name}, {phrase}" for phrase in incomplete_flows(variant)]
+    for name in filter(parts.__contains__, run.variants):
+        phrases += [f"{name}, {phrase}" for phrase in incomplete_flows(run.variants[name])]
     return phrases
 
 

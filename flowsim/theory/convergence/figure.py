@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from flowsim.pictures.kit import curves, layout, reading, style
 from flowsim.pictures.kit.words import join_words, number
@@ -32,9 +31,9 @@ def why_unavailable(run: Run) -> str | None:
     return reading.why_missing(run, "convergence.excess_loss")
 
 
-def draw(run: Run) -> Figure:
+def draw(subject: reading.Subject) -> layout.PanelGrid:
     """Draw ℓ(t) − ℓ*, its bounds, and the N times larger rate that is wrong if W is not square."""
-    parts = reading.available_members(run, why_unavailable)
+    parts = subject.parts
     shown = {
         name: line_style
         for name, line_style in LINE_STYLES.items()
@@ -42,9 +41,7 @@ def draw(run: Run) -> Figure:
     }
     invalid = any(invalid_bound(part) is not None for part in parts.values())
     grid = layout.panel_grid(
-        run,
-        over_variants(parts) if run.variants else headline(run),
-        parts,
+        subject,
         legend={LABELS[name]: line_style for name, line_style in shown.items()}
         | ({INVALID_LABEL: INVALID} if invalid else {}),
     )
@@ -58,7 +55,7 @@ def draw(run: Run) -> Figure:
         if wrong is not None:
             curves.plot(panel, time, wrong, INVALID)
     grid.label("time t", r"$\ell(W) - \ell^*$")
-    return grid.figure
+    return grid
 
 
 def above_error(run: Run, name: str) -> np.ndarray:

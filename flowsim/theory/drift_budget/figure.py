@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from flowsim.pictures.kit import curves, layout, reading, scales, style
 from flowsim.pictures.kit.words import join_words, number
@@ -41,14 +40,12 @@ def why_unavailable(run: Run) -> str | None:
     return reading.why_missing(run, "drift_budget.accumulated")
 
 
-def draw(run: Run) -> Figure:
+def draw(subject: reading.Subject) -> layout.PanelGrid:
     """Draw the drift as a sum over the steps and as measured; beside it its effect, against η."""
-    parts = reading.available_members(run, why_unavailable)
+    run, parts = subject.run, subject.parts
     effects = [] if run.variants else available_effects(run)
     grid = layout.panel_grid(
-        run,
-        over_variants(parts) if run.variants else headline(run),
-        parts,
+        subject,
         panels=len(parts) + bool(effects),
         names=list(parts) if run.variants else NAMES if effects else (),
         legend=curves.step_size_legend(parts.values())
@@ -64,7 +61,7 @@ def draw(run: Run) -> Figure:
         grid.panels[0].set(xlabel="time t", ylabel=LABEL)
     if effects:
         draw_effects(grid.panels[1], run, effects)
-    return grid.figure
+    return grid
 
 
 def draw_drift(panels: tuple[Axes, ...], parts: Mapping[str, Run]) -> None:

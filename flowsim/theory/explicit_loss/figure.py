@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from flowsim.pictures.kit import layout, reading, style
 from flowsim.pictures.kit.words import number
 from flowsim.results.run import Run
-from flowsim.theory.explicit_loss import table as explicit_loss_table
+from flowsim.theory.explicit_loss import table
 
 FLOOR = 1e-17
 """Smaller values, and 0, are drawn at this height."""
@@ -33,17 +32,18 @@ def why_unavailable(run: Run) -> str | None:
     return reading.why_missing(run, "explicit_loss.circulation")
 
 
-def draw(run: Run) -> Figure:
+def draw(subject: reading.Subject) -> layout.PanelGrid:
     """Draw asymmetries and circulations of a run, or the table of its variants."""
+    run = subject.run
     if run.variants:
-        return explicit_loss_table.draw(run, reading.available_members(run, why_unavailable))
+        return table.draw(subject)
     legend = {**LINE_STYLES, "0 within rounding": ROUNDING}
     on_it, loops = np.isfinite(run["explicit_loss.time"]), run["explicit_loss.circulation"]
     names = (
         f"asymmetry of the Jacobian at {len(on_it)} points",
         f"circulation around {len(loops)} closed loops",
     )
-    grid = layout.panel_grid(run, headline(run), [run.name], panels=2, names=names, legend=legend)
+    grid = layout.panel_grid(subject, panels=2, names=names, legend=legend)
     asymmetry, circulation = grid.panels
     draw_with_bounds(
         asymmetry,
@@ -60,7 +60,7 @@ def draw(run: Run) -> Figure:
     grid.label("", "relative size")
     asymmetry.set_xlabel("matrix W")
     circulation.set_xlabel("loop: that of the proof, then circles around each W")
-    return grid.figure
+    return grid
 
 
 def draw_with_bounds(
@@ -87,7 +87,7 @@ def draw_with_bounds(
 def headline(run: Run) -> str:
     """Return whether an explicit loss exists, and the largest asymmetry and circulation."""
     answer = float(run["explicit_loss.conservative"])
-    found = explicit_loss_table.largest_values(run)
+    found = table.largest_values(run)
     sentence = " and ".join(f"{what} {size}" for what, size in found.items())
     if np.isnan(answer):
         return f"Undecided whether there is an explicit loss: {sentence}"
@@ -98,3 +98,8 @@ def headline(run: Run) -> str:
         known = number(float(np.nanmax(apart)), 1)
         sentence += f"; the integrated F agrees with its closed form within {known}"
     return f"The end-to-end field is the gradient of an explicit loss F: {sentence}"
+
+
+def over_variants(parts: dict[str, Run]) -> str:
+    """Return how many fields at each depth are the gradient of an explicit loss."""
+    return table.headline(parts)

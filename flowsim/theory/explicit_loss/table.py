@@ -11,10 +11,10 @@ from textwrap import wrap
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from flowsim.pictures.kit import layout, style
+from flowsim.pictures.kit.reading import Subject
 from flowsim.pictures.kit.words import join_words, number, truncate
 from flowsim.results.run import Run
 from flowsim.scenario.spec.scenario import Scenario
@@ -49,8 +49,9 @@ class Place:
     column: str
 
 
-def draw(run: Run, parts: dict[str, Run]) -> Figure:
+def draw(subject: Subject) -> layout.PanelGrid:
     """Draw one cell per variant: its answer, and the numbers behind it."""
+    parts = subject.parts
     places = table_places(parts)
     panels, rows, columns = (
         list(dict.fromkeys(getattr(place, side) for place in places.values()))
@@ -60,9 +61,7 @@ def draw(run: Run, parts: dict[str, Run]) -> Figure:
     answers = {name: answer(part) for name, part in parts.items()}
     cells = {f"{MARKS[a]} {a}": CELLS[a] for a in CELLS if a in answers.values()}
     grid = layout.panel_grid(
-        run,
-        headline(parts),
-        parts,
+        subject,
         panels=len(panels),
         names=panels,
         legend=cells | LEGEND,
@@ -78,7 +77,7 @@ def draw(run: Run, parts: dict[str, Run]) -> Figure:
     of_rows = grid.panels[0].yaxis
     of_rows.set_label_coords(-0.02, 1.02)
     of_rows.label.set(rotation=0, ha="right", va="bottom")
-    return grid.figure
+    return grid
 
 
 def table_places(parts: dict[str, Run]) -> dict[str, Place]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from flowsim.pictures.kit import curves, layout, reading, style
 from flowsim.pictures.kit.words import (
@@ -71,16 +70,14 @@ def why_unavailable(run: Run) -> str | None:
     return reading.why_missing(run, "descent.singular_values", "descent.time")
 
 
-def draw(run: Run) -> Figure:
+def draw(subject: reading.Subject) -> layout.PanelGrid:
     """Draw the iterates' modes as dots, the flow's as a broad line; one panel per step size."""
-    parts = reading.available_members(run, why_unavailable)
+    run, parts = subject.run, subject.parts
     every = descents(parts)
     shown = drawn_descents(every)
     line_styles = mode_styles(shown)
     grid = layout.panel_grid(
-        run,
-        over_variants(every, len(shown)) if len(parts) > 1 else headline(every, len(shown)),
-        {d.run: None for d in shown},
+        replace(subject, parts={d.run: parts[d.run] for d in shown}),
         panels=len(shown),
         names=titles(shown, every, bool(run.variants)),
         legend=legend(line_styles, shown),
@@ -91,7 +88,7 @@ def draw(run: Run) -> Figure:
         draw_flow(panel, descent.modes)
         draw_iterates(panel, descent, line_styles, top)
     grid.label("time t", FOLLOWED if shown[0].modes.projected else SORTED)
-    return grid.figure
+    return grid
 
 
 def descents(parts: dict[str, Run]) -> list[Descent]:
@@ -199,8 +196,9 @@ def draw_iterates(
             panel.plot(*where, marker=marker, color=line_styles[r]["color"], **LEAVING)
 
 
-def headline(every: list[Descent], panels: int) -> str:
+def headline(run: Run) -> str:
     """Return which step sizes converge, oscillate (and in which modes) and diverge."""
+    every = descents({run.name: run})
     sizes = step_size_texts(every)
     phrases = []
     for kind, (verb, _) in VERBS.items():
@@ -208,7 +206,7 @@ def headline(every: list[Descent], panels: int) -> str:
         if alike:
             phrases.append(f"{verb} {describe_step_sizes(alike, every, sizes)}")
     subject = "Descent" if every[0].modes.projected else "The spectrum of descent"
-    return f"{subject} {'; '.join(phrases)}{describe_omitted(len(every), panels)}"
+    return f"{subject} {'; '.join(phrases)}{describe_omitted(every)}"
 
 
 def describe_step_sizes(alike: list[Descent], every: list[Descent], sizes: dict[float, str]) -> str:
@@ -228,14 +226,17 @@ def describe_step_sizes(alike: list[Descent], every: list[Descent], sizes: dict[
     return f"at η = {join_words(who, most=4)}{f' ({each} each)' if each else ''}"
 
 
-def over_variants(every: list[Descent], panels: int) -> str:
+def over_variants(parts: dict[str, Run]) -> str:
     """Return the number of runs of descent with each behaviour, over all variants."""
+    if len(parts) == 1:
+        return headline(*parts.values())
+    every = descents(parts)
     kinds = [d.behaviour.kind for d in every]
     counted = [(kinds.count(kind), verbs) for kind, verbs in VERBS.items() if kind in kinds]
     counts = [f"{count} {verbs[count > 1]}" for count, verbs in counted]
-    return f"Of {len(every)} descents, {join_words(counts)}{describe_omitted(len(every), panels)}"
+    return f"Of {len(every)} descents, {join_words(counts)}{describe_omitted(every)}"
 
 
-def describe_omitted(descents: int, panels: int) -> str:
+def describe_omitted(every: list[Descent]) -> str:
     """Return the number of drawn step sizes if some are omitted."""
-    return f" ({panels} of {descents} drawn)" if panels < descents else ""
+    return f" ({MOST_PANELS} of {len(every)} drawn)" if len(every) > MOST_PANELS else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from flowsim.pictures.kit import curves, layout, reading, style
 from flowsim.pictures.kit.words import join_words, number
@@ -18,15 +17,13 @@ def why_unavailable(run: Run) -> str | None:
     return reading.why_missing(run, "margin.margin", "margin.norm")
 
 
-def draw(run: Run) -> Figure:
+def draw(subject: reading.Subject) -> layout.PanelGrid:
     """Draw the margin under its maximum, the angle to the maximum-margin direction, and ‖W‖_F."""
-    parts = reading.available_members(run, why_unavailable)
+    run, parts = subject.run, subject.parts
     line_styles = curves.variant_legend(run, parts, LINE_STYLE)
     bounds = [bound for bound in map(maximum_margin, parts.values()) if bound is not None]
     grid = layout.panel_grid(
-        run,
-        over_variants(parts) if run.variants else headline(run),
-        parts,
+        subject,
         panels=3,
         legend=(line_styles if run.variants else {})
         | ({BOUND_LABEL: style.EXACT} if bounds else {}),
@@ -47,7 +44,7 @@ def draw(run: Run) -> Figure:
     margins.set(xlabel="time t", ylabel=r"margin of $W/\|W\|_F$")
     angles.set(xlabel="time t", ylabel="angle in degrees")
     norms.set(xlabel="time t", ylabel=r"norm $\|W\|_F$")
-    return grid.figure
+    return grid
 
 
 def maximum_margin(run: Run) -> float | None:

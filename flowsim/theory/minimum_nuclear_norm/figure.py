@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from flowsim.pictures.kit import curves, layout, reading, style
@@ -38,13 +37,11 @@ def why_unavailable(run: Run) -> str | None:
     )
 
 
-def draw(run: Run) -> Figure:
+def draw(subject: reading.Subject) -> layout.PanelGrid:
     """Draw one row per variant: the flow's final point, and the minimum-nuclear-norm solution."""
-    parts = reading.available_members(run, why_unavailable)
+    run, parts = subject.run, subject.parts
     grid = layout.panel_grid(
-        run,
-        over_variants(parts) if run.variants else headline(run),
-        parts,
+        subject,
         panels=len(PANELS),
         legend={"final point of the flow": END, curves.MINIMUM_NORM_LABEL: REFERENCE},
     )
@@ -59,7 +56,7 @@ def draw(run: Run) -> Figure:
         panel.set_ylim(len(parts) - 0.5, -0.5)
         panel.grid(visible=False, axis="x")
     name_rows(grid, list(parts) if run.variants else ["flow"])
-    return grid.figure
+    return grid
 
 
 def fit_value_axis(panel: Axes, values: np.ndarray) -> None:

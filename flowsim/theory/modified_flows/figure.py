@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from flowsim.pictures.kit import curves, layout, reading, style
 from flowsim.pictures.kit.words import join_words, number
@@ -45,18 +44,16 @@ def why_unavailable(run: Run) -> str | None:
     return reading.why_missing(run, f"{GROUP}.flow")
 
 
-def draw(run: Run) -> Figure:
+def draw(subject: reading.Subject) -> layout.PanelGrid:
     """Draw ‖θ_k − θ(kη)‖ over time for each approximating flow, and until when it is valid."""
-    parts = reading.available_members(run, why_unavailable)
+    parts = subject.parts
     shown = [(name, part, k) for name, part in parts.items() for k in drawn_step_sizes(part)][
         : 2 * MOST
     ]
     several = len(parts) > 1
     names = [(f"{name}: " if several else "") + panel_title(part, k) for name, part, k in shown]
     grid = layout.panel_grid(
-        run,
-        over_variants(parts) if run.variants else headline(run),
-        parts,
+        subject,
         panels=len(shown),
         names=names,
         legend={LABELS[name]: line_style for name, line_style in LINE_STYLES.items()}
@@ -71,7 +68,7 @@ def draw(run: Run) -> Figure:
     for panel, (_, part, k) in zip(grid.panels, shown, strict=True):
         draw_step(panel, part, k)
     grid.label("time t", "distance to the iterates")
-    return grid.figure
+    return grid
 
 
 def drawn_step_sizes(run: Run) -> list[int]:

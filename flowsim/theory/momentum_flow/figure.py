@@ -10,7 +10,6 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from flowsim.pictures.kit import curves, layout, reading, style
 from flowsim.pictures.kit.words import join_words, number
@@ -47,17 +46,16 @@ def why_unavailable(run: Run) -> str | None:
     return reading.why_missing(run, f"{GROUP}.inertia")
 
 
-def draw(run: Run) -> Figure:
+def draw(subject: reading.Subject) -> layout.PanelGrid:
     """Draw the largest distance to each flow against η, and σ₁ over time at the largest η."""
-    return draw_variants(run) if run.variants else draw_plain(run)
+    return draw_variants(subject) if subject.run.variants else draw_plain(subject)
 
 
-def draw_plain(run: Run) -> Figure:
+def draw_plain(subject: reading.Subject) -> layout.PanelGrid:
     """Draw one run: distances, and beside them the trajectory."""
+    run = subject.run
     grid = layout.panel_grid(
-        run,
-        headline(run),
-        [run.name],
+        subject,
         panels=2,
         names=("distance against the step size", path_title(run)),
         legend=legend([run]),
@@ -68,17 +66,15 @@ def draw_plain(run: Run) -> Figure:
     distances.set_ylabel(DISTANCE)
     draw_path(path, run)
     path.set(xlabel=time_label(run), ylabel=NORM)
-    return grid.figure
+    return grid
 
 
-def draw_variants(run: Run) -> Figure:
+def draw_variants(subject: reading.Subject) -> layout.PanelGrid:
     """Draw one panel per variant: the distances and, of a few variants, the trajectory below."""
-    parts = reading.available_members(run, why_unavailable)
+    parts = subject.parts
     few = len(parts) <= MOST
     grid = layout.panel_grid(
-        run,
-        over_variants(parts),
-        parts,
+        subject,
         legend=legend(list(parts.values())),
         under=ROW_TALL + layout.AXIS_LINE + layout.NAME_LINE if few else 0.0,
     )
@@ -92,7 +88,7 @@ def draw_variants(run: Run) -> Figure:
             draw_path(panel, part)
             panel.set_xlabel(time_label(part))
         share_value_axis(row, list(parts.values()))
-    return grid.figure
+    return grid
 
 
 def available_flows(run: Run) -> list[str]:

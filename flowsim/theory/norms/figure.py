@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from flowsim.pictures.kit import curves, layout, reading, style
 from flowsim.pictures.kit.words import join_words, number
@@ -33,16 +32,14 @@ def why_unavailable(run: Run) -> str | None:
     return reading.why_missing(run, "norms.nuclear_norm")
 
 
-def draw(run: Run) -> Figure:
+def draw(subject: reading.Subject) -> layout.PanelGrid:
     """Draw each norm in its panel, and its value at the minimum nuclear norm as a level."""
-    parts = reading.available_members(run, why_unavailable)
+    run, parts = subject.run, subject.parts
     line_styles = curves.variant_legend(run, parts, FLOW)
     levels = {measure: curves.minimum_norm_levels(parts.values(), measure) for measure in PANELS}
     minimum = {curves.MINIMUM_NORM_LABEL: style.LEVEL} if levels["nuclear_norm"].size else {}
     grid = layout.panel_grid(
-        run,
-        over_variants(parts) if run.variants else headline(run),
-        parts,
+        subject,
         panels=len(PANELS),
         names=list(PANELS.values()),
         legend=(line_styles if run.variants else {"flow": FLOW}) | minimum,
@@ -59,7 +56,7 @@ def draw(run: Run) -> Figure:
         panel.set_xlabel("time t")
     for panel in grid.panels[:: grid.columns]:
         panel.set_ylabel("Schatten norm of W")
-    return grid.figure
+    return grid
 
 
 def draw_quantity(

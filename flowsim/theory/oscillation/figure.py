@@ -7,10 +7,10 @@ spreads into chaotic bands before descent diverges (period doubling).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from flowsim.pictures.kit import curves, layout, reading, style
 from flowsim.pictures.kit.words import join_words, number
@@ -64,42 +64,39 @@ def modes(run: Run) -> list[int]:
     return [int(r) for r in np.flatnonzero(target > SMALL * target.max())[:MOST_MODES]]
 
 
-def draw(run: Run) -> Figure:
+def draw(subject: reading.Subject) -> layout.PanelGrid:
     """Draw one panel per mode; of variants the two largest modes of each."""
-    return draw_variants(run) if run.variants else draw_plain(run)
+    return draw_variants(subject) if subject.run.variants else draw_plain(subject)
 
 
-def draw_plain(run: Run) -> Figure:
+def draw_plain(subject: reading.Subject) -> layout.PanelGrid:
     """Draw the modes of one run, the largest first."""
+    run = subject.run
     shown = modes(run)
     grid = layout.panel_grid(
-        run,
-        headline(run),
-        [run.name],
+        subject,
         panels=len(shown),
         names=[f"mode {r + 1}: target {number(float(read(run, 'target')[r]))}" for r in shown],
         legend=legend([run]),
     )
     draw_panels(grid, [(run, r) for r in shown])
-    return grid.figure
+    return grid
 
 
-def draw_variants(run: Run) -> Figure:
+def draw_variants(subject: reading.Subject) -> layout.PanelGrid:
     """Draw the two largest modes of every variant, up to `MOST_PANELS`."""
-    parts = reading.available_members(run, why_unavailable)
+    parts = subject.parts
     each = [(name, r) for name, part in parts.items() for r in modes(part)[:2]]
     each = each[: reading.MOST_PANELS]
     drawn = {name: parts[name] for name, _ in each}
     grid = layout.panel_grid(
-        run,
-        over_variants(drawn),
-        drawn,
+        replace(subject, parts=drawn, headline=over_variants(drawn)),
         panels=len(each),
         names=[f"{name}: mode {r + 1}" for name, r in each],
         legend=legend(list(drawn.values())),
     )
     draw_panels(grid, [(parts[name], r) for name, r in each])
-    return grid.figure
+    return grid
 
 
 def legend(runs: Sequence[Run]) -> dict[str, style.LineStyle]:

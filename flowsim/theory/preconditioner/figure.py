@@ -10,7 +10,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, LogNorm
-from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from flowsim.pictures.kit import curves, layout, reading, style
@@ -37,13 +36,14 @@ def why_unavailable(run: Run) -> str | None:
     )
 
 
-def draw(run: Run) -> Figure:
+def draw(subject: reading.Subject) -> layout.PanelGrid:
     """Draw σ_r(t) beside K_rc(t), and K at four times; of variants the fractions."""
-    return draw_variants(run) if run.variants else draw_plain(run)
+    return draw_variants(subject) if subject.run.variants else draw_plain(subject)
 
 
-def draw_plain(run: Run) -> Figure:
+def draw_plain(subject: reading.Subject) -> layout.PanelGrid:
     """Draw one run."""
+    run = subject.run
     legend = {
         reading.FLOWS[reading.flows_with(run, "singular_values")[0]]: {"color": "#666666"},
         "Kᵣᵣ = N σᵣ²⁻²ᐟᴺ": DIAGONAL,
@@ -51,13 +51,7 @@ def draw_plain(run: Run) -> Figure:
         "times of the maps": MAP_TIME,
     }
     grid = layout.panel_grid(
-        run,
-        headline(run),
-        [run.name],
-        panels=2,
-        legend=legend,
-        gap=layout.OWN_AXIS + 0.25,
-        under=ROOM,
+        subject, panels=2, legend=legend, gap=layout.OWN_AXIS + 0.25, under=ROOM
     )
     colours = style.colours(coloured_modes(run))
     spectrum, eigenvalues = grid.panels
@@ -70,7 +64,7 @@ def draw_plain(run: Run) -> Figure:
     spectrum.set(xlabel="time t", ylabel="singular values of W")
     eigenvalues.set(xlabel="time t", ylabel=r"eigenvalues $K_{rc}$ of $P_W$")
     draw_maps(grid, run, map_times(run))
-    return grid.figure
+    return grid
 
 
 def draw_eigenvalues(panel: Axes, run: Run, colours: list[str]) -> None:
@@ -141,9 +135,9 @@ def draw_maps(grid: layout.PanelGrid, run: Run, indices: list[int]) -> None:
     scale.grid(visible=False)
 
 
-def draw_variants(run: Run) -> Figure:
+def draw_variants(subject: reading.Subject) -> layout.PanelGrid:
     """Draw of each variant the fractions of Ẇ and of the gradient in its leading blocks."""
-    parts = reading.available_members(run, why_unavailable)
+    parts = subject.parts
     modes = min(FEW_MODES, max(p["preconditioner.movement_share"].shape[1] for p in parts.values()))
     colours = style.colours(modes)
     legend: dict[str, style.LineStyle] = {
@@ -151,7 +145,7 @@ def draw_variants(run: Run) -> Figure:
         "fraction of the gradient": {"color": "#666666", "linestyle": DASHED},
     }
     legend |= {f"first {k + 1}" if k else "first mode": {"color": c} for k, c in enumerate(colours)}
-    grid = layout.panel_grid(run, over_variants(parts), parts, legend=legend)
+    grid = layout.panel_grid(subject, legend=legend)
     curves.time_axes(grid.panels, parts.values(), lambda part: [part["preconditioner.time"]])
     curves.plain_axis(grid.panels, [np.array([0.0, 1.0])])
     for panel, part in zip(grid.panels, parts.values(), strict=True):
@@ -161,7 +155,7 @@ def draw_variants(run: Run) -> Figure:
                 line_style = {"color": colour, "linestyle": dashes}
                 curves.plot(panel, part["preconditioner.time"], fraction, line_style)
     grid.label("time t", "fraction in the leading modes")
-    return grid.figure
+    return grid
 
 
 def largest_lead(run: Run) -> tuple[float, float, float, int]:

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from flowsim.pictures.kit import curves, layout, reading, style
 from flowsim.pictures.kit.words import join_words, number
@@ -42,20 +41,19 @@ def why_unavailable(run: Run) -> str | None:
     return reading.why_missing(run, "sgd_noise.descent_loss")
 
 
-def draw(run: Run) -> Figure:
+def draw(subject: reading.Subject) -> layout.PanelGrid:
     """Draw mean and standard deviation of the loss over time, and the SDEs' distances over η."""
-    return draw_variants(run) if run.variants else draw_plain(run)
+    return draw_variants(subject) if subject.run.variants else draw_plain(subject)
 
 
-def draw_plain(run: Run) -> Figure:
+def draw_plain(subject: reading.Subject) -> layout.PanelGrid:
     """Draw one run at its largest step size; beside it the distances, or the trace of Σ."""
+    run = subject.run
     k, several = shown_step_size(run), len(reading.step_sizes(run)) > 1
     eta = number(float(reading.step_sizes(run)[k]))
     more = distance_legend(run) if several else {}
     grid = layout.panel_grid(
-        run,
-        headline(run) if several else over_time(run),
-        [run.name],
+        subject,
         panels=2,
         names=(
             f"loss over {realizations(run)} runs, η = {eta}",
@@ -77,21 +75,15 @@ def draw_plain(run: Run) -> Figure:
         right.set_ylabel(DISTANCE_LABEL)
     else:
         draw_trace(right, run)
-    return grid.figure
+    return grid
 
 
-def draw_variants(run: Run) -> Figure:
+def draw_variants(subject: reading.Subject) -> layout.PanelGrid:
     """Draw one panel per variant: the distances over η if all have several, else the loss."""
-    parts = reading.available_members(run, why_unavailable)
+    parts = subject.parts
     several = all(len(reading.step_sizes(part)) > 1 for part in parts.values())
     legend = dict(DISTANCES.values()) if several else dict(SOURCES.values()) | BANDS
-    grid = layout.panel_grid(
-        run,
-        over_variants(parts),
-        parts,
-        legend=legend,
-        gap=layout.OWN_AXIS,
-    )
+    grid = layout.panel_grid(subject, legend=legend, gap=layout.OWN_AXIS)
     if several:
         draw_distances(grid.panels, parts)
         grid.label("step size η", DISTANCE_LABEL)
@@ -99,7 +91,7 @@ def draw_variants(run: Run) -> Figure:
         for panel, part in zip(grid.panels, parts.values(), strict=True):
             draw_loss(panel, part, shown_step_size(part))
             panel.set(xlabel="time t", ylabel="loss ℓ(W)")
-    return grid.figure
+    return grid
 
 
 def draw_loss(panel: Axes, run: Run, k: int) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from flowsim.pictures.kit import curves, layout, reading, style
 from flowsim.pictures.kit.words import join_words, number
@@ -30,15 +29,13 @@ def why_unavailable(run: Run) -> str | None:
     return reading.why_missing(run, "sharpness.largest")
 
 
-def draw(run: Run) -> Figure:
+def draw(subject: reading.Subject) -> layout.PanelGrid:
     """Draw λ_max(t), λ_min(t), and the limits 2/η of the step sizes."""
-    parts = reading.available_members(run, why_unavailable)
+    run, parts = subject.run, subject.parts
     shown = {name: limits(part) for name, part in parts.items()}
     any_limit = any(each.size for each in shown.values())
     grid = layout.panel_grid(
-        run,
-        over_variants(parts) if run.variants else headline(run),
-        parts,
+        subject,
         right=layout.RIGHT if run.variants else layout.LABELLED,
         legend={LABELS[name]: line_style for name, line_style in LINE_STYLES.items()}
         | ({BOUND_LABEL: style.LEVEL} if any_limit else {}),
@@ -53,7 +50,7 @@ def draw(run: Run) -> Figure:
     if not run.variants:
         label_limits(grid.panels[0], shown[run.name])
     grid.label("time t", "eigenvalues of the Hessian")
-    return grid.figure
+    return grid
 
 
 def limits(run: Run) -> np.ndarray:

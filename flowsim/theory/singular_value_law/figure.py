@@ -6,9 +6,10 @@ initialization the deviation exceeds its bound for balanced layers.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from flowsim.pictures.kit import curves, layout, reading, style
 from flowsim.pictures.kit.words import join_words, number
@@ -33,15 +34,14 @@ def why_unavailable(run: Run) -> str | None:
     return reading.why_missing(run, f"{GROUP}.velocity", f"{GROUP}.law")
 
 
-def draw(run: Run) -> Figure:
+def draw(subject: reading.Subject) -> layout.PanelGrid:
     """Draw u_rᵀẆv_r(t) and the formula, and in a second row their relative deviation."""
-    parts = dict(list(reading.available_members(run, why_unavailable).items())[:MOST_VARIANTS])
+    parts = first_variants(subject.parts)
+    subject = replace(subject, parts=parts)
     grid = layout.panel_grid(
-        run,
-        over_variants(parts) if run.variants else headline(run),
-        parts,
+        subject,
         panels=2 * len(parts),
-        names=list(parts) if run.variants else (),
+        names=list(parts) if subject.run.variants else (),
         legend=LEGEND,
         gap=layout.OWN_AXIS if len(parts) == 1 else layout.SHARED_AXIS,
     )
@@ -57,7 +57,7 @@ def draw(run: Run) -> Figure:
     lower[0].set_ylabel(r"deviation / largest $|\dot\sigma_r|$")
     for panel in (upper[0], lower[0]):
         panel.tick_params(axis="y", which="both", labelleft=True)
-    return grid.figure
+    return grid
 
 
 DEVIATION = ("difference", "error")
@@ -108,10 +108,15 @@ def headline(run: Run) -> str:
     )
 
 
+def first_variants(parts: dict[str, Run]) -> dict[str, Run]:
+    """Return the variants that are drawn."""
+    return dict(list(parts.items())[:MOST_VARIANTS])
+
+
 def over_variants(parts: dict[str, Run]) -> str:
     """Return how closely each variant follows the dynamics of balanced layers."""
     ends = join_words(
-        (f"{describe_deviation(part)} in {name}" for name, part in parts.items()),
+        (f"{describe_deviation(part)} in {name}" for name, part in first_variants(parts).items()),
         most=MOST_VARIANTS,
     )
     return f"Largest relative deviation of σ̇ from the formula for balanced layers: {ends}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from flowsim.dynamics.registry import ALGORITHMS
@@ -27,16 +26,17 @@ def why_unavailable(run: Run) -> str | None:
     return reading.why_missing(run, "speed.best_iterations")
 
 
-def draw(run: Run) -> Figure:
+def draw(subject: reading.Subject) -> layout.PanelGrid:
     """Draw the iterations against η; of variants the fewest, one panel per loss."""
-    return draw_variants(run) if run.variants else draw_plain(run)
+    return draw_variants(subject) if subject.run.variants else draw_plain(subject)
 
 
-def draw_plain(run: Run) -> Figure:
+def draw_plain(subject: reading.Subject) -> layout.PanelGrid:
     """Draw the iterations to each target loss against the step size, the best ones filled."""
+    run = subject.run
     sizes, count = run["speed.step_size"], run["speed.iterations"]
     order, legend = np.argsort(sizes), target_legend(run)
-    grid = layout.panel_grid(run, headline(run), [run.name], legend=legend)
+    grid = layout.panel_grid(subject, legend=legend)
     (panel,) = grid.panels
     curves.step_axis(panel, sizes)
     fit_iterations([panel], [count])
@@ -47,19 +47,17 @@ def draw_plain(run: Run) -> Figure:
         best = run["speed.best_step_size"][level], run["speed.best_iterations"][level]
         panel.plot(*best, **{**line_style, "linestyle": "none"}, zorder=5)
     panel.set_ylabel("iterations")
-    return grid.figure
+    return grid
 
 
-def draw_variants(run: Run) -> Figure:
+def draw_variants(subject: reading.Subject) -> layout.PanelGrid:
     """Draw one panel per loss: variants side by side, those of one algorithm joined."""
-    parts = reading.available_members(run, why_unavailable)
+    parts = subject.parts
     groups = by_loss(parts)
     targets = target_legend(next(iter(parts.values())))
     edge = any(at_edge(part).any() for part in parts.values())
     grid = layout.panel_grid(
-        run,
-        over_variants(groups),
-        parts,
+        subject,
         panels=len(groups),
         names=list(groups) if len(groups) > 1 else (),
         legend=targets | ({"best step size at the edge of the sweep": OPEN_MARKER} if edge else {}),
@@ -68,7 +66,7 @@ def draw_variants(run: Run) -> Figure:
     for panel, group in zip(grid.panels, groups.values(), strict=True):
         draw_group(panel, group, list(targets.values()))
     grid.label("depth N of gradient descent, or algorithm", LABEL)
-    return grid.figure
+    return grid
 
 
 def draw_group(panel: Axes, group: dict[str, Run], line_styles: list[style.LineStyle]) -> None:
@@ -165,14 +163,13 @@ def headline(run: Run) -> str:
     return f"{number(best, 4)} iterations {goal}, at η = {number(size)}{edge}"
 
 
-def over_variants(groups: dict[str, dict[str, Run]]) -> str:
+def over_variants(parts: dict[str, Run]) -> str:
     """Return for each loss the fastest depth of gradient descent, and the other algorithms."""
-    level = lowest_target({f"{k}/{name}": p for k, g in groups.items() for name, p in g.items()})
-    some = next(iter(next(iter(groups.values())).values()))
+    level, groups = lowest_target(parts), by_loss(parts)
+    some = next(iter(parts.values()))
     goal = f"To {number(100 * some['speed.level'][level])} % of the excess loss"
     if len(groups) == 1:
-        (only,) = groups.values()
-        return f"{goal} {describe_fastest(only, level)}"
+        return f"{goal} {describe_fastest(parts, level)}"
     phrases = (f"{n.split(', ')[-1]}, {describe_fastest(g, level)}" for n, g in groups.items())
     return f"{goal}: {'; '.join(phrases)}"
 

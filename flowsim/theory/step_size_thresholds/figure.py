@@ -9,7 +9,6 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from flowsim.pictures.kit import curves, layout, reading, style
 from flowsim.pictures.kit.words import join_words, number
@@ -52,18 +51,17 @@ def why_unavailable(run: Run) -> str | None:
     return lacking
 
 
-def draw(run: Run) -> Figure:
+def draw(subject: reading.Subject) -> layout.PanelGrid:
     """Draw the strip of regimes under distance and loss; of variants, loss over their regimes."""
-    return draw_variants(run) if run.variants else draw_plain(run)
+    return draw_variants(subject) if subject.run.variants else draw_plain(subject)
 
 
-def draw_plain(run: Run) -> Figure:
+def draw_plain(subject: reading.Subject) -> layout.PanelGrid:
     """Draw one run: distance from the flow and final loss against η, and below them the strip."""
+    run = subject.run
     drawn = limits(run)
     grid = layout.panel_grid(
-        run,
-        headline(run),
-        [run.name],
+        subject,
         panels=2,
         names=(distance_title(run), "loss at the flow's end"),
         legend=regime_legend([run]) | {"fitted power of η": FIT} | dict(drawn.values()),
@@ -76,25 +74,20 @@ def draw_plain(run: Run) -> Figure:
     wide = layout.WIDE - layout.LEFT - layout.RIGHT
     (strip,) = grid.add_row(1, STRIP, wide, 0.0)
     draw_strip(strip, run)
-    return grid.figure
+    return grid
 
 
-def draw_variants(run: Run) -> Figure:
+def draw_variants(subject: reading.Subject) -> layout.PanelGrid:
     """Draw the final loss of every variant over the colours of its regimes."""
-    parts = reading.available_members(run, why_unavailable)
-    grid = layout.panel_grid(
-        run,
-        over_variants(parts),
-        parts,
-        legend=regime_legend(parts.values()),
-    )
+    parts = subject.parts
+    grid = layout.panel_grid(subject, legend=regime_legend(parts.values()))
     curves.log_axis(grid.panels, [shown_loss(part) for part in parts.values()])
     for panel, part in zip(grid.panels, parts.values(), strict=True):
         fill_regimes(panel, part, critical_unit(part))
         draw_markers(panel, part, "final_loss", critical_unit(part), face="white")
         panel.axvline(1.0, **LIMITS["critical_end"][1])
     grid.label("step size, ηλ/2", "loss at the flow's end")
-    return grid.figure
+    return grid
 
 
 def draw_markers(panel: Axes, run: Run, name: str, scale: float, face: str = "") -> None:

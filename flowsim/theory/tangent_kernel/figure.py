@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from flowsim.pictures.kit import curves, layout, reading, style
 from flowsim.pictures.kit.words import join_words, number
@@ -21,17 +20,12 @@ def why_unavailable(run: Run) -> str | None:
     return reading.why_missing(run, "tangent_kernel.angle", "tangent_kernel.distance")
 
 
-def draw(run: Run) -> Figure:
+def draw(subject: reading.Subject) -> layout.PanelGrid:
     """Draw the kernel's rotation and its relative change since initialization."""
-    parts = reading.available_members(run, why_unavailable)
+    run, parts = subject.run, subject.parts
     line_styles = curves.variant_legend(run, parts, LINE_STYLE)
     grid = layout.panel_grid(
-        run,
-        over_variants(parts) if run.variants else headline(run),
-        parts,
-        panels=2,
-        legend=line_styles if run.variants else {},
-        gap=layout.OWN_AXIS,
+        subject, panels=2, legend=line_styles if run.variants else {}, gap=layout.OWN_AXIS
     )
     rotation, change = grid.panels
     curves.shared_time_axis(grid.panels, parts.values(), lambda part: [part["tangent_kernel.time"]])
@@ -44,7 +38,7 @@ def draw(run: Run) -> Figure:
         time, line_style = part["tangent_kernel.time"], line_styles[name]
         curves.plot(rotation, time, degrees(part), line_style, shift=k)
         curves.plot(change, time, part["tangent_kernel.distance"], line_style, shift=k)
-    return grid.figure
+    return grid
 
 
 def degrees(run: Run) -> np.ndarray:

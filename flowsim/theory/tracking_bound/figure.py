@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from flowsim.pictures.kit import curves, layout, reading, scales, style
 from flowsim.pictures.kit.words import join_words, number
@@ -31,14 +30,12 @@ def why_unavailable(run: Run) -> str | None:
     return reading.why_missing(run, "tracking_bound.distance")
 
 
-def draw(run: Run) -> Figure:
+def draw(subject: reading.Subject) -> layout.PanelGrid:
     """Draw the distance at every step size under its bound, and the density of local errors."""
-    parts = reading.available_members(run, why_unavailable)
+    run, parts = subject.run, subject.parts
     own: dict[str, style.LineStyle] = {} if run.variants else DENSITIES
     grid = layout.panel_grid(
-        run,
-        over_variants(parts) if run.variants else headline(run),
-        parts,
+        subject,
         panels=len(parts) if run.variants else 2,
         names=list(parts) if run.variants else NAMES,
         legend=curves.step_size_legend(parts.values()) | LEGEND | own,
@@ -51,7 +48,7 @@ def draw(run: Run) -> Figure:
     else:
         grid.panels[0].set(xlabel="time t", ylabel=LABEL)
         draw_density(grid.panels[1], run)
-    return grid.figure
+    return grid
 
 
 def draw_distances(panels: tuple[Axes, ...], parts: Mapping[str, Run]) -> None:
