@@ -27,57 +27,34 @@ def why_unavailable(run: Run) -> str | None:
 
 
 def draw(subject: reading.Subject) -> layout.PanelGrid:
-    """Draw the flow's imbalance by pair of layers, and descent's largest by step size."""
-    return draw_variants(subject) if subject.run.variants else draw_plain(subject)
+    """Draw the flow's imbalance by pair of layers, and descent's largest by step size.
 
-
-def draw_plain(subject: reading.Subject) -> layout.PanelGrid:
-    """Draw one run: a panel for the flow and, if there is descent, one for it."""
-    run = subject.run
-    has_descent = reading.has_descent(run, "imbalance")
-    flow = run["layers.imbalance"]
-    line_styles = style.grey_styles(flow.shape[1])
+    Of variants both are in one panel per variant, otherwise in a panel each.
+    """
+    run, parts = subject.run, subject.parts
+    descending = [part for part in parts.values() if reading.has_descent(part, "imbalance")]
+    count = max(part["layers.imbalance"].shape[1] for part in parts.values())
+    line_styles = [style.FLOW] * count if run.variants else style.grey_styles(count)
     pairs = {pair_name(j): line_style for j, line_style in enumerate(line_styles)}
     grid = layout.panel_grid(
         subject,
-        panels=2 if has_descent else 1,
-        names=("layer flow, each pair", "gradient descent, largest pair") if has_descent else (),
-        legend=pairs | (curves.step_size_legend([run]) if has_descent else {}),
-        steps=scales.scale_if_many([run]) if has_descent else None,
-    )
-    curves.shared_time_axis(grid.panels, [run], layer_times)
-    top = fit_value_axis(grid.panels, {run.name: run})
-    for j, line_style in enumerate(line_styles):
-        curves.plot(grid.panels[0], run["layers.time"], flow[:, j], line_style, shift=j)
-    if has_descent:
-        draw_descent(grid.panels[1], run, reading.all_step_sizes([run]), top)
-    grid.label("time t", LABEL)
-    return grid
-
-
-def draw_variants(subject: reading.Subject) -> layout.PanelGrid:
-    """Draw one panel per variant: the flow's pairs in grey, descent's largest by step size."""
-    parts = subject.parts
-    descending = [p for p in parts.values() if reading.has_descent(p, "imbalance")]
-    grid = layout.panel_grid(
-        subject,
-        legend={"layer flow, each pair": style.FLOW} | curves.step_size_legend(descending),
+        alone=("layer flow, each pair", "gradient descent, largest pair") if descending else (),
+        legend=({"layer flow, each pair": style.FLOW} if run.variants else pairs)
+        | curves.step_size_legend(descending),
         steps=scales.scale_if_many(descending),
+        gap=layout.SHARED_AXIS,
     )
-    curves.time_axes(grid.panels, parts.values(), layer_times)
+    curves.time_axes(grid.panels, parts.values(), lambda part: [part["layers.time"]])
     top = fit_value_axis(grid.panels, parts)
-    for panel, part in zip(grid.panels, parts.values(), strict=True):
-        for pair in part["layers.imbalance"].T:
-            curves.plot(panel, part["layers.time"], pair, style.FLOW)
-        if reading.has_descent(part, "imbalance"):
-            draw_descent(panel, part, reading.all_step_sizes(descending), top)
+    of_descent = grid.panels if run.variants else grid.panels[-1:]
+    for panel, beside, part in zip(grid.panels, of_descent, parts.values(), strict=False):
+        for j, pair in enumerate(part["layers.imbalance"].T):
+            curves.plot(panel, part["layers.time"], pair, line_styles[j], shift=j)
+        if part in descending:
+            sizes = reading.all_step_sizes(descending)
+            curves.draw_descent(beside, part, largest_over_pairs(part), sizes, top)
     grid.label("time t", LABEL)
     return grid
-
-
-def layer_times(run: Run) -> list[np.ndarray]:
-    """Return the saved times of the layer flow."""
-    return [run["layers.time"]]
 
 
 def fit_value_axis(panels: tuple[Axes, ...], parts: dict[str, Run]) -> float:
@@ -91,11 +68,6 @@ def fit_value_axis(panels: tuple[Axes, ...], parts: dict[str, Run]) -> float:
             done = np.nanmax(largest[~reading.diverged(part)], initial=0.0)
             shown += curves.values_in_view(part, largest, max(ceiling, float(done)))
     return curves.log_axis(panels, shown)
-
-
-def draw_descent(panel: Axes, run: Run, sizes: np.ndarray, top: float) -> None:
-    """Draw descent's largest imbalance at every step size."""
-    curves.draw_descent(panel, run, largest_over_pairs(run), sizes, top)
 
 
 def largest_over_pairs(run: Run) -> np.ndarray:

@@ -14,13 +14,12 @@ from flowsim.pictures.kit import (
     contours,
     curves,
     layout,
-    placement,
     reading,
     scales,
     style,
     trajectories,
 )
-from flowsim.pictures.kit.paths import flow_paths, largest_distance, path_length
+from flowsim.pictures.kit.trajectories import flow_paths, largest_distance, path_length
 from flowsim.pictures.kit.words import join_words, number
 from flowsim.results.run import Run
 
@@ -148,11 +147,11 @@ def fit_frame(panel: Axes, run: Run) -> None:
     panel.set(xlim=(u.min(), u.max()), ylim=(v.min(), v.max()))
     if run.scenario.output.plane:
         # entries of W have one scale, so that distances in the picture are proportional
-        placement.set_aspect(panel, aspect_ratio(run))
+        layout.set_aspect(panel, aspect_ratio(run))
     for axis, name in ((panel.xaxis, "u"), (panel.yaxis, "v")):
         variable = run.variable(f"plane.{name}")
         axis.set_label_text(str(variable.attributes.get("long_name", name)))
-        curves.round_ticks(axis, 6 if curves.panel_width(panel) > 1.6 else 4)
+        curves.round_ticks(axis, 6 if layout.panel_size(panel)[0] > 1.6 else 4)
     panel.grid(visible=False)
 
 

@@ -20,7 +20,7 @@ from matplotlib.text import Text
 
 from flowsim.experiment import figures
 from flowsim.pictures import descent_distance, gap, singular_values
-from flowsim.pictures.kit import curves, paths, reading, words
+from flowsim.pictures.kit import curves, reading, trajectories, words
 from flowsim.results.run import Run
 from flowsim.theory.minimum_nuclear_norm import figure as minimum_nuclear_norm
 from flowsim.theory.norms import figure as norms
@@ -347,11 +347,11 @@ def test_plane_shows_the_end_to_end_path_where_it_differs(run: Run) -> None:
 
 def test_distance_from_a_path_counts_its_pieces_not_only_its_points() -> None:
     path = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [np.nan, 1.0]])
-    assert paths.largest_distance(path, np.array([[0.5, 0.25], [np.nan, 7.0]])) == pytest.approx(
-        0.25
-    )
-    assert paths.largest_distance(path, np.array([[3.0, 1.0]])) == pytest.approx(2.0)
-    assert paths.path_length(path) == pytest.approx(2.0)
+    assert trajectories.largest_distance(
+        path, np.array([[0.5, 0.25], [np.nan, 7.0]])
+    ) == pytest.approx(0.25)
+    assert trajectories.largest_distance(path, np.array([[3.0, 1.0]])) == pytest.approx(2.0)
+    assert trajectories.path_length(path) == pytest.approx(2.0)
 
 
 def test_effective_rank_and_nuclear_norm_are_drawn(run: Run) -> None:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from flowsim.experiment import figures
 from flowsim.pictures import plane
-from flowsim.pictures.kit import contours, placement, reading, scales, style, trajectories
+from flowsim.pictures.kit import contours, layout, reading, scales, style, trajectories
 from flowsim.results.run import Run, Variable
 
 SHORT = np.linspace(0, 6, 61)
@@ -216,7 +216,7 @@ def test_a_run_from_before_the_minimum_was_kept_is_drawn() -> None:
 def test_a_page_grows_at_its_foot_and_leaves_the_rest() -> None:
     run = made.plain(sizes=[0.05, 0.1], time=SHORT)
     before, after = figures.draw(run, "plane"), figures.draw(run, "plane")
-    placement.extend_below(after, 0.25)
+    layout.extend_below(after, 0.25)
     assert after.get_figheight() == pytest.approx(before.get_figheight() + 0.25)
     for one, other in zip(before.axes, after.axes, strict=True):
         old = one.get_position().bounds * np.tile(before.get_size_inches(), 2)

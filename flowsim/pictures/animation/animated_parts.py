@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from flowsim.pictures.kit import layout, placement, style, trajectories
+from flowsim.pictures.kit import layout, style, trajectories
 from flowsim.pictures.kit.style import LineStyle
 from flowsim.pictures.kit.words import number
 
@@ -121,7 +121,7 @@ class TimeLabel:
     def __init__(
         self, figure: Figure, sizes: np.ndarray, last: float, evenly: bool, name: str = "t"
     ) -> None:
-        placement.extend_below(figure, CLOCK_LINE)
+        layout.extend_below(figure, CLOCK_LINE)
         self.sizes, self.last = np.sort(sizes), last
         self.name = f"{name} = kη" if len(sizes) and name != "kη" else name
         # three significant digits of the last time

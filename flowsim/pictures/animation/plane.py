@@ -20,13 +20,12 @@ from flowsim.pictures.kit import (
     contours,
     curves,
     layout,
-    placement,
     reading,
     scales,
     style,
     trajectories,
 )
-from flowsim.pictures.kit.paths import flow_paths
+from flowsim.pictures.kit.trajectories import flow_paths
 from flowsim.results.run import Run
 
 WIDE, LOSS_WIDE = 3.4, 1.75
@@ -78,8 +77,8 @@ def make_grid(subject: reading.Subject, scale: scales.StepScale | None) -> layou
         return layout.panel_grid(subject, legend=legend, steps=scale, gap=layout.OWN_AXIS)
     tall = plane.panel_height(subject.run, WIDE)
     grid = layout.panel_grid(subject, panels=2, legend=legend, steps=scale, tall=tall)
-    placement.set_horizontal(grid.panels[0], layout.LEFT, WIDE)
-    placement.set_horizontal(grid.panels[1], layout.WIDE - layout.RIGHT - LOSS_WIDE, LOSS_WIDE)
+    layout.set_horizontal(grid.panels[0], layout.LEFT, WIDE)
+    layout.set_horizontal(grid.panels[1], layout.WIDE - layout.RIGHT - LOSS_WIDE, LOSS_WIDE)
     return grid
 
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from flowsim.pictures.kit import reading, style
+from flowsim.pictures.kit import layout, reading, style
 from flowsim.pictures.kit.style import LineStyle
 from flowsim.pictures.kit.words import distinct_numbers, number
 from flowsim.results.run import Run
@@ -44,7 +44,7 @@ def fit_time_axis(panels: Iterable[Axes], times: Sequence[np.ndarray], log: bool
             if high / low > 1e3:
                 panel.xaxis.set_minor_locator(NullLocator())
         else:
-            round_ticks(panel.xaxis, 6 if panel_width(panel) > 1.6 else 4)
+            round_ticks(panel.xaxis, 6 if layout.panel_size(panel)[0] > 1.6 else 4)
         panel.set_xlim(float(low), float(high))
 
 
@@ -70,18 +70,6 @@ def fit_time_axes(panels: Sequence[Axes], times: Sequence[Sequence[np.ndarray]],
         return
     for panel, of_panel in zip(panels, times, strict=True):
         fit_time_axis([panel], of_panel, log)
-
-
-def panel_size(panel: Axes) -> np.ndarray:
-    """Return the width and the height of a panel in inches."""
-    figure = panel.get_figure(root=True)
-    assert figure is not None  # panels are made in a figure
-    return np.asarray(panel.get_position().size * figure.get_size_inches())
-
-
-def panel_width(panel: Axes) -> float:
-    """Return the width of a panel in inches."""
-    return float(panel_size(panel)[0])
 
 
 def finite_values(values: Iterable[np.ndarray]) -> np.ndarray:

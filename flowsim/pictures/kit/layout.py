@@ -12,6 +12,7 @@ import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -46,26 +47,37 @@ NO_BREAK = "\u00a0"
 
 @dataclass(frozen=True)
 class PanelGrid:
-    """A figure and its panels, row by row from the upper left; `strip` is the legend's height."""
+    """A figure and its panels, row by row from the upper left.
+
+    `strip` is the legend's height, and `gap` the space between panels, in inches.
+    """
 
     figure: Figure
     panels: tuple[Axes, ...]
     columns: int
     strip: float
+    gap: float
 
     def lowest(self) -> list[Axes]:
         """Return the panels with none below them."""
         return list(self.panels[-self.columns :])
 
-    def label(self, x: str, y: str) -> None:
-        """Label axes that panels share: x under the lowest, y at the left of each row."""
+    def label(self, x: str, *y: str) -> None:
+        """Label the axes: those that panels share under the lowest and at the left of each row.
+
+        Panels with their own axes are all labelled, with one y each or all with the same.
+        """
+        if self.gap >= OWN_AXIS:
+            for panel, own in zip(self.panels, cycle(y), strict=False):
+                panel.set(xlabel=x, ylabel=own)
+            return
         for panel in self.lowest():
             panel.set_xlabel(x)
         for k, panel in enumerate(self.panels):
             if k % self.columns:
                 panel.tick_params(axis="y", which="both", labelleft=False)
             else:
-                panel.set_ylabel(y)
+                panel.set_ylabel(y[0])
 
     def add_row(self, count: int, tall: float, wide: float, gap: float) -> tuple[Axes, ...]:
         """Add small axes side by side below all panels, in inches; `under` must leave the space."""
@@ -85,64 +97,17 @@ def columns_for(panels: int) -> int:
     return {1: 1, 2: 2, 3: 3, 4: 2, 5: 3, 6: 3}.get(panels, 4)
 
 
-@dataclass(frozen=True)
-class GridGeometry:
-    """The places of panels in a figure, in inches from its lower left corner.
-
-    `above` and `below` are kept free over the first and under the last row, `between` and `gap`
-    between rows and columns, `right` at the right of all panels.
-    """
-
-    panels: int
-    above: float
-    below: float
-    between: float
-    right: float
-    gap: float
-    own_width: float | None = None
-    own_height: float | None = None
-
-    @property
-    def columns(self) -> int:
-        """The number of panels side by side."""
-        return columns_for(self.panels)
-
-    @property
-    def width(self) -> float:
-        """The width of the figure."""
-        return self.own_width or figure_width(self.panels)
-
-    @property
-    def tall(self) -> float:
-        """The height of a panel."""
-        return self.own_height or HEIGHTS[self.columns]
-
-    @property
-    def wide(self) -> float:
-        """The width of a panel."""
-        room = self.width - LEFT - self.right - (self.columns - 1) * self.gap
-        return room / self.columns
-
-    @property
-    def height(self) -> float:
-        """The height of the figure, in whole pixels."""
-        rows = -(-self.panels // self.columns)
-        exact = self.above + rows * self.tall + (rows - 1) * self.between + self.below
-        # Matplotlib truncates to pixels: without the 1e-3, rounding could cost one
-        return (round(exact * DPI) + 1e-3) / DPI
-
-    def rectangle(self, k: int) -> tuple[float, float, float, float]:
-        """Return the place of panel `k` in fractions of the figure: left, bottom, width, height."""
-        row, column = divmod(k, self.columns)
-        x = LEFT + column * (self.wide + self.gap)
-        y = self.height - self.above - self.tall - row * (self.tall + self.between)
-        w, h = self.width, self.height
-        return x / w, y / h, self.wide / w, self.tall / h
-
-
 def figure_width(panels: int) -> float:
     """Return the width of a figure: a journal's column for one panel, two columns for more."""
     return NARROW if panels == 1 else WIDE
+
+
+def column_width(
+    panels: int, width: float | None = None, right: float = RIGHT, gap: float = SHARED_AXIS
+) -> float:
+    """Return the width of each of this many panels in inches."""
+    columns = columns_for(panels)
+    return ((width or figure_width(panels)) - LEFT - right - (columns - 1) * gap) / columns
 
 
 def panel_grid(
@@ -150,10 +115,11 @@ def panel_grid(
     *,
     panels: int | None = None,
     names: Sequence[str] = (),
+    alone: Sequence[str] = (),
     legend: Mapping[str, LineStyle] | None = None,
     steps: scales.StepScale | None = None,
     right: float = RIGHT,
-    gap: float = SHARED_AXIS,
+    gap: float | None = None,
     under: float = 0.0,
     width: float | None = None,
     tall: float | None = None,
@@ -167,37 +133,75 @@ def panel_grid(
     panels, names
         The number of panels and the names above them; by default one panel per part, named after
         its variant.
+    alone
+        The names of the panels of a run without variants, if it has several.
     legend
         Line styles by label.
     steps
         Colour scale of the step sizes, drawn under the legend.
     right, gap, under
-        Inches kept free at the right of panels, between them, and below all (`add_row`).
+        Inches kept free at the right of panels, between them, and below all (`add_row`). Between
+        panels these are `OWN_AXIS` for those of a run `alone`, else `SHARED_AXIS`.
     width, tall
         Inches of the figure's width and of the panels' height, if not the usual ones.
 
     """
+    if alone and not subject.run.variants:
+        panels, names, gap = len(alone), alone, gap or OWN_AXIS
     if panels is None:
         panels, names = len(subject.parts), list(subject.parts) if subject.run.variants else ()
-    legend, across = legend or {}, width or figure_width(panels)
-    lines = wrap_headline(subject.headline, across)
+    gap, legend, width = gap or SHARED_AXIS, legend or {}, width or figure_width(panels)
+    lines = wrap_headline(subject.headline, width)
     # all heights are added up before the figure is made: axes are placed in fractions of it
-    rows, columns = legend_shape(list(legend), across)
-    strip = rows * LEGEND_LINE + 0.06 + (steps.height if steps is not None else 0.0)
+    legend_rows, legend_columns = legend_shape(list(legend), width)
+    strip = legend_rows * LEGEND_LINE + 0.06 + (steps.height if steps is not None else 0.0)
     name_line = NAME_LINE if names else 0.0
     above = TOP + CONTEXT_LINE + HEADLINE_LINE * len(lines) + 0.05 + name_line
     between, below = TICK_LINE + name_line + 0.03, AXIS_LINE + under + strip
-    places = GridGeometry(panels, above, below, between, right, gap, width, tall)
+    columns, wide = columns_for(panels), column_width(panels, width, right, gap)
+    rows, tall = -(-panels // columns), tall or HEIGHTS[columns]
+    exact = above + rows * tall + (rows - 1) * between + below
+    # in whole pixels; Matplotlib truncates to them: without the 1e-3, rounding could cost one
+    height = (round(exact * DPI) + 1e-3) / DPI
 
-    figure = Figure(figsize=(across, places.height), dpi=DPI, facecolor="white")
-    axes = tuple(figure.add_axes(places.rectangle(k)) for k in range(panels))
-    name_panels(axes, names, int(places.wide / CHARACTER))
-    write_headline(figure, context_line(subject, across), lines)
+    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+    axes = []
+    for k in range(panels):
+        row, column = divmod(k, columns)
+        x, y = LEFT + column * (wide + gap), height - above - tall - row * (tall + between)
+        axes.append(figure.add_axes((x / width, y / height, wide / width, tall / height)))
+    name_panels(axes, names, int(wide / CHARACTER))
+    write_headline(figure, context_line(subject, width), lines)
     if legend:
-        draw_legend(figure, legend, columns, strip)
+        draw_legend(figure, legend, legend_columns, strip)
     if steps is not None:
         scales.draw(figure, steps, LEFT)
-    return PanelGrid(figure, axes, places.columns, strip)
+    return PanelGrid(figure, tuple(axes), columns, strip, gap)
+
+
+def figure_of(panel: Axes) -> Figure:
+    """Return the figure of a panel."""
+    figure = panel.get_figure(root=True)
+    assert figure is not None  # panels are made in a figure
+    return figure
+
+
+def panel_size(panel: Axes) -> np.ndarray:
+    """Return the width and the height of a panel in inches."""
+    return np.asarray(panel.get_position().size * figure_of(panel).get_size_inches())
+
+
+def set_aspect(panel: Axes, ratio: float) -> None:
+    """Give a panel the aspect ratio height/width `ratio`, within its box and at its lower left."""
+    box, (width, height) = panel.get_position(), figure_of(panel).get_size_inches()
+    wide = min(box.width * width, box.height * height / ratio)
+    panel.set_position((box.x0, box.y0, wide / width, wide * ratio / height))
+
+
+def set_horizontal(panel: Axes, left: float, wide: float) -> None:
+    """Set the left edge and the width of a panel in inches."""
+    box, width = panel.get_position(), figure_of(panel).get_figwidth()
+    panel.set_position((left / width, box.y0, wide / width, box.height))
 
 
 def name_panels(panels: Sequence[Axes], names: Sequence[str], characters: int) -> None:
@@ -267,3 +271,20 @@ def draw_legend(
     # labels contain names that users choose, in which a $ is not mathematics
     for label in drawn.get_texts():
         label.set_parse_math(False)
+
+
+def extend_below(figure: Figure, inches: float) -> None:
+    """Add space below everything in a figure; what is drawn keeps its size and its order."""
+    width, height = figure.get_size_inches()
+    tall = height + inches
+    for axes in figure.axes:
+        box = axes.get_position()
+        low = (box.y0 * height + inches) / tall
+        axes.set_position((box.x0, low, box.width, box.height * height / tall))
+    for text in figure.texts:
+        text.set_y((text.get_position()[1] * height + inches) / tall)
+    for legend in figure.legends:
+        corner = legend.get_bbox_to_anchor().transformed(figure.transFigure.inverted())
+        moved = (corner.x0, (corner.y0 * height + inches) / tall)
+        legend.set_bbox_to_anchor(moved, transform=figure.transFigure)
+    figure.set_size_inches(width, tall)

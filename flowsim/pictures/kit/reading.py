@@ -153,6 +153,15 @@ def diverged(run: Run) -> np.ndarray:
     return np.array([decode(outcome) == "diverged" for outcome in variable.values], dtype=bool)
 
 
+def largest_over_time(run: Run, values: np.ndarray) -> np.ndarray:
+    """Return the largest of `(step_size, sample)` per step size; nan if descent diverged.
+
+    Step sizes that diverge have no largest value: they end early.
+    """
+    known = np.where(np.isfinite(values), values, -np.inf).max(axis=1)
+    return np.where(np.isfinite(known) & ~diverged(run), known, np.nan)
+
+
 def decode(value: object) -> str:
     """Return a stored string; HDF5 returns bytes."""
     return value.decode() if isinstance(value, bytes) else str(value)

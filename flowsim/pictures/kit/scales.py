@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, ListedColormap, LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from flowsim.pictures.kit import reading, style
 from flowsim.pictures.kit.words import distinct_numbers
@@ -89,7 +89,7 @@ def _few(axes: Axes, scale: StepScale) -> None:
     edges = np.arange(count + 1) - 0.5
     palette = ListedColormap(scale.colours())
     filled = ScalarMappable(BoundaryNorm(edges, count), palette)
-    _bar(axes, filled)
+    axes.figure.colorbar(filled, cax=axes, orientation="horizontal")
     middles = list(range(count))
     axes.set_xticks(middles, labels=distinct_numbers(list(scale.sizes)))
     if scale.unit:
@@ -103,19 +103,14 @@ def _many(axes: Axes, scale: StepScale) -> None:
     """Draw a logarithmic scale with round numbers below and, in units of 2/λ, above."""
     low, high = float(scale.sizes.min()), float(scale.sizes.max())
     palette = ListedColormap(style.shades(np.linspace(0, 1, 256)))
-    _bar(axes, ScalarMappable(LogNorm(low, high), palette))
+    filled = ScalarMappable(LogNorm(low, high), palette)
+    axes.figure.colorbar(filled, cax=axes, orientation="horizontal")
     ticks = round_numbers(low, high, 6)
     axes.set_xticks(ticks, labels=distinct_numbers(ticks))
     if scale.unit:
         ticks = round_numbers(low / scale.critical, high / scale.critical, 6)
         _above(axes, [tick * scale.critical for tick in ticks], distinct_numbers(ticks))
         _mark_one(axes, scale.critical if low < scale.critical < high else np.nan)
-
-
-def _bar(axes: Axes, filled: ScalarMappable) -> None:
-    figure = axes.get_figure(root=True)
-    assert figure is not None  # the axes are made in a figure
-    figure.colorbar(filled, cax=axes, orientation="horizontal")
 
 
 def _above(axes: Axes, places: list[float] | list[int], labels: list[str]) -> None:
@@ -148,11 +143,7 @@ def round_numbers(low: float, high: float, most: int) -> list[float]:
         # the densest set of mantissas that has room
         if len(found) < len(between) <= most:
             found = between
-    return found if len(found) > 2 else _even_numbers(low, high, most) or found
-
-
-def _even_numbers(low: float, high: float, most: int) -> list[float]:
-    from matplotlib.ticker import MaxNLocator
-
-    ticks = MaxNLocator(most, steps=[1, 2, 5, 10]).tick_values(low, high)
-    return [float(x) for x in ticks if low * (1 - 1e-9) <= x <= high * (1 + 1e-9)]
+    if len(found) > 2:
+        return found
+    even = MaxNLocator(most, steps=[1, 2, 5, 10]).tick_values(low, high)
+    return [float(x) for x in even if low * (1 - 1e-9) <= x <= high * (1 + 1e-9)] or found

@@ -1,4 +1,7 @@
-"""Trajectories of gradient descent at many step sizes on one panel, cut where they leave it."""
+"""Paths of flows, and trajectories of gradient descent, in a plane or over time.
+
+Trajectories at many step sizes are drawn on one panel, and cut where they leave it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from matplotlib.markers import MarkerStyle
 from matplotlib.path import Path
 from matplotlib.transforms import Affine2D
 
-from flowsim.pictures.kit import curves, reading, style
+from flowsim.pictures.kit import layout, reading, style
 from flowsim.results.run import Run
 
 FINEST = 5e-4
@@ -30,6 +33,43 @@ EXIT_MARKER: style.LineStyle = {
     "markeredgewidth": 0,
 }  # fmt: skip
 """Legend's marker of the arrowheads at which trajectories leave the frame."""
+
+SAME_PATH = 1e-3
+"""Paths that deviate by less than this fraction of their length look like one line."""
+
+
+def flow_paths(run: Run) -> dict[str, np.ndarray]:
+    """Return the paths `(time, axis)` of the reference flow and of flows that deviate from it."""
+    found: dict[str, np.ndarray] = {}
+    for space in reading.FLOWS:
+        if reading.has_numbers(run, f"plane.{space}"):
+            path = run[f"plane.{space}"]
+            first = next(iter(found.values()), None)
+            if first is None or largest_distance(first, path) > SAME_PATH * path_length(first):
+                found[space] = path
+    return found
+
+
+def path_length(path: np.ndarray) -> float:
+    """Return the length of a path; steps with nan are left out."""
+    return float(np.nansum(np.linalg.norm(np.diff(path, axis=0), axis=1)))
+
+
+def largest_distance(path: np.ndarray, points: np.ndarray) -> float:
+    """Return the largest distance of points from a polygonal path; nan if either is empty.
+
+    The distance is to the segments, not to the saved points, which may lie far apart.
+    """
+    path, points = path[np.isfinite(path).all(axis=1)], points[np.isfinite(points).all(axis=1)]
+    if not len(path) or not len(points):
+        return float("nan")
+    start, step = path, np.diff(path, axis=0, append=path[-1:])
+    # of a segment of length 0 every fraction is its one point: only 0/0 must be avoided
+    squared = np.maximum((step**2).sum(axis=1), 1e-300)
+    away = points[:, None, :] - start[None, :, :]
+    fraction = np.clip((away * step).sum(axis=2) / squared, 0, 1)
+    gaps = np.linalg.norm(away - fraction[:, :, None] * step, axis=2)
+    return float(gaps.min(axis=1).max())
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +164,7 @@ def exit_from_frame(here: np.ndarray, following: np.ndarray) -> tuple[np.ndarray
 
 def isolated_points(panel: Axes, points: np.ndarray) -> np.ndarray:
     """Return a boolean per point: whether it is far from the previous or the next one."""
-    steps = np.linalg.norm(np.diff(points, axis=0) * curves.panel_size(panel), axis=1) >= APART
+    steps = np.linalg.norm(np.diff(points, axis=0) * layout.panel_size(panel), axis=1) >= APART
     return np.asarray((np.append(False, steps) | np.append(steps, False))[: len(points)])
 
 
@@ -170,7 +210,7 @@ class TrajectoryArtists:
 def draw_exit(panel: Axes, trajectory: Trajectory) -> PathCollection:
     """Draw an arrowhead that points out of the frame, or a cross if the direction is unknown."""
     assert trajectory.direction is not None
-    wide, tall = trajectory.direction * curves.panel_size(panel)
+    wide, tall = trajectory.direction * layout.panel_size(panel)
     # the angle on paper: fractions of the panel times its size in inches; the arrow points up
     turned = MarkerStyle(ARROW, transform=Affine2D().rotate(np.arctan2(tall, wide) - np.pi / 2))
     return panel.scatter(

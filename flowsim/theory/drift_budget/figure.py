@@ -15,6 +15,7 @@ MEASURED: style.LineStyle = {**style.EXACT, "linewidth": 0.9}
 DIFFERENCE: style.LineStyle = {"color": "#8a8a8a", "linewidth": 0.6, "zorder": 1.8}
 BOUND: style.LineStyle = {"color": style.INK, "linewidth": 0.8, "linestyle": (0, (1, 2))}
 LEGEND = {"measured": MEASURED, "sum − measured": DIFFERENCE, "its rounding bound": BOUND}
+LINE_STYLES = {"measured": MEASURED, "difference": DIFFERENCE, "error": BOUND}
 EFFECTS: dict[str, tuple[str, style.LineStyle]] = {
     "comparison.descent_vs_flow": (
         "distance from the flow",
@@ -46,19 +47,14 @@ def draw(subject: reading.Subject) -> layout.PanelGrid:
     effects = [] if run.variants else available_effects(run)
     grid = layout.panel_grid(
         subject,
-        panels=len(parts) + bool(effects),
-        names=list(parts) if run.variants else NAMES if effects else (),
+        alone=NAMES if effects else (),
         legend=curves.step_size_legend(parts.values())
         | LEGEND
         | {EFFECTS[path][0]: EFFECTS[path][1] for path in effects},
         steps=scales.scale_if_many(parts.values()),
-        gap=layout.SHARED_AXIS if run.variants else layout.OWN_AXIS,
     )
     draw_drift(grid.panels[: len(parts)], parts)
-    if run.variants:
-        grid.label("time t", LABEL)
-    else:
-        grid.panels[0].set(xlabel="time t", ylabel=LABEL)
+    grid.label("time t", LABEL)
     if effects:
         draw_effects(grid.panels[1], run, effects)
     return grid
@@ -73,11 +69,7 @@ def draw_drift(panels: tuple[Axes, ...], parts: Mapping[str, Run]) -> None:
     for panel, part in zip(panels, parts.values(), strict=True):
         time = part["drift_budget.time"]
         curves.draw_descent(panel, part, largest_over_pairs(part, "accumulated"), sizes, top, time)
-        for name, line_style in (
-            ("measured", MEASURED),
-            ("difference", DIFFERENCE),
-            ("error", BOUND),
-        ):
+        for name, line_style in LINE_STYLES.items():
             for t, values in zip(time, largest_over_pairs(part, name), strict=True):
                 curves.plot(panel, t, values, line_style)
 
@@ -87,19 +79,13 @@ def largest_over_pairs(run: Run, name: str) -> np.ndarray:
     return np.asarray(np.max(run[f"drift_budget.{name}"], axis=-1))
 
 
-def largest_over_time(run: Run, values: np.ndarray) -> np.ndarray:
-    """Return the largest of `(step_size, sample)` per step size; nan if descent diverged."""
-    # step sizes that diverge have no largest value: they end early
-    known = np.where(np.isfinite(values), values, -np.inf).max(axis=1)
-    return np.where(np.isfinite(known) & ~reading.diverged(run), known, np.nan)
-
-
 def available_effects(run: Run) -> list[str]:
     """Return the paths of the effects on W that can be drawn."""
     return [
         path
         for path in EFFECTS
-        if reading.has_numbers(run, path) and np.isfinite(largest_over_time(run, run[path])).any()
+        if reading.has_numbers(run, path)
+        and np.isfinite(reading.largest_over_time(run, run[path])).any()
     ]
 
 
@@ -107,16 +93,17 @@ def draw_effects(panel: Axes, run: Run, effects: list[str]) -> None:
     """Draw the largest distances of W against η."""
     sizes = reading.step_sizes(run)
     rank = np.argsort(sizes)
+    largest = {path: reading.largest_over_time(run, run[path]) for path in effects}
     curves.step_axis(panel, sizes)
-    curves.log_axis([panel], [largest_over_time(run, run[path]) for path in effects])
+    curves.log_axis([panel], largest.values())
     for path in effects:
-        panel.plot(sizes[rank], largest_over_time(run, run[path])[rank], **EFFECTS[path][1])
+        panel.plot(sizes[rank], largest[path][rank], **EFFECTS[path][1])
     panel.set(ylabel="largest distance of W")
 
 
 def headline(run: Run) -> str:
     """Return the largest drift, how well the sum reproduces it, and its effect on W."""
-    reach = largest_over_time(run, largest_over_pairs(run, "accumulated"))
+    reach = reading.largest_over_time(run, largest_over_pairs(run, "accumulated"))
     if not np.isfinite(reach).any():
         return ALL_DIVERGE
     k = int(np.nanargmax(reach))
@@ -127,11 +114,11 @@ def headline(run: Run) -> str:
     )
     if not reading.has_numbers(run, "drift_budget.rebalanced"):
         return sentence
-    effect = number(float(largest_over_time(run, run["drift_budget.rebalanced"])[k]))
+    effect = number(float(reading.largest_over_time(run, run["drift_budget.rebalanced"])[k]))
     sentence += f"; its effect on W is {effect}"
     if not reading.has_numbers(run, "comparison.descent_vs_flow"):
         return sentence
-    total = number(float(largest_over_time(run, run["comparison.descent_vs_flow"])[k]))
+    total = number(float(reading.largest_over_time(run, run["comparison.descent_vs_flow"])[k]))
     return f"{sentence}, and the distance from the flow {total}"
 
 
@@ -139,7 +126,7 @@ def over_variants(parts: Mapping[str, Run]) -> str:
     """Return the largest drift in each variant."""
     phrases = []
     for name, part in parts.items():
-        reach = largest_over_time(part, largest_over_pairs(part, "accumulated"))
+        reach = reading.largest_over_time(part, largest_over_pairs(part, "accumulated"))
         if np.isfinite(reach).any():
             phrases.append(f"{number(float(np.nanmax(reach)))} in {name}")
     return (

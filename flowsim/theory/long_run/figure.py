@@ -111,9 +111,8 @@ def drawn_descents(every: list[Descent]) -> list[Descent]:
 
 def titles(shown: list[Descent], every: list[Descent], variants: bool) -> list[str]:
     """Return the title of each panel: step size and behaviour, the longest form that fits."""
-    places = layout.GridGeometry(len(shown), 0, 0, 0, layout.RIGHT, layout.SHARED_AXIS)
-    # titles are fitted before the figure exists, from the places that its panels will have
-    room = int(places.wide / layout.CHARACTER)
+    # titles are fitted before the figure exists, to the width that its panels will have
+    room = int(layout.column_width(len(shown)) / layout.CHARACTER)
     runs = {d.run for d in shown}
     sizes = {run: step_size_texts([d for d in every if d.run == run]) for run in runs}
     phrases = []

@@ -81,7 +81,7 @@ def draw_variants(subject: reading.Subject) -> layout.PanelGrid:
     draw_distances(list(grid.panels), list(parts.values()))
     grid.label("step size η", DISTANCE)
     if few:
-        wide = curves.panel_width(grid.panels[0])
+        wide = layout.panel_size(grid.panels[0])[0]
         row = grid.add_row(len(parts), ROW_TALL, wide, layout.SHARED_AXIS)
         layout.name_panels(row, [path_title(part) for part in parts.values()], 60)
         for panel, part in zip(row, parts.values(), strict=True):
@@ -104,10 +104,8 @@ def legend(runs: list[Run]) -> dict[str, style.LineStyle]:
 
 def largest_distances(run: Run, name: str) -> np.ndarray:
     """Return the largest distance per step size; nan if descent diverged."""
-    values = run[f"{GROUP}.{name}"]
     # nan are samples after an approximating flow ends
-    most = np.where(np.isfinite(values), values, -np.inf).max(axis=1)
-    return np.where(np.isfinite(most) & ~reading.diverged(run), most, np.nan)
+    return reading.largest_over_time(run, run[f"{GROUP}.{name}"])
 
 
 def draw_distances(panels: list[Axes], runs: list[Run]) -> None:

@@ -110,7 +110,7 @@ def fill_regimes(panel: Axes, run: Run, scale: float) -> None:
 def draw_strip(panel: Axes, run: Run) -> None:
     """Draw the strip of regimes with their names, the limits, and a second axis in units of 2/λ."""
     fill_regimes(panel, run, 1.0)
-    wide = curves.panel_width(panel) / largest_shown(run)
+    wide = layout.panel_size(panel)[0] / largest_shown(run)
     for low, high, regime in bands(run):
         name, end = regime.word, min(high, largest_shown(run))
         # names that do not fit into their interval are in the legend only

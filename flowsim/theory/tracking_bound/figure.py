@@ -33,20 +33,16 @@ def why_unavailable(run: Run) -> str | None:
 def draw(subject: reading.Subject) -> layout.PanelGrid:
     """Draw the distance at every step size under its bound, and the density of local errors."""
     run, parts = subject.run, subject.parts
-    own: dict[str, style.LineStyle] = {} if run.variants else DENSITIES
+    steps = curves.step_size_legend(parts.values())
     grid = layout.panel_grid(
         subject,
-        panels=len(parts) if run.variants else 2,
-        names=list(parts) if run.variants else NAMES,
-        legend=curves.step_size_legend(parts.values()) | LEGEND | own,
+        alone=NAMES,
+        legend=steps | LEGEND | ({} if run.variants else DENSITIES),
         steps=scales.scale_if_many(parts.values()),
-        gap=layout.SHARED_AXIS if run.variants else layout.OWN_AXIS,
     )
     draw_distances(grid.panels[: len(parts)], parts)
-    if run.variants:
-        grid.label("time t", LABEL)
-    else:
-        grid.panels[0].set(xlabel="time t", ylabel=LABEL)
+    grid.label("time t", LABEL)
+    if not run.variants:
         draw_density(grid.panels[1], run)
     return grid
 
@@ -112,7 +108,7 @@ def half_time(run: Run) -> float:
 
 def headline(run: Run) -> str:
     """Return the distance and the bound at the largest step size, and when half of it arises."""
-    reach = largest_distances(run)
+    reach = reading.largest_over_time(run, run["tracking_bound.distance"])
     if not np.isfinite(reach).any():
         return ALL_DIVERGE
     k = int(np.nanargmax(np.where(np.isfinite(reach), reading.step_sizes(run), np.nan)))
@@ -126,21 +122,13 @@ def headline(run: Run) -> str:
     return sentence + half
 
 
-def largest_distances(run: Run) -> np.ndarray:
-    """Return the largest distance per step size; nan if descent diverged."""
-    distance = run["tracking_bound.distance"]
-    known = np.where(np.isfinite(distance), distance, -np.inf).max(axis=1)
-    return np.where(np.isfinite(known) & ~reading.diverged(run), known, np.nan)
-
-
 def over_variants(parts: Mapping[str, Run]) -> str:
     """Return how far descent deviates from the flow in each variant."""
-    reach = {name: largest_distances(part) for name, part in parts.items()}
-    phrases = [
-        f"{number(float(np.nanmax(values)))} in {name}"
-        for name, values in reach.items()
-        if not np.isnan(values).all()
-    ]
+    phrases = []
+    for name, part in parts.items():
+        reach = reading.largest_over_time(part, part["tracking_bound.distance"])
+        if np.isfinite(reach).any():
+            phrases.append(f"{number(float(np.nanmax(reach)))} in {name}")
     if not phrases:
         return ALL_DIVERGE
     return f"Gradient descent deviates from the flow by up to {join_words(phrases, most=5)}"
