@@ -15,7 +15,7 @@ from flowsim.cli.command_error import CommandError, as_command_error
 from flowsim.cli.terminal import print_answer
 
 if TYPE_CHECKING:
-    from flowsim.theory.exact.verification import Check
+    from flowsim.theory.exact.verification.checks import Check
 
 _ROW = "{mark} {name:<32} {space:<10} {method:<12} {error:>8} {tolerance:>9} {steps:>6} {time:>7}"
 _HEADER = _ROW.format(
@@ -54,7 +54,7 @@ def command(spaces: tuple[str, ...], methods: tuple[str, ...]) -> int:
 
     compile_cache.enable()
     _reject_unknown(spaces, methods)
-    from flowsim.theory.exact.verification import checks, expected
+    from flowsim.theory.exact.verification.checks import checks, expected
 
     started, most = time.monotonic(), expected(spaces, methods)
     # on a terminal the table is the progress; in a file a bar or lines on stderr show it

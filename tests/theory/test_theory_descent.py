@@ -11,7 +11,7 @@ from flowsim.problem import losses
 from flowsim.problem.errors import NotApplicable
 from flowsim.problem.problem import Problem
 from flowsim.solvers.descend import descend
-from flowsim.theory.exact.quadratic import QuadraticDescent
+from flowsim.theory.exact.quadratic import LinearFlow
 
 
 def principal_flow() -> Problem:
@@ -25,7 +25,7 @@ def principal_flow() -> Problem:
 def test_the_principal_flow_quadratic(eta) -> None:
     counts = np.array([0, 1, 2, 7, 30])
     problem = principal_flow()
-    found = QuadraticDescent.of(problem).end_to_end(eta, counts)[:, 0]
+    found = LinearFlow.of(problem).iterates(eta, counts)[:, 0]
     wanted = exact.quadratic_descent(np.diag([1.0, 0.01]), problem.initial[0], eta, counts)
     np.testing.assert_allclose(found, wanted, rtol=1e-13)
 
@@ -35,23 +35,23 @@ def test_iterates_are_those_of_a_loop(weight_decay) -> None:
     rng = np.random.default_rng(0)
     X, Y = rng.standard_normal((4, 2)), rng.standard_normal((3, 2))
     loss, W = losses.LeastSquares.from_data(X, Y), rng.standard_normal((3, 4))
-    found = QuadraticDescent.of(Problem(loss, (W,), 1.0, weight_decay))
+    found = LinearFlow.of(Problem(loss, (W,), 1.0, weight_decay))
     for _ in range(9):
         W = W - 0.1 * ((W @ X - Y) @ X.T / 2 + weight_decay * W)
-    np.testing.assert_allclose(found.end_to_end(0.1, np.array([9]))[0], W, atol=1e-13)
+    np.testing.assert_allclose(found.iterates(0.1, np.array([9]))[0], W, atol=1e-13)
 
 
 def test_descend_takes_these_steps() -> None:
     problem, times = principal_flow(), np.linspace(0, 10, 11)
     run = descend(problem, [0.4, 1.02], times)
-    found = QuadraticDescent.of(problem)
+    found = LinearFlow.of(problem)
     for eta, counts, W in zip(run.step_sizes, run.iteration, run.end_to_end, strict=True):
-        np.testing.assert_allclose(W, found.end_to_end(eta, counts), rtol=1e-13)
+        np.testing.assert_allclose(W, found.iterates(eta, counts), rtol=1e-13)
 
 
 def test_says_where_it_does_not_apply() -> None:
     with pytest.raises(NotApplicable, match="1 layer"):
-        QuadraticDescent.of(problems.balanced((3, 3, 3)))
+        LinearFlow.of(problems.balanced((3, 3, 3)))
     logistic = losses.Logistic(np.ones((3, 2)), np.ones((1, 2)))
     with pytest.raises(NotApplicable, match="linear in W"):
-        QuadraticDescent.of(Problem(logistic, (np.ones((1, 3)),), 1.0))
+        LinearFlow.of(Problem(logistic, (np.ones((1, 3)),), 1.0))

@@ -14,12 +14,11 @@ from flowsim.problem import initialization as inits
 from flowsim.problem import losses
 from flowsim.problem.errors import NotApplicable
 from flowsim.problem.problem import Problem
-from flowsim.theory.exact.modes import ExactModes, mode
+from flowsim.theory.exact.modes import ExactModes, UnbalancedModes, mode
 from flowsim.theory.exact.one_output import OneOutput
 from flowsim.theory.exact.quadratic import LinearFlow
 from flowsim.theory.exact.solutions import SOLUTIONS, exact_solution, exact_solutions
 from flowsim.theory.exact.two_layers import TwoLayers
-from flowsim.theory.exact.unbalanced_modes import UnbalancedModes
 
 TIMES = np.array([0.0, 0.3, 1.0, 2.5])
 SHARP = 2e-12

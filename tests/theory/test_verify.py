@@ -14,8 +14,8 @@ from flowsim.dynamics.registry import FLOWS
 from flowsim.problem import losses
 from flowsim.solvers.descend import descend
 from flowsim.theory.exact.modes import ExactModes
-from flowsim.theory.exact.verification import Check, checks, expected
 from flowsim.theory.exact.verification.cases import cases
+from flowsim.theory.exact.verification.checks import Check, checks, expected
 
 
 class SlightlyWrong(ModeFlow):
@@ -33,7 +33,7 @@ def wrong(problem) -> ModeFlow:
 @pytest.fixture
 def without_losses(monkeypatch) -> None:
     """Leave out the checks of gradients, which take the longest."""
-    monkeypatch.setattr("flowsim.theory.exact.verification.every_loss", list)
+    monkeypatch.setattr("flowsim.theory.exact.verification.checks.every_loss", list)
 
 
 def failures(spaces, methods=("tsit5",)) -> list[Check]:
@@ -69,7 +69,7 @@ def test_a_wrong_velocity_fails_in_a_space_that_joins_by_its_entry(capsys, monke
 
 @pytest.mark.usefixtures("without_losses")
 def test_an_integration_that_ends_early_fails(monkeypatch) -> None:
-    monkeypatch.setattr("flowsim.theory.exact.verification.solved.MOST_STEPS", 3)
+    monkeypatch.setattr("flowsim.theory.exact.verification.checks.MOST_STEPS", 3)
     ended = [check.note for check in failures(("modes",))]
     assert len(ended) == 2
     assert all(note.startswith("budget_exhausted at t = ") for note in ended)
@@ -89,7 +89,7 @@ def test_wrong_formulas_and_wrong_descent_fail(monkeypatch) -> None:
     right = ExactModes.strengths
     monkeypatch.setattr(ExactModes, "strengths", lambda self, t: right(self, 1.001 * t))
     monkeypatch.setattr(
-        "flowsim.theory.exact.verification.basics.descend",
+        "flowsim.theory.exact.verification.checks.descend",
         lambda problem, sizes, times: replace(
             descend(problem, sizes, times), step_sizes=1.001 * np.array(sizes)
         ),

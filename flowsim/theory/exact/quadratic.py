@@ -18,8 +18,8 @@ from flowsim.theory.exact.solution import ExactSolution
 
 
 @dataclass(frozen=True, eq=False)
-class Eigenbasis:
-    """Coordinates w of W in which the Hessian H of the loss is diagonal.
+class LinearFlow(ExactSolution):
+    """A single layer, in coordinates w of W in which the Hessian H of the loss is diagonal.
 
     Attributes
     ----------
@@ -43,81 +43,51 @@ class Eigenbasis:
     decay: float
     assembled: Callable[[np.ndarray], np.ndarray]
 
-    def mixed(self, factor: np.ndarray, sum_of: np.ndarray, rest: np.ndarray) -> np.ndarray:
-        """Return the matrices of coordinates factor·w(0) + sum_of·b, plus `rest` times the rest."""
-        coordinates = factor * self.start + sum_of * self.b
-        return np.asarray(self.assembled(coordinates) + rest * self.rest)
-
-
-@dataclass(frozen=True, eq=False)
-class LinearFlow(ExactSolution):
-    """The flow of a single layer, by the matrix exponential of its linear equation."""
-
-    basis: Eigenbasis
-
     source = "linear differential equation; H diagonalized"
 
     @classmethod
     def of(cls, problem: Problem) -> LinearFlow:
-        """Return the solution for one layer, a linear or quadratic loss and any weight decay."""
-        return cls(eigenbasis(problem))
+        """Return the solution for one layer, a linear or quadratic loss and any weight decay.
+
+        Raises
+        ------
+        NotApplicable
+            If the network has several layers, or the gradient is not linear in W.
+
+        """
+        if problem.depth != 1:
+            raise NotApplicable(f"the network must have 1 layer, but has {problem.depth}")
+        form = problem.loss.diagonalized()
+        if form is None:
+            raise NotApplicable(
+                "the gradient must be linear in W, as that of a linear, squared, completion or "
+                "sensing loss or of regression with p = 2, but the loss is "
+                f"{type(problem.loss).__name__}"
+            )
+        W = np.asarray(problem.initial)
+        start = form.coordinates(W)
+        rest = W - form.assemble(start)
+        return cls(form.h, form.b, start, rest, problem.weight_decay, form.assemble)
 
     def end_to_end(self, times: np.ndarray) -> np.ndarray:
-        """Return e^{-κt} w(0) + b (1 - e^{-κt})/κ, assembled."""
-        basis = self.basis
-        rates = basis.h + basis.decay
+        """Return W(t) by the matrix exponential: e^{-κt} w(0) + b (1 - e^{-κt})/κ, assembled."""
+        rates = self.h + self.decay
         t = times.reshape(-1, *(1,) * rates.ndim)
         # (1 - e^{-κt})/κ by expm1, as the difference cancels for small κt; its limit t for κ = 0
         safe = np.where(rates > 0, rates, 1.0)
         grown = np.where(rates > 0, -np.expm1(-rates * t) / safe, t)
-        rest = np.exp(-basis.decay * times)[:, None, None]
-        return basis.mixed(np.exp(-rates * t), grown, rest)
+        return self._assembled(np.exp(-rates * t), grown, np.exp(-self.decay * times))
 
-
-@dataclass(frozen=True, eq=False)
-class QuadraticDescent:
-    """Gradient descent on a single layer: the powers of I - η(H + λ)."""
-
-    basis: Eigenbasis
-
-    source = "linear recurrence; H diagonalized"
-
-    @classmethod
-    def of(cls, problem: Problem) -> QuadraticDescent:
-        """Return the iterates for one layer, a linear or quadratic loss and no momentum."""
-        return cls(eigenbasis(problem))
-
-    def end_to_end(self, step_size: float, iterations: np.ndarray) -> np.ndarray:
-        """Return W_k for each k of `iterations`, shape (iteration, d_N, d_0)."""
-        basis = self.basis
-        rates = basis.h + basis.decay
+    def iterates(self, step_size: float, iterations: np.ndarray) -> np.ndarray:
+        """Return W_k of gradient descent without momentum for each k, by powers of I - η(H + λ)."""
+        rates = self.h + self.decay
         k = iterations.reshape(-1, *(1,) * rates.ndim)
         factor = (1 - step_size * rates) ** k
         safe = np.where(rates > 0, rates, 1.0)
         grown = np.where(rates > 0, (1 - factor) / safe, step_size * k)
-        rest = ((1 - step_size * basis.decay) ** iterations)[:, None, None]
-        return basis.mixed(factor, grown, rest)
+        return self._assembled(factor, grown, (1 - step_size * self.decay) ** iterations)
 
-
-def eigenbasis(problem: Problem) -> Eigenbasis:
-    """Return the eigenbasis of a linear or quadratic loss at depth 1.
-
-    Raises
-    ------
-    NotApplicable
-        If the network has several layers, or the gradient is not linear in W.
-
-    """
-    if problem.depth != 1:
-        raise NotApplicable(f"the network must have 1 layer, but has {problem.depth}")
-    form = problem.loss.diagonalized()
-    if form is None:
-        raise NotApplicable(
-            "the gradient must be linear in W, as that of a linear, squared, completion or sensing "
-            "loss or of regression with p = 2, but the loss is "
-            f"{type(problem.loss).__name__}"
-        )
-    W = np.asarray(problem.initial)
-    start = form.coordinates(W)
-    rest = W - form.assemble(start)
-    return Eigenbasis(form.h, form.b, start, rest, problem.weight_decay, form.assemble)
+    def _assembled(self, factor: np.ndarray, sum_of: np.ndarray, rest: np.ndarray) -> np.ndarray:
+        """Return the matrices of coordinates factor·w(0) + sum_of·b, plus `rest` times the rest."""
+        coordinates = factor * self.start + sum_of * self.b
+        return np.asarray(self.assembled(coordinates) + rest[:, None, None] * self.rest)

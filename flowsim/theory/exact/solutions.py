@@ -7,12 +7,11 @@ from contextlib import suppress
 
 from flowsim.problem.errors import NotApplicable
 from flowsim.problem.problem import Problem
-from flowsim.theory.exact.modes import ExactModes
+from flowsim.theory.exact.modes import ExactModes, UnbalancedModes
 from flowsim.theory.exact.one_output import OneOutput
 from flowsim.theory.exact.quadratic import LinearFlow
 from flowsim.theory.exact.solution import ExactSolution
 from flowsim.theory.exact.two_layers import TwoLayers
-from flowsim.theory.exact.unbalanced_modes import UnbalancedModes
 
 SOLUTIONS: tuple[type[ExactSolution], ...] = (
     ExactModes,
