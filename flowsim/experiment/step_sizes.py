@@ -19,7 +19,7 @@ from flowsim.problem.types import Array, Layers
 from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.solvers.solve import solve
 from flowsim.solvers.trajectory import Trajectory, Verdict
-from flowsim.theory.sharpness.formulas import Extremes, extremes
+from flowsim.theory.sharpness.measure import Extremes, extremes
 
 Place = Literal["start", "minimum", "flow"]
 

@@ -1,4 +1,8 @@
-"""Evaluate a diagnostic of a run: the module `measure` of its subpackage, by its declaration."""
+"""The input of a diagnostic, and its evaluation by the module `measure` of its subpackage.
+
+A run stores no layers of descent: diagnostics that need them, or every step, compute the iterates
+again (`replay`).
+"""
 
 from __future__ import annotations
 
@@ -7,14 +11,24 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import cast
 
+import jax
 import numpy as np
 
+from flowsim.dynamics.accumulators import Accumulated, Accumulator
+from flowsim.dynamics.descent import Iterates
 from flowsim.problem.problem import Problem
 from flowsim.problem.types import Layers
 from flowsim.results.run import Group, group
 from flowsim.scenario.spec.scenario import Scenario
 from flowsim.solvers.descend import DescentTrajectory
-from flowsim.solvers.monitor import Monitor
+from flowsim.solvers.iterate import (
+    PLAIN,
+    DescentOptions,
+    initial_iterates,
+    iterate,
+    make_descent,
+)
+from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.solvers.trajectory import Trajectory, reference
 from flowsim.theory.registry import MEASURES
 
@@ -114,3 +128,32 @@ def notes(groups: Mapping[str, Group]) -> list[str]:
         if "note" in group
         for sentence in group["note"].values
     ]
+
+
+def replay(
+    problem: Problem,
+    step_sizes: Sequence[float],
+    count: np.ndarray,
+    visit: Callable[[int, int, Layers, Accumulated], None],
+    *,
+    options: DescentOptions = PLAIN,
+    accumulator: Accumulator | None = None,
+    monitor: Monitor = SILENT,
+) -> None:
+    """Iterate to the counts of each recorded sample, and call `visit` there for every step size.
+
+    The replay is in float64 and from the same initialization as the run. Its iterates are therefore
+    those of the run bitwise where the run was in float64 too.
+
+    `count` has shape (step_size, sample). `visit(k, sample, layers, accumulated)` receives the
+    layers of step size k and what its accumulator holds; it is not called past divergence.
+    """
+
+    def each(sample: int, iterates: Iterates) -> None:
+        found = jax.tree.map(np.asarray, (iterates.layers, iterates.accumulated))
+        for k in np.flatnonzero(np.asarray(iterates.alive)):
+            visit(int(k), sample, *jax.tree.map(lambda A, k=k: A[k], found))
+
+    descent = make_descent(problem, step_sizes, options, accumulator)
+    start = initial_iterates(descent, problem)
+    iterate(descent, start, count, each, monitor=monitor)

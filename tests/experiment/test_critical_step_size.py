@@ -15,7 +15,7 @@ from flowsim.problem.problem import Problem
 from flowsim.scenario.spec.errors import ScenarioError
 from flowsim.scenario.toml.writing import dumps
 from flowsim.solvers.monitor import Monitor
-from flowsim.theory.sharpness.formulas import extremes
+from flowsim.theory.sharpness.measure import extremes
 
 PHI = np.diag([3.0, 1.0])
 

@@ -15,8 +15,8 @@ from flowsim.scenario.spec.scenario import Scenario
 from flowsim.solvers.monitor import Monitor
 from flowsim.theory.explicit_loss import formulas as explicit_loss
 from flowsim.theory.explicit_loss import line_integrals, loops
-from flowsim.theory.sharpness.formulas import extremes
-from flowsim.theory.tangent_kernel import formulas as tangent_kernel
+from flowsim.theory.sharpness.measure import extremes
+from flowsim.theory.tangent_kernel import measure as tangent_kernel
 
 BASE = """
 title = "A small run"

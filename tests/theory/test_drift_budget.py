@@ -16,8 +16,8 @@ from flowsim.solvers.descend import descend
 from flowsim.solvers.iterate import iterations
 from flowsim.solvers.monitor import Monitor
 from flowsim.theory.drift_budget.formulas import Budgeting, balanced_step, compared, layer_movement
-from flowsim.theory.iterates import replay
-from flowsim.theory.tangent_kernel import formulas as tangent_kernel
+from flowsim.theory.setting import replay
+from flowsim.theory.tangent_kernel import measure as tangent_kernel
 
 RNG = np.random.default_rng(4)
 WIDTHS = [(1, 1, 2), (4, 2, 3), (4, 6, 5, 3), (3, 4, 4, 3, 5)]

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from flowsim.problem import losses
-from flowsim.theory.margin import formulas as margin
-from flowsim.theory.margin.formulas import largest_margin
+from flowsim.theory.margin import measure as margin
+from flowsim.theory.margin.measure import largest_margin
 
 EPS = np.finfo(float).eps
 RNG = np.random.default_rng(4)

@@ -18,10 +18,10 @@ from flowsim.problem.problem import Problem
 from flowsim.results.run import Run
 from flowsim.solvers.iterate import DescentOptions
 from flowsim.solvers.monitor import Monitor
-from flowsim.theory.iterates import replay
 from flowsim.theory.modified_flows.objective import Objective, flatten
 from flowsim.theory.modified_flows.solution import RTOL, FlowSolution
 from flowsim.theory.momentum_flow.formulas import Description, descriptions
+from flowsim.theory.setting import replay
 
 START, TARGET, DECAY = np.array([[2.0, -0.5]]), np.array([[0.5, 1.0]]), 0.25
 LAMBDA = 1 + DECAY

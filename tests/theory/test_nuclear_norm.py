@@ -10,8 +10,8 @@ import pytest
 
 from flowsim.problem import losses
 from flowsim.solvers.monitor import Monitor
-from flowsim.theory.minimum_nuclear_norm import formulas as nuclear_norm
-from flowsim.theory.minimum_nuclear_norm.formulas import Solution, minimum_nuclear_norm
+from flowsim.theory.minimum_nuclear_norm import measure as nuclear_norm
+from flowsim.theory.minimum_nuclear_norm.measure import Solution, minimum_nuclear_norm
 
 RNG = np.random.default_rng(5)
 WITHIN = 1e-6

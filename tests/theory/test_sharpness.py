@@ -16,8 +16,8 @@ from flowsim.solvers.descend import descend
 from flowsim.solvers.monitor import SILENT
 from flowsim.solvers.storage import Series
 from flowsim.theory.setting import Setting, measure
-from flowsim.theory.sharpness import formulas as sharpness
-from flowsim.theory.sharpness.formulas import extremes, hessian_product
+from flowsim.theory.sharpness import measure as sharpness
+from flowsim.theory.sharpness.measure import extremes, hessian_product
 
 RNG = np.random.default_rng(3)
 Phi = RNG.standard_normal((3, 4))

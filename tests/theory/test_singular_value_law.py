@@ -15,7 +15,7 @@ from flowsim.dynamics.layers import LayerFlow
 from flowsim.problem import initialization, losses, network
 from flowsim.problem.problem import Problem
 from flowsim.solvers.solve import solve
-from flowsim.theory.singular_value_law.formulas import rates
+from flowsim.theory.singular_value_law.measure import rates
 
 EPS = np.finfo(float).eps
 WIDTHS = [(4, 3), (4, 5, 3), (4, 2, 5, 3), (3, 4, 4, 3, 5)]

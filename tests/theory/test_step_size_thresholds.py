@@ -19,7 +19,7 @@ from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.solvers.solve import solve
 from flowsim.theory.long_run.classification import alternating_part, long_term_behaviour, period
 from flowsim.theory.long_run.regimes import Behaviour, regime_code, threshold_passed
-from flowsim.theory.sharpness.formulas import extremes
+from flowsim.theory.sharpness.measure import extremes
 from flowsim.theory.step_size_thresholds import scanning
 from flowsim.theory.step_size_thresholds.brackets import bracket, inside
 from flowsim.theory.step_size_thresholds.following import Course, Following

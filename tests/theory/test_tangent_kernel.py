@@ -12,7 +12,7 @@ import pytest
 from flowsim import Problem, solve
 from flowsim.dynamics.preconditioner import precondition
 from flowsim.problem import initialization, losses, network
-from flowsim.theory.tangent_kernel import formulas as tangent_kernel
+from flowsim.theory.tangent_kernel import measure as tangent_kernel
 
 EPS = np.finfo(float).eps
 RNG = np.random.default_rng(8)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowsim.problem import losses
-from flowsim.theory.preconditioner.formulas import gradient, preconditioning
+from flowsim.theory.preconditioner.measure import gradient, preconditioning
 
 SHAPES = [(3, 3), (4, 3), (3, 5), (1, 4), (3, 1)]
 DEPTHS = [1, 2, 3, 5]

@@ -14,7 +14,7 @@ from flowsim.problem import losses, network
 from flowsim.problem.problem import Problem
 from flowsim.solvers.monitor import Monitor
 from flowsim.solvers.solve import solve
-from flowsim.theory.sharpness.formulas import hessian_product
+from flowsim.theory.sharpness.measure import hessian_product
 from flowsim.theory.tracking_bound.formulas import (
     amplification,
     bound,

@@ -9,8 +9,7 @@ from flowsim.problem.types import Layers
 from flowsim.scenario.build.problem import saved_times
 from flowsim.solvers.iterate import iterations
 from flowsim.theory.drift_budget.formulas import Budget, Budgeting, compared
-from flowsim.theory.iterates import replay
-from flowsim.theory.setting import Arrays, Setting
+from flowsim.theory.setting import Arrays, Setting, replay
 
 OF_PAIRS = ("accumulated", "measured", "difference", "error")
 

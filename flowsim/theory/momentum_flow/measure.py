@@ -10,12 +10,11 @@ from flowsim.problem import network
 from flowsim.problem.types import Layers
 from flowsim.solvers.descend import DescentTrajectory
 from flowsim.solvers.iterate import DescentOptions
-from flowsim.theory.iterates import replay
 from flowsim.theory.modified_flows.objective import Objective, flatten
 from flowsim.theory.modified_flows.solution import FlowSolution
 from flowsim.theory.momentum_flow.formulas import Description, descriptions
 from flowsim.theory.momentum_flow.spec import MOMENTUM_FLOW, WITH_MOMENTUM
-from flowsim.theory.setting import Arrays, Setting
+from flowsim.theory.setting import Arrays, Setting, replay
 
 
 def measure(setting: Setting) -> Arrays:

@@ -25,7 +25,7 @@ from flowsim.theory.oscillation.period_doubling import (
 )
 from flowsim.theory.oscillation.spec import VISITS
 from flowsim.theory.setting import Arrays, Setting
-from flowsim.theory.sharpness.formulas import extremes_or_nan
+from flowsim.theory.sharpness.measure import extremes_or_nan
 
 RAISED, LOWERED = 0.01, 0.01
 """Definition of a catapult, in fractions of the decrease of the loss along the flow.

@@ -1,9 +1,134 @@
-"""Sharpness along the layer flow: λ_max and λ_min of the Hessian of φ over the layers."""
+"""Sharpness: the extreme eigenvalues of the Hessian of φ(W_1..W_N) = ℓ(W_N⋯W_1) over the layers.
+
+Gradient descent with step size η is locally stable at a minimum iff η < 2/λ_max (Cohen et al. 2021,
+arXiv:2103.00065). |λ_min| for λ_min < 0 bounds the rate at which trajectories of the flow separate
+(Elkabetz & Cohen 2021, Theorem 3). At a minimum of ½‖W - Φ‖² with loss 0 and balanced layers,
+λ_max = N σ_1^{2-2/N}.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from flowsim.problem import network
+from flowsim.problem.losses import Loss
+from flowsim.problem.problem import Problem
+from flowsim.problem.types import Array, Layers
 from flowsim.theory.setting import Arrays, Setting
-from flowsim.theory.sharpness.formulas import extremes_or_nan
+
+DENSE = 64
+"""Largest number of weights for which the Hessian is formed, with all its eigenvalues."""
+
+RESIDUAL = 1e-8
+"""Tolerance of Lanczos' method: residual ‖Hv - λv‖ relative to the largest |λ|."""
+
+
+NOTHING = 1e-13
+"""An image below this fraction of the subtracted eigenvalue is rounding, not an eigenvalue."""
+
+
+class Extremes(NamedTuple):
+    """The smallest and the largest eigenvalue of a Hessian, each within `error`."""
+
+    smallest: float
+    largest: float
+    error: float
+
+
+@eqx.filter_jit
+def hessian_product(
+    loss: Loss, layers: Layers, directions: Layers, weight_decay: Array | float = 0.0
+) -> Layers:
+    """Return ∇²(φ + (λ/2) Σ‖W_j‖²) applied to one direction per layer, of the layers' shapes.
+
+    Forward mode over the layers' gradients: no matrix larger than a layer or W is formed.
+    """
+
+    def gradients(at: Layers) -> Layers:
+        slopes = network.layer_gradients(at, loss.gradient)
+        return tuple(g + weight_decay * W for g, W in zip(slopes, at, strict=True))
+
+    product: Layers = jax.jvp(gradients, (tuple(layers),), (tuple(directions),))[1]
+    return product
+
+
+def extremes(
+    loss: Loss, layers: Sequence[Array], weight_decay: float = 0.0, seed: int = 0
+) -> Extremes:
+    """Return the extreme eigenvalues of the Hessian of φ + (λ/2) Σ‖W_j‖² at `layers`.
+
+    Lanczos' method (ARPACK, through SciPy) is applied to Hessian-vector products, from a random
+    direction drawn with `seed`. The error is the norm of the residual, which bounds the distance to
+    an eigenvalue of a symmetric matrix.
+
+    Raises
+    ------
+    ArpackError, LinAlgError
+        If Lanczos' method does not converge, or the Hessian is not finite.
+
+    """
+    product, size = _flattened(loss, tuple(np.asarray(W) for W in layers), weight_decay)
+    if size <= DENSE:
+        H = np.array([product(e) for e in np.eye(size)])
+        values = np.linalg.eigvalsh((H + H.T) / 2)
+        rounding = size * np.finfo(float).eps * np.abs(values).max()
+        return Extremes(float(values[0]), float(values[-1]), float(rounding))
+    start = np.random.default_rng(seed).standard_normal(size)
+    one, one_error = _furthest(product, start)
+    # shifted by the first, the other extreme is the furthest from 0; "SA" would search near 0, in
+    # the large null space that saddles of deep networks have, where Lanczos' method is slow
+    gap, gap_error = _furthest(lambda v: product(v) - one * v, start, rounding_of=one)
+    smallest, largest = sorted((one, one + gap))
+    return Extremes(smallest, largest, max(one_error, gap_error))
+
+
+def extremes_or_nan(problem: Problem, layers: Sequence[Array]) -> Extremes:
+    """Return the extreme eigenvalues, or nan where they do not converge or are not finite."""
+    from scipy.sparse.linalg import ArpackError
+
+    try:
+        return extremes(problem.loss, layers, problem.weight_decay)
+    except (ArpackError, np.linalg.LinAlgError):
+        return Extremes(np.nan, np.nan, np.nan)
+
+
+def _furthest(
+    product: Callable[[np.ndarray], np.ndarray], start: np.ndarray, rounding_of: float = 0.0
+) -> tuple[float, float]:
+    """Return the eigenvalue furthest from 0 and the norm of its residual.
+
+    An operator that is 0 up to the rounding of a shift `rounding_of` has the eigenvalue 0: ARPACK
+    fails on it.
+    """
+    from scipy.sparse.linalg import LinearOperator, eigsh
+
+    image, rounding = np.linalg.norm(product(start)), NOTHING * abs(rounding_of)
+    if image <= rounding * np.linalg.norm(start):
+        return 0.0, rounding
+    operator = LinearOperator((start.size, start.size), matvec=product, dtype=np.float64)
+    values, vectors = eigsh(operator, k=1, which="LM", v0=start, tol=RESIDUAL)
+    v = vectors[:, 0]
+    return float(values[0]), float(np.linalg.norm(product(v) - values[0] * v))
+
+
+def _flattened(
+    loss: Loss, layers: Layers, weight_decay: float
+) -> tuple[Callable[[np.ndarray], np.ndarray], int]:
+    """Return the Hessian-vector product of all layers as one row, and its length."""
+    shapes, cuts = [W.shape for W in layers], np.cumsum([W.size for W in layers])
+
+    def product(x: np.ndarray) -> np.ndarray:
+        parts = np.split(np.asarray(x).ravel(), cuts[:-1])
+        directions = tuple(part.reshape(s) for part, s in zip(parts, shapes, strict=True))
+        image = hessian_product(loss, layers, directions, weight_decay)
+        return np.concatenate([np.ravel(W) for W in image])
+
+    return product, int(cuts[-1])
 
 
 def measure(setting: Setting) -> Arrays:

@@ -10,7 +10,7 @@ from flowsim.results.power_law import PowerLaw
 from flowsim.solvers.trajectory import Trajectory
 from flowsim.theory.long_run.regimes import Behaviour, regime_code
 from flowsim.theory.setting import Arrays, Setting
-from flowsim.theory.sharpness.formulas import extremes_or_nan
+from flowsim.theory.sharpness.measure import extremes_or_nan
 from flowsim.theory.step_size_thresholds.brackets import Bracket
 from flowsim.theory.step_size_thresholds.following import Course
 from flowsim.theory.step_size_thresholds.scanning import Scan

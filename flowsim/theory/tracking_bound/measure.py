@@ -11,9 +11,8 @@ from flowsim.problem.types import Layers
 from flowsim.scenario.build.problem import saved_times
 from flowsim.solvers.iterate import iterations
 from flowsim.solvers.trajectory import Trajectory
-from flowsim.theory.iterates import replay
-from flowsim.theory.setting import Arrays, Setting
-from flowsim.theory.sharpness.formulas import extremes_or_nan
+from flowsim.theory.setting import Arrays, Setting, replay
+from flowsim.theory.sharpness.measure import extremes_or_nan
 from flowsim.theory.tracking_bound.formulas import (
     amplification,
     bound,
