@@ -12,7 +12,7 @@ from scipy.integrate import solve_ivp
 from flowsim.problem import losses
 from flowsim.theory.modified_flows import complementarity
 from flowsim.theory.modified_flows.central_flow import central_step
-from flowsim.theory.modified_flows.comparison import compare
+from flowsim.theory.modified_flows.measure import compare
 from flowsim.theory.modified_flows.objective import Objective
 
 ETA = 0.1
@@ -116,19 +116,19 @@ def test_the_covariance_predicts_the_oscillation_of_descent():
     found = compare(objective_of(valley, 2), np.array([0.7, 9.9]), ETA, samples)
     assert found is not None
     assert "central" not in found.valid_until
-    since = found.times[-1] - (LIMIT - 10 - 9.9) / 0.3
-    assert found.variance_predicted[-1] == pytest.approx(0.6, rel=1e-2)
+    since = samples[-1] * ETA - (LIMIT - 10 - 9.9) / 0.3
+    assert found.columns["variance_predicted"][-1] == pytest.approx(0.6, rel=1e-2)
     # measured is ((2 + ηλ - 2)/4 · 2)² x² with ηλ within 5 % of 2, besides the bound above
-    assert found.variance_measured[-1] == pytest.approx(0.6, abs=2 / since + 0.1 * 0.6)
-    np.testing.assert_allclose(found.central_sharpness[-50:], 1, rtol=1e-9)
+    assert found.columns["variance_measured"][-1] == pytest.approx(0.6, abs=2 / since + 0.1 * 0.6)
+    np.testing.assert_allclose(found.columns["central_sharpness_over_limit"][-50:], 1, rtol=1e-9)
 
 
 def test_below_the_edge_it_is_the_gradient_flow():
     found = compare(objective_of(valley, 2), np.array([0.3, 0.0]), ETA, np.arange(0, 200, 10))
     assert found is not None
-    np.testing.assert_array_equal(found.distance["central"], found.distance["flow"])
-    np.testing.assert_array_equal(found.error["central"], found.error["flow"])
-    assert not found.variance_predicted.any()
+    np.testing.assert_array_equal(found.columns["central"], found.columns["flow"])
+    np.testing.assert_array_equal(found.columns["central_error"], found.columns["flow_error"])
+    assert not found.columns["variance_predicted"].any()
 
 
 def test_more_critical_directions_than_it_holds_are_told():
@@ -138,14 +138,15 @@ def test_more_critical_directions_than_it_holds_are_told():
         return 0.5 * jnp.sum(x[:5] ** 2 * (10 + x[5:])) - 0.3 * jnp.sum(x[5:])
 
     start = np.r_[np.zeros(5), np.full(5, 9.0)]
-    found = compare(objective_of(function, 10), start, ETA, np.arange(0, 200, 10))
+    samples = np.arange(0, 200, 10)
+    found = compare(objective_of(function, 10), start, ETA, samples)
     assert found is not None
     broken = found.valid_until["central"]
     assert "more than 4 eigenvalues" in broken.reason
     assert broken.time == pytest.approx(1 / 0.3, abs=10 * ETA)
-    later = found.times >= broken.time
-    assert np.isnan(found.distance["central"][later]).all()
-    assert np.isfinite(found.distance["central"][~later]).all()
+    later = samples * ETA >= broken.time
+    assert np.isnan(found.columns["central"][later]).all()
+    assert np.isfinite(found.columns["central"][~later]).all()
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 4])

@@ -9,10 +9,16 @@ import pytest
 
 from flowsim.problem import initialization, losses, network
 from flowsim.solvers.monitor import Monitor
-from flowsim.theory.modified_flows.comparison import COMPLEX, UNSTABLE, compare
-from flowsim.theory.modified_flows.objective import Objective, flatten
+from flowsim.theory.modified_flows.measure import COMPLEX, UNSTABLE, compare
+from flowsim.theory.modified_flows.objective import (
+    FIELDS,
+    Objective,
+    flatten,
+    layer_velocities,
+    shrinkage,
+)
 from flowsim.theory.modified_flows.solution import solve_field
-from flowsim.theory.modified_flows.vector_fields import FIELDS, layer_velocities, shrinkage
+from flowsim.theory.modified_flows.spec import APPROXIMATING
 
 QUADRATIC = losses.Differentiable(lambda W: W[0, 0] ** 2 + 0.01 * W[0, 1] ** 2)
 START = (np.array([[-0.35, -0.2]]),)
@@ -60,7 +66,7 @@ def test_past_1_over_the_curvature_it_keeps_the_size_and_not_the_sign(eta):
     assert told.valid_until["principal"].time == 0
     assert told.valid_until["principal"].reason == COMPLEX
     # every other iterate is on the other side of the minimum
-    apart = told.distance["principal"][1::2]
+    apart = told.columns["principal"][1::2]
     np.testing.assert_allclose(apart, 2 * sizes[1::2, 0], rtol=1e-6, atol=1e-9)
 
 
@@ -132,11 +138,11 @@ def test_descent_past_the_edge_breaks_the_flows_that_do_not_oscillate():
     assert found is not None
     assert found.valid_until["flow"].reason == found.valid_until["modified"].reason == UNSTABLE
     assert "no covariance" in found.valid_until["central"].reason
-    np.testing.assert_allclose(found.sharpness, 1.05, rtol=1e-12)
+    np.testing.assert_allclose(found.columns["sharpness_over_limit"], 1.05, rtol=1e-12)
     # at even iterations the real part of the logarithm is all there is
-    np.testing.assert_allclose(found.distance["principal"], 0, atol=1e-9)
-    assert np.isnan(found.distance["central"][1:]).all()
-    assert set(FIELDS) <= set(found.distance)
+    np.testing.assert_allclose(found.columns["principal"], 0, atol=1e-9)
+    assert np.isnan(found.columns["central"][1:]).all()
+    assert set(FIELDS) <= set(found.columns)
 
 
 def test_descent_that_diverges_is_compared_up_to_there():
@@ -144,8 +150,8 @@ def test_descent_that_diverges_is_compared_up_to_there():
     start = (np.array([[1.0]]),)
     found = compare(Objective.of(loss, start), np.array([1.0]), 0.5, np.arange(20))
     assert found is not None
-    gone = np.isnan(found.distance["flow"])
-    assert found.diverged == found.times[gone][0]
+    gone = np.isnan(found.columns["flow"])
+    np.testing.assert_array_equal(gone, np.isnan(found.columns["sharpness_over_limit"]))
     assert gone[np.argmax(gone) :].all()
     assert not gone[0]
 
@@ -158,10 +164,11 @@ def test_repeated_times_and_none_at_all():
     none = compare(objective, theta, 0.01, np.zeros(6, dtype=int))
     assert several is not None
     assert none is not None
-    for name, distance in several.distance.items():
+    for name in APPROXIMATING:
+        distance = several.columns[name]
         assert distance[1] == distance[2] == distance[3] > 0
-        assert np.isfinite(several.error[name]).all()
-        np.testing.assert_array_equal(none.distance[name], 0)
+        assert np.isfinite(several.columns[f"{name}_error"]).all()
+        np.testing.assert_array_equal(none.columns[name], 0)
 
 
 def test_an_interrupt_ends_the_comparison():

@@ -17,7 +17,7 @@ from flowsim.scenario.build import gradient_noise
 from flowsim.scenario.build.problem import build_problem
 from flowsim.solvers.descend import descend
 from flowsim.solvers.monitor import Monitor
-from flowsim.theory.modified_flows.vector_fields import layer_velocities
+from flowsim.theory.modified_flows.objective import layer_velocities
 from flowsim.theory.sgd_noise.noise_statistics import (
     distance_of_means,
     mean_distance,

@@ -14,18 +14,13 @@ from flowsim.pictures.kit import curves, layout, reading, style
 from flowsim.pictures.kit.words import join_words, number
 from flowsim.results.power_law import straight_fit
 from flowsim.results.run import Run
+from flowsim.theory.modified_flows.spec import APPROXIMATING
 
 LINE_STYLES: dict[str, style.LineStyle] = {
     "flow": {"color": "#9a9a9a", "linewidth": 3.2, "solid_capstyle": "butt", "zorder": 1.9},
     "modified": {"color": "#E69F00", "linewidth": 1.4, "linestyle": (0, (5, 1.5))},
     "principal": {"color": "#CC79A7", "linewidth": 1.4, "linestyle": (0, (1.5, 1))},
     "central": {"color": "#0072B2", "linewidth": 1.4},
-}
-LABELS = {
-    "flow": "gradient flow",
-    "modified": "modified flow",
-    "principal": "principal flow",
-    "central": "central flow",
 }
 CROSS: style.LineStyle = {"linestyle": "none", "marker": "X", "markersize": 6.0, "zorder": 5}
 CROSS_LEGEND: style.LineStyle = {**CROSS, "color": style.INK, "markerfacecolor": "white"}
@@ -56,7 +51,7 @@ def draw(subject: reading.Subject) -> layout.PanelGrid:
         subject,
         panels=len(shown),
         names=names,
-        legend={LABELS[name]: line_style for name, line_style in LINE_STYLES.items()}
+        legend={APPROXIMATING[name]: line_style for name, line_style in LINE_STYLES.items()}
         | ({INVALID_LABEL: CROSS_LEGEND} if any(map(any_invalid, parts.values())) else {}),
     )
     times = [[part[f"{GROUP}.time"][k]] for _, part, k in shown]
@@ -171,15 +166,17 @@ def headline(run: Run) -> str:
     past = beyond_edge(run)
     if past:
         k = past[-1]
-        ends = [f"{number(final_distance(run, n, k), 2)} from the {LABELS[n]}" for n in COMPARED]
+        ends = [
+            f"{number(final_distance(run, n, k), 2)} from the {APPROXIMATING[n]}" for n in COMPARED
+        ]
         where = f"Beyond the edge of stability, at η = {step_size(run, k)}"
         return f"{where}, descent ends {' and '.join(ends)}"
     found = orders(run)
     if found:
-        each = join_words(f"{power:.2f} ({LABELS[name]})" for name, power in found.items())
+        each = join_words(f"{power:.2f} ({APPROXIMATING[name]})" for name, power in found.items())
         return f"Distances decrease as η to the power {each}"
     k = drawn_step_sizes(run)[0]
-    ends = [f"{number(final_distance(run, n, k), 2)} ({LABELS[n]})" for n in LINE_STYLES]
+    ends = [f"{number(final_distance(run, n, k), 2)} ({APPROXIMATING[n]})" for n in LINE_STYLES]
     return f"Distance of the iterates at the end, at η = {step_size(run, k)}: {join_words(ends)}"
 
 

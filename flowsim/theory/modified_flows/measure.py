@@ -5,87 +5,194 @@ All distances are over the layers, at each step size and the recorded iterates.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
+from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
-from flowsim.solvers.descend import DescentTrajectory
-from flowsim.theory.modified_flows.comparison import Comparison, compare
-from flowsim.theory.modified_flows.objective import Objective, flatten
-from flowsim.theory.modified_flows.spec import APPROXIMATING
+from flowsim.solvers.monitor import SILENT, Monitor
+from flowsim.theory.modified_flows.central_flow import (
+    NEAR,
+    REASONS,
+    JointState,
+    iterate_both,
+    iterate_descent,
+)
+from flowsim.theory.modified_flows.objective import FIELDS, Objective, flatten
+from flowsim.theory.modified_flows.solution import (
+    FlowSolution,
+    below_ceiling,
+    sharpness,
+    solve_field,
+)
+from flowsim.theory.modified_flows.spec import APPROXIMATING, DESCRIPTIONS
 from flowsim.theory.setting import Arrays, Setting
+
+COMPLEX = "ηλ exceeds 1 for an eigenvalue λ of the Hessian, where log(1 − ηλ) is complex"
+UNSTABLE = "the sharpness at the iterates exceeds 2/η, where they oscillate and the flow does not"
+
+
+class ValidUntil(NamedTuple):
+    """The first recorded time at which an approximating flow is not valid, and why."""
+
+    time: float
+    reason: str
+
+
+class Comparison(NamedTuple):
+    """The approximating flows of descent at one step size, over the recorded times t = kη.
+
+    Attributes
+    ----------
+    columns
+        The variables of dimension `sample` in `DESCRIPTIONS`; nan where descent has diverged or
+        the flow has ended.
+    valid_until
+        The flows that cease to be valid.
+
+    """
+
+    columns: Mapping[str, np.ndarray]
+    valid_until: Mapping[str, ValidUntil]
 
 
 def measure(setting: Setting) -> Arrays:
     """Return distances and errors, sharpness and variance, and how long each flow is valid.
 
     Values are nan past divergence, past the end of a flow, and at step sizes after an interrupt.
+    A note states for each way in which a flow ceases to be valid at which η, when and why.
     """
-    descent = setting.descent
+    problem, descent = setting.problem, setting.descent
     if descent is None:
         return {}
-    found = _compared(setting, descent)
-    undefined = np.full(descent.iteration.shape[1], np.nan)
-
-    def rows(value: Callable[[Comparison], np.ndarray | None]) -> np.ndarray:
-        values = [value(one) if one else None for one in found]
-        return np.array([undefined if row is None else row for row in values])
-
-    def distance(flow: str) -> Callable[[Comparison], np.ndarray | None]:
-        return lambda one: one.distance[flow]
-
-    def error(flow: str) -> Callable[[Comparison], np.ndarray | None]:
-        return lambda one: one.error[flow]
-
-    def valid_until(flow: str) -> np.ndarray:
-        times = [
-            one.valid_until[flow].time if one and flow in one.valid_until else np.nan
-            for one in found
-        ]
-        return np.array(times)
-
-    return {
-        "step_size": descent.step_sizes,
-        "time": descent.times,
-        **{flow: rows(distance(flow)) for flow in APPROXIMATING},
-        **{f"{flow}_error": rows(error(flow)) for flow in APPROXIMATING},
-        "sharpness_over_limit": rows(lambda one: one.sharpness),
-        "central_sharpness_over_limit": rows(lambda one: one.central_sharpness),
-        "variance_predicted": rows(lambda one: one.variance_predicted),
-        "variance_measured": rows(lambda one: one.variance_measured),
-        "variance_ratio": rows(_variance_ratio),
-        **{f"{flow}_broken_at": valid_until(flow) for flow in APPROXIMATING},
-        "note": _notes(descent.step_sizes, found),
-    }
-
-
-def _compared(setting: Setting, descent: DescentTrajectory) -> list[Comparison | None]:
-    """Return the comparison at each step size, None from an interrupt on."""
-    problem = setting.problem
     objective = Objective.of(problem.loss, problem.layers)
     start = np.asarray(flatten(problem.layers))
-    count, found = len(descent.step_sizes), list[Comparison | None]()
-
-    for k, (eta, iteration) in enumerate(zip(descent.step_sizes, descent.iteration, strict=True)):
-        monitor = setting.monitor.part(k / count, (k + 1) / count)
-        found.append(compare(objective, start, float(eta), iteration, monitor))
-    return found
-
-
-def _variance_ratio(comparison: Comparison) -> np.ndarray:
-    predicted, measured = comparison.variance_predicted, comparison.variance_measured
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(predicted > 0, predicted / measured, np.nan)
-
-
-def _notes(sizes: np.ndarray, found: Sequence[Comparison | None]) -> list[str]:
-    """Return a sentence for each way in which a flow ceases to be valid: at which η, when, why."""
+    columns = {
+        spec.name: np.full(descent.iteration.shape[: len(spec.dims)], np.nan)
+        for spec in DESCRIPTIONS.variables
+    }
+    columns |= {"step_size": descent.step_sizes, "time": descent.times}
     places: dict[tuple[str, str], list[str]] = {}
-    for eta, comparison in zip(sizes, found, strict=True):
-        for flow, end in comparison.valid_until.items() if comparison else ():
+    count = len(descent.step_sizes)
+    for k, eta in enumerate(descent.step_sizes.tolist()):
+        monitor = setting.monitor.part(k / count, (k + 1) / count)
+        found = compare(objective, start, eta, descent.iteration[k], monitor)
+        if found is None:
+            break
+        for name, values in found.columns.items():
+            columns[name][k] = values
+        for flow, end in found.valid_until.items():
+            columns[f"{flow}_broken_at"][k] = end.time
             where = f"at η = {eta:g} from t = {end.time:.4g}"
             places.setdefault((flow, end.reason), []).append(where)
-    return [
+    notes = [
         f"the {APPROXIMATING[flow]} ceases to be valid {', '.join(where)}: {reason}."
         for (flow, reason), where in places.items()
     ]
+    return {**columns, "note": notes}
+
+
+def compare(
+    objective: Objective,
+    start: np.ndarray,
+    eta: float,
+    counts: np.ndarray,
+    monitor: Monitor = SILENT,
+) -> Comparison | None:
+    """Return the comparison at the iterations `counts`, which start at 0 and do not decrease.
+
+    It is None after a stop request.
+    """
+    times, paths, tasks = counts * eta, {}, len(FIELDS) + 1
+    for k, name in enumerate(FIELDS):
+        monitor.report(k / tasks)
+        if monitor.stop_requested():
+            return None
+        paths[name] = solve_field(name, objective, start, eta, times)
+    found = _iterate(objective, paths["flow"], eta, counts, monitor.part(len(FIELDS) / tasks, 1.0))
+    if found is None:
+        return None
+    iterates, paths["central"], (predicted, measured) = found
+    lambdas = {
+        name: np.asarray(sharpness(objective, theta))
+        for name, theta in (
+            ("principal", paths["principal"].theta),
+            ("central", paths["central"].theta),
+            ("iterates", iterates),
+        )
+    }
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(predicted > 0, predicted / measured, np.nan)
+    columns = {
+        **{name: np.linalg.norm(iterates - path.theta, axis=1) for name, path in paths.items()},
+        **{f"{name}_error": path.error for name, path in paths.items()},
+        "sharpness_over_limit": lambdas["iterates"] / (2 / eta),
+        "central_sharpness_over_limit": lambdas["central"] / (2 / eta),
+        "variance_predicted": predicted,
+        "variance_measured": measured,
+        "variance_ratio": ratio,
+    }
+    return Comparison(columns, _validity(paths, lambdas, times, eta))
+
+
+def _validity(
+    paths: Mapping[str, FlowSolution],
+    lambdas: Mapping[str, np.ndarray],
+    times: np.ndarray,
+    eta: float,
+) -> dict[str, ValidUntil]:
+    """Return until when flows are valid: to the end of the solution, or of the theory before it."""
+    found = {n: ValidUntil(p.valid_until, p.reason) for n, p in paths.items() if p.reason}
+    for name, values, most, reason in (
+        ("flow", lambdas["iterates"], 2 / eta, UNSTABLE),
+        ("modified", lambdas["iterates"], 2 / eta, UNSTABLE),
+        ("principal", lambdas["principal"], 1 / eta, COMPLEX),
+    ):
+        over = np.flatnonzero(values > most)
+        if over.size and not (name in found and found[name].time <= times[over[0]]):
+            found[name] = ValidUntil(float(times[over[0]]), reason)
+    return found
+
+
+def _iterate(
+    objective: Objective, flow: FlowSolution, eta: float, counts: np.ndarray, monitor: Monitor
+) -> tuple[np.ndarray, FlowSolution, np.ndarray] | None:
+    """Return the iterates `(sample, weight)`, the central flow, and its variances `(2, sample)`.
+
+    The result is None after a stop request. The variances are averages since Σ of the central flow
+    first was not 0: of tr Σ, and of the squared oscillation of the iterates.
+
+    Up to the last recorded time before the sharpness of the gradient flow comes near 2/η, the
+    central flow is the gradient flow, which is known at a much smaller error.
+    """
+    step, samples = jnp.asarray(eta), counts.size
+    near = np.asarray(sharpness(objective, flow.theta)) > NEAR * 2 / eta
+    # one recorded time earlier, as the sharpness may reach the limit between two of them
+    first = max(int(np.argmax(near)) - 1, 0) if near.any() else samples
+    iterates, theta, error = flow.theta.copy(), flow.theta.copy(), flow.error.copy()
+    variances = np.zeros((2, samples))
+    ended, reason = (flow.valid_until, flow.reason) if first == samples else (float("nan"), "")
+    at = JointState.start(jnp.asarray(iterates[0]), jnp.asarray(theta[0]))
+    for i in range(1, samples):
+        monitor.report(i / samples)
+        if monitor.stop_requested():
+            return None
+        count = jnp.asarray(counts[i] - counts[i - 1])
+        if i <= first:
+            at = at._replace(iterate=iterate_descent(objective, at.iterate, step, count))
+            if i == first:
+                at = JointState.start(at.iterate, jnp.asarray(theta[i]))
+        else:
+            at = iterate_both(objective, at, step, count)
+            theta[i], error[i] = at.fine, np.linalg.norm(at.fine - at.coarse) + error[first]
+            variances[:, i] = np.array([at.variances, at.oscillations]) / max(int(at.counted), 1)
+            if at.failure:
+                theta[i], error[i], variances[:, i] = np.nan, np.nan, np.nan
+                if not reason:
+                    ended, reason = float(counts[i] * eta), REASONS[int(at.failure)]
+        iterates[i] = at.iterate
+    # from the first divergence on, even if a later iterate is below the ceiling again
+    good = np.asarray(below_ceiling(objective, jnp.asarray(iterates[0]), jnp.asarray(iterates)))
+    iterates[~np.logical_and.accumulate(good)] = np.nan
+    return iterates, FlowSolution(theta, error, ended, reason), variances

@@ -13,8 +13,7 @@ import numpy as np
 
 from flowsim.problem.types import Array
 from flowsim.solvers.limits import DIVERGENCE_FACTOR, divergence_threshold
-from flowsim.theory.modified_flows.objective import Objective, Weights
-from flowsim.theory.modified_flows.vector_fields import FIELDS
+from flowsim.theory.modified_flows.objective import FIELDS, Objective, Weights
 
 RTOL = 1e-10
 """Relative tolerance per step. A second solve at ten times this tolerance estimates the error."""
@@ -46,7 +45,7 @@ class FlowSolution(NamedTuple):
 
 
 class ApproximatingFlow(eqx.Module):
-    """A system ẏ = f(t, y), of which θ is a part. The state y is a vector or a tuple of vectors."""
+    """A system ẏ = f(t, y). The state y is θ, or a tuple of vectors of which θ is the first."""
 
     objective: eqx.AbstractVar[Objective]
 
@@ -54,9 +53,10 @@ class ApproximatingFlow(eqx.Module):
     def derivative(self, t: Array, y: Any) -> Any:
         """Return ẏ = f(t, y)."""
 
-    @abc.abstractmethod
     def position(self, y: Any) -> Weights:
         """Return θ."""
+        theta: Weights = y[0] if isinstance(y, tuple) else y
+        return theta
 
 
 class FirstOrderFlow(ApproximatingFlow):
@@ -69,10 +69,6 @@ class FirstOrderFlow(ApproximatingFlow):
     def derivative(self, t: Array, y: Weights) -> Weights:  # noqa: ARG002
         """Return θ̇."""
         return FIELDS[self.name](self.objective, y, self.eta)
-
-    def position(self, y: Weights) -> Weights:
-        """Return θ, which is the whole state."""
-        return y
 
 
 def solve_field(

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from flowsim.pictures.kit import curves, layout, reading, style
 from flowsim.pictures.kit.words import join_words, number
 from flowsim.results.run import Run
+from flowsim.theory.momentum_flow.spec import WITH_MOMENTUM
 
 GROUP = "momentum_flow"
 LINE_STYLES: dict[str, style.LineStyle] = {
@@ -21,11 +22,7 @@ LINE_STYLES: dict[str, style.LineStyle] = {
     "inertia": {"color": "#0072B2", "marker": "s"},
     "high_resolution": {"color": "#D55E00", "marker": "D", "linestyle": (0, (4, 1.5))},
 }
-LABELS = {
-    "flow": "gradient flow at kη/(1 − μ)",
-    "inertia": "second-order (inertial) flow",
-    "high_resolution": "high-resolution flow",
-}
+LABELS = {**WITH_MOMENTUM, "flow": "gradient flow at kη/(1 − μ)"}
 ITERATES: style.LineStyle = {
     "linestyle": "none", "marker": "o", "color": style.INK, "markerfacecolor": "white",
     "markersize": 2.6, "markeredgewidth": 0.6, "zorder": 1.5,

@@ -54,10 +54,6 @@ class Rescaled(ApproximatingFlow):
         """Return θ̇."""
         return -self.objective.gradient(y) / (1 - self.mu)
 
-    def position(self, y: Weights) -> Weights:
-        """Return θ."""
-        return y
-
 
 class Inertia(ApproximatingFlow):
     """Second-order flow with friction: η m θ̈ + (1 - μ) θ̇ + η b Hθ̇ = -g."""
@@ -78,10 +74,6 @@ class Inertia(ApproximatingFlow):
         theta, v = y
         friction = (1 - self.mu) * v + self.eta * self.b * self.objective.hessian_product(theta, v)
         return v, -(self.objective.gradient(theta) + friction) / (self.eta * self.m)
-
-    def position(self, y: State) -> Weights:
-        """Return θ."""
-        return y[0]
 
 
 class FadingFriction(ApproximatingFlow):
@@ -105,10 +97,6 @@ class FadingFriction(ApproximatingFlow):
         since = jnp.where(t > 0, t, 1.0)
         moving = -(1 + 3 * self.h / (2 * since)) * g - 3 / since * v - self.h * Hv
         return v, jnp.where(t > 0, moving, -g / 4)
-
-    def position(self, y: State) -> Weights:
-        """Return θ."""
-        return y[0]
 
 
 @dataclass(frozen=True)
