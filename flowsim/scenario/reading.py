@@ -14,8 +14,7 @@ from flowsim.scenario.spec.errors import Mistake, ScenarioError, dotted, printab
 from flowsim.scenario.spec.scenario import Scenario
 from flowsim.scenario.toml.large import parse
 from flowsim.scenario.toml.layout import Layout, LimitError, scan
-from flowsim.scenario.validate.examine import find_mistakes
-from flowsim.scenario.validate.rules import Rules
+from flowsim.scenario.validate.examine import Rules, find_mistakes
 
 BASIC = Rules()
 """The rules that need no registry of diagnostics or figures."""
@@ -86,12 +85,12 @@ def from_toml(
         raise ScenarioError([_too_large(name)])
     data, layout = _parsed(text, name)
     data, wrong = _overridden(data, overrides or {})
-    examined = find_mistakes(resolve_files(data, base or Path.cwd()), rules)
-    placed = [_placed(mistake, name, layout, overrides or {}) for mistake in examined.mistakes]
+    values, mistakes = find_mistakes(resolve_files(data, base or Path.cwd()), rules)
+    placed = [_placed(mistake, name, layout, overrides or {}) for mistake in mistakes]
     complaints = wrong + [complaint for _, complaint in sorted(placed, key=lambda place: place[0])]
     if complaints:
         raise ScenarioError(dict.fromkeys(complaints))
-    return Scenario.model_validate(examined.values)
+    return Scenario.model_validate(values)
 
 
 def _too_large(name: str) -> str:
@@ -177,6 +176,6 @@ def check(scenario: Scenario, rules: Rules = BASIC) -> None:
         With every mistake as `key: what is wrong; what to write`.
 
     """
-    mistakes = find_mistakes(dict(scenario), rules).mistakes
+    _, mistakes = find_mistakes(dict(scenario), rules)
     if mistakes:
         raise ScenarioError(map(str, mistakes))

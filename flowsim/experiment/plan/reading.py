@@ -11,7 +11,7 @@ from flowsim.experiment.figures import FIGURES
 from flowsim.experiment.plan import measures
 from flowsim.experiment.plan.claims import broken_claim
 from flowsim.scenario import reading, schema
-from flowsim.scenario.validate.rules import RULES, Rules
+from flowsim.scenario.validate.examine import RULES, Rules
 from flowsim.theory.registry import MEASURES
 
 if TYPE_CHECKING:

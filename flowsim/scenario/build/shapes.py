@@ -9,6 +9,7 @@ from flowsim.scenario.build.files import UnusableFileError, inspect_array
 from flowsim.scenario.spec.data import Data
 from flowsim.scenario.spec.forms import FileRef
 from flowsim.scenario.spec.numbers import Rows
+from flowsim.scenario.spec.table import InvalidValueError
 
 if TYPE_CHECKING:
     from flowsim.scenario.spec.scenario import Scenario
@@ -39,8 +40,8 @@ BUNDLED = {
 }
 
 
-def matrix_shape(value: Rows | FileRef) -> tuple[int, int]:
-    """Return rows and columns of a matrix that is written out or in a file.
+def matrix_shape(value: Rows | FileRef, key: str | None = None) -> tuple[int, int]:
+    """Return rows and columns of a matrix that is written out or in a file, there called `key`.
 
     Raises
     ------
@@ -50,15 +51,10 @@ def matrix_shape(value: Rows | FileRef) -> tuple[int, int]:
     """
     if not isinstance(value, FileRef):
         return len(value), len(value[0])
-    return file_shape(value)
-
-
-def file_shape(ref: FileRef, key: str | None = None) -> tuple[int, int]:
-    """Return rows and columns of a matrix in a file; raises as `matrix_shape` does."""
-    found = inspect_array(ref, key).shape
-    if len(found) != 2:
-        raise UnusableFileError(f"holds an array of shape {found}; save one with two axes")
-    return found[0], found[1]
+    shape = inspect_array(value, key).shape
+    if len(shape) != 2:
+        raise UnusableFileError(f"holds an array of shape {shape}; save one with two axes")
+    return shape[0], shape[1]
 
 
 def available_samples(data: Data) -> int:
@@ -66,17 +62,14 @@ def available_samples(data: Data) -> int:
     if data.dataset is not None:
         return BUNDLED[data.dataset].samples
     if data.inputs is None:
-        raise ValueError("Data need inputs or a dataset to have samples.")
+        raise InvalidValueError("inputs")
     return matrix_shape(data.inputs)[1]
 
 
 def used_samples(data: Data) -> int:
     """Return how many samples a scenario uses, held-out ones included."""
-    return (
-        available_samples(data)
-        if data.samples is None
-        else min(data.samples, available_samples(data))
-    )
+    there = available_samples(data)
+    return there if data.samples is None else min(data.samples, there)
 
 
 def sample_count(scenario: Scenario) -> int:

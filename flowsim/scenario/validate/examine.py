@@ -1,16 +1,21 @@
-"""Finding every mistake of a scenario at once: in each table, between them, in every variant."""
+"""Finding every mistake of a scenario at once: in each table, between them, in every variant.
+
+A rule across tables takes a scenario and yields the mistakes that it finds. Some values of that
+scenario may be invalid: a rule ends where it reads one of these, and the other rules still apply.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from flowsim.scenario.build.files import UnusableFileError
 from flowsim.scenario.overrides import key_problem
 from flowsim.scenario.spec.errors import Mistake, Path, ScenarioError, dotted, format_value
 from flowsim.scenario.spec.scenario import ITEMS, SECTIONS, Head, Scenario
-from flowsim.scenario.spec.table import Table
-from flowsim.scenario.validate.rules import Rules, apply_rules
+from flowsim.scenario.spec.table import InvalidValueError, Table
+from flowsim.scenario.validate import flow, loss
 from flowsim.scenario.validate.tables import validated
 from flowsim.scenario.variants import apply_changes, without_variants
 
@@ -24,16 +29,30 @@ Section = tuple[Mapping[str, Any], list[Mistake]]
 """A table by its name, without it where nothing of it is valid; and what is wrong with it."""
 
 
+Rule = Callable[["Scenario"], Iterator[Mistake]]
+
+RULES: tuple[Rule, ...] = (*loss.RULES, *flow.RULES)
+
+ClaimRule = Callable[["Claim", Mapping[str, "Scenario"]], list[Mistake]]
+
+
 @dataclass(frozen=True)
-class Examined:
-    """The valid values of a scenario, and everything that is wrong with the others."""
+class Rules:
+    """What a scenario must obey beyond the type and range of each key.
 
-    values: Mapping[str, Any]
-    mistakes: list[Mistake]
+    `of_scenarios` are rules across tables; `of_claims`, where given, judges one claim about what
+    will be run. `experiment` adds rules that need the registries of diagnostics and figures.
+    """
+
+    of_scenarios: tuple[Rule, ...] = RULES
+    of_claims: ClaimRule | None = None
 
 
-def find_mistakes(data: Mapping[str, Any], rules: Rules) -> Examined:
-    """Validate the data of a scenario, as read from a file or as models, and find all mistakes."""
+def find_mistakes(data: Mapping[str, Any], rules: Rules) -> tuple[Mapping[str, Any], list[Mistake]]:
+    """Return the valid values of a scenario, and everything that is wrong with the others.
+
+    `data` are those of a file, or models.
+    """
     sections = {name: _section(name, data) for name in SECTIONS}
     base, mistakes = _examine_alone(without_variants(data), sections, rules)
     variants, wrong_variants = _items("variant", data.get("variant", ()))
@@ -52,7 +71,7 @@ def find_mistakes(data: Mapping[str, Any], rules: Rules) -> Examined:
             wrong = rules.of_claims(cast("Claim", claim), runs)
             mistakes += _below(("claims", i), wrong)
     items = {"variant": tuple(variants), "claims": tuple(claims)}
-    return Examined(vars(base) | items, mistakes)
+    return vars(base) | items, mistakes
 
 
 def _below(prefix: Path, mistakes: list[Mistake]) -> list[Mistake]:
@@ -82,7 +101,21 @@ def _examine_alone(
         values |= table
         mistakes = mistakes + wrong
     scenario = Scenario.partial(values | {"variant": (), "claims": ()})
-    return scenario, mistakes + apply_rules(scenario, rules.of_scenarios)
+    return scenario, mistakes + _apply(rules.of_scenarios, scenario)
+
+
+def _apply(rules: tuple[Rule, ...], scenario: Scenario) -> list[Mistake]:
+    """Return every mistake that the rules find in the valid part of a scenario."""
+    mistakes: list[Mistake] = []
+    for rule in rules:
+        try:
+            for mistake in rule(scenario):
+                mistakes.append(mistake)
+        except loss.MistakeError as error:
+            mistakes.append(error.mistake)
+        except (InvalidValueError, UnusableFileError):
+            pass  # the value, or the file, is reported elsewhere
+    return mistakes
 
 
 def _with_table(mistake: Mistake) -> Mistake:
