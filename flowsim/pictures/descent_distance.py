@@ -82,7 +82,7 @@ def draw(subject: reading.Subject) -> layout.PanelGrid:
 def draw_over_time(panels: tuple[Axes, ...], parts: dict[str, Run]) -> None:
     """Draw the distance at every step size over time, one panel per run, on shared axes."""
     sizes = reading.all_step_sizes(parts.values())
-    curves.time_axes(panels, parts.values(), reading.flow_times)
+    curves.time_axes(panels, parts.values())
     shown = []
     for part in parts.values():
         distance = part["comparison.descent_vs_flow"]

@@ -36,20 +36,20 @@ def draw(subject: reading.Subject) -> layout.PanelGrid:
         steps=None if run.variants else scales.scale_if_many([run]),
         gap=layout.OWN_AXIS,
     )
-    curves.shared_time_axis(grid.panels, parts.values(), times)
+    flows = {name: reading.flows_with(part, "effective_rank") for name, part in parts.items()}
+    times = [parts[name][f"{space}.time"] for name, spaces in flows.items() for space in spaces]
+    curves.fit_time_axis(grid.panels, times, reading.has_log_times(parts.values()))
     for panel, measure in zip(grid.panels, LABELS, strict=True):
-        panel.set(xlabel="time t", ylabel=LABELS[measure])
         if run.variants:
-            draw_variants(panel, parts, measure, line_styles, levels[measure])
+            each = [reading.first_curve(part, measure) for part in parts.values()]
+            flow_times, values = zip(*each, strict=True)
+            curves.plain_axis([panel], [*values, levels[measure]])
+            curves.draw_parts(panel, flow_times, values, line_styles)
         else:
             draw_plain(panel, run, measure, levels[measure])
         curves.draw_levels(panel, levels[measure])
+    grid.label("time t", *LABELS.values())
     return grid
-
-
-def times(run: Run) -> list[np.ndarray]:
-    """Return the saved times of every flow that has the effective rank."""
-    return [run[f"{space}.time"] for space in reading.flows_with(run, "effective_rank")]
 
 
 def draw_plain(panel: Axes, run: Run, measure: str, levels: np.ndarray) -> None:
@@ -68,21 +68,6 @@ def draw_plain(panel: Axes, run: Run, measure: str, levels: np.ndarray) -> None:
         curves.draw_descent(panel, run, run[f"descent.{measure}"], sizes, top)
 
 
-def draw_variants(
-    panel: Axes,
-    parts: dict[str, Run],
-    measure: str,
-    line_styles: dict[str, style.LineStyle],
-    levels: np.ndarray,
-) -> None:
-    """Draw one quantity of each variant's reference flow."""
-    values = {name: reading.first_flow(part, measure) for name, part in parts.items()}
-    curves.plain_axis([panel], [*values.values(), levels])
-    for k, (name, part) in enumerate(parts.items()):
-        time = part[f"{reading.flows_with(part, measure)[0]}.time"]
-        curves.plot(panel, time, values[name], line_styles[name], shift=k)
-
-
 def headline(run: Run) -> str:
     """Return how rank and norm of the reference flow change."""
     rank, norm = (reading.describe_change(reading.first_flow(run, each)) for each in LABELS)
@@ -95,11 +80,7 @@ def over_variants(parts: dict[str, Run]) -> str:
     """Return each variant's final effective rank, or the lowest and the highest of many."""
     ranks = {name: reading.final_value(part, "effective_rank") for name, part in parts.items()}
     if len(ranks) > 5:
-        low, high = min(ranks, key=ranks.__getitem__), max(ranks, key=ranks.__getitem__)
-        return (
-            f"The final effective rank is lowest for {low} ({number(ranks[low])}) "
-            f"and highest for {high} ({number(ranks[high])})"
-        )
+        return f"The final effective rank is {reading.describe_extremes(ranks)}"
     phrases = (f"{name} {number(rank)}" for name, rank in ranks.items())
     sentence = f"Final effective rank: {join_words(phrases)}"
     levels = curves.minimum_norm_levels(parts.values(), "effective_rank")

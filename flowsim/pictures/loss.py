@@ -34,7 +34,8 @@ def draw_plain(subject: reading.Subject) -> layout.PanelGrid:
     )
     flows = reading.flows_with(run, "loss")
     losses = [run[f"{space}.loss"] for space in flows]
-    curves.shared_time_axis(grid.panels, [run], lambda run: [run[f"{s}.time"] for s in flows])
+    times = [run[f"{space}.time"] for space in flows]
+    curves.fit_time_axis(grid.panels, times, reading.has_log_times([run]))
     if has_descent:
         losses += curves.values_in_view(run, run["descent.loss"], highest_shown(losses))
     top = curves.log_axis(grid.panels, losses)
@@ -55,11 +56,10 @@ def draw_variants(subject: reading.Subject) -> layout.PanelGrid:
         subject, panels=1, legend=line_styles | curves.closed_form_legend(exact, "loss")
     )
     panel = grid.panels[0]
-    curves.shared_time_axis([panel], parts.values(), lambda part: [first_times(part)])
-    curves.log_axis([panel], [reading.first_flow(part, "loss") for part in parts.values()])
-    for k, (name, part) in enumerate(parts.items()):
-        loss = reading.first_flow(part, "loss")
-        curves.plot(panel, first_times(part), loss, line_styles[name], shift=k)
+    times, losses = zip(*(reading.first_curve(p, "loss") for p in parts.values()), strict=True)
+    curves.fit_time_axis([panel], times, reading.has_log_times(parts.values()))
+    curves.log_axis([panel], losses)
+    curves.draw_parts(panel, times, losses, line_styles)
     for part in exact:
         curves.plot(panel, part["exact.time"], part["exact.loss"], style.EXACT)
     grid.label("time t", LABEL)
@@ -69,11 +69,6 @@ def draw_variants(subject: reading.Subject) -> layout.PanelGrid:
 def has_closed_form(run: Run) -> bool:
     """Whether the loss is known in closed form."""
     return reading.has_numbers(run, "exact.loss")
-
-
-def first_times(run: Run) -> np.ndarray:
-    """Return the saved times of the reference flow."""
-    return run[f"{reading.flows_with(run, 'loss')[0]}.time"]
 
 
 def highest_shown(losses: list[np.ndarray]) -> float:
@@ -109,17 +104,13 @@ def describe_divergence(run: Run) -> str:
 def over_variants(parts: dict[str, Run]) -> str:
     """Return the final losses of variants, or if they are equal, when each is reached."""
     finals = {name: reading.final_value(part, "loss") for name, part in parts.items()}
-    times = {name: reading.final(first_times(part)) for name, part in parts.items()}
+    times = {n: reading.final(reading.first_curve(p, "loss")[0]) for n, p in parts.items()}
     low, high = min(finals.values()), max(finals.values())
     if high - low > 0.01 * abs(high):
         ends = (f"{name} {number(loss)}" for name, loss in finals.items())
         if len(finals) <= 4:
             return f"Final loss along the flow: {join_words(ends)}"
-        best, worst = min(finals, key=finals.__getitem__), max(finals, key=finals.__getitem__)
-        return (
-            f"The final loss is lowest for {best} ({number(low)}) "
-            f"and highest for {worst} ({number(high)})"
-        )
+        return f"The final loss is {reading.describe_extremes(finals)}"
     if max(times.values()) > 1.01 * min(times.values()):
         order = sorted(times, key=times.__getitem__)
         when = (f"{name} at t = {number(times[name])}" for name in order)

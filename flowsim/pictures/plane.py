@@ -20,7 +20,7 @@ from flowsim.pictures.kit import (
     trajectories,
 )
 from flowsim.pictures.kit.trajectories import flow_paths, largest_distance, path_length
-from flowsim.pictures.kit.words import join_words, number
+from flowsim.pictures.kit.words import join_words, number, percent
 from flowsim.results.run import Run
 
 SCALE_ROOM = 0.66
@@ -184,13 +184,6 @@ def headline(run: Run) -> str:
         sentence += f", {high} at η = {number(float(sizes[done[-1]]))}"
     divergence = loss.describe_divergence(run)
     return sentence + (f"; {divergence}" if lost.any() else "")
-
-
-def percent(fraction: float) -> str:
-    """Return a fraction in percent, capped at ten times the whole."""
-    if fraction > 10:
-        return "over 1000 %"
-    return f"{number(100 * fraction, 2)} %"
 
 
 def describe_path(run: Run) -> str:

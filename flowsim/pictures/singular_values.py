@@ -41,7 +41,7 @@ def draw(subject: reading.Subject) -> layout.PanelGrid:
         subject, legend=legend, right=layout.RIGHT if run.variants else layout.LABELLED
     )
     spectra = [(p, s) for p in parts.values() for s in reading.flows_with(p, "singular_values")]
-    curves.time_axes(grid.panels, parts.values(), reading.flow_times)
+    curves.time_axes(grid.panels, parts.values())
     curves.plain_axis(grid.panels, [p[f"{s}.singular_values"] for p, s in spectra])
     for panel, part in zip(grid.panels, parts.values(), strict=True):
         draw_modes(panel, part, style.colours(shown))

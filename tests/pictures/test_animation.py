@@ -18,14 +18,15 @@ from PIL import Image
 from flowsim.cli import main
 from flowsim.experiment import figures
 from flowsim.pictures.animation import encoding
-from flowsim.pictures.animation.animated_parts import (
+from flowsim.pictures.animation.animation import (
+    Animation,
+    FrameRenderer,
     GrowingLine,
     IterateMarkers,
     TimeCursor,
     TimeLabel,
 )
-from flowsim.pictures.animation.animated_parts import GrowingPath as Running
-from flowsim.pictures.animation.animation import Animation, FrameRenderer
+from flowsim.pictures.animation.animation import GrowingPath as Running
 from flowsim.pictures.kit import style, trajectories
 from flowsim.results import archive
 from flowsim.results.run import Run

@@ -9,8 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from flowsim.pictures.animation import plane
-from flowsim.pictures.animation.animated_parts import GrowingLine, TimeCursor, TimeLabel
-from flowsim.pictures.animation.animation import Animation
+from flowsim.pictures.animation.animation import Animation, GrowingLine, TimeCursor, TimeLabel
 from flowsim.pictures.kit.reading import Subject, all_step_sizes, members
 
 if TYPE_CHECKING:

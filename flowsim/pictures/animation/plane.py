@@ -9,13 +9,14 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from flowsim.pictures import loss, plane
-from flowsim.pictures.animation.animated_parts import (
+from flowsim.pictures.animation.animation import (
+    AnimatedPart,
+    Animation,
     GrowingPath,
     IterateMarkers,
     TimeCursor,
     TimeLabel,
 )
-from flowsim.pictures.animation.animation import AnimatedPart, Animation
 from flowsim.pictures.kit import (
     contours,
     curves,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -23,9 +23,6 @@ SAME_SPAN = 4
 NICE = [1, 2, 5, 10]
 EDGE_MARKER: LineStyle = {"linestyle": "none", "clip_on": False, "zorder": 5, "markersize": 5.0}
 MINIMUM_NORM_LABEL = "minimum nuclear norm"
-
-TimesOf = Callable[[Run], Sequence[np.ndarray]]
-"""Returns the times of a run that an axis has to show."""
 
 
 def fit_time_axis(panels: Iterable[Axes], times: Sequence[np.ndarray], log: bool) -> None:
@@ -48,14 +45,12 @@ def fit_time_axis(panels: Iterable[Axes], times: Sequence[np.ndarray], log: bool
         panel.set_xlim(float(low), float(high))
 
 
-def shared_time_axis(panels: Iterable[Axes], runs: Collection[Run], times_of: TimesOf) -> None:
-    """Fit one time axis for all panels to the times of all runs."""
-    times = [time for run in runs for time in times_of(run)]
-    fit_time_axis(panels, times, reading.has_log_times(runs))
-
-
-def time_axes(panels: Sequence[Axes], runs: Collection[Run], times_of: TimesOf) -> None:
-    """Fit the time axes of panels with one run each."""
+def time_axes(
+    panels: Sequence[Axes],
+    runs: Collection[Run],
+    times_of: Callable[[Run], Sequence[np.ndarray]] = reading.flow_times,
+) -> None:
+    """Fit the time axes of panels with one run each to the times that it has to show."""
     fit_time_axes(panels, [times_of(run) for run in runs], reading.has_log_times(runs))
 
 
@@ -146,6 +141,17 @@ def plot(
     panel.plot(time, values, **style.with_markers(line_style, len(time), shift))
 
 
+def draw_parts(
+    panel: Axes,
+    times: Iterable[np.ndarray],
+    values: Iterable[np.ndarray],
+    line_styles: Mapping[str, LineStyle],
+) -> None:
+    """Draw one curve of each part, in the line style of its name."""
+    for k, curve in enumerate(zip(times, values, line_styles.values(), strict=True)):
+        plot(panel, *curve, shift=k)
+
+
 def minimum_norm_levels(runs: Iterable[Run], measure: str) -> np.ndarray:
     """Return a quantity of each run's solution of minimum nuclear norm, equal ones once."""
     found = np.array([reading.minimum_norm_value(run, measure) for run in runs])
@@ -199,21 +205,14 @@ def step_axis(panel: Axes, sizes: np.ndarray) -> None:
     span = float(sizes.max() / sizes.min()) ** 0.08 * 1.05
     panel.set_xscale("log")
     panel.set_xlim(float(sizes.min()) / span, float(sizes.max()) * span)
-    ticks = spaced_sizes(np.sort(sizes))
+    # numbers a fifth of the axis apart do not touch: six labels at most
+    ticks = [float(sizes.min())]
+    for size in np.sort(sizes):
+        if np.log(size / ticks[-1]) >= np.log(sizes.max() / sizes.min()) / 5:
+            ticks.append(float(size))
     panel.set_xticks(ticks, labels=distinct_numbers(ticks))
     panel.xaxis.set_minor_locator(NullLocator())
     panel.set_xlabel("step size η")
-
-
-def spaced_sizes(sizes: np.ndarray) -> list[float]:
-    """Return the step sizes to label, far enough apart that their numbers do not touch."""
-    # a fifth of the axis apart: six labels at most
-    apart = np.log(sizes[-1] / sizes[0]) / 5
-    chosen = [float(sizes[0])]
-    for size in sizes[1:]:
-        if np.log(size / chosen[-1]) >= apart:
-            chosen.append(float(size))
-    return chosen
 
 
 def step_size_legend(runs: Iterable[Run]) -> dict[str, LineStyle]:
@@ -222,14 +221,11 @@ def step_size_legend(runs: Iterable[Run]) -> dict[str, LineStyle]:
     sizes = reading.all_step_sizes(runs)
     if not 0 < len(sizes) <= style.FEW:
         return {}
-    always = [all_diverged(runs, size) for size in sizes]
-    labels = reading.step_labels(sizes, np.array(always))
+    # diverged in every run that has this step size
+    kept = [reading.step_sizes(run)[~reading.diverged(run)] for run in runs]
+    always = ~np.isin(sizes, np.concatenate(kept))
+    labels = reading.step_labels(sizes, always)
     return dict(zip(labels, style.step_size_styles(sizes), strict=True))
-
-
-def all_diverged(runs: Sequence[Run], size: float) -> bool:
-    """Whether descent at this step size diverged in every run that has it."""
-    return all(bool(reading.diverged(run)[reading.step_sizes(run) == size].all()) for run in runs)
 
 
 def draw_descent(
@@ -247,14 +243,21 @@ def draw_descent(
     """
     line_styles, lost = style.step_size_styles(sizes), reading.diverged(run)
     time = run["descent.time"] if time is None else time
-    logs = panel.get_yscale() == "log"
     for k, size in enumerate(reading.step_sizes(run)):
         rank = int(np.flatnonzero(sizes == size)[0])
         plot(panel, time[k], values[k], line_styles[rank], shift=rank)
-        where = exit_point(time[k], values[k], top, logs)
-        if where is not None and (where[1] == top or lost[k]):
-            marker = "^" if where[1] == top else "x"
-            panel.plot(*where, marker=marker, color=line_styles[rank]["color"], **EDGE_MARKER)
+        mark_exit(panel, time[k], values[k], top, lost[k], line_styles[rank]["color"])
+
+
+def mark_exit(
+    panel: Axes, time: np.ndarray, values: np.ndarray, top: float, lost: bool, colour: str,
+    size: float = 5.0,
+) -> None:  # fmt: skip
+    """Mark where a curve leaves through `top` by a triangle, or else where it ends if `lost`."""
+    where = exit_point(time, values, top, panel.get_yscale() == "log")
+    if where is not None and (where[1] == top or lost):
+        marker = "^" if where[1] == top else "x"
+        panel.plot(*where, marker=marker, color=colour, **{**EDGE_MARKER, "markersize": size})
 
 
 def exit_point(

@@ -58,26 +58,22 @@ class PanelGrid:
     strip: float
     gap: float
 
-    def lowest(self) -> list[Axes]:
-        """Return the panels with none below them."""
-        return list(self.panels[-self.columns :])
-
     def label(self, x: str, *y: str) -> None:
-        """Label the axes: those that panels share under the lowest and at the left of each row.
+        """Label the axes that panels share: x under the lowest panels, y at the left of each row.
 
-        Panels with their own axes are all labelled, with one y each or all with the same.
+        Panels with their own axes are all labelled. Of several y, each belongs to one row or panel.
         """
         if self.gap >= OWN_AXIS:
             for panel, own in zip(self.panels, cycle(y), strict=False):
                 panel.set(xlabel=x, ylabel=own)
             return
-        for panel in self.lowest():
+        for panel in self.panels[-self.columns :]:
             panel.set_xlabel(x)
         for k, panel in enumerate(self.panels):
             if k % self.columns:
                 panel.tick_params(axis="y", which="both", labelleft=False)
             else:
-                panel.set_ylabel(y[0])
+                panel.set_ylabel(y[k // self.columns % len(y)])
 
     def add_row(self, count: int, tall: float, wide: float, gap: float) -> tuple[Axes, ...]:
         """Add small axes side by side below all panels, in inches; `under` must leave the space."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from flowsim.dynamics import registry
-from flowsim.pictures.kit.words import distinct_numbers, number, truncate
+from flowsim.pictures.kit.words import distinct_numbers, join_words, number, truncate
 from flowsim.results.run import Run
 
 FLOWS = {name: flow.label for name, flow in registry.FLOWS.items()}
@@ -43,9 +43,15 @@ def flows_with(run: Run, variable: str) -> list[str]:
     return [space for space in FLOWS if has_numbers(run, f"{space}.{variable}")]
 
 
+def first_curve(run: Run, variable: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the times and a variable of the reference flow: the first flow that has it."""
+    space = flows_with(run, variable)[0]
+    return run[f"{space}.time"], run[f"{space}.{variable}"]
+
+
 def first_flow(run: Run, variable: str) -> np.ndarray:
-    """Return a variable of the reference flow: the first flow that has it."""
-    return run[f"{flows_with(run, variable)[0]}.{variable}"]
+    """Return a variable of the reference flow."""
+    return first_curve(run, variable)[1]
 
 
 def final_value(run: Run, variable: str) -> float:
@@ -183,6 +189,22 @@ def first_and_last(values: np.ndarray) -> tuple[float, float]:
 def final(values: np.ndarray) -> float:
     """Return the last finite value, or nan."""
     return first_and_last(values)[1]
+
+
+def describe_extremes(values: Mapping[str, float]) -> str:
+    """Return the names of the lowest and the highest value: "lowest for a (1) and highest …"."""
+    low, high = (pick(values, key=values.__getitem__) for pick in (min, max))
+    return (
+        f"lowest for {low} ({number(values[low])}) and highest for {high} ({number(values[high])})"
+    )
+
+
+def describe_largest(parts: Mapping[str, Run], values: Callable[[Run], np.ndarray]) -> str:
+    """Return the largest of `values(step_size, sample)` in each variant in which one converges."""
+    largest = {name: largest_over_time(part, values(part)) for name, part in parts.items()}
+    known = {name: each[np.isfinite(each)] for name, each in largest.items()}
+    phrases = (f"{number(float(v.max()))} in {name}" for name, v in known.items() if v.size)
+    return join_words(phrases, most=5)
 
 
 def describe_change(values: np.ndarray) -> str:

@@ -112,21 +112,19 @@ def marker_spacing(points: int, marks: int = 9, shift: int = 0) -> tuple[int, in
 
 def curve_styles(count: int) -> list[LineStyle]:
     """Return one line style per curve: its colour and, of up to ten, its own marker."""
-    line_styles: list[LineStyle] = [{"color": colour} for colour in colours(count)]
-    if count <= len(MARKERS):
-        for line_style, marker in zip(line_styles, MARKERS, strict=False):
-            line_style["marker"] = marker
-    return line_styles
+    return _with_own_marker([{"color": colour} for colour in colours(count)])
 
 
 def grey_styles(count: int) -> list[LineStyle]:
     """Return one grey line style per curve, for curves beside coloured step sizes."""
     greys = [str(round(level, 3)) for level in np.linspace(0.1, 0.62, count)]
-    line_styles: list[LineStyle] = [{"color": grey, "markerfacecolor": "white"} for grey in greys]
-    if count <= len(MARKERS):
-        for line_style, marker in zip(line_styles, MARKERS, strict=False):
-            line_style["marker"] = marker
-    return line_styles
+    return _with_own_marker([{"color": grey, "markerfacecolor": "white"} for grey in greys])
+
+
+def _with_own_marker(line_styles: list[LineStyle]) -> list[LineStyle]:
+    if len(line_styles) > len(MARKERS):
+        return line_styles
+    return [{**each, "marker": m} for each, m in zip(line_styles, MARKERS, strict=False)]
 
 
 def step_fractions(step_sizes: np.ndarray) -> np.ndarray:
@@ -147,11 +145,9 @@ def with_markers(line_style: LineStyle, points: int, shift: int = 0) -> LineStyl
     """Return the line style of a curve of `points` points: sparse markers, or one for one point."""
     if points == 1:
         return {"marker": "o", **line_style}
-    return (
-        {**line_style, "markevery": marker_spacing(points, shift=shift)}
-        if "marker" in line_style
-        else line_style
-    )
+    if "marker" not in line_style:
+        return line_style
+    return {**line_style, "markevery": marker_spacing(points, shift=shift)}
 
 
 def open_markers(rank: int, colour: str = INK) -> LineStyle:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.markers import MarkerStyle
@@ -188,11 +189,8 @@ class TrajectoryArtists:
         )
         self.leaving = [trajectory for trajectory in shown if trajectory.direction is not None]
         self.exits = [draw_exit(panel, trajectory) for trajectory in self.leaving]
+        self.artists: Sequence[Artist] = [self.lines, self.dots, *self.exits]
         self.show(np.inf)
-
-    def artists(self) -> list[LineCollection | PathCollection]:
-        """Return everything that changes with time."""
-        return [self.lines, self.dots, *self.exits]
 
     def show(self, moment: float) -> None:
         """Show what is reached by a time."""

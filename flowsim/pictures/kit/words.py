@@ -27,6 +27,11 @@ def number(value: float, digits: int = 3) -> str:
     return head + power
 
 
+def percent(fraction: float) -> str:
+    """Return a fraction in percent, capped at ten times the whole."""
+    return "over 1000 %" if fraction > 10 else f"{number(100 * fraction, 2)} %"
+
+
 def distinct_numbers(values: Sequence[float]) -> list[str]:
     """Return numbers in as few digits, three or more, as make different ones differ."""
     for digits in range(3, 17):

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from flowsim.pictures.kit import curves, layout, reading, scales, style
-from flowsim.pictures.kit.words import join_words, number
+from flowsim.pictures.kit.words import number
 from flowsim.results.run import Run
 
 MEASURED: style.LineStyle = {**style.EXACT, "linewidth": 0.9}
@@ -63,7 +63,7 @@ def draw(subject: reading.Subject) -> layout.PanelGrid:
 def draw_drift(panels: tuple[Axes, ...], parts: Mapping[str, Run]) -> None:
     """Draw the sums over steps, the measured changes that lie on them, and their difference."""
     sizes = reading.all_step_sizes(parts.values())
-    curves.time_axes(panels, parts.values(), reading.flow_times)
+    curves.time_axes(panels, parts.values())
     shown = [largest_over_pairs(part, name) for part in parts.values() for name in DRAWN]
     top = curves.log_axis(panels, shown)
     for panel, part in zip(panels, parts.values(), strict=True):
@@ -124,11 +124,5 @@ def headline(run: Run) -> str:
 
 def over_variants(parts: Mapping[str, Run]) -> str:
     """Return the largest drift in each variant."""
-    phrases = []
-    for name, part in parts.items():
-        reach = reading.largest_over_time(part, largest_over_pairs(part, "accumulated"))
-        if np.isfinite(reach).any():
-            phrases.append(f"{number(float(np.nanmax(reach)))} in {name}")
-    return (
-        f"The imbalance drifts by up to {join_words(phrases, most=5)}" if phrases else ALL_DIVERGE
-    )
+    largest = reading.describe_largest(parts, lambda part: largest_over_pairs(part, "accumulated"))
+    return f"The imbalance drifts by up to {largest}" if largest else ALL_DIVERGE

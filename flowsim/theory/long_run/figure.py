@@ -82,7 +82,7 @@ def draw(subject: reading.Subject) -> layout.PanelGrid:
         names=titles(shown, every, bool(run.variants)),
         legend=legend(line_styles, shown),
     )
-    curves.time_axes(grid.panels, [parts[d.run] for d in shown], reading.flow_times)
+    curves.time_axes(grid.panels, [parts[d.run] for d in shown])
     top = curves.plain_axis(grid.panels, visible(shown))
     for panel, descent in zip(grid.panels, shown, strict=True):
         draw_flow(panel, descent.modes)

@@ -30,7 +30,8 @@ def draw(subject: reading.Subject) -> layout.PanelGrid:
         gap=layout.OWN_AXIS,
     )
     margins, angles, norms = grid.panels
-    curves.shared_time_axis(grid.panels, parts.values(), lambda part: [part["margin.time"]])
+    times = [part["margin.time"] for part in parts.values()]
+    curves.fit_time_axis(grid.panels, times, reading.has_log_times(parts.values()))
     margin, norm = ([p[f"margin.{name}"] for p in parts.values()] for name in ("margin", "norm"))
     angle = [np.degrees(part["margin.angle"]) for part in parts.values()]
     curves.plain_axis([margins], [*margin, np.array(bounds)])
@@ -39,11 +40,8 @@ def draw(subject: reading.Subject) -> layout.PanelGrid:
     for bound in dict.fromkeys(bounds):
         margins.axhline(bound, **style.EXACT)
     for panel, values in zip(grid.panels, (margin, angle, norm), strict=True):
-        for k, (name, part) in enumerate(parts.items()):
-            curves.plot(panel, part["margin.time"], values[k], line_styles[name], shift=k)
-    margins.set(xlabel="time t", ylabel=r"margin of $W/\|W\|_F$")
-    angles.set(xlabel="time t", ylabel="angle in degrees")
-    norms.set(xlabel="time t", ylabel=r"norm $\|W\|_F$")
+        curves.draw_parts(panel, times, values, line_styles)
+    grid.label("time t", r"margin of $W/\|W\|_F$", "angle in degrees", r"norm $\|W\|_F$")
     return grid
 
 

@@ -45,26 +45,18 @@ def draw(subject: reading.Subject) -> layout.PanelGrid:
         legend=(line_styles if run.variants else {"flow": FLOW}) | minimum,
         gap=layout.OWN_AXIS,
     )
-    curves.shared_time_axis(grid.panels, parts.values(), lambda part: [part["norms.time"]])
+    times = [part["norms.time"] for part in parts.values()]
+    curves.fit_time_axis(grid.panels, times, reading.has_log_times(parts.values()))
     for panel, measure in zip(grid.panels, PANELS, strict=True):
-        draw_quantity(panel, parts, measure, line_styles)
+        values = [part[f"norms.{measure}"] for part in parts.values()]
+        curves.draw_parts(panel, times, values, line_styles)
         curves.draw_levels(panel, levels[measure])
-        fit_value_axis(
-            panel, [part[f"norms.{measure}"] for part in parts.values()], levels[measure], measure
-        )
-    for panel in grid.lowest():
+        fit_value_axis(panel, values, levels[measure], measure)
+    for panel in grid.panels[-grid.columns :]:
         panel.set_xlabel("time t")
     for panel in grid.panels[:: grid.columns]:
         panel.set_ylabel("Schatten norm of W")
     return grid
-
-
-def draw_quantity(
-    panel: Axes, parts: dict[str, Run], measure: str, line_styles: dict[str, style.LineStyle]
-) -> None:
-    """Draw one norm, or the rank, of every variant."""
-    for k, (name, part) in enumerate(parts.items()):
-        curves.plot(panel, part["norms.time"], part[f"norms.{measure}"], line_styles[name], shift=k)
 
 
 def fit_value_axis(panel: Axes, values: list[np.ndarray], levels: np.ndarray, measure: str) -> None:

@@ -13,7 +13,7 @@ from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from flowsim.pictures.kit import curves, layout, reading, style
-from flowsim.pictures.kit.words import join_words, number
+from flowsim.pictures.kit.words import join_words, number, percent
 from flowsim.pictures.singular_values import TOP_MODES, coloured_modes, draw_modes, name_modes
 from flowsim.results.run import Run
 
@@ -55,7 +55,7 @@ def draw_plain(subject: reading.Subject) -> layout.PanelGrid:
     )
     colours = style.colours(coloured_modes(run))
     spectrum, eigenvalues = grid.panels
-    curves.shared_time_axis(grid.panels, [run], reading.flow_times)
+    curves.fit_time_axis(grid.panels, reading.flow_times(run), reading.has_log_times([run]))
     flows = reading.flows_with(run, "singular_values")
     curves.plain_axis([spectrum], [run[f"{space}.singular_values"] for space in flows])
     draw_modes(spectrum, run, colours)
@@ -165,11 +165,6 @@ def largest_lead(run: Run) -> tuple[float, float, float, int]:
         return np.nan, np.nan, np.nan, 0
     i, k = np.unravel_index(np.nanargmax(moved - slope), moved.shape)
     return float(run["preconditioner.time"][i]), float(moved[i, k]), float(slope[i, k]), int(k) + 1
-
-
-def percent(value: float) -> str:
-    """Return a fraction in percent."""
-    return f"{number(100 * value, 2)} %"
 
 
 def headline(run: Run) -> str:

@@ -52,11 +52,7 @@ def draw(subject: reading.Subject) -> layout.PanelGrid:
     curves.log_axis(lower, [relative(p, name) for p in parts.values() for name in DEVIATION])
     for panels in zip(upper, lower, parts.values(), strict=True):
         draw_law(*panels)
-    grid.label("time t", "")
-    upper[0].set_ylabel(r"$\dot\sigma_r$")
-    lower[0].set_ylabel(r"deviation / largest $|\dot\sigma_r|$")
-    for panel in (upper[0], lower[0]):
-        panel.tick_params(axis="y", which="both", labelleft=True)
+    grid.label("time t", r"$\dot\sigma_r$", r"deviation / largest $|\dot\sigma_r|$")
     return grid
 
 

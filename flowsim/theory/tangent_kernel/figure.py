@@ -9,10 +9,10 @@ from flowsim.pictures.kit.words import join_words, number
 from flowsim.results.run import Run
 
 LINE_STYLE: style.LineStyle = {"color": "#0072B2", "linewidth": 1.6}
-LABELS = {
-    "angle": r"angle of $\Theta$ to $\Theta(0)$ in degrees",
-    "distance": r"$\|\Theta-\Theta(0)\|_F\,/\,\|\Theta(0)\|_F$",
-}
+LABELS = (
+    r"angle of $\Theta$ to $\Theta(0)$ in degrees",
+    r"$\|\Theta-\Theta(0)\|_F\,/\,\|\Theta(0)\|_F$",
+)
 
 
 def why_unavailable(run: Run) -> str | None:
@@ -28,16 +28,16 @@ def draw(subject: reading.Subject) -> layout.PanelGrid:
         subject, panels=2, legend=line_styles if run.variants else {}, gap=layout.OWN_AXIS
     )
     rotation, change = grid.panels
-    curves.shared_time_axis(grid.panels, parts.values(), lambda part: [part["tangent_kernel.time"]])
-    curves.plain_axis([rotation], [degrees(part) for part in parts.values()])
+    times = [part["tangent_kernel.time"] for part in parts.values()]
+    angles = [degrees(part) for part in parts.values()]
+    distances = [part["tangent_kernel.distance"] for part in parts.values()]
+    curves.fit_time_axis(grid.panels, times, reading.has_log_times(parts.values()))
+    curves.plain_axis([rotation], angles)
     # at t = 0 the change is 0, which a logarithmic axis cannot show
-    curves.log_axis([change], [part["tangent_kernel.distance"][1:] for part in parts.values()])
-    for panel, label in zip(grid.panels, LABELS.values(), strict=True):
-        panel.set(xlabel="time t", ylabel=label)
-    for k, (name, part) in enumerate(parts.items()):
-        time, line_style = part["tangent_kernel.time"], line_styles[name]
-        curves.plot(rotation, time, degrees(part), line_style, shift=k)
-        curves.plot(change, time, part["tangent_kernel.distance"], line_style, shift=k)
+    curves.log_axis([change], [values[1:] for values in distances])
+    curves.draw_parts(rotation, times, angles, line_styles)
+    curves.draw_parts(change, times, distances, line_styles)
+    grid.label("time t", *LABELS)
     return grid
 
 

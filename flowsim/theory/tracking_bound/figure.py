@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from flowsim.pictures.kit import curves, layout, reading, scales, style
-from flowsim.pictures.kit.words import join_words, number
+from flowsim.pictures.kit.words import number
 from flowsim.results.run import Run
 
 DASHES = (0, (4, 2))
@@ -50,7 +50,7 @@ def draw(subject: reading.Subject) -> layout.PanelGrid:
 def draw_distances(panels: tuple[Axes, ...], parts: Mapping[str, Run]) -> None:
     """Draw distances by step size, and the bounds in the same colours."""
     sizes = reading.all_step_sizes(parts.values())
-    curves.time_axes(panels, parts.values(), reading.flow_times)
+    curves.time_axes(panels, parts.values())
     shown = [values for part in parts.values() for values in values_in_view(part)]
     top = curves.log_axis(panels, shown)
     line_styles = style.step_size_styles(sizes)
@@ -124,11 +124,5 @@ def headline(run: Run) -> str:
 
 def over_variants(parts: Mapping[str, Run]) -> str:
     """Return how far descent deviates from the flow in each variant."""
-    phrases = []
-    for name, part in parts.items():
-        reach = reading.largest_over_time(part, part["tracking_bound.distance"])
-        if np.isfinite(reach).any():
-            phrases.append(f"{number(float(np.nanmax(reach)))} in {name}")
-    if not phrases:
-        return ALL_DIVERGE
-    return f"Gradient descent deviates from the flow by up to {join_words(phrases, most=5)}"
+    largest = reading.describe_largest(parts, lambda part: part["tracking_bound.distance"])
+    return f"Gradient descent deviates from the flow by up to {largest}" if largest else ALL_DIVERGE
