@@ -86,10 +86,10 @@ def set_compilation(config: pytest.Config) -> None:
     if config.getoption("--compile") == "fast":
         chosen = [f"--{name}={value}" for name, value in known_flags().items()]
         os.environ["XLA_FLAGS"] = " ".join([*chosen, os.environ.get("XLA_FLAGS", "")])
-    from flowsim.cli import compile_cache
+    from flowsim.cli import runtime
 
     os.environ.setdefault("FLOWSIM_CACHE", str(config.rootpath / "build" / "programs"))
-    compile_cache.enable()
+    runtime.cache_programs()
 
 
 def known_flags() -> dict[str, str]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from flowsim.cli import signals, terminal
-from flowsim.cli.internal_errors import report_internal_error
+from flowsim.cli.errors import CommandError, report_internal_error
 
 
 def entry() -> NoReturn:
@@ -48,7 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     import click
 
-    from flowsim.cli.command_error import CommandError
     from flowsim.cli.group import flowsim
 
     try:

@@ -1,4 +1,4 @@
-"""The commands by name, each in its own module, which is imported when it is called."""
+"""The commands by name, with their modules, each imported when its command is called."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import cast
 import click
 
 _COMMANDS = {
-    "list": "listing",
-    "show": "show",
+    "list": "scenarios",
+    "show": "scenarios",
     "run": "run",
     "plot": "plot",
     "verify": "verify",
-    "schema": "schema",
+    "schema": "scenarios",
 }
 
 
@@ -25,7 +25,7 @@ class _Lazy(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module = import_module(f"flowsim.cli.{_COMMANDS[cmd_name]}")
-        return cast(click.Command, module.command)
+        return cast(click.Command, getattr(module, f"{cmd_name}_command"))
 
 
 def _version(context: click.Context, _parameter: click.Parameter, show: bool) -> None:

@@ -1,18 +1,20 @@
-"""`flowsim plot`."""
+"""`flowsim plot`, and the figures of `flowsim run`: if one fails, the others are kept."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from flowsim.cli.command_error import CommandError, as_command_error
+from flowsim.cli import progress
+from flowsim.cli.errors import CommandError, as_command_error, report_internal_error
 from flowsim.cli.terminal import print_answer, print_message
 from flowsim.pictures import ANIMATION_FORMATS, FORMATS
 
 if TYPE_CHECKING:
+    from flowsim.results.archive import Draw
     from flowsim.results.run import Run
 
 
@@ -35,25 +37,20 @@ if TYPE_CHECKING:
     type=click.Choice([*FORMATS, *ANIMATION_FORMATS]),
     help="Format of figures: png (default), svg or pdf. Of animations: webp (default) or gif.",
 )
-def command(directory: Path, names: tuple[str, ...], animate: bool, format: str | None) -> None:
+def plot_command(
+    directory: Path, names: tuple[str, ...], animate: bool, format: str | None
+) -> None:
     """Draw the figures of a stored run, without simulating."""
-    from flowsim.cli import progress
-    from flowsim.cli.drawing import animation_writer, figure_writer
     from flowsim.results import archive
 
     chosen = _format(animate, format)
     with as_command_error(archive.ArchiveError):
         run = archive.read(directory)
-        if animate:
-            names = _animated(run, names)
-        else:
-            _reject_unavailable(run, names)
         with progress.displayed() as report:
-            draw = (
-                animation_writer(report, run, chosen, names)
-                if animate
-                else figure_writer(report, format=chosen, names=names)
-            )
+            if animate:
+                draw = animation_writer(report, run, chosen, _animated(run, names))
+            else:
+                draw = figure_writer(report, format=chosen, names=_available(run, names))
             paths = archive.add_figures(run, draw)
     for path in paths:
         print_answer(str(path))
@@ -96,23 +93,73 @@ def _animated(run: Run, names: tuple[str, ...]) -> tuple[str, ...]:
     return names or (able[0],)
 
 
-def _reject_unavailable(run: Run, names: Iterable[str]) -> None:
-    """Reject figures that do not exist or are unavailable for the run and all its variants."""
+def _available(run: Run, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the figures to draw; reject those unavailable for the run and all its variants."""
     from flowsim.experiment import figures
 
-    runs = [run, *run.variants.values()]
-    available = [
-        name for name in figures.FIGURES if name in set().union(*map(figures.available, runs))
-    ]
+    able = set(figures.available(run)).union(*map(figures.available, run.variants.values()))
     for name in names:
-        if name in available:
-            continue
-        reason = (
-            figures.FIGURES[name].why_unavailable(run)
-            if name in figures.FIGURES
-            else "no such figure"
-        )
-        raise CommandError(
-            f"The figure {name!r} cannot be drawn of {run.name!r}: {reason}. "
-            f"Available figures: {', '.join(available) or 'none'}."
-        )
+        if name not in able:
+            known = figures.FIGURES.get(name)
+            reason = known.why_unavailable(run) if known else "no such figure"
+            raise CommandError(
+                f"The figure {name!r} cannot be drawn of {run.name!r}: {reason}. Available "
+                f"figures: {', '.join(filter(able.__contains__, figures.FIGURES)) or 'none'}."
+            )
+    return names
+
+
+def figure_writer(
+    report: progress.Report,
+    *,
+    format: str = "png",
+    names: Collection[str] = (),
+    stop: Callable[[], bool] = lambda: False,
+) -> Draw:
+    """Return a function that draws into a folder all available figures of a run, or `names`.
+
+    Once `stop()` is true it removes them again and returns.
+    """
+
+    def draw(run: Run, folder: Path) -> None:
+        from flowsim.experiment import figures
+
+        chosen = [name for name in figures.FIGURES if not names or name in names]
+        for done, name in enumerate(chosen):
+            report(f"{run.name}: figures", done / len(chosen))
+            if stop():
+                for path in folder.iterdir():
+                    path.unlink()
+                return
+            _draw_one(run, folder, name, format)
+
+    return draw
+
+
+def animation_writer(
+    report: progress.Report, whole: Run, format: str, names: Collection[str]
+) -> Draw:
+    """Return a function that animates figures of the run `whole`, but of none of its variants."""
+
+    def draw(run: Run, folder: Path) -> None:
+        from flowsim.experiment import figures
+
+        def show(name: str, fraction: float) -> None:
+            report(f"{run.name}: animating {name}", fraction)
+
+        if run is whole:
+            figures.animate(run, folder, format, names, show)
+
+    return draw
+
+
+def _draw_one(run: Run, folder: Path, name: str, format: str) -> None:
+    from flowsim.experiment import figures
+
+    try:
+        if figures.FIGURES[name].available(run):
+            figures.save(run, folder, format, [name])
+    except OSError:
+        raise
+    except Exception as error:
+        report_internal_error(error, f" when drawing the figure {name!r} of {run.name!r}")

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flowsim.cli import progress, signals
-from flowsim.cli.command_error import as_command_error
-from flowsim.cli.drawing import figure_writer
+from flowsim.cli import progress, runtime, signals
+from flowsim.cli.errors import as_command_error
+from flowsim.cli.plot import figure_writer
 from flowsim.cli.report import Summary, table_lines
-from flowsim.cli.scenario_argument import default_directory, read_scenario
+from flowsim.cli.scenarios import default_directory, read_scenario
 from flowsim.cli.terminal import print_answer, print_message
 from flowsim.scenario.digest import digest
 
@@ -50,7 +50,7 @@ def _not_empty(_context: click.Context, _option: click.Parameter, value: str | N
 )
 @click.option("--no-figures", is_flag=True, help="Draw no figures.")
 @click.option("--force", is_flag=True, help="Simulate again and replace the existing run.")
-def command(
+def run_command(
     name_or_file: str,
     directory: str | None,
     settings: tuple[str, ...],
@@ -89,7 +89,7 @@ def _earlier(target: Path, digest: str) -> tuple[Summary, Mapping[str, Summary]]
         return None
     try:
         summary, variants = archive.summaries(target)
-        same = archive.digest(target) == digest
+        same = archive.find(target).digest == digest
     except archive.ArchiveError as error:
         print_message(f"{error} Simulating again.")
         return None
@@ -106,16 +106,15 @@ def _show_again(
     if not no_figures and not archive.figures(target):
         with progress.displayed() as report:
             archive.add_figures(archive.read(target), figure_writer(report))
-    _print(archive.name(target), summary, variants, target)
+    _print(archive.find(target).name, summary, variants, target)
     return int(summary["exit_code"])
 
 
 def _simulate(name: str, scenario: Scenario, place: Place, target: Path, no_figures: bool) -> int:
-    from flowsim.cli import compile_cache, memory
     from flowsim.results import archive
 
-    memory.return_freed_arrays()
-    compile_cache.enable()
+    runtime.return_freed_arrays()
+    runtime.cache_programs()
     # imported late: JAX reads the settings of its cache when it is imported
     from flowsim.experiment import run as experiment
     from flowsim.scenario.spec.errors import ScenarioError

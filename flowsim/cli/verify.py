@@ -10,24 +10,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flowsim.cli import progress
-from flowsim.cli.command_error import CommandError, as_command_error
+from flowsim.cli import progress, runtime
+from flowsim.cli.errors import CommandError, as_command_error
 from flowsim.cli.terminal import print_answer
 
 if TYPE_CHECKING:
     from flowsim.theory.exact.verification.checks import Check
 
-_ROW = "{mark} {name:<32} {space:<10} {method:<12} {error:>8} {tolerance:>9} {steps:>6} {time:>7}"
-_HEADER = _ROW.format(
-    mark=" ",
-    name="exact solution",
-    space="space",
-    method="method",
-    error="error",
-    tolerance="tolerance",
-    steps="steps",
-    time="time",
-)
+_NAMES = "{} {:<32} {:<10} {:<12} "
+_NUMBERS = "{:>8} {:>9} {:>6} {:>7}"
 
 
 @click.command("verify")
@@ -45,14 +36,12 @@ _HEADER = _ROW.format(
     metavar="METHOD",
     help="Check only this integrator, e.g. tsit5 (repeatable; default: all).",
 )
-def command(spaces: tuple[str, ...], methods: tuple[str, ...]) -> int:
+def verify_command(spaces: tuple[str, ...], methods: tuple[str, ...]) -> int:
     """Check every formulation and integrator against exact solutions.
 
     The exit code is 1 if an error exceeds its tolerance.
     """
-    from flowsim.cli import compile_cache
-
-    compile_cache.enable()
+    runtime.cache_programs()
     _reject_unknown(spaces, methods)
     from flowsim.theory.exact.verification.checks import checks, expected
 
@@ -86,7 +75,8 @@ def _ignore(_label: str, _fraction: float) -> None:
 
 def _print_checks(checks: Iterable[Check], most: int, report: progress.Report) -> list[Check]:
     """Print each check when it is done, at most `most` of them, and return all."""
-    print_answer(_HEADER)
+    header = _NAMES.format(" ", "exact solution", "space", "method")
+    print_answer(header + _NUMBERS.format("error", "tolerance", "steps", "time"))
     done = []
     for check in checks:
         print_answer(_line(check))
@@ -98,16 +88,8 @@ def _print_checks(checks: Iterable[Check], most: int, report: progress.Report) -
 
 def _line(check: Check) -> str:
     mark = "–" if check.refused else "✓" if check.passed else "✗"
+    names = _NAMES.format(mark, check.name, check.space, check.method)
     if check.note:
-        note = f"not applicable: {check.note}" if check.refused else check.note
-        return f"{mark} {check.name:<32} {check.space:<10} {check.method:<12} {note}"
-    return _ROW.format(
-        mark=mark,
-        name=check.name,
-        space=check.space,
-        method=check.method,
-        error=f"{check.error:.1e}",
-        tolerance=f"{check.tolerance:.1e}",
-        steps=check.steps or "",
-        time=f"{check.seconds:.2f} s",
-    ).rstrip()
+        return names + (f"not applicable: {check.note}" if check.refused else check.note)
+    error, tolerance = f"{check.error:.1e}", f"{check.tolerance:.1e}"
+    return names + _NUMBERS.format(error, tolerance, check.steps or "", f"{check.seconds:.2f} s")

@@ -65,3 +65,11 @@ NOTE = VariableSpec("note", ("note",), "notes", text=True)
 
 YES_NO = {0: "no", 1: "yes"}
 """Flags of a variable that is 0 or 1."""
+
+RENAMED: Mapping[tuple[str, str], str] = {
+    ("explicit_loss", "closed_form_apart"): "closed_form_deviation",
+}
+"""Present names of variables renamed after version 0.1.0, by their group and their former name.
+
+Archives are read with present names; a claim with a former name is answered with the present one.
+"""

@@ -16,7 +16,7 @@ import made_runs
 import pytest
 
 import flowsim
-from flowsim.cli import compile_cache, main, progress, report, scenario_argument, terminal
+from flowsim.cli import main, progress, report, runtime, scenarios, terminal
 from flowsim.results import archive
 from flowsim.scenario import catalog
 from flowsim.scenario.digest import digest
@@ -382,9 +382,7 @@ def test_control_characters_never_reach_a_terminal() -> None:
     [("a b/../c", "a-b-..-c"), ("..", "scenario"), ("σ\n", "scenario"), ("x", "x")],
 )
 def test_a_run_stays_in_the_folder_of_runs(name: str, slug: str) -> None:
-    assert (
-        scenario_argument.default_directory(name, "0123456789") == Path("runs") / f"{slug}-01234567"
-    )
+    assert scenarios.default_directory(name, "0123456789") == Path("runs") / f"{slug}-01234567"
 
 
 def test_progress_off_a_terminal_is_a_few_plain_lines() -> None:
@@ -458,7 +456,7 @@ def environment(tmp_path: Path, monkeypatch) -> dict[str, str]:
 
 
 def test_the_compile_cache_is_private_and_bounded(tmp_path: Path, environment) -> None:
-    compile_cache.enable()
+    runtime.cache_programs()
     folder = tmp_path / "deep" / "cache" / "jax"
     assert environment["JAX_COMPILATION_CACHE_DIR"] == str(folder)
     assert environment["EQX_ON_ERROR"] == "nan"
@@ -466,7 +464,7 @@ def test_the_compile_cache_is_private_and_bounded(tmp_path: Path, environment) -
     for age, name in enumerate(["c", "b", "a"]):
         (folder / f"{name}-cache").write_bytes(b"x" * 10)
         os.utime(folder / f"{name}-cache", (1000 - age, 1000 - age))
-    compile_cache.trim(folder, 25)
+    runtime.trim(folder, 25)
     assert sorted(path.name for path in folder.iterdir()) == ["b-cache", "c-cache"]
 
 
@@ -477,6 +475,6 @@ def test_an_unusable_cache_folder_is_no_cache(tmp_path: Path, environment, what:
     else:
         (tmp_path / "deep" / "cache" / "jax").mkdir(parents=True)
         (tmp_path / "deep" / "cache" / "jax").chmod(0o777)
-    compile_cache.enable()
+    runtime.cache_programs()
     assert "JAX_COMPILATION_CACHE_DIR" not in environment
     assert environment["EQX_ON_ERROR"] == "nan"

@@ -130,7 +130,7 @@ def test_data_files_are_copied_and_running_the_copy_gives_the_same_run(tmp_path:
     archive.write(made_runs.run_of(scenario), tmp_path / "run")
     (tmp_path / "phi.npy").unlink()
     np.testing.assert_array_equal(np.load(tmp_path / "run" / "data" / "phi.npy"), np.eye(2))
-    assert digest(archive.read(tmp_path / "run").scenario) == archive.digest(tmp_path / "run")
+    assert digest(archive.read(tmp_path / "run").scenario) == archive.find(tmp_path / "run").digest
 
 
 def files_of(folder: Path) -> list[Path]:

@@ -15,7 +15,7 @@ from flowsim.experiment.plan.variables import (
     dimensions,
     layer_number,
 )
-from flowsim.results.renamed import RENAMED
+from flowsim.results.spec import RENAMED
 from flowsim.scenario.spec.errors import Mistake, alternatives, mistake_at, printable
 from flowsim.scenario.spec.forms import StepSizeRange
 from flowsim.scenario.spec.table import InvalidValueError

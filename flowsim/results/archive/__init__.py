@@ -8,7 +8,7 @@ JSON, with null for numbers that are not finite.
 
 from flowsim.results.archive.errors import ArchiveError
 from flowsim.results.archive.places import Place, reserve
-from flowsim.results.archive.reading import digest, figures, is_run, load, name, read, summaries
+from flowsim.results.archive.reading import figures, find, is_run, load, read, summaries
 from flowsim.results.archive.writing import Draw, add_figures, fill, write
 
 __all__ = [
@@ -16,12 +16,11 @@ __all__ = [
     "Draw",
     "Place",
     "add_figures",
-    "digest",
     "figures",
     "fill",
+    "find",
     "is_run",
     "load",
-    "name",
     "read",
     "reserve",
     "summaries",

@@ -50,6 +50,10 @@ class Manifest:
     variants: Mapping[str, str] = field(default_factory=dict)
     state: str = "complete"
 
+    def variant_folders(self, folder: Path) -> dict[str, Path]:
+        """Return the folder of each variant of the run in `folder`, by name."""
+        return {name: folder / VARIANTS / name for name in self.variants}
+
 
 def find(folder: Path) -> Manifest | None:
     """Return the manifest in `folder`, or None if it is not a run of flowsim.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
+from io import FileIO
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any
 
-from flowsim.results.renamed import RENAMED
 from flowsim.results.run import Group, Variable
+from flowsim.results.spec import RENAMED
 from flowsim.solvers.storage import Series
 
 if TYPE_CHECKING:
@@ -27,8 +27,7 @@ def write(path: Path, groups: Mapping[str, Group], attributes: Mapping[str, str]
     """
     import h5netcdf
 
-    with path.open("x+b", buffering=0) as raw:
-        sink = _Sink(cast(BinaryIO, raw))
+    with _Sink(path, "x+b") as sink:
         with h5netcdf.File(sink, "w") as file:
             file.attrs.update(attributes)
             for name, variables in groups.items():
@@ -108,22 +107,20 @@ def _plain(value: Any) -> Any:
     return tuple(value.tolist()) if np.ndim(value) else value.item()
 
 
-class _Sink:
-    """A file for HDF5 that stores the first error and ignores all further writes.
+class _Sink(FileIO):
+    """A new file for HDF5 that stores the first error and ignores all further writes.
 
     If HDF5 itself sees a write error, as on a full disk, the interpreter crashes when it exits. So
     every write reports success, and the caller raises `error` afterwards.
     """
 
-    def __init__(self, raw: BinaryIO) -> None:
-        self._raw = raw
-        self.error: OSError | None = None
+    error: OSError | None = None
 
-    def _attempt(self, act: Callable[..., object], *arguments: object) -> None:
+    def _attempt(self, act: Callable[[Any], object], argument: object) -> None:
         # after the first error the file is lost: further writes are skipped
         if self.error is None:
             try:
-                act(*arguments)
+                act(argument)
             except OSError as error:
                 self.error = error
 
@@ -131,27 +128,12 @@ class _Sink:
         rest = memoryview(data).cast("B")
         while rest:
             # an unbuffered write may take only part of the data
-            rest = rest[self._raw.write(rest) :]
+            rest = rest[super().write(rest) :]
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes) -> int:  # type: ignore[override]
         self._attempt(self._write_all, data)
         return len(data)
 
-    def truncate(self, size: int) -> int:
-        self._attempt(self._raw.truncate, size)
+    def truncate(self, size: int) -> int:  # type: ignore[override]
+        self._attempt(super().truncate, size)
         return size
-
-    def read(self, size: int = -1) -> bytes:
-        return self._raw.read(size)
-
-    def readinto(self, buffer: memoryview) -> int:
-        return int(cast(Any, self._raw).readinto(buffer))
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        return self._raw.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._raw.tell()
-
-    def flush(self) -> None:
-        """Do nothing: the manifest syncs every file later."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flowsim.results.archive import manifest, netcdf
 from flowsim.results.archive.errors import ArchiveError, sentences
-from flowsim.results.renamed import RENAMED
 from flowsim.results.run import Run
+from flowsim.results.spec import RENAMED
 
 if TYPE_CHECKING:
     from xarray import Dataset, DataTree
@@ -27,10 +29,9 @@ def summaries(
         If there is no complete run, or a file differs from what was written.
 
     """
-    folder = Path(directory)
-    found = _verified(folder)
-    inner = {name: folder / manifest.VARIANTS / name for name in found.variants}
-    return _summary(folder), {name: _summary(path) for name, path in inner.items()}
+    with _verified(directory) as (folder, content):
+        inner = content.variant_folders(folder)
+        return _summary(folder), {name: _summary(path) for name, path in inner.items()}
 
 
 def read(directory: str | os.PathLike[str]) -> Run:
@@ -42,10 +43,8 @@ def read(directory: str | os.PathLike[str]) -> Run:
         If there is no complete run, or a file differs from what was written.
 
     """
-    folder = Path(directory)
-    found = _verified(folder)
-    with sentences(f"Cannot read {str(folder)!r}"):
-        return _read(folder, found)
+    with _verified(directory) as (folder, content):
+        return _read(folder, content)
 
 
 def load(directory: str | os.PathLike[str]) -> DataTree:
@@ -65,10 +64,8 @@ def load(directory: str | os.PathLike[str]) -> DataTree:
         If there is no complete run, or a file differs from what was written.
 
     """
-    folder = Path(directory)
-    found = _verified(folder)
-    with sentences(f"Cannot read {str(folder)!r}"):
-        return _load(folder, found)
+    with _verified(directory) as (folder, content):
+        return _load(folder, content)
 
 
 def is_run(directory: str | os.PathLike[str]) -> bool:
@@ -77,29 +74,20 @@ def is_run(directory: str | os.PathLike[str]) -> bool:
         return manifest.recorded(Path(directory)) is not None
 
 
-def digest(directory: str | os.PathLike[str]) -> str:
-    """Return the digest of the scenario of the run in `directory`."""
-    return _found(Path(directory)).digest
+def find(directory: str | os.PathLike[str]) -> manifest.Manifest:
+    """Return the manifest of the run in `directory`, whose files are not verified.
 
+    Raises
+    ------
+    ArchiveError
+        If there is no run.
 
-def name(directory: str | os.PathLike[str]) -> str:
-    """Return the name of the scenario of the run in `directory`."""
-    return _found(Path(directory)).name
-
-
-def figures(directory: str | os.PathLike[str]) -> list[Path]:
-    """Return the figures of the run in `directory`, or [] if one of them was changed."""
+    """
     folder = Path(directory)
-    found = _found(folder)
     with sentences(f"Cannot read {str(folder)!r}"):
-        return [folder / name for name in manifest.intact_figures(folder, found)]
-
-
-def _found(folder: Path) -> manifest.Manifest:
-    with sentences(f"Cannot read {str(folder)!r}"):
-        found = manifest.find(folder)
-    if found is not None:
-        return found
+        content = manifest.find(folder)
+    if content is not None:
+        return content
     if not folder.exists():
         raise ArchiveError(f"There is no run at {str(folder)!r}.")
     raise ArchiveError(
@@ -107,26 +95,40 @@ def _found(folder: Path) -> manifest.Manifest:
     )
 
 
-def _verified(folder: Path) -> manifest.Manifest:
-    """Return the manifest of an intact run, its variants verified with it."""
-    found = _found(folder)
+def figures(directory: str | os.PathLike[str]) -> list[Path]:
+    """Return the figures of the run in `directory`, or [] if one of them was changed."""
+    folder = Path(directory)
+    content = find(folder)
     with sentences(f"Cannot read {str(folder)!r}"):
-        damages = list(manifest.damage(folder, found))
-    if damages:
+        return [folder / name for name in manifest.intact_figures(folder, content)]
+
+
+@contextmanager
+def _verified(directory: str | os.PathLike[str]) -> Iterator[tuple[Path, manifest.Manifest]]:
+    """Yield the folder and manifest of an intact run; errors in the block become sentences."""
+    folder = Path(directory)
+    with sentences(f"Cannot read {str(folder)!r}"):
+        yield folder, _intact(folder)
+
+
+def _intact(folder: Path) -> manifest.Manifest:
+    """Return the manifest of an intact run, its variants verified with it."""
+    content = find(folder)
+    if damages := list(manifest.damage(folder, content)):
         raise ArchiveError(
             f"The run in {str(folder)!r} is damaged: {'; '.join(damages)}. "
             f"Simulate again with --force."
         )
-    for name, digest in found.variants.items():
-        if _verified(folder / manifest.VARIANTS / name).digest != digest:
+    for name, inner in content.variant_folders(folder).items():
+        if _intact(inner).digest != content.variants[name]:
             raise ArchiveError(
                 f"The run in {str(folder)!r} is damaged: its variant {name!r} belongs to another "
                 f"run. Simulate again with --force."
             )
-    return found
+    return content
 
 
-def _read(folder: Path, found: manifest.Manifest) -> Run:
+def _read(folder: Path, content: manifest.Manifest) -> Run:
     from flowsim.scenario.reading import read as read_scenario
     from flowsim.scenario.spec.errors import ScenarioError
 
@@ -136,18 +138,16 @@ def _read(folder: Path, found: manifest.Manifest) -> Run:
         raise ArchiveError(
             f"This version of flowsim cannot read the scenario of {str(folder)!r}: {error}"
         ) from error
-    groups = netcdf.read(folder / "run.nc") if "run.nc" in found.files else {}
-    variants = {}
-    for variant in found.variants:
-        inner = folder / manifest.VARIANTS / variant
-        variants[variant] = _read(inner, _found(inner))
-    return Run(found.name, scenario, groups, _summary(folder), variants, folder)
+    groups = netcdf.read(folder / "run.nc") if "run.nc" in content.files else {}
+    inner = content.variant_folders(folder)
+    variants = {name: _read(path, find(path)) for name, path in inner.items()}
+    return Run(content.name, scenario, groups, _summary(folder), variants, folder)
 
 
-def _load(folder: Path, found: manifest.Manifest) -> DataTree:
+def _load(folder: Path, content: manifest.Manifest) -> DataTree:
     import xarray
 
-    if "run.nc" in found.files:
+    if "run.nc" in content.files:
         with xarray.open_datatree(folder / "run.nc", engine="h5netcdf") as stored:
             # stored.load() would leave variables on disk whose name is that of a group
             tree = xarray.DataTree.from_dict(
@@ -155,9 +155,8 @@ def _load(folder: Path, found: manifest.Manifest) -> DataTree:
             )
     else:
         tree = xarray.DataTree()
-    for variant in found.variants:
-        inner = folder / manifest.VARIANTS / variant
-        tree = tree.assign({variant: _load(inner, _found(inner))})
+    for name, inner in content.variant_folders(folder).items():
+        tree = tree.assign({name: _load(inner, find(inner))})
     tree.attrs["summary"] = (folder / "summary.json").read_text("utf-8")
     tree.attrs["scenario"] = (folder / "scenario.toml").read_text("utf-8")
     return tree
@@ -171,6 +170,5 @@ def _renamed(node: DataTree) -> Dataset:
 
 
 def _summary(folder: Path) -> dict[str, Any]:
-    with sentences(f"Cannot read {str(folder)!r}"):
-        summary: dict[str, Any] = json.loads((folder / "summary.json").read_text("utf-8"))
+    summary: dict[str, Any] = json.loads((folder / "summary.json").read_text("utf-8"))
     return summary

@@ -1,7 +1,8 @@
-"""The cache of compiled programs: the command line starts faster from the second run on."""
+"""Settings of the process for simulations: the cache of compiled programs, and freed memory."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import stat
 from contextlib import suppress
@@ -14,7 +15,7 @@ _SECONDS = "0.0"
 """Least compile time of a stored program: 0, because the many quick ones add up to seconds."""
 
 
-def enable() -> None:
+def cache_programs() -> None:
     """Store compiled programs in the user's cache folder; call this before JAX is imported.
 
     Only the user may write to the folder, because its content is executed. The environment variable
@@ -58,3 +59,17 @@ def _private(folder: Path) -> Path:
     if not os.access(folder, os.W_OK):
         raise PermissionError(f"{folder} is not writable")
     return folder
+
+
+_M_MMAP_THRESHOLD = -3
+_LARGE = 1 << 20
+
+
+def return_freed_arrays() -> None:
+    """Make the C library map every array of 1 MiB or more separately, and unmap it when freed.
+
+    By default glibc raises that size to up to 32 MiB as such arrays are freed. It then keeps them
+    for later, with the gaps between them. Other C libraries have no such setting.
+    """
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE)
