@@ -10,7 +10,7 @@ import numpy as np
 from flowsim import cards
 from flowsim.problem import network
 from flowsim.problem.losses import Differentiable, Loss, value_and_gradient
-from flowsim.problem.types import Array, Layers, Matrix, Scalar
+from flowsim.problem.types import Array, Layers, Matrix, Scalar, read_only_copy
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +24,7 @@ class Problem:
     loss
         A `Loss`, or any differentiable function of W written with jax.numpy.
     layers
-        W_1, …, W_N; W_j of shape d_j × d_{j-1}.
+        W_1, …, W_N; W_j of shape d_j × d_{j-1}. The problem keeps read-only copies.
     horizon
         The final time T > 0 of the flow.
     weight_decay
@@ -50,33 +50,34 @@ class Problem:
         horizon: float,
         weight_decay: float = 0.0,
     ) -> None:
-        arrays = [np.asarray(layer, dtype=np.float64) for layer in layers]
+        arrays = [read_only_copy(np.asarray(layer, dtype=np.float64)) for layer in layers]
         network.check_layers(arrays)
         _check_positive("horizon", horizon)
         if not (np.isfinite(weight_decay) and weight_decay >= 0):
             raise ValueError(f"weight_decay must be finite and at least 0, but is {weight_decay}.")
         # the dataclass is frozen, but converts its arguments
         set_field = object.__setattr__
-        set_field(self, "loss", loss if isinstance(loss, Loss) else Differentiable(loss))
         set_field(self, "layers", tuple(arrays))
         set_field(self, "horizon", float(horizon))
         set_field(self, "weight_decay", float(weight_decay))
-        self._check_loss()
+        set_field(self, "loss", self._checked_loss(loss))
 
-    def _check_loss(self) -> None:
+    def _checked_loss(self, loss: Loss | Callable[[Matrix], Scalar]) -> Loss:
         """Evaluate the loss once, so that its errors are raised before anything compiles."""
-        target = self.loss.target
+        loss = loss if isinstance(loss, Loss) else Differentiable(loss)
+        target = loss.target
         if target is not None and target.shape != self.initial.shape:
             raise ValueError(
                 f"The loss must accept an end-to-end matrix of shape {self.initial.shape}, "
                 f"but its target has shape {target.shape}."
             )
         try:
-            value, gradient = value_and_gradient(self.loss, self.initial)
+            loss = loss.traced(self.initial.shape)
+            value, gradient = value_and_gradient(loss, self.initial)
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f"The loss must accept an end-to-end matrix of shape {self.initial.shape} and be a "
-                f"single number, but it failed: {error}"
+                "The loss must be a differentiable function from an end-to-end matrix of shape "
+                f"{self.initial.shape} to a single number, but it failed: {error}"
             ) from error
         if np.shape(value) != ():
             raise ValueError(f"The loss must be a single number, but has shape {np.shape(value)}.")
@@ -87,6 +88,7 @@ class Problem:
                 "The gradient of the loss at the start must be finite, but holds nan or inf; "
                 "start where the loss is differentiable."
             )
+        return loss
 
     @property
     def depth(self) -> int:

@@ -25,3 +25,10 @@ Layers: TypeAlias = tuple[Layer, ...]
 
 Inputs: TypeAlias = Float[Array, "input sample"]
 Targets: TypeAlias = Float[Array, "output sample"]
+
+
+def read_only_copy(array: np.ndarray) -> np.ndarray:
+    """Return a copy of an array that can neither be written to nor change with the original."""
+    copy = array.copy()
+    copy.flags.writeable = False
+    return copy

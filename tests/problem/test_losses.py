@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from flowsim.problem import losses
+from flowsim.problem.losses import value_and_gradient
+from flowsim.problem.problem import Problem
 
 OUTPUTS, INPUTS, SAMPLES = 3, 4, 7
 
@@ -194,3 +196,30 @@ class TestSeparates:
 
     def test_others_never_do(self) -> None:
         assert not losses.Squared(Phi).separates(Phi)
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name != "differentiable"])
+def test_loss_is_the_same_after_its_arrays_are_overwritten(name: str) -> None:
+    known = {key: np.array(value) for key, value in vars(ALL[name]).items() if np.ndim(value)}
+    assert known
+    loss = type(ALL[name])(**{**vars(ALL[name]), **known})
+    before = float(loss.value(W))
+    for array in known.values():
+        array[...] = 0
+    assert float(loss.value(W)) == before
+    for key in known:
+        with pytest.raises(ValueError, match="read-only"):
+            getattr(loss, key)[...] = 0
+
+
+def test_problems_that_share_a_buffer_keep_the_values_of_their_time() -> None:
+    # the gradient of ½‖W - Φ‖² is W - Φ = -2k for a start at -k and a target k
+    Phi, layer, problems = np.zeros((2, 2)), np.zeros((2, 2)), []
+    for k in (1.0, 2.0, 3.0):
+        Phi[...], layer[...] = k, -k
+        problems.append(Problem(losses.Squared(Phi), [layer], horizon=1.0))
+    for k, problem in zip((1.0, 2.0, 3.0), problems, strict=True):
+        gradient = value_and_gradient(problem.loss, problem.initial)[1]
+        np.testing.assert_array_equal(np.asarray(gradient), np.full((2, 2), -2 * k))
+        with pytest.raises(ValueError, match="read-only"):
+            problem.layers[0][...] = 0

@@ -5,8 +5,8 @@ Any differentiable function of W is a loss: wrap it in `Differentiable`. A new l
 """
 
 from flowsim.problem.losses.classification import Classifier, CrossEntropy, Logistic
+from flowsim.problem.losses.differentiable import Differentiable
 from flowsim.problem.losses.loss import (
-    Differentiable,
     Isotropic,
     Loss,
     gradients,

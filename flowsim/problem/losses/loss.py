@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Int
 
 from flowsim.problem.errors import NotApplicable
-from flowsim.problem.types import Array, Matrix, Scalar
+from flowsim.problem.types import Array, Matrix, Scalar, read_only_copy
 
 
 class Isotropic(NamedTuple):
@@ -69,6 +69,12 @@ class Loss(eqx.Module):
     sample_axes: ClassVar[Mapping[str, int]] = {}
     summed: ClassVar[bool] = False
 
+    def __post_init__(self) -> None:
+        """Keep copies of NumPy arrays, so that overwriting them does not change the loss."""
+        for name, value in vars(self).items():
+            if isinstance(value, np.ndarray):
+                setattr(self, name, read_only_copy(value))
+
     @abc.abstractmethod
     def value(self, W: Matrix) -> Scalar:
         """Return ℓ(W)."""
@@ -76,6 +82,10 @@ class Loss(eqx.Module):
     @abc.abstractmethod
     def gradient(self, W: Matrix) -> Matrix:
         """Return G = ∇ℓ(W), of W's shape."""
+
+    def traced(self, shape: tuple[int, ...]) -> Loss:  # noqa: ARG002
+        """Return the loss for matrices W of a shape, independent of whatever it reads now."""
+        return self
 
     @property
     def target(self) -> Matrix | None:
@@ -194,21 +204,6 @@ def gradients(loss: Loss, matrices: Array) -> Array:
     """Return ∇ℓ of each of the matrices along the leading axis."""
     found: Array = jax.lax.map(loss.gradient, matrices)
     return found
-
-
-class Differentiable(Loss):
-    """Any differentiable `function` of the end-to-end matrix; JAX differentiates it."""
-
-    function: Callable[[Matrix], Scalar]
-
-    def value(self, W: Matrix) -> Scalar:
-        """Return `function(W)`."""
-        return jnp.asarray(self.function(W))
-
-    def gradient(self, W: Matrix) -> Matrix:
-        """Return ∇`function`(W)."""
-        gradient: Matrix = jax.grad(self.function)(W)
-        return gradient
 
 
 def smallest_positive_eigenvalue(A: np.ndarray) -> float:
