@@ -73,7 +73,9 @@ def extremes(
 
     """
     shape = (np.shape(layers[-1])[0], np.shape(layers[0])[1])
-    product, size = _flattened(loss.traced(shape), tuple(np.asarray(W) for W in layers), weight_decay)
+    product, size = _flattened(
+        loss.traced(shape), tuple(np.asarray(W) for W in layers), weight_decay
+    )
     if size <= DENSE:
         H = np.array([product(e) for e in np.eye(size)])
         values = np.linalg.eigvalsh((H + H.T) / 2)
