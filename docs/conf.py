@@ -69,7 +69,7 @@ ELSEWHERE = (
 )
 """What the repository holds outside the site's sources, and the page that shows it."""
 
-UNLISTED = ("__init__", "spec", "measure", "figure", "table", "regime_strip")
+UNLISTED = ("__init__", "spec", "measure", "figure", "regime_strip")
 """Modules of a subject that hold no formulas."""
 
 LINK = re.compile(r"(?<=\]\()[\w./-]+(?=[)#])")

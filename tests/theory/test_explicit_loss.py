@@ -17,9 +17,8 @@ from flowsim.theory.explicit_loss.formulas import (
     jacobian,
     preconditioned,
 )
-from flowsim.theory.explicit_loss.line_integrals import line_integral
+from flowsim.theory.explicit_loss.line_integrals import closed_form, line_integral, reconstruct
 from flowsim.theory.explicit_loss.loops import arora_cohen_hazan, circle, random_circle, straight
-from flowsim.theory.explicit_loss.potential import closed_form, reconstruct
 
 SHAPES = [(1, 3), (3, 1), (2, 3), (3, 3), (3, 2)]
 DEPTHS = (1, 2, 3, 4)

@@ -15,9 +15,13 @@ from flowsim.problem.problem import Problem
 from flowsim.scenario.build.problem import build_problem
 from flowsim.solvers.descend import descend
 from flowsim.solvers.monitor import Monitor
-from flowsim.theory.oscillation.amplitudes import oscillations
-from flowsim.theory.oscillation.instability import instability_onset, multipliers
-from flowsim.theory.oscillation.period_doubling import critical_step_size, two_cycle
+from flowsim.theory.oscillation.measure import oscillations
+from flowsim.theory.oscillation.period_doubling import (
+    critical_step_size,
+    instability_onset,
+    multipliers,
+    two_cycle,
+)
 
 TAIL = 128
 

@@ -21,9 +21,8 @@ from flowsim.theory.long_run.classification import alternating_part, long_term_b
 from flowsim.theory.long_run.regimes import Behaviour, regime_code, threshold_passed
 from flowsim.theory.sharpness.measure import extremes
 from flowsim.theory.step_size_thresholds import scanning
-from flowsim.theory.step_size_thresholds.brackets import bracket, inside
-from flowsim.theory.step_size_thresholds.following import Course, Following
-from flowsim.theory.step_size_thresholds.scanning import Scan
+from flowsim.theory.step_size_thresholds.scanning import Course, Following, Scan
+from flowsim.theory.step_size_thresholds.searching import bracket, inside
 
 # Long-term behaviour of iterates
 

@@ -18,7 +18,7 @@ from flowsim.scenario.build.problem import build_problem
 from flowsim.solvers.descend import descend
 from flowsim.solvers.monitor import Monitor
 from flowsim.theory.modified_flows.objective import layer_velocities
-from flowsim.theory.sgd_noise.noise_statistics import (
+from flowsim.theory.sgd_noise.measure import (
     distance_of_means,
     mean_distance,
     mean_estimate,

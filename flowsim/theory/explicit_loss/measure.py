@@ -13,9 +13,8 @@ import numpy as np
 from flowsim.problem.problem import Problem
 from flowsim.scenario.build.loss_data import generator
 from flowsim.theory.explicit_loss.formulas import Within, asymmetry_at, conservative, has_full_rank
-from flowsim.theory.explicit_loss.line_integrals import line_integral
+from flowsim.theory.explicit_loss.line_integrals import closed_form, line_integral, reconstruct
 from flowsim.theory.explicit_loss.loops import Piece, arora_cohen_hazan, random_circle
-from flowsim.theory.explicit_loss.potential import closed_form, reconstruct
 from flowsim.theory.explicit_loss.spec import ON_TRAJECTORY
 from flowsim.theory.setting import Arrays, Setting
 

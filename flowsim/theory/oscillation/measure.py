@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +15,17 @@ from flowsim.problem import network
 from flowsim.problem.errors import NotApplicable
 from flowsim.problem.types import Layers
 from flowsim.solvers.iterate import initial_iterates, iterate, make_descent
-from flowsim.theory.oscillation.amplitudes import oscillations
-from flowsim.theory.oscillation.instability import instability_onset
+from flowsim.theory.long_run.classification import (
+    STATIONARY_LONG_TERM,
+    alternating_part,
+    attractor,
+    oscillation_behaviour,
+    period,
+)
+from flowsim.theory.long_run.regimes import Behaviour
 from flowsim.theory.oscillation.period_doubling import (
     critical_step_size,
+    instability_onset,
     second_doubling,
     sign_change,
     two_cycle,
@@ -195,3 +202,49 @@ def _onsets(sizes: np.ndarray, period: np.ndarray) -> dict[str, np.ndarray]:
             converged = np.flatnonzero(column[: oscillating[0]] == 1)
             above[r] = sizes[order][converged[-1]] if converged.size else np.nan
     return {"onset": onset, "onset_above": above}
+
+
+class Oscillation(NamedTuple):
+    """The long-term behaviour of one mode.
+
+    Attributes
+    ----------
+    period
+        1 if the mode converges; the period in iterations if it is periodic; 0 if it is irregular,
+        no iterate of the window recurring within half the window; nan if a longer run is required,
+        because the oscillation grows, decays slowly, or follows irregular dynamics.
+    amplitude
+        Half the range over the late window.
+    centre
+        The mean over the late window.
+
+    """
+
+    period: float
+    amplitude: float
+    centre: float
+
+
+def oscillations(early: np.ndarray, late: np.ndarray, size: float) -> list[Oscillation]:
+    """Return the long-term behaviour of each mode from its strengths `(iterate, mode)`.
+
+    The early window of iterates lies half-way along the run, the late one at its end. Each mode is
+    classified on its own. Motion below `STATIONARY_LONG_TERM` times `size`, the strength of the
+    largest target, is rounding in a mode that converges.
+    """
+    pairs = zip(early.T, late.T, strict=True)
+    return [_oscillation(before, after, STATIONARY_LONG_TERM * size) for before, after in pairs]
+
+
+def _oscillation(early: np.ndarray, late: np.ndarray, least: float) -> Oscillation:
+    amplitude, centre = float(np.ptp(late)) / 2, float(late.mean())
+    # a slow monotone approach to the limit is no oscillation and would pass for a large amplitude
+    before, after = (alternating_part(tail[:, None])[:, 0] for tail in (early, late))
+    first, last = float(np.ptp(before)), float(np.ptp(after))
+    if last <= least:
+        return Oscillation(1.0, amplitude, centre)
+    cycle = period(after[:, None])
+    kind = oscillation_behaviour(first, last, cycle, [attractor(before, after, least)])
+    if kind in (Behaviour.GROWING, Behaviour.UNDECIDED):
+        return Oscillation(np.nan, amplitude, centre)
+    return Oscillation(1.0 if kind is Behaviour.DECAYING else float(cycle), amplitude, centre)

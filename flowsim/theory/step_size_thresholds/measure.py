@@ -11,10 +11,8 @@ from flowsim.solvers.trajectory import Trajectory
 from flowsim.theory.long_run.regimes import Behaviour, regime_code
 from flowsim.theory.setting import Arrays, Setting
 from flowsim.theory.sharpness.measure import extremes_or_nan
-from flowsim.theory.step_size_thresholds.brackets import Bracket
-from flowsim.theory.step_size_thresholds.following import Course
-from flowsim.theory.step_size_thresholds.scanning import Scan
-from flowsim.theory.step_size_thresholds.searching import Search
+from flowsim.theory.step_size_thresholds.scanning import Course, Scan
+from flowsim.theory.step_size_thresholds.searching import Bracket, Search
 from flowsim.theory.step_size_thresholds.spec import OF_STEPS, THRESHOLDS, levels
 
 UNKNOWN = Bracket(np.nan, np.nan)

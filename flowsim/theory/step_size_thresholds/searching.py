@@ -1,9 +1,16 @@
-"""The search for thresholds in the step size: a coarse scan, and refinement of every bracket."""
+"""The search for thresholds in the step size: a coarse scan, and refinement of every bracket.
+
+A property of gradient descent, say oscillation, is not monotone in η: windows of stability lie
+beyond the first instability, so that bisection could converge to the end of any of them. A
+threshold is therefore the smallest step size with the property that a scan finds, refined from
+there.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,9 +18,7 @@ from flowsim.problem.problem import Problem
 from flowsim.results.power_law import PowerLaw, power_law
 from flowsim.solvers.monitor import Monitor
 from flowsim.theory.long_run.regimes import PASSED, threshold_passed
-from flowsim.theory.step_size_thresholds.brackets import Bracket, bracket, inside
-from flowsim.theory.step_size_thresholds.following import Course
-from flowsim.theory.step_size_thresholds.scanning import BLOCK, Scan, Scanner
+from flowsim.theory.step_size_thresholds.scanning import BLOCK, Course, Scan, Scanner
 
 SCANNED, FROM, TO = 192, 1e-3, 8.0
 """Number of step sizes of the scan, and its ends as multiples of the least and largest 2/λ_max."""
@@ -40,6 +45,40 @@ KNOWN = 30
 
 SCAN_SHARE, WIDEN_SHARE = 0.5, 0.6
 """Fractions of the work that are done after the scan and after its extensions."""
+
+
+class Bracket(NamedTuple):
+    """An interval that contains a threshold.
+
+    `high` is the smallest step size found with the property, `low` the next smaller one known to
+    lack it, 0 if none is known. Both are nan if the property was not found.
+    """
+
+    low: float
+    high: float
+
+    @property
+    def width(self) -> float:
+        """The width of the bracket, an upper bound on the error of the threshold."""
+        return self.high - self.low
+
+    def narrow(self, fraction: float) -> bool:
+        """Return whether the width is at most a fraction of `high`, or no threshold was found."""
+        return not self.width > fraction * self.high  # true for nan
+
+
+def bracket(eta: np.ndarray, happens: np.ndarray) -> Bracket:
+    """Return the bracket of the smallest η with `happens` = 1, rather than 0 or nan (undecided)."""
+    if not (happens == 1).any():
+        return Bracket(np.nan, np.nan)
+    high = eta[happens == 1].min()
+    below = eta[(happens == 0) & (eta < high)]
+    return Bracket(float(below.max()) if below.size else 0.0, float(high))
+
+
+def inside(interval: Bracket, count: int) -> np.ndarray:
+    """Return `count` step sizes that divide a bracket evenly, without its ends."""
+    return np.linspace(interval.low, interval.high, count + 2)[1:-1]
 
 
 @dataclass(eq=False)
