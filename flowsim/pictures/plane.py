@@ -51,10 +51,15 @@ def why_unavailable(run: Run) -> str | None:
     return "no flow of the run lies in the plane"
 
 
+def has_descent(run: Run) -> bool:
+    """Whether a run has gradient descent in the plane."""
+    return reading.has_numbers(run, "plane.descent")
+
+
 def draw(subject: reading.Subject) -> layout.PanelGrid:
     """Draw contours of the loss, the paths of the flows, and descent coloured by η."""
     run, parts = subject.run, subject.parts
-    descending = [part for part in parts.values() if reading.has_numbers(part, "plane.descent")]
+    descending = list(filter(has_descent, parts.values()))
     scale = scales.step_size_scale(descending)
     grid = layout.panel_grid(
         subject,
@@ -87,7 +92,7 @@ def legend(parts: dict[str, Run]) -> dict[str, style.LineStyle]:
     marks = {"initialization": START, "final point of the flow": END} | contours.minimum_legend(
         list(parts.values())
     )
-    descending = [p for p in parts.values() if reading.has_numbers(p, "plane.descent")]
+    descending = list(filter(has_descent, parts.values()))
     steps = curves.step_size_legend(descending)
     alone = dict.fromkeys(steps, SINGLE_DESCENT) if len(steps) == 1 else {}
     away = (
@@ -166,7 +171,7 @@ def headline(run: Run) -> str:
     """Return how far completed descent deviates from the flow's path, within the plane."""
     path = next(iter(flow_paths(run).values()))
     total = path_length(path)
-    if not reading.has_numbers(run, "plane.descent") or not total:
+    if not has_descent(run) or not total:
         return describe_path(run)
     lost, sizes = reading.diverged(run), reading.step_sizes(run)
     known = np.isfinite(run["plane.descent"]).any(axis=(1, 2))

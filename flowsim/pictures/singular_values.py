@@ -105,16 +105,9 @@ def name_modes(panel: Axes, run: Run, colours: list[str]) -> None:
         name = with_subscripts("σ", group[0] + 1)
         if len(group) > 1:
             name += ("," if len(group) == 2 else "–") + with_subscripts("σ", group[-1] + 1)
-        panel.annotate(
-            name,
-            (1, float(np.mean([heights[k] for k in group]))),
-            xycoords=("axes fraction", "data"),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            color=colours[group[0]] if len(group) == 1 and len(colours) <= 6 else style.INK,
-            annotation_clip=False,
-        )
+        colour = colours[group[0]] if len(group) == 1 and len(colours) <= 6 else style.INK
+        middle = float(np.mean([heights[k] for k in group]))
+        layout.label_right(panel, name, middle, 4, color=colour)
 
 
 def rises(time: np.ndarray, values: np.ndarray) -> list[Rise]:

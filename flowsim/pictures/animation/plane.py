@@ -53,7 +53,7 @@ class Span:
 def animation(subject: reading.Subject) -> Animation:
     """Return the animation in the plane: with the loss beside it, or one panel per variant."""
     run, parts = subject.run, subject.parts
-    descending = [part for part in parts.values() if has_descent(part)]
+    descending = list(filter(plane.has_descent, parts.values()))
     scale = scales.step_size_scale(descending)
     colours = plane.step_size_colours(scale, descending)
     span = find_span(list(parts.values()))
@@ -83,16 +83,11 @@ def make_grid(subject: reading.Subject, scale: scales.StepScale | None) -> layou
     return grid
 
 
-def has_descent(run: Run) -> bool:
-    """Whether a run has gradient descent in the plane."""
-    return reading.has_numbers(run, "plane.descent")
-
-
 def find_span(runs: Sequence[Run]) -> Span:
     """Return the times of flows and descent, or kη only if that is not a time of the flow."""
-    timed = all(reading.has_numbers(run, "descent.time") for run in runs if has_descent(run))
+    timed = all(reading.has_numbers(run, "descent.time") for run in runs if plane.has_descent(run))
     flows = [run[f"plane.{space}_time"] for run in runs for space in flow_paths(run)]
-    steps = [trajectories.iterate_times(run) for run in runs if has_descent(run)]
+    steps = [trajectories.iterate_times(run) for run in runs if plane.has_descent(run)]
     # kη of an adaptive rule is not a time of the flow: then the flow is static
     known = curves.finite_values(flows if timed else steps)
     log = timed and reading.has_log_times(runs) and bool((known > 0).any())
@@ -112,7 +107,7 @@ def in_plane(panel: Axes, run: Run, colours: dict[float, str], span: Span) -> li
         for k, (space, path) in enumerate(flow_paths(run).items()):
             head, time = NO_HEAD if k else NOW, run[f"plane.{space}_time"]
             animated.append(GrowingPath(panel, time, path, plane.path_style(k), head))
-    if has_descent(run):
+    if plane.has_descent(run):
         animated += iterates(panel, run, colours, run["plane.descent"], span)
     return animated
 
@@ -122,7 +117,7 @@ def over_time(panel: Axes, run: Run, colours: dict[float, str], span: Span) -> l
     space = reading.flows_with(run, "loss")[0]
     time, values = run[f"{space}.time"], run[f"{space}.loss"]
     shown, times = [values], [np.array([span.first, span.last])]
-    descending = has_descent(run) and reading.has_numbers(run, "descent.loss")
+    descending = plane.has_descent(run) and reading.has_numbers(run, "descent.loss")
     if descending:
         shown += curves.values_in_view(run, run["descent.loss"], loss.highest_shown([values]))
         times.append(trajectories.iterate_times(run))

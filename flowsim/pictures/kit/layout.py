@@ -13,6 +13,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -185,6 +186,14 @@ def figure_of(panel: Axes) -> Figure:
 def panel_size(panel: Axes) -> np.ndarray:
     """Return the width and the height of a panel in inches."""
     return np.asarray(panel.get_position().size * figure_of(panel).get_size_inches())
+
+
+def label_right(panel: Axes, text: str, height: float, shift: float, **font: Any) -> None:
+    """Write a label `shift` points right of the axes, at a height in data."""
+    panel.annotate(
+        text, (1, height), xycoords=("axes fraction", "data"), xytext=(shift, 0),
+        textcoords="offset points", va="center", annotation_clip=False, **font,
+    )  # fmt: skip
 
 
 def set_aspect(panel: Axes, ratio: float) -> None:

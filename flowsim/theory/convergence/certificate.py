@@ -117,7 +117,12 @@ def certificate(
             _kind(problem.loss) if np.isnan(h) else f"h = {h:.4g}",
             not np.isnan(h),
         ),
-        _of_margin(c),
+        Hypothesis(
+            "deficiency margin",
+            "σ_min(Φ) − ‖W(0) − Φ‖_F > 0",
+            f"{c:.4g}",
+            None if np.isnan(c) else c > 0,
+        ),
         _of_widths(problem.widths),
         Hypothesis(
             "balance",
@@ -161,15 +166,6 @@ def _kind(loss: Loss) -> str:
 
 def _limit(name: str, value: float) -> str:
     return f"a {name} that the margin gives" if np.isnan(value) else f"{name} = {value:.4g}"
-
-
-def _of_margin(c: float) -> Hypothesis:
-    return Hypothesis(
-        "deficiency margin",
-        "σ_min(Φ) − ‖W(0) − Φ‖_F > 0",
-        f"{c:.4g}",
-        None if np.isnan(c) else c > 0,
-    )
 
 
 def _of_widths(widths: Sequence[int]) -> Hypothesis:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from flowsim.problem.losses import Loss
 from flowsim.solvers.descend import DescentTrajectory
 from flowsim.solvers.trajectory import Trajectory
 from flowsim.theory.convergence import formulas as convergence
@@ -30,7 +29,15 @@ def measure(setting: Setting) -> Arrays:
     return {
         "time": trajectory.times,
         **_over_time(setting, trajectory, promised, minimum),
-        **_numbers(problem.loss, promised, minimum),
+        "minimum": minimum.value,
+        "minimum_error": minimum.error,
+        "polyak_lojasiewicz": problem.loss.polyak_lojasiewicz(),
+        "deficiency_margin": promised.margin,
+        "rate_bound": promised.rate,
+        "largest_imbalance": promised.imbalance,
+        "admitted_imbalance": promised.admitted_imbalance,
+        "largest_step_size": promised.largest_step_size,
+        "fewest_iterations": promised.iterations(np.asarray(promised.largest_step_size), SHARE),
         **(_iterations(setting.descent, promised, minimum) if setting.descent else {}),
         **_hypotheses(promised),
         "note": _notes(promised, minimum),
@@ -84,21 +91,6 @@ def _along(setting: Setting, trajectory: Trajectory, minimum: Minimum) -> conver
         rows[:, at] = convergence.along(loss, minimum.W, [history[at] for history in series])
         setting.monitor.report(at.stop / count)
     return convergence.Along(*rows)
-
-
-def _numbers(loss: Loss, promised: Certificate, minimum: Minimum) -> Arrays:
-    """Return the scalars: of the global minimum, and of the theorems."""
-    return {
-        "minimum": minimum.value,
-        "minimum_error": minimum.error,
-        "polyak_lojasiewicz": loss.polyak_lojasiewicz(),
-        "deficiency_margin": promised.margin,
-        "rate_bound": promised.rate,
-        "largest_imbalance": promised.imbalance,
-        "admitted_imbalance": promised.admitted_imbalance,
-        "largest_step_size": promised.largest_step_size,
-        "fewest_iterations": promised.iterations(np.asarray(promised.largest_step_size), SHARE),
-    }
 
 
 def _iterations(descent: DescentTrajectory, promised: Certificate, minimum: Minimum) -> Arrays:

@@ -85,7 +85,7 @@ class Budgeting(Accumulator):
         W, N = network.end_to_end(layers), len(layers)
         G = loss.gradient(W)
         g = network.layer_gradients(layers, loss.gradient)
-        changes = step_changes(g)
+        changes = network.imbalances(g)  # g_{j+1}ᵀg_{j+1} - g_jg_jᵀ
         drift = tuple(S + eta**2 * D for S, D in zip(budget.drift, changes, strict=True))
         rounding = step_rounding(eta, layers, G, g) + EPS * _norms(drift)
         deviation = layer_movement(layers, g) - precondition(W, G, N, self.rank)
@@ -95,11 +95,6 @@ class Budgeting(Accumulator):
             cost=budget.cost + eta * jnp.linalg.norm(deviation),
             rebalanced=balanced_step(loss, eta, budget.rebalanced, N, self.rank),
         )
-
-
-def step_changes(g: Layers) -> list[Array]:
-    """Return g_{j+1}ᵀg_{j+1} - g_jg_jᵀ for each pair of neighbouring layers' gradients."""
-    return network.imbalances(g)
 
 
 def layer_movement(layers: Layers, g: Layers) -> Matrix:

@@ -33,7 +33,6 @@ FAR = 5.0
 """A descent that stays finite is shown up to this many times the flow's largest mode."""
 BEHIND: style.LineStyle = {**style.FLOW, "color": "#c8c8c8"}
 DOTS: style.LineStyle = {"linewidth": 0.25, "markersize": 1.7, "markeredgewidth": 0.0}
-LEAVING: style.LineStyle = {**curves.EDGE_MARKER, "markersize": 3.5}
 FOLLOWED, SORTED = r"mode strength $u_r^\top W v_r$", "sorted singular values"
 VERBS = {
     Behaviour.CONVERGES: ("converges", "converge"),
@@ -59,8 +58,9 @@ class Descent:
 
     run: str
     size: float
-    row: int
     lost: bool
+    time: np.ndarray
+    values: np.ndarray
     modes: Modes
     behaviour: LongTermBehaviour
 
@@ -99,7 +99,10 @@ def descents(parts: dict[str, Run]) -> list[Descent]:
         found, sizes, lost = modes(part, follow), reading.step_sizes(part), reading.diverged(part)
         ends = behaviours(part, found)
         for k in np.argsort(sizes):
-            every.append(Descent(name, float(sizes[k]), int(k), bool(lost[k]), found, ends[k]))
+            time, values = found.time[k], found.descent[k]
+            every.append(
+                Descent(name, float(sizes[k]), bool(lost[k]), time, values, found, ends[k])
+            )
     return every
 
 
@@ -137,7 +140,7 @@ def bounded_values(shown: list[Descent]) -> list[np.ndarray]:
     flows = [d.modes.flow for d in shown]
     reach = FAR * np.abs(curves.finite_values(flows)).max(initial=0.0) or np.inf
     # a finite descent may still pass far outside, for instance in a catapult
-    kept = [d.modes.descent[d.row] for d in shown if not d.lost]
+    kept = [d.values for d in shown if not d.lost]
     with np.errstate(invalid="ignore"):
         return flows + [np.where(np.abs(values) <= reach, values, np.nan) for values in kept]
 
@@ -145,9 +148,7 @@ def bounded_values(shown: list[Descent]) -> list[np.ndarray]:
 def visible(shown: list[Descent]) -> list[np.ndarray]:
     """Return what sets the value axis: what is bounded, or else where the descents start."""
     values = bounded_values(shown)
-    return (
-        values if curves.finite_values(values).size else [d.modes.descent[d.row, :1] for d in shown]
-    )
+    return values if curves.finite_values(values).size else [d.values[:1] for d in shown]
 
 
 def mode_styles(shown: list[Descent]) -> list[style.LineStyle]:
@@ -163,15 +164,11 @@ def mode_styles(shown: list[Descent]) -> list[style.LineStyle]:
 def legend(line_styles: list[style.LineStyle], shown: list[Descent]) -> dict[str, style.LineStyle]:
     """Return the legend: the modes of descent, and the flow."""
     followed = shown[0].modes.projected
-    names = [
-        f"mode {r + 1}" if followed else with_subscripts("σ", r + 1)
-        for r in range(len(line_styles))
-    ]
-    mode_legend = {
-        n: {**line_style, "linestyle": "none"}
-        for n, line_style in zip(names, line_styles, strict=True)
+    modes_of_descent = {
+        f"mode {r}" if followed else with_subscripts("σ", r): {**line_style, "linestyle": "none"}
+        for r, line_style in enumerate(line_styles, start=1)
     }
-    return mode_legend | ({"flow": BEHIND} if shown[0].modes.flow.size else {})
+    return modes_of_descent | ({"flow": BEHIND} if shown[0].modes.flow.size else {})
 
 
 def draw_flow(panel: Axes, found: Modes) -> None:
@@ -184,15 +181,15 @@ def draw_iterates(
     panel: Axes, descent: Descent, line_styles: list[style.LineStyle], top: float
 ) -> None:
     """Draw every saved iterate as dots on a thin line; mark where a diverging mode leaves."""
-    time, values = descent.modes.time[descent.row], descent.modes.descent[descent.row]
+    time, values = descent.time, descent.values
     drawn = time > 0 if panel.get_xscale() == "log" else np.full(len(time), True)
     for r in range(values.shape[1]):
         line_style = {**line_styles[r], **DOTS} if r < len(line_styles) else style.FAINT
         panel.plot(time[drawn], values[drawn, r], **line_style)
-        where = curves.exit_point(time, values[:, r], top, log=False) if descent.lost else None
-        if where is not None and r < len(line_styles):
-            marker = "^" if where[1] == top else "x"
-            panel.plot(*where, marker=marker, color=line_styles[r]["color"], **LEAVING)
+        if descent.lost and r < len(line_styles):
+            curves.mark_exit(
+                panel, time, values[:, r], top, True, line_styles[r]["color"], size=3.5
+            )
 
 
 def headline(run: Run) -> str:

@@ -67,16 +67,7 @@ def label_limits(panel: Axes, levels: np.ndarray) -> None:
         if lowest - level < tall:
             continue
         lowest = level
-        panel.annotate(
-            f"η = {number(2 / level)}",
-            (1, level),
-            xycoords=("axes fraction", "data"),
-            xytext=(3, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=6.0,
-            annotation_clip=False,
-        )
+        layout.label_right(panel, f"η = {number(2 / level)}", level, 3, fontsize=6.0)
 
 
 def describe_crossings(run: Run) -> list[str]:
