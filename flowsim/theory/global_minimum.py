@@ -73,10 +73,6 @@ def _unknown(what: str) -> Minimum:
     return Minimum(nan, None, only=False, free=False, error=nan, how=f"{what} is not computed")
 
 
-def _rank(A: np.ndarray) -> int:
-    return int(np.linalg.matrix_rank(A))
-
-
 def _nearest(T: np.ndarray, R_inverse: np.ndarray, floor: float, rank: int) -> Minimum:
     """Return the minimum of ½‖WR - T‖² + floor over rank(W) ≤ r for an invertible R.
 
@@ -94,10 +90,10 @@ def _nearest(T: np.ndarray, R_inverse: np.ndarray, floor: float, rank: int) -> M
 
 def _regression(R: np.ndarray, T: np.ndarray, floor: float, rank: int) -> Minimum:
     """Return the minimum of ½‖WR - T‖² + floor: TR⁺, and with full data that of bounded rank."""
-    if _rank(R) == len(R):
+    if np.linalg.matrix_rank(R) == len(R):
         return _nearest(T, np.linalg.pinv(R), floor, rank)
     W = T @ np.linalg.pinv(R)
-    if _rank(W) > rank:
+    if np.linalg.matrix_rank(W) > rank:
         return _unknown("a minimum under a bound on the rank, on data that do not span the inputs,")
     value = floor + 0.5 * float(np.sum((W @ R - T) ** 2))
     return Minimum(value, W, only=False, free=True, error=0.0, how="linear algebra")
@@ -106,7 +102,7 @@ def _regression(R: np.ndarray, T: np.ndarray, floor: float, rank: int) -> Minimu
 def _interpolated(loss: Measurements, rank: int) -> Minimum:
     """Return the minimum 0 at Φ, which is the only one where its measurements determine it."""
     Phi = np.asarray(loss.Phi)
-    if rank < min(Phi.shape) and _rank(Phi) > rank:
+    if rank < min(Phi.shape) and np.linalg.matrix_rank(Phi) > rank:
         return _unknown("a minimum under a bound on the rank")
     one, how = loss.determines_target(), "the target fits exactly"
     return Minimum(0.0, Phi, only=one, free=True, error=0.0, how=how)
@@ -162,7 +158,7 @@ def _certified(loss: Loss, W: np.ndarray, g: np.ndarray, rank: int) -> Minimum:
     known = values > W.size * np.finfo(float).eps * values[-1]
     left = 0.5 * float(np.sum((vectors.T @ g)[known] ** 2 / values[known]))
     value = float(loss.value(W))
-    if rank < min(W.shape) and _rank(W) > rank:
+    if rank < min(W.shape) and np.linalg.matrix_rank(W) > rank:
         return _unknown("a minimum under a bound on the rank")
     one = bool(values[0] > FLAT * values[-1])
     how = "Newton's method in a trust region"

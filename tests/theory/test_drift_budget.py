@@ -15,7 +15,7 @@ from flowsim.problem.problem import Problem
 from flowsim.solvers.descend import descend
 from flowsim.solvers.iterate import iterations
 from flowsim.solvers.monitor import Monitor
-from flowsim.theory.drift_budget.formulas import Budgeting, balanced_step, compared, layer_movement
+from flowsim.theory.drift_budget.measure import Budgeting, balanced_step, compared, layer_movement
 from flowsim.theory.setting import replay
 from flowsim.theory.tangent_kernel import measure as tangent_kernel
 

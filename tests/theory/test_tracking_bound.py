@@ -15,7 +15,7 @@ from flowsim.problem.problem import Problem
 from flowsim.solvers.monitor import Monitor
 from flowsim.solvers.solve import solve
 from flowsim.theory.sharpness.measure import hessian_product
-from flowsim.theory.tracking_bound.formulas import (
+from flowsim.theory.tracking_bound.measure import (
     amplification,
     bound,
     derivatives,

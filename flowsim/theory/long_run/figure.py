@@ -18,7 +18,7 @@ from flowsim.pictures.kit.words import (
 from flowsim.results.run import Run
 from flowsim.theory.long_run.modes import (
     Modes,
-    behaviours,
+    behaviour,
     can_project,
     mode_names,
     modes,
@@ -97,12 +97,9 @@ def descents(parts: dict[str, Run]) -> list[Descent]:
     every = []
     for name, part in parts.items():
         found, sizes, lost = modes(part, follow), reading.step_sizes(part), reading.diverged(part)
-        ends = behaviours(part, found)
         for k in np.argsort(sizes):
-            time, values = found.time[k], found.descent[k]
-            every.append(
-                Descent(name, float(sizes[k]), bool(lost[k]), time, values, found, ends[k])
-            )
+            eta, gone, end = float(sizes[k]), bool(lost[k]), behaviour(found, k, bool(lost[k]))
+            every.append(Descent(name, eta, gone, found.time[k], found.descent[k], found, end))
     return every
 
 

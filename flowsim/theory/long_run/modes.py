@@ -101,11 +101,6 @@ def strengths(U: np.ndarray, Vt: np.ndarray, W: np.ndarray) -> np.ndarray:
         return np.asarray(((W @ Vt.T) * U).sum(axis=-2))
 
 
-def behaviours(run: Run, found: Modes) -> list[LongTermBehaviour]:
-    """Return the long-term behaviour of descent at every step size."""
-    return [behaviour(found, k, bool(lost)) for k, lost in enumerate(reading.diverged(run))]
-
-
 def behaviour(found: Modes, k: int, diverged: bool) -> LongTermBehaviour:
     """Return the long-term behaviour at step size number `k`, from the recorded iterates."""
     known = np.isfinite(found.descent[k]).all(axis=1)

@@ -27,7 +27,7 @@ from flowsim.solvers.iterate import initial_iterates, is_finished, iterate, make
 from flowsim.solvers.monitor import Monitor
 from flowsim.theory.long_run.classification import long_term_behaviour
 from flowsim.theory.long_run.regimes import Behaviour, LongTermBehaviour
-from flowsim.theory.tracking_bound.formulas import derivatives
+from flowsim.theory.tracking_bound.measure import derivatives
 
 if TYPE_CHECKING:
     from scipy.interpolate import PPoly
