@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
+from typing import Any, get_args
 
 from flowsim.scenario.spec.errors import alternatives, format_value
-from flowsim.scenario.spec.forms import (
-    Count,
-    FileRef,
-    Fraction,
-    IdentityMultiple,
-    RankNorm,
-    Spectrum,
-    StepSizeMultiples,
-    StepSizeRange,
-)
 from flowsim.scenario.spec.scenario import SECTIONS, Scenario, options
+from flowsim.scenario.spec.table import Table
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
@@ -58,17 +50,19 @@ def nearest_key(key: str) -> str | None:
 @cache
 def known_keys() -> tuple[str, ...]:
     """Return every dotted key of a scenario, those of tables in place of arrays included."""
-    forms = {
-        "loss.target": (Spectrum, RankNorm, IdentityMultiple, FileRef),
-        "loss.observed": (Count, Fraction),
-        "data.inputs": (FileRef,),
-        "data.targets": (FileRef,),
-        "init.layers": (FileRef,),
-        "descent.step_sizes": (StepSizeRange, StepSizeMultiples),
-    }
-    keys = list(Scenario.model_fields)
-    for name in SECTIONS:
-        keys += [f"{name}.{key}" for key in options(name)]
-    for name, models in forms.items():
-        keys += [f"{name}.{key}" for model in models for key in model.model_fields]
-    return tuple(dict.fromkeys(keys))
+    fields = {f"{name}.{key}": field for name in SECTIONS for key, field in options(name).items()}
+    forms = [
+        f"{key}.{inner}"
+        for key, field in fields.items()
+        for form in _tables(field.annotation)
+        for inner in form.model_fields
+    ]
+    return tuple(dict.fromkeys([*Scenario.model_fields, *fields, *forms]))
+
+
+def _tables(annotation: Any) -> Iterator[type[Table]]:
+    """Yield the models in an annotation, which are the forms of a table in place of an array."""
+    if isinstance(annotation, type) and issubclass(annotation, Table):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _tables(part)

@@ -146,11 +146,8 @@ def _text(model: type[Table], table: str, path: tuple[str, ...], detail: ErrorDe
     if kind == "missing":
         needed = f", and {of_kind} needs it" if of_kind and len(path) == 1 else ""
         return f"is missing{needed}{write}"
-    for sentence in (_typed, _bounded, _chosen, _sized):
-        text = sentence(kind, value, detail.get("ctx", {}), key)
-        if text:
-            return text if ";" in text else text + write
-    return f"is {format_value(value)}, which cannot be used{write}"
+    text = _sentence(kind, value, detail.get("ctx", {}), key)
+    return text if ";" in text else text + write
 
 
 def _owner(model: type[Table], loc: tuple[int | str, ...]) -> type[Table]:
@@ -173,58 +170,43 @@ def _kinds_with(table: str, key: str) -> list[str]:
     return [f'"{kind_of(model)}"' for model in SECTIONS[table] if key in model.model_fields]
 
 
-def _typed(kind: str, value: Any, _context: dict[str, Any], _key: str) -> str | None:
-    if kind == "finite_number":
-        return f"is {format_value(value)}, but must be finite"
-    return f"is {format_value(value)}, but {_TYPES[kind]} is required" if kind in _TYPES else None
-
-
-def _bounded(kind: str, value: Any, context: dict[str, Any], key: str) -> str | None:
-    if kind not in _BOUNDS:
-        return None
-    words, name = _BOUNDS[kind]
-    why = (
-        " (100 float64 eps, below which rounding makes the error)"
-        if key == "rtol" and (name == "ge")
-        else ""
-    )
-    return f"is {format_value(value)}, but must be {words} {context[name]}{why}"
-
-
-def _chosen(kind: str, value: Any, context: dict[str, Any], _key: str) -> str | None:
-    if kind == "literal_error":
-        # pydantic lists literals in one string: 'a', 'b' or 'c'
-        names = [name.strip("'") for name in context["expected"].replace(" or ", ", ").split(", ")]
-        return not_known(value, names)
-    if kind in ("union_tag_invalid", "union_tag_not_found"):
-        names = [tag.strip("'<>") for tag in context.get("expected_tags", "").split(", ")]
-        return f"is {format_value(value)} of no known form; write {alternatives(_forms(names))}"
-    if kind == "string_pattern_mismatch":
-        return f"is {format_value(value)}; write {_SLUG}"
-    return None
+def _sentence(kind: str, value: Any, context: dict[str, Any], key: str) -> str:
+    """Return what is wrong with a value, by the kind of pydantic's error and its context."""
+    match kind:
+        case "finite_number":
+            return f"is {format_value(value)}, but must be finite"
+        case _ if kind in _TYPES:
+            return f"is {format_value(value)}, but {_TYPES[kind]} is required"
+        case _ if kind in _BOUNDS:
+            words, name = _BOUNDS[kind]
+            why = " (100 float64 eps, below which rounding makes the error)"
+            reason = why if (key, name) == ("rtol", "ge") else ""
+            return f"is {format_value(value)}, but must be {words} {context[name]}{reason}"
+        case "literal_error":
+            # pydantic lists literals in one string: 'a', 'b' or 'c'
+            listed = context["expected"].replace(" or ", ", ").split(", ")
+            return not_known(value, [name.strip("'") for name in listed])
+        case "union_tag_invalid" | "union_tag_not_found":
+            names = [tag.strip("'<>") for tag in context.get("expected_tags", "").split(", ")]
+            return f"is {format_value(value)} of no known form; write {alternatives(_forms(names))}"
+        case "string_pattern_mismatch":
+            return f"is {format_value(value)}; write {_SLUG}"
+        case "too_short":
+            return f"has {context['actual_length']} entries, but needs {context['min_length']}"
+        case "too_long":
+            return f"has more than {context['max_length']} entries"
+        case "string_too_long":
+            return f"is longer than {context['max_length']} characters"
+    return f"is {format_value(value)}, which cannot be used"
 
 
 def _forms(names: list[str]) -> list[str]:
     """Return how each form of a union is written."""
     models = {model.__name__: model for model in FORMS.values()}
+    known = [models[name] for name in names if name in models]
     tables = [
-        {
-            key: _example(models[name], key)
-            for key, f in models[name].model_fields.items()
-            if f.is_required()
-        }
-        for name in names
-        if name in models
+        {key: _example(model, key) for key, f in model.model_fields.items() if f.is_required()}
+        for model in known
     ]
     array = "an array of numbers" if "StepSizeRange" in names else "an array of rows"
     return [array, *map(format_toml, tables)]
-
-
-def _sized(kind: str, _value: Any, context: dict[str, Any], _key: str) -> str | None:
-    if kind == "too_short":
-        return f"has {context['actual_length']} entries, but needs {context['min_length']}"
-    if kind == "too_long":
-        return f"has more than {context['max_length']} entries"
-    if kind == "string_too_long":
-        return f"is longer than {context['max_length']} characters"
-    return None
