@@ -9,8 +9,8 @@ import numpy as np
 
 from flowsim.experiment.plan.reading import from_toml
 from flowsim.results.run import Run, Variable
+from flowsim.scenario.overrides import variants
 from flowsim.scenario.spec.scenario import Scenario
-from flowsim.scenario.variants import variants
 
 TOML = """
 title = "A made-up σ run"

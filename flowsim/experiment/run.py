@@ -19,8 +19,8 @@ from flowsim.experiment.simulation import (
 )
 from flowsim.experiment.summary import Summary, concluded, summarize, summarize_variants
 from flowsim.results.run import Run
+from flowsim.scenario.overrides import variants
 from flowsim.scenario.spec.errors import ScenarioError
-from flowsim.scenario.variants import variants
 from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.theory import setting as diagnostics
 
@@ -70,7 +70,7 @@ def _plans(members: Mapping[str, Scenario], monitor: Monitor) -> dict[str, Plan]
         for reason in plan.missing_flows()
     ]
     if mistakes:
-        raise ScenarioError(mistakes)
+        raise ScenarioError(*mistakes)
     return {
         variant: plan.with_absolute_step_sizes(monitor.named(variant).named("sharpness"))
         for variant, plan in plans.items()

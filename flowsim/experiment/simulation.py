@@ -19,8 +19,13 @@ from flowsim.experiment.step_sizes import (
     critical_step_size,
 )
 from flowsim.results.run import Group
-from flowsim.scenario.build import gradient_noise
-from flowsim.scenario.build.problem import build_problem, held_out, kept_samples, saved_times
+from flowsim.scenario.build.problem import (
+    build_problem,
+    held_out,
+    kept_samples,
+    noise_stream,
+    saved_times,
+)
 from flowsim.scenario.spec.errors import Mistake, ScenarioError
 from flowsim.solvers.descend import DescentTrajectory, descend
 from flowsim.solvers.iterate import iterations
@@ -117,7 +122,7 @@ class Plan:
             )
         except NoCriticalStepSizeError as error:
             text = f"{error}; write absolute step sizes, or sizes relative to another place"
-            raise ScenarioError([str(Mistake(("descent", "step_sizes"), text))]) from None
+            raise ScenarioError(str(Mistake(("descent", "step_sizes"), text))) from None
         if unit is None:
             return replace(self, scenario=self.scenario.model_copy(update={"descent": None}))
         sizes = tuple(unit.step_size * multiple for multiple in descent.written)
@@ -188,7 +193,7 @@ def _descent(plan: Plan, outcome: Outcome, monitor: Monitor) -> DescentTrajector
         algorithm=spec.algorithm,
         momentum=spec.momentum,
         precision=spec.precision,
-        noise=gradient_noise.stream(plan.scenario),
+        noise=noise_stream(plan.scenario),
         reference=reference(outcome.flows).matrices() if spec.follows_flow else None,
         keep=None if plan.holds_out else plan.kept,
         monitor=monitor,

@@ -15,7 +15,7 @@ import numpy as np
 from flowsim.dynamics.registry import ALGORITHMS
 from flowsim.problem.problem import Problem
 from flowsim.results.run import Run
-from flowsim.scenario.variants import variants
+from flowsim.scenario.overrides import variants
 from flowsim.solvers import accuracy
 from flowsim.solvers.descend import DescentTrajectory
 from flowsim.solvers.trajectory import Trajectory, Verdict

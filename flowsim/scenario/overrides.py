@@ -1,4 +1,4 @@
-"""Replacing single keys of a scenario: `--set flow.rtol=1e-6`, and what variants set."""
+"""Replacing keys of a scenario: `--set flow.rtol=1e-6`, and variants as their own scenarios."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from flowsim.scenario.spec.errors import ScenarioError, format_value, printable
+from flowsim.scenario.spec.scenario import Scenario
 from flowsim.scenario.validate.keys import known_keys, nearest_key
 
 
@@ -26,7 +27,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     key, sign, value = text.partition("=")
     if not sign or not key.strip():
         advice = "write KEY=VALUE, such as flow.rtol=1e-6"
-        raise ScenarioError([f"--set {printable(text)}: is no assignment; {advice}"])
+        raise ScenarioError(f"--set {printable(text)}: is no assignment; {advice}")
     return key.strip(), parse_value(value.strip())
 
 
@@ -54,7 +55,7 @@ def set_path(data: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
     """
     complaint = key_problem(key)
     if complaint:
-        raise ScenarioError([f"{printable(key)}: {complaint}"])
+        raise ScenarioError(f"{printable(key)}: {complaint}")
     return replace_key(data, key, value)
 
 
@@ -83,5 +84,27 @@ def replace_key(data: Mapping[str, Any], key: str, value: Any, above: str = "") 
         inner = {}
     if not isinstance(inner, Mapping):
         text = f"{above}{first} is {format_value(inner)}, not a table; replace it as a whole"
-        raise ScenarioError([f"{above}{key}: {text}"])
+        raise ScenarioError(f"{above}{key}: {text}")
     return {**data, first: replace_key(inner, rest, value, f"{above}{first}.")}
+
+
+def variants(scenario: Scenario) -> dict[str, Scenario]:
+    """Return each variant as its own scenario, without variants and claims."""
+    base = without_variants(dict(scenario))
+    return {
+        variant.name: Scenario.model_validate(apply_changes(base, variant.set))
+        for variant in scenario.variant
+    }
+
+
+def without_variants(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a scenario's data without variants and claims."""
+    return {key: value for key, value in data.items() if key not in ("variant", "claims")}
+
+
+def apply_changes(data: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return data with dotted keys replaced, in the order given."""
+    result = dict(data)
+    for key, value in changes.items():
+        result = replace_key(result, key, value)
+    return result

@@ -46,9 +46,9 @@ def read(
             # one byte more than allowed shows that a file is too large, without reading all of it
             content = stream.read(LARGEST + 1)
     except OSError as error:
-        raise ScenarioError([f"{name}: cannot be read: {error.strerror}"]) from None
+        raise ScenarioError(f"{name}: cannot be read: {error.strerror}") from None
     except ValueError:
-        raise ScenarioError([f"{name}: is not a file name"]) from None
+        raise ScenarioError(f"{name}: is not a file name") from None
     return from_toml(_decoded(content, name), str(path), path.absolute().parent, overrides, rules)
 
 
@@ -82,14 +82,14 @@ def from_toml(
     """
     name = printable(name, 300)
     if len(text) > LARGEST:
-        raise ScenarioError([_too_large(name)])
+        raise ScenarioError(_too_large(name))
     data, layout = _parsed(text, name)
     data, wrong = _overridden(data, overrides or {})
     values, mistakes = find_mistakes(resolve_files(data, base or Path.cwd()), rules)
     placed = [_placed(mistake, name, layout, overrides or {}) for mistake in mistakes]
     complaints = wrong + [complaint for _, complaint in sorted(placed, key=lambda place: place[0])]
     if complaints:
-        raise ScenarioError(dict.fromkeys(complaints))
+        raise ScenarioError(*dict.fromkeys(complaints))
     return Scenario.model_validate(values)
 
 
@@ -100,14 +100,14 @@ def _too_large(name: str) -> str:
 
 def _decoded(content: bytes, name: str) -> str:
     if len(content) > LARGEST:
-        raise ScenarioError([_too_large(name)])
+        raise ScenarioError(_too_large(name))
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         byte = f"byte {content[error.start]:#04x}"
         raise ScenarioError(
-            [f"{name}:{line}: is not a text in UTF-8 ({byte}); save it as UTF-8"]
+            f"{name}:{line}: is not a text in UTF-8 ({byte}); save it as UTF-8"
         ) from None
 
 
@@ -127,7 +127,7 @@ def _parsed(text: str, name: str) -> tuple[dict[str, Any], Layout]:
         match = _LONG_INTEGER.search(text)
         line = text.count("\n", 0, match.start()) + 1 if match else 1
         complaint = f"{name}:{line}: holds an integer beyond all bounds; write a smaller one"
-    raise ScenarioError([complaint]) from None
+    raise ScenarioError(complaint) from None
 
 
 def _syntax(message: str, name: str, text: str) -> str:
@@ -178,4 +178,4 @@ def check(scenario: Scenario, rules: Rules = BASIC) -> None:
     """
     _, mistakes = find_mistakes(dict(scenario), rules)
     if mistakes:
-        raise ScenarioError(map(str, mistakes))
+        raise ScenarioError(*map(str, mistakes))

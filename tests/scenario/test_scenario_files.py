@@ -13,10 +13,10 @@ from scenario_texts import REGRESSION, SQUARED, spoilt, the_mistake, told
 from flowsim.experiment.plan.reading import from_toml
 from flowsim.scenario.build.files import READ_AT_ONCE, load_array, load_layers
 from flowsim.scenario.digest import data_files, digest
+from flowsim.scenario.overrides import variants
 from flowsim.scenario.spec.errors import ScenarioError
 from flowsim.scenario.spec.forms import FileRef
 from flowsim.scenario.toml.writing import dumps
-from flowsim.scenario.variants import variants
 
 TARGET = "target = { spectrum = [3, 2, 1] }"
 

@@ -8,10 +8,9 @@ from hypothesis import strategies as st
 from scenario_texts import SQUARED, spoilt, told
 
 from flowsim.experiment.plan.reading import from_toml
-from flowsim.scenario.overrides import parse_assignment, set_path
+from flowsim.scenario.overrides import parse_assignment, set_path, variants
 from flowsim.scenario.spec.errors import ScenarioError
 from flowsim.scenario.toml.writing import dumps
-from flowsim.scenario.variants import variants
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ from scenario_texts import REGRESSION, SQUARED
 from flowsim.experiment.plan.footprint import footprint
 from flowsim.experiment.plan.reading import from_toml, json_schema
 from flowsim.scenario.digest import digest
+from flowsim.scenario.overrides import variants
 from flowsim.scenario.spec.errors import ScenarioError
 from flowsim.scenario.spec.scenario import Scenario
 from flowsim.scenario.toml.writing import dumps
 from flowsim.scenario.toml.writing import format_toml as as_toml
-from flowsim.scenario.variants import variants
 
 numbers = st.floats(-1e9, 1e9) | st.integers(-(10**9), 10**9)
 positive = st.floats(1e-6, 1e6)

@@ -13,8 +13,7 @@ from flowsim.experiment.run import run
 from flowsim.problem import initialization, losses
 from flowsim.problem.gradient_noise import Batches, LabelNoise, Stream
 from flowsim.problem.problem import Problem
-from flowsim.scenario.build import gradient_noise
-from flowsim.scenario.build.problem import build_problem
+from flowsim.scenario.build.problem import build_problem, gradient_noise, noise_keys, noise_stream
 from flowsim.scenario.build.shapes import draws_per_step
 from flowsim.solvers.descend import descend
 from flowsim.theory.invariants import of_descent
@@ -109,7 +108,7 @@ def test_a_scenario_draws_by_its_seed_and_leaves_other_draws_as_they_were():
     np.testing.assert_array_equal(one["layers.loss"], quiet["layers.loss"])
     assert (one["descent.loss"][:, 1:] != quiet["descent.loss"][:, 1:]).all()
     other = from_toml(NOISY, overrides={"seed": 9})
-    first = [gradient_noise.stream(each) for each in (other, from_toml(NOISY))]
+    first = [noise_stream(each) for each in (other, from_toml(NOISY))]
     assert np.abs(drawn(first[0], 0) - drawn(first[1], 0)).min() > 0
 
 
@@ -123,10 +122,10 @@ def test_the_sign_of_a_determinant_that_noise_may_change_is_not_watched():
 
 def test_more_runs_leave_the_first_as_it_is_and_the_first_is_that_of_descent():
     scenario = from_toml(NOISY)
-    few, many = (gradient_noise.keys(scenario, "noise", count) for count in (2, 5))
+    few, many = (noise_keys(scenario, "noise", count) for count in (2, 5))
     as_numbers = [np.asarray(jax.random.key_data(keys)) for keys in (few, many)]
     np.testing.assert_array_equal(as_numbers[0], as_numbers[1][:2])
-    stream = gradient_noise.stream(scenario)
+    stream = noise_stream(scenario)
     np.testing.assert_array_equal(jax.random.key_data(stream.key), as_numbers[1][0])
 
 
@@ -140,9 +139,9 @@ def test_noise_on_compressed_labels_is_that_on_the_labels():
     )
     W = jnp.zeros(scenario.network.shape)
     np.testing.assert_allclose(
-        gradient_noise.of(scenario).covariance(W), whole.covariance(W), rtol=0, atol=1e-13
+        gradient_noise(scenario).covariance(W), whole.covariance(W), rtol=0, atol=1e-13
     )
-    assert gradient_noise.of(scenario).dimension <= draws_per_step(scenario)
+    assert gradient_noise(scenario).dimension <= draws_per_step(scenario)
 
 
 TARGET = "target = { spectrum = [3, 2, 1] }"

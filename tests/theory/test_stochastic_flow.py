@@ -13,8 +13,7 @@ from flowsim.experiment.plan.reading import from_toml
 from flowsim.experiment.run import run
 from flowsim.problem import initialization, losses, network
 from flowsim.problem.gradient_noise import Batches, LabelNoise, Noise, Stream
-from flowsim.scenario.build import gradient_noise
-from flowsim.scenario.build.problem import build_problem
+from flowsim.scenario.build.problem import build_problem, noise_keys, noise_stream
 from flowsim.solvers.descend import descend
 from flowsim.solvers.monitor import Monitor
 from flowsim.theory.modified_flows.objective import layer_velocities
@@ -289,7 +288,7 @@ def test_the_measure_holds_statistics_of_runs_the_first_of_which_is_descent():
     found = run(scenario, "noise")
     assert int(found["sgd_noise.runs"]) == 10
     np.testing.assert_array_equal(found["sgd_noise.time"], found["descent.time"])
-    stream, keys = gradient_noise.stream(scenario), gradient_noise.keys(scenario, "noise", 10)
+    stream, keys = noise_stream(scenario), noise_keys(scenario, "noise", 10)
     problem, times = build_problem(scenario), np.linspace(0, 0.8, 5)
     every = [descend(problem, [0.1, 0.05], times, noise=Stream(stream.noise, k)) for k in keys]
     np.testing.assert_array_equal(every[0].loss, found["descent.loss"][:2])

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from flowsim import cards
 from flowsim.experiment.plan import memory
+from flowsim.scenario.overrides import variants
 from flowsim.scenario.spec.errors import ScenarioError
-from flowsim.scenario.variants import variants
 from flowsim.theory.registry import MEASURES
 
 if TYPE_CHECKING:
@@ -161,10 +161,8 @@ def refuse_if_impossible(scenario: Scenario) -> None:
     if available is not None and predicted.total > available:
         largest = max(predicted.parts, key=lambda part: predicted.parts[part])
         raise ScenarioError(
-            [
-                f"needs about {human(predicted.total)}, this machine has {human(available)}: "
-                f"{REMEDIES[largest]}"
-            ]
+            f"needs about {human(predicted.total)}, this machine has {human(available)}: "
+            f"{REMEDIES[largest]}"
         )
     if predicted.disk:
         _reject_if_disk_is_full(predicted.disk)
@@ -174,11 +172,9 @@ def refuse_if_impossible(scenario: Scenario) -> None:
     )
     if seconds > LONGEST_SECONDS:
         raise ScenarioError(
-            [
-                f"needs {predicted.iterations:.2g} iterations of descent, about "
-                f"{seconds / 86400:.2g} days: reduce flow.horizon or write larger "
-                "descent.step_sizes"
-            ]
+            f"needs {predicted.iterations:.2g} iterations of descent, about "
+            f"{seconds / 86400:.2g} days: reduce flow.horizon or write larger "
+            "descent.step_sizes"
         )
 
 
@@ -189,11 +185,9 @@ def _reject_if_disk_is_full(needed: int) -> None:
     available = storage.free_bytes()
     if available is not None and needed > available:
         raise ScenarioError(
-            [
-                f"needs about {human(needed)} of temporary files, and {human(available)} are "
-                f"free in {storage.temporary_folder()!r}: {REMEDIES['saved']}, or let the "
-                "environment variable TMPDIR name another folder"
-            ]
+            f"needs about {human(needed)} of temporary files, and {human(available)} are "
+            f"free in {storage.temporary_folder()!r}: {REMEDIES['saved']}, or let the "
+            "environment variable TMPDIR name another folder"
         )
 
 

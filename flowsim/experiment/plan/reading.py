@@ -32,7 +32,7 @@ def read(path: Path | str, overrides: Mapping[str, Any] | None = None) -> Scenar
     >>> flowsim.run(scenario)
 
     A `Scenario` is frozen data, with attributes named as the keys of the file. The variants of a
-    scenario are scenarios too: `flowsim.scenario.variants(scenario)`.
+    scenario are scenarios too: `flowsim.scenario.overrides.variants(scenario)`.
 
     Parameters
     ----------

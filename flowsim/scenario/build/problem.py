@@ -1,20 +1,21 @@
-"""The problem that a scenario defines: target, data, loss and initial layers.
-
-Every random draw has its own generator, seeded by the scenario's seed and the draw's name, so
-that changing one part of a scenario leaves the draws of the others as they were.
-"""
+"""The problem that a scenario defines: target, data, loss, initial layers and gradient noise."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Key
 
+from flowsim.problem.gradient_noise import Batches, LabelNoise, Noise, Stream
 from flowsim.problem.initialization import NumpyLayers
 from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
-from flowsim.scenario.build import datasets
-from flowsim.scenario.build.loss_data import LossData, Samples, generator
+from flowsim.problem.types import Array
+from flowsim.scenario.build.loss_data import LossData, Samples, generator, load_samples
 
 if TYPE_CHECKING:
     from flowsim.scenario.spec.scenario import Scenario
@@ -39,13 +40,42 @@ def build_problem(scenario: Scenario) -> Problem:
 def training(scenario: Scenario) -> tuple[Loss, Samples | None]:
     """Return the loss on the training samples, and these where it is one on data."""
     train, _ = _samples(scenario)
-    return scenario.loss.build(loss_data(scenario, train)), train
+    return scenario.loss.build(_loss_data(scenario, train)), train
 
 
 def held_out(scenario: Scenario) -> Loss | None:
     """Return the loss on the held-out samples, or None where nothing is held out."""
     _, test = _samples(scenario)
-    return None if test is None else scenario.loss.build(loss_data(scenario, test))
+    return None if test is None else scenario.loss.build(_loss_data(scenario, test))
+
+
+def noise_stream(scenario: Scenario) -> Stream | None:
+    """Return the gradient noise of the first run, or None without noise."""
+    noise = gradient_noise(scenario)
+    return None if noise is None else Stream(noise, noise_keys(scenario, "noise", 1)[0])
+
+
+def noise_keys(scenario: Scenario, name: str, count: int) -> Key[Array, " run"]:
+    """Return the keys of the draw called `name` for `count` runs; key i depends on no other."""
+    root = jax.random.key(int(generator(scenario.seed, name).integers(2**63)))
+    drawn: Key[Array, " run"] = jax.vmap(lambda r: jax.random.fold_in(root, r))(jnp.arange(count))
+    return drawn
+
+
+def gradient_noise(scenario: Scenario) -> Noise | None:
+    """Return the batches, the label noise, or both of `[descent]`."""
+    spec = scenario.descent
+    if spec is None or not spec.noisy:
+        return None
+    deviation = None if spec.label_noise is None else jnp.asarray(spec.label_noise)
+    loss, samples = training(scenario)
+    if spec.batch is None:
+        assert deviation is not None
+        # noise of deviation s on m samples is noise of s/√m on the compressed least squares
+        count = 1 if samples is None else samples.X.shape[1]
+        return LabelNoise(loss, deviation / math.sqrt(count))
+    sampled = scenario.loss.build_sampled(_loss_data(scenario, samples))
+    return Batches(sampled, spec.batch, deviation)
 
 
 def saved_times(scenario: Scenario) -> np.ndarray:
@@ -71,12 +101,10 @@ def kept_samples(scenario: Scenario) -> np.ndarray:
 
 
 def _samples(scenario: Scenario) -> tuple[Samples | None, Samples | None]:
-    if scenario.data is None:
-        return None, None
-    return datasets.load_samples(scenario)
+    return (None, None) if scenario.data is None else load_samples(scenario)
 
 
-def loss_data(scenario: Scenario, samples: Samples | None) -> LossData:
+def _loss_data(scenario: Scenario, samples: Samples | None) -> LossData:
     """Return what the loss of a scenario is built from."""
     return LossData(scenario.network.shape, scenario.seed, samples)
 

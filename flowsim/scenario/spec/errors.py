@@ -12,9 +12,12 @@ Path = tuple[str | int, ...]
 class ScenarioError(ValueError):
     """A scenario cannot be used; `mistakes` holds every reason, one sentence each."""
 
-    def __init__(self, mistakes: Iterable[str]) -> None:
-        self.mistakes = tuple(mistakes)
-        super().__init__("\n".join(self.mistakes))
+    def __init__(self, *mistakes: str) -> None:
+        self.mistakes = mistakes
+        super().__init__(*mistakes)
+
+    def __str__(self) -> str:
+        return "\n".join(self.mistakes)
 
 
 @dataclass(frozen=True)

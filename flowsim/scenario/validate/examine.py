@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from flowsim.scenario.build.files import UnusableFileError
-from flowsim.scenario.overrides import key_problem
+from flowsim.scenario.overrides import apply_changes, key_problem, without_variants
 from flowsim.scenario.spec.errors import Mistake, Path, ScenarioError, dotted, format_value
 from flowsim.scenario.spec.scenario import ITEMS, SECTIONS, Head, Scenario
 from flowsim.scenario.spec.table import InvalidValueError, Table
 from flowsim.scenario.validate import flow, loss
 from flowsim.scenario.validate.tables import validated
-from flowsim.scenario.variants import apply_changes, without_variants
 
 if TYPE_CHECKING:
     from flowsim.scenario.spec.claim import Claim

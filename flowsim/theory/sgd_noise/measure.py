@@ -17,8 +17,7 @@ import numpy as np
 
 from flowsim.problem import network
 from flowsim.problem.types import Array, Layers
-from flowsim.scenario.build import gradient_noise
-from flowsim.scenario.build.problem import saved_times
+from flowsim.scenario.build.problem import gradient_noise, noise_keys, saved_times
 from flowsim.solvers.iterate import iterate, iterations
 from flowsim.solvers.limits import divergence_threshold_of
 from flowsim.theory.setting import Arrays, Setting
@@ -54,15 +53,15 @@ def measure(setting: Setting) -> Arrays:
 def _flows(setting: Setting) -> StochasticFlows:
     """Return gradient descent and its SDEs over all draws, with the step size set to 0 for now."""
     scenario, problem = setting.scenario, setting.problem
-    drawn = gradient_noise.of(scenario)
+    drawn = gradient_noise(scenario)
     assert drawn is not None
     return StochasticFlows(
         loss=problem.loss,
         noise=drawn,
         weight_decay=jnp.asarray(problem.weight_decay),
         eta=jnp.zeros(()),
-        keys=gradient_noise.keys(scenario, "noise", runs(scenario)),
-        bridges=gradient_noise.keys(scenario, "brownian motion", runs(scenario)),
+        keys=noise_keys(scenario, "noise", runs(scenario)),
+        bridges=noise_keys(scenario, "brownian motion", runs(scenario)),
     )
 
 

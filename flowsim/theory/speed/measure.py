@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from flowsim.scenario.build import gradient_noise
+from flowsim.scenario.build.problem import noise_stream
 from flowsim.solvers.descend import iterations_to
 from flowsim.solvers.iterate import DescentOptions
 from flowsim.solvers.trajectory import Trajectory
@@ -37,7 +37,7 @@ def measure(setting: Setting) -> Arrays:
             spec.algorithm,
             spec.momentum,
             spec.precision,
-            gradient_noise.stream(setting.scenario),
+            noise_stream(setting.scenario),
         ),
         monitor=setting.monitor,
     )
