@@ -12,7 +12,7 @@ import numpy as np
 from flowsim.dynamics.registry import FLOWS
 from flowsim.experiment import groups
 from flowsim.experiment.plan.footprint import refuse_if_impossible
-from flowsim.experiment.plan.measures import holds_layers, holds_matrices
+from flowsim.experiment.plan.memory import holds_layers, holds_matrices
 from flowsim.experiment.step_sizes import (
     CriticalStepSize,
     NoCriticalStepSizeError,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -90,12 +90,7 @@ def _missing(quantity: str, runs: Runs) -> Iterator[str]:
         yield _wrong_variant(variant, inner, runs)
     if group not in GROUPS:
         # groups before variables: a wrong group leaves nothing to look a variable up in
-        near = nearest(group, GROUPS)
-        hint = (
-            f"did you mean {near}.{printable(name)}"
-            if near
-            else f"write one of {alternatives(GROUPS)}"
-        )
+        hint = _hint(group, GROUPS, after=f".{printable(name)}")
         yield f'"{printable(quantity)}" names no group of a run; {hint}, as in group.variable'
         return
     try:
@@ -104,12 +99,7 @@ def _missing(quantity: str, runs: Runs) -> Iterator[str]:
         if present := RENAMED.get((group, name)):
             yield f'"{printable(quantity)}" was renamed; write {group}.{present}'
             return
-        near = nearest(name, GROUPS[group])
-        hint = (
-            f"did you mean {group}.{near}"
-            if near
-            else f"write one of {alternatives(GROUPS[group])}"
-        )
+        hint = _hint(name, GROUPS[group], f"{group}.")
         yield f'"{printable(quantity)}" names no variable of numbers of {group}; {hint}'
         return
     if variant in runs:
@@ -127,9 +117,20 @@ def _wrong_variant(variant: str, inner: str, runs: Runs) -> str:
             f"names no variant, and with variants the base is not run; "
             f"write {next(iter(runs))}/{printable(inner)}"
         )
-    near = nearest(variant, runs)
-    hint = f"did you mean {near}/{printable(inner)}" if near else f"there are {alternatives(runs)}"
+    hint = _hint(variant, runs, after=f"/{printable(inner)}", listing="there are")
     return f'names an unknown variant "{printable(variant)}"; {hint}'
+
+
+def _hint(
+    name: str,
+    names: Iterable[str],
+    before: str = "",
+    after: str = "",
+    listing: str = "write one of",
+) -> str:
+    """Return a question with the nearest name between `before` and `after`, or else all names."""
+    near = nearest(name, names)
+    return f"did you mean {before}{near}{after}" if near else f"{listing} {alternatives(names)}"
 
 
 def _why_absent(group: str, name: str, run: Scenario) -> str | None:

@@ -11,12 +11,12 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from flowsim.dynamics.registry import FLOWS, Formulation
-from flowsim.experiment.plan.measures import holds_layers, holds_matrices
 from flowsim.scenario.build.shapes import draws_per_step
 from flowsim.theory.measure import iterate_copies
 from flowsim.theory.registry import MEASURES
 
 if TYPE_CHECKING:
+    from flowsim.scenario.spec.output import Output
     from flowsim.scenario.spec.scenario import Scenario
 
 FLOAT = 8
@@ -189,6 +189,20 @@ def _all_recorded(scenario: Scenario) -> bool:
     """Return whether W is recorded at all saved times: for comparison, scores or diagnostics."""
     held_out = scenario.data is not None and scenario.data.held_out > 0
     return len(scenario.flow.spaces) > 1 or held_out or holds_matrices(scenario.output)
+
+
+def holds_layers(output: Output) -> bool:
+    """Return whether layers must be kept at every saved time, to be saved or for diagnostics."""
+    return output.layers or _needed(output, "layers")
+
+
+def holds_matrices(output: Output) -> bool:
+    """Return whether diagnostics need W at every saved time."""
+    return _needed(output, "matrices")
+
+
+def _needed(output: Output, kept: str) -> bool:
+    return any(MEASURES[name].needs == kept for name in output.measures)
 
 
 def kept_times(scenario: Scenario) -> int:

@@ -2,22 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flowsim.experiment.figures import FIGURES
-from flowsim.experiment.plan import measures
 from flowsim.experiment.plan.claims import broken_claim
-from flowsim.scenario import reading, schema
+from flowsim.scenario import reading
+from flowsim.scenario.spec.errors import Mistake, mistake_at
+from flowsim.scenario.spec.scenario import Scenario
 from flowsim.scenario.validate.examine import RULES, Rules
+from flowsim.scenario.validate.keys import not_known
 from flowsim.theory.registry import MEASURES
 
-if TYPE_CHECKING:
-    from flowsim.scenario.spec.scenario import Scenario
+OPTIONS = {"track_within": "step_size_thresholds", "noise_runs": "sgd_noise"}
+"""Options in `[output]` of one diagnostic each."""
 
-ALL_RULES = Rules((*RULES, *measures.RULES), broken_claim)
+
+def names_exist(scenario: Scenario) -> Iterator[Mistake]:
+    """Require names of existing diagnostics and of an existing figure."""
+    for i, name in enumerate(scenario.output.measures, 1):
+        if name not in MEASURES:
+            yield mistake_at("output.measures", f"item {i} {not_known(name, MEASURES)}")
+    figure = scenario.output.figure
+    if figure is not None and figure not in FIGURES:
+        yield mistake_at("output.figure", not_known(figure, FIGURES))
+
+
+def measures_available(scenario: Scenario) -> Iterator[Mistake]:
+    """Require the layer flow for diagnostics of the layers, and what each diagnostic needs."""
+    for name in scenario.output.measures:
+        measure = MEASURES.get(name)
+        if measure is None:
+            continue
+        if measure.needs == "layers" and "layers" not in scenario.flow.spaces:
+            text = f"names {name}, which needs the layer flow; leave it out, "
+            yield mistake_at("output.measures", text + 'or add "layers" to flow.spaces')
+        elif reason := measure.why_unavailable(scenario):
+            yield mistake_at("output.measures", f"names {name}, but {reason}")
+
+
+def options_used(scenario: Scenario) -> Iterator[Mistake]:
+    """Require the diagnostic that an option of `[output]` belongs to."""
+    output = scenario.output
+    for option, name in OPTIONS.items():
+        if getattr(output, option) is not None and name not in output.measures:
+            text = f'is not used without measures = ["{name}"]; remove it, or add that'
+            yield mistake_at(f"output.{option}", text)
+
+
+ALL_RULES = Rules((*RULES, names_exist, measures_available, options_used), broken_claim)
 """All rules that a scenario must satisfy."""
 
 from_toml = partial(reading.from_toml, rules=ALL_RULES)
@@ -57,5 +92,15 @@ def json_schema() -> dict[str, Any]:
     It accepts every file that `read` accepts. It contains the type and range of each key, but no
     rule that involves several keys.
     """
-    questions = {name: measure.question for name, measure in MEASURES.items()}
-    return schema.json_schema(questions, list(FIGURES))
+    schema = Scenario.model_json_schema(mode="validation")
+    output = schema["$defs"]["Output"]["properties"]
+    diagnostics = "; ".join(f"{measure.question} ({name})" for name, measure in MEASURES.items())
+    output["measures"]["items"] = {"enum": list(MEASURES), "type": "string"}
+    output["measures"]["description"] = f"The diagnostics to compute: {diagnostics}."
+    (named,) = (form for form in output["figure"]["anyOf"] if form.get("type") == "string")
+    named["enum"] = list(FIGURES)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A flowsim scenario",
+        **{key: value for key, value in schema.items() if key != "title"},
+    }

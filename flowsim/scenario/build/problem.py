@@ -25,6 +25,8 @@ from flowsim.scenario.spec.forms import FileRef
 from flowsim.scenario.spec.loss import DataLoss
 
 if TYPE_CHECKING:
+    from flowsim.scenario.spec.data import Data
+    from flowsim.scenario.spec.loss import Loss as SpecifiedLoss
     from flowsim.scenario.spec.scenario import Scenario
 
 
@@ -108,19 +110,16 @@ def kept_samples(scenario: Scenario) -> np.ndarray:
 
 
 def _samples(scenario: Scenario) -> tuple[Samples | None, Samples | None]:
-    return (None, None) if scenario.data is None else _load_samples(scenario)
-
-
-def _load_samples(scenario: Scenario) -> tuple[Samples, Samples | None]:
-    """Return training samples, and the held-out ones where any are held out."""
+    """Return training samples, and the held-out ones; None where there are none."""
     spec = scenario.data
-    assert spec is not None
-    X, Y, real_targets = _raw(scenario)
+    if spec is None:
+        return None, None
+    X, Y, real_targets = _raw(spec, scenario.loss)
     if spec.samples is not None:
         chosen = generator(scenario.seed, "samples").permutation(X.shape[1])[: spec.samples]
         # in the order of the file, as without a choice
         X, Y = X[:, np.sort(chosen)], Y[:, np.sort(chosen)]
-    train, test = _split(scenario, X.shape[1])
+    train, test = _split(spec.held_out, generator(scenario.seed, "held_out"), X.shape[1])
     standardize_targets = real_targets and not scenario.loss.classifies
     Z = X
     if spec.standardize:
@@ -132,22 +131,19 @@ def _load_samples(scenario: Scenario) -> tuple[Samples, Samples | None]:
     return Samples(Z[:, train], Y[:, train]), held_out
 
 
-def _split(scenario: Scenario, count: int) -> tuple[np.ndarray, np.ndarray]:
-    fraction = scenario.data.held_out if scenario.data else 0.0
-    order = generator(scenario.seed, "held_out").permutation(count)
+def _split(fraction: float, rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+    order = rng.permutation(count)
     # one sample at least is left for training
     held_out = min(round(fraction * count), count - 1) if fraction else 0
     return np.sort(order[held_out:]), np.sort(order[:held_out])
 
 
-def _raw(scenario: Scenario) -> tuple[np.ndarray, np.ndarray, bool]:
+def _raw(spec: Data, loss: SpecifiedLoss) -> tuple[np.ndarray, np.ndarray, bool]:
     """Return inputs, targets, and whether the targets are real numbers, not classes."""
-    spec = scenario.data
-    assert spec is not None
-    if spec.dataset is not None:
-        assert isinstance(scenario.loss, DataLoss)
-        return _bundled(spec.dataset, scenario.loss)
-    return _given(spec.inputs), _given(spec.targets), True
+    if spec.dataset is None:
+        return _given(spec.inputs), _given(spec.targets), True
+    assert isinstance(loss, DataLoss)
+    return _bundled(spec.dataset, loss)
 
 
 def _given(value: object) -> np.ndarray:
