@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from flowsim.results.run import Group, Run, Variable
-from flowsim.scenario.spec.loss import LOSSES, Loss
+from flowsim.scenario.spec.data import LOSSES
+from flowsim.scenario.spec.loss import Loss
 
 if TYPE_CHECKING:
     from flowsim.scenario.spec.scenario import Scenario

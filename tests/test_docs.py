@@ -19,9 +19,9 @@ from flowsim.experiment.figures import FIGURES
 from flowsim.experiment.plan.reading import read
 from flowsim.experiment.plan.variables import GROUPS
 from flowsim.results import archive
+from flowsim.scenario.spec.data import LOSSES
 from flowsim.scenario.spec.errors import ScenarioError
 from flowsim.scenario.spec.init import INITS
-from flowsim.scenario.spec.loss import LOSSES
 from flowsim.scenario.spec.scenario import ITEMS, SECTIONS, Scenario, options
 from flowsim.solvers.methods import AUTO, METHODS
 from flowsim.solvers.trajectory import Verdict

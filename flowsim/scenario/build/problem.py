@@ -21,8 +21,8 @@ from flowsim.problem.problem import Problem
 from flowsim.problem.types import Array
 from flowsim.scenario.build.files import load_array
 from flowsim.scenario.build.loss_data import LossData, Samples, generator
+from flowsim.scenario.spec.data import DataLoss
 from flowsim.scenario.spec.forms import FileRef
-from flowsim.scenario.spec.loss import DataLoss
 
 if TYPE_CHECKING:
     from flowsim.scenario.spec.data import Data

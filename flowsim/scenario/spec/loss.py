@@ -1,24 +1,26 @@
-"""`[loss]`: the loss ℓ(W) of the end-to-end matrix, one model per kind.
+"""`[loss]`: the traits of a loss ℓ(W) of the end-to-end matrix, and the losses of a matrix Φ.
 
 A model holds the options of its kind and its traits, which are all that other modules ask of it. A
-new loss is a class in `flowsim.problem.losses` and a model here, added to `AnyLoss`.
+new loss is a class in `flowsim.problem.losses`, a model of the same name here or, for a loss on
+data, in `flowsim.scenario.spec.data`, and its name in `AnyLoss` there.
 """
 
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Discriminator, Field
+from pydantic import Field
 
 from flowsim.scenario.spec.forms import Count, Fraction, Observed, Target
 from flowsim.scenario.spec.numbers import Size
-from flowsim.scenario.spec.table import Table, by_kind
+from flowsim.scenario.spec.table import Table
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Callable
 
     from flowsim.problem import losses
+    from flowsim.problem.types import Array
     from flowsim.scenario.build.loss_data import LossData
 
 Shape = tuple[int, int]
@@ -76,8 +78,15 @@ class Loss(Table):
         return self.label
 
     @abc.abstractmethod
+    def arrays(self, data: LossData) -> tuple[Array, ...]:
+        """Return the arrays that the loss is built from."""
+
     def build(self, data: LossData) -> losses.Loss:
-        """Return the loss ℓ(W)."""
+        """Return the loss ℓ(W), of the class in `flowsim.problem.losses` with the same name."""
+        from flowsim.problem import losses
+
+        build: Callable[..., losses.Loss] = getattr(losses, type(self).__name__)
+        return build(*self.arrays(data))
 
     def build_sampled(self, data: LossData) -> losses.Loss:
         """Return the loss as a sum over samples, of which batches can be drawn."""
@@ -111,6 +120,10 @@ class MatrixLoss(Loss):
         """True: the gradient is linear in W − Φ."""
         return True
 
+    def arrays(self, data: LossData) -> tuple[Array, ...]:
+        """Return Φ."""
+        return (data.target(self.target),)
+
     def describe(self) -> str:
         """Return the row of the loss in the summary table."""
         form = self.target
@@ -139,23 +152,11 @@ class Linear(MatrixLoss):
         """True: the singular vectors of Φ."""
         return True
 
-    def build(self, data: LossData) -> losses.Loss:
-        """Return ℓ(W) = −⟨Φ, W⟩."""
-        from flowsim.problem import losses
-
-        return losses.Linear(data.target(self.target))
-
 
 class Squared(MatrixLoss):
     """Half the squared Frobenius distance from a target Φ."""
 
     kind: Literal["squared"] = Field(description="ℓ(W) = ½‖W − Φ‖²_F", examples=["squared"])
-
-    def build(self, data: LossData) -> losses.Loss:
-        """Return ℓ(W) = ½‖W − Φ‖²_F."""
-        from flowsim.problem import losses
-
-        return losses.Squared(data.target(self.target))
 
 
 class Completion(MatrixLoss):
@@ -182,17 +183,15 @@ class Completion(MatrixLoss):
         )
         return f"{super().describe()}, observed {observed}"
 
-    def build(self, data: LossData) -> losses.Completion:
-        """Return ℓ(W) = ½ Σ_observed (W_ij − Φ_ij)²."""
-        from flowsim.problem import losses
-
-        return losses.Completion(data.target(self.target), data.observed(self.observed))
+    def arrays(self, data: LossData) -> tuple[Array, ...]:
+        """Return Φ and the matrix that is 1 at observed entries, else 0."""
+        return (*super().arrays(data), data.observed(self.observed))
 
     def build_sampled(self, data: LossData) -> losses.Loss:
         """Return the loss as a sum over the observed entries."""
-        from flowsim.problem.losses import Entries
+        from flowsim.problem.losses import Completion, Entries
 
-        return Entries.of(self.build(data))
+        return Entries.of(Completion(*self.arrays(data)))
 
     def sample_count(self, shape: Shape, trained: int) -> int:  # noqa: ARG002
         """Return the number of observed entries."""
@@ -227,11 +226,9 @@ class Sensing(MatrixLoss):
         """Return the row of the loss in the summary table."""
         return f"{super().describe()}, {self.measurements} measurements"
 
-    def build(self, data: LossData) -> losses.Loss:
-        """Return ℓ(W) = ½ Σ_i ⟨A_i, W − Φ⟩² with Gaussian A_i."""
-        from flowsim.problem import losses
-
-        return losses.Sensing(data.target(self.target), data.measurements(self.measurements))
+    def arrays(self, data: LossData) -> tuple[Array, ...]:
+        """Return Φ and Gaussian A_i."""
+        return (*super().arrays(data), data.measurements(self.measurements))
 
     def sample_count(self, shape: Shape, trained: int) -> int:  # noqa: ARG002
         """Return the number of measurements."""
@@ -240,186 +237,3 @@ class Sensing(MatrixLoss):
     def label_count(self, shape: Shape) -> int:  # noqa: ARG002
         """Return the number of measurements, each of which has one label."""
         return self.measurements
-
-
-class DataLoss(Loss):
-    """A mean over the samples of `[data]`."""
-
-    on_data = sampled = True
-
-    classes: ClassVar[tuple[int, int]] = (0, 0)
-    """The least and the largest number of classes; (0, 0) where targets may be real."""
-    needs: ClassVar[str] = ""
-    """What the loss needs of a bundled data set, in words."""
-
-    def accepts(self, classes: int) -> bool:
-        """Return whether a data set with this number of classes (0: real targets) can be used."""
-        least, most = self.classes
-        return most == 0 or least <= classes <= most
-
-    def target_rows(self, outputs: int) -> int:  # noqa: ARG002
-        """Return the number of rows of the targets for this number of outputs."""
-        return 1
-
-    def wrong_outputs(self, outputs: int) -> str:  # noqa: ARG002
-        """Return the reason why a network cannot have this number of outputs, or ""."""
-        return ""
-
-    def wrong_label(self, label: float, outputs: int) -> str:  # noqa: ARG002
-        """Return the reason why a target cannot have this value, or ""."""
-        return ""
-
-    def outputs(self, classes: int, rows: int) -> int:
-        """Return the number of outputs for a data set of these classes, or rows of targets."""
-        return classes or rows
-
-    def encode(self, classes: np.ndarray) -> np.ndarray:
-        """Return targets for classes 0, 1, …: by default one-hot columns."""
-        import numpy as np
-
-        return np.eye(classes.max() + 1)[:, classes]
-
-
-class Regression(DataLoss):
-    """The mean p-th power of the errors of predictions W X of targets Y; p = 2: least squares."""
-
-    kind: Literal["regression"] = Field(
-        description="ℓ(W) = 1/(p·m) Σ |W X − Y|^p", examples=["regression"]
-    )
-    p: float | None = Field(
-        None, ge=1, description="The power p of the errors; 2 if left out.", examples=[2.0]
-    )
-
-    labelled = True
-
-    @property
-    def power(self) -> float:
-        """The power p, with its default 2."""
-        return 2.0 if self.p is None else self.p
-
-    @property
-    def quadratic(self) -> bool:
-        """Whether p = 2."""
-        return self.power == 2
-
-    @property
-    def differentiable(self) -> bool:
-        """Whether p > 1."""
-        return self.power > 1
-
-    @property
-    def label(self) -> str:
-        """The name with the power p."""
-        return f"regression, p = {self.power:g}"
-
-    def build(self, data: LossData) -> losses.Loss:
-        """Return ℓ(W) = 1/(p·m) Σ |W X − Y|^p, compressed to the size of W for p = 2."""
-        from flowsim.problem import losses
-
-        if self.quadratic:
-            # least squares depend on the samples through XXᵀ, YXᵀ and ‖Y‖² alone
-            return losses.LeastSquares.from_data(*data.samples)
-        return self.build_sampled(data)
-
-    def build_sampled(self, data: LossData) -> losses.Loss:
-        """Return the loss with all samples, for any p."""
-        from flowsim.problem import losses
-
-        return losses.PowerRegression(*data.arrays, self.power)
-
-    def target_rows(self, outputs: int) -> int:
-        """Return one row per output."""
-        return outputs
-
-    def labels_per_sample(self, shape: Shape) -> int:
-        """Return one label per output."""
-        return shape[0]
-
-
-class Logistic(DataLoss):
-    """The logistic loss of one output and labels ±1."""
-
-    kind: Literal["logistic"] = Field(
-        description="ℓ(w) = 1/m Σ log(1 + e^(−y w x))", examples=["logistic"]
-    )
-
-    classifies = True
-    classes = (2, 2)
-    needs = "two classes"
-
-    def build(self, data: LossData) -> losses.Loss:
-        """Return ℓ(w) = 1/m Σ log(1 + e^(−y w x))."""
-        from flowsim.problem import losses
-
-        return losses.Logistic(*data.arrays)
-
-    def wrong_outputs(self, outputs: int) -> str:
-        """Require one output."""
-        text = f'end with {outputs}, but loss.kind = "logistic" needs one output; write d_N = 1'
-        return "" if outputs == 1 else text
-
-    def wrong_label(self, label: float, outputs: int) -> str:  # noqa: ARG002
-        """Require labels −1 and +1."""
-        text = f'holds {label}, but loss.kind = "logistic" needs −1 and +1; write these'
-        return "" if label in (-1.0, 1.0) else text
-
-    def outputs(self, classes: int, rows: int) -> int:  # noqa: ARG002
-        """Return the one output."""
-        return 1
-
-    def encode(self, classes: np.ndarray) -> np.ndarray:
-        """Return +1 for class 1 and −1 for class 0."""
-        import numpy as np
-
-        return np.where(classes == 1, 1.0, -1.0)[None, :]
-
-
-class CrossEntropy(DataLoss):
-    """The softmax cross-entropy with one output per class."""
-
-    kind: Literal["cross_entropy"] = Field(
-        description="ℓ(W) = 1/m Σ −log softmax(W x)_class", examples=["cross_entropy"]
-    )
-
-    classifies = True
-    classes = (2, 10**9)
-    needs = "classes"
-
-    def build(self, data: LossData) -> losses.Loss:
-        """Return ℓ(W) = 1/m Σ −log softmax(W x)_class."""
-        from flowsim.problem import losses
-
-        return losses.CrossEntropy(data.arrays[0], data.class_numbers)
-
-    def wrong_outputs(self, outputs: int) -> str:
-        """Require two outputs or more."""
-        text = (
-            f"end with {outputs}, but loss.kind = "
-            '"cross_entropy" needs one output per class; write d_N ≥ 2'
-        )
-        return "" if outputs >= 2 else text
-
-    def wrong_label(self, label: float, outputs: int) -> str:
-        """Require the integers 0 … d_N − 1."""
-        text = (
-            f"holds {label}, but with {outputs} outputs the classes are the integers "
-            f"0 … {outputs - 1}; write these"
-        )
-        return "" if label.is_integer() and 0 <= label < outputs else text
-
-    def encode(self, classes: np.ndarray) -> np.ndarray:
-        """Return the class numbers."""
-        return classes[None, :].astype(float)
-
-
-AnyLoss = Annotated[
-    Linear | Squared | Completion | Sensing | Regression | Logistic | CrossEntropy,
-    Discriminator("kind"),
-]
-LOSSES: dict[str, type[Loss]] = by_kind(AnyLoss)
-"""The models of all losses by kind."""
-
-
-def kinds_with(trait: str) -> list[str]:
-    """Return the kinds of losses that have a trait."""
-    return [kind for kind, loss in LOSSES.items() if getattr(loss, trait)]

@@ -9,13 +9,12 @@ from pydantic.fields import FieldInfo
 
 from flowsim import cards
 from flowsim.scenario.spec.claim import Claim
-from flowsim.scenario.spec.data import Data
+from flowsim.scenario.spec.data import LOSSES, AnyLoss, Data
 from flowsim.scenario.spec.descent import Descent
 from flowsim.scenario.spec.errors import printable
 from flowsim.scenario.spec.flow import Flow
 from flowsim.scenario.spec.forms import Listed
 from flowsim.scenario.spec.init import INITS, AnyInit
-from flowsim.scenario.spec.loss import LOSSES, AnyLoss
 from flowsim.scenario.spec.network import Network
 from flowsim.scenario.spec.output import Output
 from flowsim.scenario.spec.table import Table

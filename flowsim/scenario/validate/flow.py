@@ -7,10 +7,10 @@ from math import log10
 from typing import TYPE_CHECKING
 
 from flowsim.scenario.build.shapes import format_shape, matrix_shape, sample_count
+from flowsim.scenario.spec.data import Regression, kinds_with
 from flowsim.scenario.spec.errors import Mistake, alternatives, mistake_at
 from flowsim.scenario.spec.forms import FileRef
 from flowsim.scenario.spec.init import Explicit
-from flowsim.scenario.spec.loss import Regression, kinds_with
 from flowsim.scenario.spec.numbers import Rows
 from flowsim.scenario.validate.loss import shape_at
 

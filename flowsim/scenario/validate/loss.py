@@ -13,9 +13,10 @@ from flowsim.scenario.build.shapes import (
     matrix_shape,
     used_samples,
 )
+from flowsim.scenario.spec.data import DataLoss
 from flowsim.scenario.spec.errors import Mistake, alternatives, mistake_at
 from flowsim.scenario.spec.forms import Count, FileRef, Fraction, RankNorm, Spectrum
-from flowsim.scenario.spec.loss import Completion, DataLoss, MatrixLoss
+from flowsim.scenario.spec.loss import Completion, MatrixLoss
 
 if TYPE_CHECKING:
     from flowsim.scenario.spec.numbers import Rows
