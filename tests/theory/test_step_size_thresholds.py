@@ -251,7 +251,9 @@ def test_the_course_is_of_order_6(flow):
 
 def test_every_iterate_is_compared_with_the_flow(flow):
     problem, course = two_layers(), course_through(flow, 161)
-    descent = make_descent(problem, SIZES.tolist(), accumulator=Following.along(course))
+    descent = make_descent(
+        problem, SIZES.tolist(), accumulator=Following(times=course.times, pieces=course.pieces)
+    )
     count = np.full((3, 1), 200)
     found = iterate(descent, initial_iterates(descent, problem), count, unseen).accumulated
     for k, eta in enumerate(SIZES):

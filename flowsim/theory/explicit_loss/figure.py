@@ -159,7 +159,9 @@ def draw_variants(subject: reading.Subject) -> layout.PanelGrid:
         panel = grid.panels[panels.index(place.panel)]
         corner = columns.index(place.column), rows.index(place.row)
         panel.add_patch(Rectangle(corner, 1, 1, **CELLS[answers[name]]))
-        write_cell(panel, corner, [MARKS[answers[name]], *cell_lines(parts[name])], len(rows))
+        asymmetry, circulation = largest_values(parts[name]).values()
+        lines = [MARKS[answers[name]], f"J  {asymmetry}", f"∮  {circulation}"]
+        write_cell(panel, corner, lines, len(rows))
     grid.label(*("depth N", "loss") if any(columns) else ("variants, by name", "name"))
     of_rows = grid.panels[0].yaxis
     of_rows.set_label_coords(-0.02, 1.02)
@@ -209,12 +211,6 @@ def largest_or_zero(run: Run, name: str, error: str) -> str:
         bound = float(bounds[known].max())
         return f"0 ± {number(bound, 1)}" if bound else "0"
     return number(float(values[known].max()), 2)
-
-
-def cell_lines(run: Run) -> list[str]:
-    """Return the lines of a cell below its mark."""
-    asymmetry, circulation = largest_values(run).values()
-    return [f"J  {asymmetry}", f"∮  {circulation}"]
 
 
 def fit_axes(panel: Axes, rows: list[str], columns: list[str]) -> None:

@@ -105,20 +105,14 @@ def draw_step(panel: Axes, run: Run, k: int) -> None:
     """Draw every flow at one step size, faint after it ceases to be valid."""
     time = run[f"{GROUP}.time"][k]
     for name, line_style in LINE_STYLES.items():
-        distance, invalid_from = (
-            resolved_distance(run, name, k),
-            float(run[f"{GROUP}.{name}_broken_at"][k]),
-        )
+        distance = resolved_distance(run, name, k)
+        invalid_from = float(run[f"{GROUP}.{name}_broken_at"][k])
         if np.isnan(invalid_from):
             curves.plot(panel, time, distance, line_style)
             continue
         curves.plot(panel, time, np.where(time <= invalid_from, distance, np.nan), line_style)
-        curves.plot(
-            panel,
-            time,
-            np.where(time >= invalid_from, distance, np.nan),
-            {**line_style, "alpha": 0.4},
-        )
+        faint: style.LineStyle = {**line_style, "alpha": 0.4}
+        curves.plot(panel, time, np.where(time >= invalid_from, distance, np.nan), faint)
         last = np.flatnonzero(np.isfinite(distance) & (time <= invalid_from * (1 + 1e-12)))
         if last.size:
             panel.plot(

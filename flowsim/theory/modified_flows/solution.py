@@ -92,23 +92,17 @@ def solve_flow(flow: ApproximatingFlow, start: Any, times: np.ndarray) -> FlowSo
     # interval, so that the number of times, and with it the compiled program, stays the same.
     more = np.linspace(different[0], different[1], times.size - different.size + 2)[1:-1]
     grid = np.sort(np.concatenate([different, more]))
-    found = _solve_twice(flow, start, grid)
-    rows = np.searchsorted(grid, different)[place]
-    return found._replace(theta=found.theta[rows], error=found.error[rows])
-
-
-def _solve_twice(flow: ApproximatingFlow, start: Any, times: np.ndarray) -> FlowSolution:
-    """Return the solution at different times, with an error estimate from two tolerances."""
-    fine, end, stopped, failed = _solve_once(flow, start, jnp.asarray(times), jnp.asarray(RTOL))
-    coarse, *_ = _solve_once(flow, start, jnp.asarray(times), jnp.asarray(10 * RTOL))
+    fine, end, stopped, failed = _solve_once(flow, start, jnp.asarray(grid), jnp.asarray(RTOL))
+    coarse, *_ = _solve_once(flow, start, jnp.asarray(grid), jnp.asarray(10 * RTOL))
     theta = np.where(np.isfinite(fine), fine, np.nan)
+    error = np.linalg.norm(theta - np.where(np.isfinite(coarse), coarse, np.nan), axis=1)
     reason = ""
     if stopped:
         reason = f"its loss exceeds {DIVERGENCE_FACTOR:g} times the initial loss of descent"
     elif failed:
         reason = f"its solution takes more than {MOST_STEPS} steps"
-    error = np.linalg.norm(theta - np.where(np.isfinite(coarse), coarse, np.nan), axis=1)
-    return FlowSolution(theta, error, float(end) if reason else float("nan"), reason)
+    rows = np.searchsorted(grid, different)[place]
+    return FlowSolution(theta[rows], error[rows], float(end) if reason else float("nan"), reason)
 
 
 @eqx.filter_jit

@@ -123,26 +123,20 @@ def descriptions(
     """
     if momentum == "increasing":
         h = float(np.sqrt(eta))
-        plain, fine = (FadingFriction(objective, jnp.asarray(each)) for each in (0.0, h))
+        coarse, fine = (FadingFriction(objective, jnp.asarray(each)) for each in (0.0, h))
         return {
-            "inertia": Description(plain, plain.start(theta), h),
+            "inertia": Description(coarse, coarse.start(theta), h),
             "high_resolution": Description(fine, fine.start(theta), h, 0.5),
         }
     mu = jnp.asarray(momentum, dtype=float)  # strongly typed, so that one program serves all
     rescaled = Rescaled(objective, mu)
     flows = {"flow": Description(rescaled, theta, eta)}
-    for name, m, b in _inertial(algorithm, mu):
+    # m and b of each equation of second order
+    plain, none = (1 + mu) / 2, jnp.zeros(())
+    terms = {"inertia": (plain, none)}
+    if algorithm != "gradient":
+        terms = {"inertia": ((1 - mu + 2 * mu**2) / 2, none), "high_resolution": (plain, mu)}
+    for name, (m, b) in terms.items():
         motion = Inertia(objective, jnp.asarray(eta), mu, m, b)
         flows[name] = Description(motion, motion.start(theta), eta)
     return flows
-
-
-def _inertial(algorithm: AlgorithmName, mu: Array) -> list[tuple[str, Array, Array]]:
-    """Return m and b of each equation of second order at constant μ."""
-    without = ("inertia", (1 + mu) / 2, jnp.zeros(()))
-    if algorithm == "gradient":
-        return [without]
-    return [
-        ("inertia", (1 - mu + 2 * mu**2) / 2, jnp.zeros(())),
-        ("high_resolution", (1 + mu) / 2, mu),
-    ]

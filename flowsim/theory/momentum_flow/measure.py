@@ -12,7 +12,7 @@ from flowsim.solvers.descend import DescentTrajectory
 from flowsim.solvers.iterate import DescentOptions
 from flowsim.theory.modified_flows.objective import Objective, flatten
 from flowsim.theory.modified_flows.solution import FlowSolution
-from flowsim.theory.momentum_flow.formulas import Description, descriptions
+from flowsim.theory.momentum_flow.formulas import descriptions
 from flowsim.theory.momentum_flow.spec import MOMENTUM_FLOW, WITH_MOMENTUM
 from flowsim.theory.setting import Arrays, Setting, replay
 
@@ -23,12 +23,12 @@ def measure(setting: Setting) -> Arrays:
     Values are nan where descent has diverged, where a flow has ended or does not exist, and at step
     sizes after an interrupt.
     """
-    descent = setting.descent
-    if descent is None:
+    descent, spec = setting.descent, setting.scenario.descent
+    if descent is None or spec is None:
         return {}
     problem, sizes, count = setting.problem, descent.step_sizes, descent.iteration
     objective = Objective.of(problem.loss, problem.layers, problem.weight_decay)
-    iterates = _iterates(setting, descent)
+    start, iterates = flatten(problem.layers), _iterates(setting, descent)
     names = [spec.name for spec in MOMENTUM_FLOW.variables if "sample" in spec.dims]
     columns = {name: np.full(count.shape, np.nan) for name in names}
     columns["strength"] = _strengths(objective, iterates)
@@ -36,7 +36,7 @@ def measure(setting: Setting) -> Arrays:
     for k, eta in enumerate(sizes.tolist()):
         if setting.monitor.stop_requested():
             break
-        given = _descriptions(setting, objective, eta)
+        given = descriptions(objective, start, eta, spec.algorithm, spec.momentum)
         columns["time"][k] = count[k] * given["inertia"].unit
         found = {name: description.at(count[k]) for name, description in given.items()}
         for name, there in found.items():
@@ -70,13 +70,6 @@ def _iterates(setting: Setting, descent: DescentTrajectory) -> np.ndarray:
         monitor=setting.monitor.silent(),
     )
     return found
-
-
-def _descriptions(setting: Setting, objective: Objective, eta: float) -> dict[str, Description]:
-    spec = setting.scenario.descent
-    assert spec is not None
-    start = flatten(setting.problem.layers)
-    return dict(descriptions(objective, start, eta, spec.algorithm, spec.momentum))
 
 
 def _strengths(objective: Objective, theta: np.ndarray) -> np.ndarray:

@@ -57,12 +57,9 @@ def draw_plain(subject: reading.Subject) -> layout.PanelGrid:
         panels=2,
         names=(
             f"loss over {realizations(run)} runs, η = {eta}",
-            "distance from descent to the SDEs",
-        )
-        if several
-        else (
-            f"loss over {realizations(run)} runs, η = {eta}",
-            "trace of the gradient's covariance",
+            "distance from descent to the SDEs"
+            if several
+            else "trace of the gradient's covariance",
         ),
         legend=dict(SOURCES.values()) | BANDS | more,
         gap=layout.OWN_AXIS,

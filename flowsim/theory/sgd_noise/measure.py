@@ -7,7 +7,6 @@ mean (common random numbers).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import equinox as eqx
@@ -30,7 +29,7 @@ def measure(setting: Setting) -> Arrays:
 
     nan where a run has diverged, and after an interrupt.
     """
-    scenario, descent = setting.scenario, setting.scenario.descent
+    scenario, problem, descent = setting.scenario, setting.problem, setting.scenario.descent
     assert descent is not None
     sizes = np.asarray(descent.sizes)
     count = iterations(saved_times(scenario), descent.sizes)
@@ -41,12 +40,25 @@ def measure(setting: Setting) -> Arrays:
         if "sample" in spec.dims
     }
     found["time"] = count * sizes[:, None]
-    flows = _flows(setting)
+    start, most = _flows(setting), float(divergence_threshold_of(problem))
     for k, eta in enumerate(sizes):
         if k and setting.monitor.stop_requested():
             break
-        of_size = {name: values[k] for name, values in found.items()}
-        _fill(of_size, eqx.tree_at(lambda f: f.eta, flows, jnp.asarray(eta)), count, k, setting)
+        flows = eqx.tree_at(lambda f: f.eta, start, jnp.asarray(eta))
+
+        def visit(
+            sample: int, ensemble: Ensemble, k: int = k, flows: StochasticFlows = flows
+        ) -> None:
+            for name, value in statistics(flows, ensemble, most).items():
+                found[name][k, sample] = value
+
+        iterate(
+            flows,
+            flows.start(tuple(map(jnp.asarray, problem.layers))),
+            count[k : k + 1],
+            visit,
+            monitor=setting.monitor.part(k / len(count), (k + 1) / len(count)),
+        )
     return {"runs": runs(scenario), "step_size": sizes, **found}
 
 
@@ -62,30 +74,6 @@ def _flows(setting: Setting) -> StochasticFlows:
         eta=jnp.zeros(()),
         keys=noise_keys(scenario, "noise", runs(scenario)),
         bridges=noise_keys(scenario, "brownian motion", runs(scenario)),
-    )
-
-
-def _fill(
-    found: Mapping[str, np.ndarray],
-    flows: StochasticFlows,
-    count: np.ndarray,
-    k: int,
-    setting: Setting,
-) -> None:
-    """Iterate at step size k and write the statistics of each recorded iterate into `found`."""
-    problem = setting.problem
-    most = float(divergence_threshold_of(problem))
-
-    def visit(sample: int, ensemble: Ensemble) -> None:
-        for name, value in statistics(flows, ensemble, most).items():
-            found[name][sample] = value
-
-    iterate(
-        flows,
-        flows.start(tuple(map(jnp.asarray, problem.layers))),
-        count[k : k + 1],
-        visit,
-        monitor=setting.monitor.part(k / len(count), (k + 1) / len(count)),
     )
 
 
@@ -186,8 +174,8 @@ def distance_of_means(differences: np.ndarray, unsolved: np.ndarray) -> Estimate
     standard error.
     """
     sampling = standard_deviation(differences).value / np.sqrt(len(differences))
-    solving = norm(np.asarray(unsolved.mean(axis=0)))
-    return Estimate(norm(np.asarray(differences.mean(axis=0))), sampling + solving)
+    solving = float(np.linalg.norm(unsolved.mean(axis=0)))
+    return Estimate(float(np.linalg.norm(differences.mean(axis=0))), sampling + solving)
 
 
 def mean_distance(differences: np.ndarray, unsolved: np.ndarray) -> Estimate:
@@ -202,8 +190,3 @@ def mean_distance(differences: np.ndarray, unsolved: np.ndarray) -> Estimate:
 def norms(values: np.ndarray) -> np.ndarray:
     """Return the norm of each run's entries."""
     return np.asarray(np.linalg.norm(values.reshape(len(values), -1), axis=1))
-
-
-def norm(values: np.ndarray) -> float:
-    """Return the norm of all entries."""
-    return float(np.linalg.norm(values))

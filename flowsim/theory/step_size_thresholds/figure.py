@@ -214,8 +214,7 @@ def over_variants(parts: Mapping[str, Run]) -> str:
     phrases = []
     for name, part in parts.items():
         lost, gone = (
-            read_number(part, "convergence_lost") / critical_unit(part),
-            read_number(part, "divergence") / critical_unit(part),
+            read_number(part, n) / critical_unit(part) for n in ("convergence_lost", "divergence")
         )
         phrases.append(f"{number(lost)} and {number(gone)} ({name})")
     return f"In units of 2/λ descent stops converging and diverges at {join_words(phrases, most=5)}"

@@ -11,7 +11,7 @@ from flowsim.solvers.trajectory import Trajectory
 from flowsim.theory.long_run.regimes import Behaviour, regime_code
 from flowsim.theory.setting import Arrays, Setting
 from flowsim.theory.sharpness.measure import extremes_or_nan
-from flowsim.theory.step_size_thresholds.scanning import Course, Scan
+from flowsim.theory.step_size_thresholds.scanning import Course, Scan, Scanner
 from flowsim.theory.step_size_thresholds.searching import Bracket, Search
 from flowsim.theory.step_size_thresholds.spec import OF_STEPS, THRESHOLDS, levels
 
@@ -75,13 +75,8 @@ def _search(setting: Setting, flow: Trajectory, within: np.ndarray) -> Search | 
     own = flow.largest_error
     # errors of the solution and of its interpolation add up; without an estimate all is undecided
     error = course.error + (own if np.isfinite(own) else np.inf)
-    return Search.along(
-        problem,
-        course,
-        within * course.size,
-        error,
-        monitor=setting.monitor,
-    )
+    scanner = Scanner.of(problem, course, setting.monitor.silent())
+    return Search(scanner, within * course.size, error, setting.monitor)
 
 
 def _by_level(within: np.ndarray, search: Search | None) -> Arrays:

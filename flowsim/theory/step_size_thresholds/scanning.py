@@ -27,6 +27,7 @@ from flowsim.solvers.iterate import initial_iterates, is_finished, iterate, make
 from flowsim.solvers.monitor import Monitor
 from flowsim.theory.long_run.classification import long_term_behaviour
 from flowsim.theory.long_run.regimes import Behaviour, LongTermBehaviour
+from flowsim.theory.step_size_thresholds.spec import BLOCK
 from flowsim.theory.tracking_bound.measure import derivatives
 
 if TYPE_CHECKING:
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
 
 SAME_TIME = 1e-12
 """Relative difference below which two times are equal, as kη is rounded."""
-
-BLOCK = 64
-"""Step sizes that are iterated at once."""
 
 TAIL = 64
 """Length of the windows of iterates half-way and at the end; periods up to half are resolved."""
@@ -137,11 +135,6 @@ class Following(Accumulator):
 
     times: Float[Array, " time"]
     pieces: Float[Array, "power piece output input"]
-
-    @classmethod
-    def along(cls, course: Course) -> Following:
-        """Return the comparison with a course."""
-        return cls(times=course.times, pieces=course.pieces)
 
     def initial(self, loss: Loss, layers: ManyLayers) -> Followed:
         """Return the distance 0, and the loss at initialization."""
@@ -269,7 +262,8 @@ class Scanner:
         def visit(sample: int, iterates: Iterates) -> None:
             seen[sample] = np.asarray(_looked(self.looking, iterates))
 
-        descent = make_descent(self.problem, eta.tolist(), accumulator=Following.along(self.course))
+        following = Following(times=self.course.times, pieces=self.course.pieces)
+        descent = make_descent(self.problem, eta.tolist(), accumulator=following)
         start = initial_iterates(descent, self.problem)
         iterates = iterate(descent, start, count, visit, monitor=self.monitor)
         if not is_finished(iterates, count):

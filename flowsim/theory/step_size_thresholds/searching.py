@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from flowsim.problem.problem import Problem
 from flowsim.results.power_law import PowerLaw, power_law
 from flowsim.solvers.monitor import Monitor
 from flowsim.theory.long_run.regimes import PASSED, threshold_passed
-from flowsim.theory.step_size_thresholds.scanning import BLOCK, Course, Scan, Scanner
+from flowsim.theory.step_size_thresholds.scanning import Scan, Scanner
+from flowsim.theory.step_size_thresholds.spec import BLOCK
 
 SCANNED, FROM, TO = 192, 1e-3, 8.0
 """Number of step sizes of the scan, and its ends as multiples of the least and largest 2/λ_max."""
@@ -105,23 +105,6 @@ class Search:
     error: float
     monitor: Monitor
     found: Scan = field(default_factory=Scan.nothing)
-
-    @classmethod
-    def along(
-        cls,
-        problem: Problem,
-        course: Course,
-        levels: np.ndarray,
-        error: float,
-        *,
-        monitor: Monitor,
-    ) -> Search:
-        """Return a search for the step sizes at which the distance to a course exceeds `levels`.
-
-        `error` is the estimated error of that distance.
-        """
-        scanner = Scanner.of(problem, course, monitor.silent())
-        return cls(scanner, levels, error, monitor)
 
     def scan(self, sizes: np.ndarray, scale: np.ndarray) -> None:
         """Scan given step sizes and a logarithmic grid around the values 2/λ_max in `scale`.

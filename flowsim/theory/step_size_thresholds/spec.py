@@ -11,9 +11,11 @@ from flowsim.theory.sharpness.spec import LANCZOS
 TRACK_WITHIN = (0.1, 0.01)
 """Default distances within which descent tracks the flow, as fractions of its largest ‖W‖_F."""
 
-BLOCK, COEFFICIENTS, DERIVATIVES, TAILS = 64, 6, 9, 128
-"""As in `flowsim.theory.step_size_thresholds.scanning`: step sizes iterated at once, and what is
-kept of each."""
+BLOCK = 64
+"""Step sizes that are iterated at once."""
+
+COEFFICIENTS, DERIVATIVES, TAILS = 6, 9, 128
+"""As in `flowsim.theory.step_size_thresholds.scanning`: numbers kept of each step size or time."""
 
 THRESHOLDS = {
     "convergence_lost": "does not converge",

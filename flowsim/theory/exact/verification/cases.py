@@ -79,15 +79,23 @@ def cases() -> list[Case]:
     row = Squared(rng.standard_normal((1, 4)))
     H = _orthogonal(3, rng)
     unbalanced = (H * [0.1, 0.5, 0.2]) @ V.T, (U * [0.7, 0.2, 0.2]) @ H.T
-    deep = initialization.from_svd((4, 3, 3, 1), *_along(row, 0.05))
+    Phi = np.asarray(row.Phi)
+    along = np.eye(1), np.array([0.05]), Phi / np.linalg.norm(Phi)
+    deep = initialization.from_svd((4, 3, 3, 1), *along)
+    data = LeastSquares.from_data(rng.standard_normal((4, 12)), rng.standard_normal((3, 12)))
     return [
-        _case("one layer, data", _data(rng), [rng.standard_normal((3, 4))], 6.0),
+        _case("one layer, data", data, [rng.standard_normal((3, 4))], 6.0),
         _case(
             "modes, N = 2", modes, initialization.from_svd((4, 3, 3), U, np.full(3, 0.02), V.T), 6.0
         ),
         _case("unbalanced modes, N = 2", modes, unbalanced, 4.0),
         _case("any start, N = 2", generic, initialization.balanced((4, 3, 3), 0.1, rng), 4.0),
-        _case("any start, λ = ½, N = 2", generic, _of_imbalance(0.5, rng), 4.0),
+        _case(
+            "any start, λ = ½, N = 2",
+            generic,
+            initialization.lambda_balanced((4, 3, 3), 0.1, 0.5, rng),
+            4.0,
+        ),
         _case("mode, N = 3", row, deep, 6.0),
         _case("one output, N = 3", row, initialization.balanced((4, 3, 3, 1), 0.1, rng), 4.0),
     ]
@@ -99,17 +107,3 @@ def _case(name: str, loss: Loss, layers: Sequence[np.ndarray], horizon: float) -
 
 def _orthogonal(size: int, rng: np.random.Generator) -> np.ndarray:
     return np.asarray(np.linalg.qr(rng.standard_normal((size, size)))[0])
-
-
-def _data(rng: np.random.Generator) -> LeastSquares:
-    return LeastSquares.from_data(rng.standard_normal((4, 12)), rng.standard_normal((3, 12)))
-
-
-def _along(loss: Squared, scale: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the singular vectors of a target of one row, with the singular value `scale`."""
-    Phi = np.asarray(loss.Phi)
-    return np.eye(1), np.array([scale]), Phi / np.linalg.norm(Phi)
-
-
-def _of_imbalance(lam: float, rng: np.random.Generator) -> Sequence[np.ndarray]:
-    return initialization.lambda_balanced((4, 3, 3), 0.1, lam, rng)

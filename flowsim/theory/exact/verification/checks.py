@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from itertools import groupby
 
 import jax
@@ -176,11 +175,11 @@ def flows(known: Sequence[Case], spaces: Sequence[str], methods: Sequence[str]) 
             )
             applicable = [case for case, reason in reasons.items() if not reason]
             solved[space] += len(applicable)
-            jobs += [partial(_solved, applicable, space, method) for method in methods]
+            jobs += [(applicable, space, method) for method in methods]
     yield from (Check("any", s, note="refused in every case") for s in spaces if not solved[s])
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
-        for results in pool.map(lambda job: job(), jobs):
+        for results in pool.map(lambda job: [_checked(case, *job[1:]) for case in job[0]], jobs):
             yield from results
     finally:
         pool.shutdown(cancel_futures=True)
@@ -195,11 +194,6 @@ def _rejection(case: Case, space: str) -> str:
     except ValueError as error:
         return str(error)
     return ""
-
-
-def _solved(alike: Sequence[Case], space: str, method: str) -> list[Check]:
-    """Return the checks of cases of one shape."""
-    return [_checked(case, space, method) for case in alike]
 
 
 def _checked(case: Case, space: str, method: str) -> Check:
