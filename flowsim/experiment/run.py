@@ -19,6 +19,7 @@ from flowsim.experiment.simulation import (
 )
 from flowsim.experiment.summary import Summary, concluded, summarize, summarize_variants
 from flowsim.results.run import Run
+from flowsim.scenario.build.problem import standardization_notes
 from flowsim.scenario.overrides import variants
 from flowsim.scenario.spec.errors import ScenarioError
 from flowsim.solvers.monitor import SILENT, Monitor
@@ -83,7 +84,7 @@ def _run_plan(plan: Plan, name: str, monitor: Monitor, started: float) -> Run:
     if not monitor.stop_requested():  # the loss over a plane is compiled, which takes a while
         groups |= plane_group(plan, outcome)
     measured = diagnostic_groups(plan, outcome, monitor)
-    notes = diagnostics.notes(measured)
+    notes = [*standardization_notes(plan.scenario), *diagnostics.notes(measured)]
     summary = summarize(plan.scenario, plan.problem, outcome.flows, outcome.descent, notes)
     return _concluded(Run(name, plan.written, {**groups, **measured}, {}), summary, started)
 

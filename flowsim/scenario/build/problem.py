@@ -7,6 +7,7 @@ and whitening use the statistics of the training samples alone.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import jax
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
     from flowsim.scenario.spec.data import Data
     from flowsim.scenario.spec.loss import Loss as SpecifiedLoss
     from flowsim.scenario.spec.scenario import Scenario
+
+REAL_TARGETS = ("diabetes", "linnerud")
+"""The data sets of regression; the others are of classes."""
+
+ROUNDING = 8 * np.finfo(float).eps
+"""Largest deviation, relative to the largest entry, of a row that varies by rounding alone."""
 
 
 def build_problem(scenario: Scenario) -> Problem:
@@ -114,21 +121,51 @@ def _samples(scenario: Scenario) -> tuple[Samples | None, Samples | None]:
     spec = scenario.data
     if spec is None:
         return None, None
-    X, Y, real_targets = _raw(spec, scenario.loss)
-    if spec.samples is not None:
-        chosen = generator(scenario.seed, "samples").permutation(X.shape[1])[: spec.samples]
-        # in the order of the file, as without a choice
-        X, Y = X[:, np.sort(chosen)], Y[:, np.sort(chosen)]
-    train, test = _split(spec.held_out, generator(scenario.seed, "held_out"), X.shape[1])
-    standardize_targets = real_targets and not scenario.loss.classifies
+    X, Y, train, test = _chosen(scenario, spec)
     Z = X
     if spec.standardize:
-        Z = _standardized(Z, Z[:, train])
-        Y = _standardized(Y, Y[:, train]) if standardize_targets else Y
+        Z = _standardized(Z, train)
+        Y = _standardized(Y, train) if _has_real_targets(scenario) else Y
     if spec.whiten:
         Z = _whitening(Z[:, train]) @ Z
     held_out = Samples(Z[:, test], Y[:, test]) if test.size else None
     return Samples(Z[:, train], Y[:, train]), held_out
+
+
+def standardization_notes(scenario: Scenario) -> Iterable[str]:
+    """Yield a note on rows that vary by rounding alone, which `standardize` makes 0."""
+    spec = scenario.data
+    if spec is None or not spec.standardize:
+        return
+    X, Y, train, _ = _chosen(scenario, spec)
+    arrays = {"inputs": X} | ({"targets": Y} if _has_real_targets(scenario) else {})
+    for name, Z in arrays.items():
+        varies = np.ptp(Z[:, train], axis=1) > 0
+        rows = np.flatnonzero(varies & (_centred(Z, train)[1][:, 0] <= ROUNDING))
+        if rows.size:
+            yield (
+                f"data.{name}: row {', '.join(str(k + 1) for k in rows)} varies by rounding errors "
+                "alone and is standardized to 0; subtract its mean before writing it if the "
+                "variation matters."
+            )
+
+
+def _chosen(
+    scenario: Scenario, spec: Data
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return inputs and targets, and which columns are for training and which are held out."""
+    X, Y = _raw(spec, scenario.loss)
+    if spec.samples is not None:
+        chosen = generator(scenario.seed, "samples").permutation(X.shape[1])[: spec.samples]
+        # in the order of the file, as without a choice
+        X, Y = X[:, np.sort(chosen)], Y[:, np.sort(chosen)]
+    return X, Y, *_split(spec.held_out, generator(scenario.seed, "held_out"), X.shape[1])
+
+
+def _has_real_targets(scenario: Scenario) -> bool:
+    """Return whether the targets are real numbers, not classes."""
+    dataset = scenario.data.dataset if scenario.data else None
+    return not scenario.loss.classifies and dataset in (None, *REAL_TARGETS)
 
 
 def _split(fraction: float, rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -138,10 +175,10 @@ def _split(fraction: float, rng: np.random.Generator, count: int) -> tuple[np.nd
     return np.sort(order[held_out:]), np.sort(order[:held_out])
 
 
-def _raw(spec: Data, loss: SpecifiedLoss) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Return inputs, targets, and whether the targets are real numbers, not classes."""
+def _raw(spec: Data, loss: SpecifiedLoss) -> tuple[np.ndarray, np.ndarray]:
+    """Return inputs and targets as they are in the file or data set."""
     if spec.dataset is None:
-        return _given(spec.inputs), _given(spec.targets), True
+        return _given(spec.inputs), _given(spec.targets)
     assert isinstance(loss, DataLoss)
     return _bundled(spec.dataset, loss)
 
@@ -150,22 +187,33 @@ def _given(value: object) -> np.ndarray:
     return load_array(value) if isinstance(value, FileRef) else np.asarray(value, dtype=float)
 
 
-def _bundled(name: str, loss: DataLoss) -> tuple[np.ndarray, np.ndarray, bool]:
+def _bundled(name: str, loss: DataLoss) -> tuple[np.ndarray, np.ndarray]:
     """Return a bundled table; classes become one-hot rows, integers or ±1 as the loss needs."""
     from sklearn import datasets
 
     bunch = getattr(datasets, f"load_{name}")()
     X = np.asarray(bunch.data, dtype=float).T
-    if name in ("diabetes", "linnerud"):
-        return X, np.atleast_2d(np.asarray(bunch.target, dtype=float).T), True
-    return X, loss.encode(np.asarray(bunch.target, dtype=np.int64)), False
+    if name in REAL_TARGETS:
+        return X, np.atleast_2d(np.asarray(bunch.target, dtype=float).T)
+    return X, loss.encode(np.asarray(bunch.target, dtype=np.int64))
 
 
 def _standardized(Z: np.ndarray, train: np.ndarray) -> np.ndarray:
-    mean, deviation = train.mean(axis=1, keepdims=True), train.std(axis=1, keepdims=True)
+    """Return the rows of Z with mean 0 and standard deviation 1 over the training columns."""
+    D, deviation = _centred(Z, train)
     # a deviation at the level of rounding would be magnified to noise of size 1
-    constant = deviation <= 1e-12 * np.maximum(np.abs(mean), 1.0)
-    return np.where(constant, 0.0, (Z - mean) / np.where(constant, 1.0, deviation))
+    constant = deviation <= ROUNDING
+    return np.where(constant, 0.0, D / np.where(constant, 1.0, deviation))
+
+
+def _centred(Z: np.ndarray, train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows of Z less their mean, and their deviations, relative to the largest entry."""
+    # scaled by powers of 2, which is exact, no row over- or underflows
+    exponents = np.frexp(np.abs(Z[:, train]).max(axis=1, keepdims=True))[1]
+    D = np.ldexp(Z, -exponents)
+    for _ in range(2):  # the first mean is rounded at the size of Z, the second at that of D
+        D = D - D[:, train].mean(axis=1, keepdims=True)
+    return D, D[:, train].std(axis=1, keepdims=True)
 
 
 def _whitening(train: np.ndarray) -> np.ndarray:
