@@ -87,11 +87,6 @@ class Plan:
         """Whether W is stored, for each saved time."""
         return kept_samples(self.scenario)
 
-    @property
-    def holds_out(self) -> bool:
-        """Whether samples are held out, on which W is scored at every saved time."""
-        return self.scenario.data is not None and self.scenario.data.held_out > 0
-
     def missing_flows(self) -> list[str]:
         """Return why there is no flow in a formulation asked for, one reason per formulation."""
         reasons = []
@@ -158,7 +153,7 @@ def simulate(plan: Plan, monitor: Monitor) -> Outcome:
 def _flow(plan: Plan, space: str, monitor: Monitor) -> Trajectory:
     spec, output = plan.scenario.flow, plan.scenario.output
     # several formulations are compared, and held-out samples scored, at every saved time
-    all_needed = len(spec.spaces) > 1 or plan.holds_out or holds_matrices(output)
+    all_needed = len(spec.spaces) > 1 or plan.scenario.holds_out or holds_matrices(output)
     return solve(
         plan.problem,
         space,
@@ -195,7 +190,7 @@ def _descent(plan: Plan, outcome: Outcome, monitor: Monitor) -> DescentTrajector
         precision=spec.precision,
         noise=noise_stream(plan.scenario),
         reference=reference(outcome.flows).matrices() if spec.follows_flow else None,
-        keep=None if plan.holds_out else plan.kept,
+        keep=None if plan.scenario.holds_out else plan.kept,
         monitor=monitor,
     )
 
@@ -203,7 +198,7 @@ def _descent(plan: Plan, outcome: Outcome, monitor: Monitor) -> DescentTrajector
 def trajectory_groups(plan: Plan, outcome: Outcome) -> dict[str, Group]:
     """Return the groups of the flows, of descent, of their comparison and of the closed form."""
     problem, flows, descent = plan.problem, outcome.flows, outcome.descent
-    test = held_out(plan.scenario) if plan.holds_out else None
+    test = held_out(plan.scenario) if plan.scenario.holds_out else None
     layers = plan.scenario.output.layers
     found: dict[str, Group] = {
         space: groups.flow_group(trajectory, problem, test, plan.kept, layers=layers)

@@ -8,7 +8,7 @@ stable under the same condition (Cohen et al. 2021, arXiv:2103.00065).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,12 +16,11 @@ from flowsim.problem.losses import Loss
 from flowsim.problem.network import layer_gradients
 from flowsim.problem.problem import Problem
 from flowsim.problem.types import Array, Layers
+from flowsim.scenario.spec.forms import Place
 from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.solvers.solve import solve
 from flowsim.solvers.trajectory import Trajectory, Verdict
 from flowsim.theory.sharpness.measure import Extremes, extremes
-
-Place = Literal["start", "minimum", "flow"]
 
 MOST_TIMES = 101
 """Saved times along the flow at which the sharpness is computed, at most."""

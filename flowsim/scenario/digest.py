@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,16 +38,12 @@ def resolve_files(data: Any, base: Path) -> Any:
     return map_files(data, lambda file: str(base / file) if str(file) else file)
 
 
-def _files(data: Any) -> Iterator[Path]:
-    found: list[Path] = []
-    map_files(data, lambda file: found.append(Path(file).absolute()))
-    yield from dict.fromkeys(found)
-
-
 def _names(data: Any) -> dict[str, Path]:
     """Name each data file as it is, or with a number where two have one name."""
+    files: list[Path] = []
+    map_files(data, lambda file: files.append(Path(file).absolute()))
     names: dict[str, Path] = {}
-    for file in _files(data):
+    for file in dict.fromkeys(files):
         name, number = file.name, 2
         # some file systems do not distinguish case
         while name.lower() in (other.lower() for other in names):

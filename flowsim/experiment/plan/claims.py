@@ -184,7 +184,7 @@ def _why_option_absent(name: str, run: Scenario) -> str | None:
         return "a network of one layer has no pair of layers; write another variable"
     if name in ("saved_time", "saved_sample") and run.output.end_to_end == "all":
         return 'W is saved at all times; write output.end_to_end = "last" or a stride'
-    if name in HELD_OUT and (run.data is None or not run.data.held_out):
+    if name in HELD_OUT and not run.holds_out:
         return "no samples are held out; write data.held_out = 0.2"
     if name == "held_out_accuracy" and not loss.classifies:
         return f'a loss of kind "{loss.kind}" has no classes; write held_out_loss'

@@ -174,8 +174,7 @@ def _flow_stores(scenario: Scenario) -> list[int]:
 def _descent_stores(scenario: Scenario) -> list[int]:
     """Return the bytes of the store that descent fills."""
     steps = len(scenario.descent.written) if scenario.descent else 0
-    held_out = scenario.data is not None and scenario.data.held_out > 0
-    kept = scenario.flow.samples if held_out else kept_times(scenario)
+    kept = scenario.flow.samples if scenario.holds_out else kept_times(scenario)
     return [steps * kept * end_to_end(scenario)]
 
 
@@ -187,8 +186,7 @@ def _measures(scenario: Scenario) -> int:
 
 def _all_recorded(scenario: Scenario) -> bool:
     """Return whether W is recorded at all saved times: for comparison, scores or diagnostics."""
-    held_out = scenario.data is not None and scenario.data.held_out > 0
-    return len(scenario.flow.spaces) > 1 or held_out or holds_matrices(scenario.output)
+    return len(scenario.flow.spaces) > 1 or scenario.holds_out or holds_matrices(scenario.output)
 
 
 def holds_layers(output: Output) -> bool:

@@ -97,6 +97,11 @@ class Scenario(Head):
         (), description="What this scenario shows, checked after every run."
     )
 
+    @property
+    def holds_out(self) -> bool:
+        """Whether samples are held out, on which W is scored at every saved time."""
+        return self.data is not None and self.data.held_out > 0
+
     def _rows(self) -> dict[str, str]:
         tables = ("network", "loss", "data", "init", "flow", "descent")
         given = {name: getattr(self, name) for name in tables}
