@@ -108,7 +108,7 @@ class Problem:
     def _rows(self) -> dict[str, str]:
         """Return the rows of the summary table."""
         rows = {
-            "loss": type(self.loss).__name__,
+            "loss": self.loss.label,
             "widths": " → ".join(map(str, self.widths)),
             "horizon": f"{self.horizon:g}",
             "‖W(0)‖_F": f"{float(np.linalg.norm(self.initial)):.3g}",

@@ -1,8 +1,8 @@
 """The global minimum of a loss over end-to-end matrices, independent of any flow.
 
 Quadratic losses are minimized by linear algebra; under a bound on the rank by the theorem of Eckart
-& Young (1936), where that applies. Other convex losses are minimized by Newton's method in a trust
-region (SciPy's "trust-ncg").
+& Young (1936), where that applies. ℓ_p regression with p < 2 is minimized by reweighted least
+squares, other convex losses by Newton's method in a trust region (SciPy's "trust-ncg").
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from flowsim.problem.losses import Loss, Measurements, value_and_gradient
+from flowsim.problem.losses import Loss, Measurements, PowerRegression, value_and_gradient
 from flowsim.problem.types import Array
+from flowsim.theory.power_minimum import power_minimum
 
 LARGEST = 1000
 """Largest number of entries of W for a convex solve; the Hessian has the square of that."""
@@ -43,7 +44,8 @@ class Minimum:
     error
         Estimate of how much ℓ* is too large. It is 0 for linear algebra. For a solve it is half the
         squared Newton decrement, ½ gᵀH⁺g: the remaining decrease to leading order in the gradient
-        g, and at most ℓ* itself, since no loss here is negative.
+        g, and at most ℓ* itself, since no loss here is negative. For p < 2 it is the distance to a
+        lower bound by duality.
     how
         The method, or the reason why the minimum is unknown.
 
@@ -63,6 +65,8 @@ def global_minimum(loss: Loss, shape: tuple[int, int], rank: int) -> Minimum:
         return _regression(*factors, rank)
     if isinstance(loss, Measurements):
         return _interpolated(loss, rank)
+    if isinstance(loss, PowerRegression) and loss.p < 2:
+        return _of_powers(loss, rank)
     if reason := loss.why_not_smooth_convex:
         return _unknown(f"the minimum of {reason}")
     return _solved(loss, shape, rank)
@@ -106,6 +110,18 @@ def _interpolated(loss: Measurements, rank: int) -> Minimum:
         return _unknown("a minimum under a bound on the rank")
     one, how = loss.determines_target(), "the target fits exactly"
     return Minimum(0.0, Phi, only=one, free=True, error=0.0, how=how)
+
+
+def _of_powers(loss: PowerRegression, rank: int) -> Minimum:
+    """Return the minimum of ℓ_p regression, p < 2, with the distance to a lower bound as error."""
+    X, Y = np.asarray(loss.X), np.asarray(loss.Y)
+    W, value, bound, only = power_minimum(X, Y, loss.p)
+    if not value - bound <= UNSETTLED * float(loss.value(np.zeros_like(W))):
+        return _unknown(f"a minimum at p = {loss.p:g} with so many residuals near 0")
+    if rank < min(W.shape) and np.linalg.matrix_rank(W) > rank:
+        return _unknown("a minimum under a bound on the rank")
+    how = "a linear program" if loss.p == 1 else "reweighted least squares"
+    return Minimum(value, W, only=only, free=True, error=max(value - bound, 0.0), how=how)
 
 
 def _solved(loss: Loss, shape: tuple[int, int], rank: int) -> Minimum:

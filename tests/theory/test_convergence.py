@@ -302,7 +302,7 @@ def test_what_is_not_computed_says_why() -> None:
     full = RNG.standard_normal((3, 3))
     for loss, shape, rank, why in (
         (losses.Completion(full, np.eye(3)), (3, 3), 1, "a bound on the rank"),
-        (losses.PowerRegression(X, Y, 1.0), (2, 3), 2, "p = 1"),
+        (losses.PowerRegression(X, Y, 1.5), (2, 3), 1, "a bound on the rank"),
         (losses.Differentiable(lambda W: jnp.sum(W**2)), (2, 3), 2, "known to be convex"),
         (losses.Linear(full), (3, 3), 3, "a linear loss, which has none"),
         (losses.CrossEntropy(np.ones((400, 3)), np.arange(3)), (3, 400), 3, "1000 entries"),

@@ -81,6 +81,11 @@ class Traced(Loss):
     value_constants: tuple[Array, ...]
     gradient_constants: tuple[Array, ...]
 
+    @property
+    def label(self) -> str:
+        """The loss in the card of a problem: the class by which it was made."""
+        return Differentiable.__name__
+
     def value(self, W: Matrix) -> Scalar:
         """Return the function's value at W."""
 

@@ -88,6 +88,11 @@ class Loss(eqx.Module):
         return self
 
     @property
+    def label(self) -> str:
+        """The loss in the card of a problem."""
+        return type(self).__name__
+
+    @property
     def target(self) -> Matrix | None:
         """The matrix Φ that minimizes the loss by construction, or None."""
         return None

@@ -115,12 +115,15 @@ class PowerRegression(Loss):
     def gradient(self, W: Matrix) -> Matrix:
         """Return (sign(e) |e|^{p-1}) Xᵀ / m; at p = 1 and e = 0 the subgradient 0."""
         e = W @ self.X - self.Y
+        if self.p < 2:
+            # a blank sample has no part in the gradient, nor, where its e = 0, in its derivative
+            e = jnp.where(jnp.any(self.X != 0, axis=0), e, 1.0)
         return (jnp.sign(e) * jnp.abs(e) ** (self.p - 1)) @ self.X.T / self.X.shape[1]
 
     @property
     def why_not_smooth_convex(self) -> str:
-        """At p = 1 the gradient jumps where a residual is 0, as it is at the minimum."""
-        return "a loss that is not differentiable, p = 1," if self.p == 1 else ""
+        """Empty for p ≥ 2; below, the curvature |e|^{p-2} is infinite where a residual is 0."""
+        return "" if self.p >= 2 else f"a loss that is not smooth, p = {self.p:g},"
 
     @property
     def label_count(self) -> int:
