@@ -31,7 +31,6 @@ from flowsim.results.run import Run
 
 WIDE, LOSS_WIDE = 3.4, 1.75
 LOSS_FLOW: style.LineStyle = {**plane.PATH, "zorder": 1.9}
-NO_HEAD: style.LineStyle = {}
 NOW: style.LineStyle = {**plane.END, "zorder": 8}
 
 
@@ -43,11 +42,6 @@ class Span:
     last: float
     log: bool
     timed: bool
-
-    @property
-    def name(self) -> str:
-        """The symbol of the time."""
-        return "t" if self.timed else "kη"
 
 
 def animation(subject: reading.Subject) -> Animation:
@@ -64,7 +58,8 @@ def animation(subject: reading.Subject) -> Animation:
     if not run.variants:
         animated += over_time(grid.panels[1], run, colours, span)
     sizes = reading.all_step_sizes(descending)
-    time_label = TimeLabel(grid.figure, sizes, span.last, not span.log, span.name)
+    name = "t" if span.timed else "kη"
+    time_label = TimeLabel(grid.figure, sizes, span.last, not span.log, name)
     return Animation(grid.figure, [*animated, time_label], span.first, span.last, span.log)
 
 
@@ -105,7 +100,7 @@ def in_plane(panel: Axes, run: Run, colours: dict[float, str], span: Span) -> li
     else:
         plane.draw_start(panel, run)
         for k, (space, path) in enumerate(flow_paths(run).items()):
-            head, time = NO_HEAD if k else NOW, run[f"plane.{space}_time"]
+            head, time = {} if k else NOW, run[f"plane.{space}_time"]
             animated.append(GrowingPath(panel, time, path, plane.path_style(k), head))
     if plane.has_descent(run):
         animated += iterates(panel, run, colours, run["plane.descent"], span)
@@ -129,7 +124,7 @@ def over_time(panel: Axes, run: Run, colours: dict[float, str], span: Span) -> l
     animated: list[AnimatedPart] = [TimeCursor([panel])]
     if span.timed:
         points = np.stack([time, values], axis=1)
-        animated.append(GrowingPath(panel, time, points, LOSS_FLOW, NO_HEAD))
+        animated.append(GrowingPath(panel, time, points, LOSS_FLOW, {}))
     if descending:
         points = np.stack([trajectories.iterate_times(run), run["descent.loss"]], axis=-1)
         animated += iterates(panel, run, colours, points, span)

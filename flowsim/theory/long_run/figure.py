@@ -21,8 +21,9 @@ from flowsim.theory.long_run.modes import (
     behaviour,
     can_project,
     mode_names,
-    modes,
     panel_titles,
+    projected_modes,
+    sorted_modes,
 )
 from flowsim.theory.long_run.regimes import Behaviour, LongTermBehaviour
 
@@ -93,10 +94,10 @@ def draw(subject: reading.Subject) -> layout.PanelGrid:
 
 def descents(parts: dict[str, Run]) -> list[Descent]:
     """Return every step size of every run, ascending; modes are followed in all runs or in none."""
-    follow = all(can_project(part) for part in parts.values())
+    modes_of = projected_modes if all(map(can_project, parts.values())) else sorted_modes
     every = []
     for name, part in parts.items():
-        found, sizes, lost = modes(part, follow), reading.step_sizes(part), reading.diverged(part)
+        found, sizes, lost = modes_of(part), reading.step_sizes(part), reading.diverged(part)
         for k in np.argsort(sizes):
             eta, gone, end = float(sizes[k]), bool(lost[k]), behaviour(found, k, bool(lost[k]))
             every.append(Descent(name, eta, gone, found.time[k], found.descent[k], found, end))

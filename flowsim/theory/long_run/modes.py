@@ -57,12 +57,8 @@ def can_project(run: Run) -> bool:
     return bool(saved >= min(LEAST_MATRICES, run["descent.time"].shape[1]))
 
 
-def modes(run: Run, project: bool) -> Modes:
-    """Return the modes of the first flow and of descent, as projections or singular values."""
-    return _projected(run) if project else _sorted(run)
-
-
-def _sorted(run: Run) -> Modes:
+def sorted_modes(run: Run) -> Modes:
+    """Return the sorted singular values of the first flow and of descent."""
     values = run["descent.singular_values"]
     time, flow = np.zeros(0), np.zeros((0, values.shape[2]))
     if spaces := reading.flows_with(run, "singular_values"):
@@ -71,7 +67,8 @@ def _sorted(run: Run) -> Modes:
     return Modes(False, time, flow, iteration, times, values, None)
 
 
-def _projected(run: Run) -> Modes:
+def projected_modes(run: Run) -> Modes:
+    """Return the mode strengths of the first flow and of descent."""
     space = reading.flows_with(run, "end_to_end")[0]
     flow, W = run.variable(f"{space}.end_to_end"), run.variable("descent.end_to_end")
     U, _, Vt = np.linalg.svd(_last_finite(flow.held), full_matrices=False)
