@@ -70,7 +70,7 @@ class Descent(eqx.Module):
     weight_decay
         λ.
     ceiling
-        The loss above which a step size has diverged (`flowsim.solvers.limits`).
+        The loss above which a step size has diverged (`flowsim.solvers.iterate`).
     accumulator
         What is gathered over all steps.
     noise

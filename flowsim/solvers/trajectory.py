@@ -9,7 +9,7 @@ from enum import Enum
 import numpy as np
 
 from flowsim import cards
-from flowsim.solvers.stiffness import Choice
+from flowsim.solvers.methods import Choice
 from flowsim.solvers.storage import ByTime, Series
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from flowsim.solvers.methods import METHODS, StiffnessInfo
 from flowsim.solvers.methods.method import MANY_STEPS
-from flowsim.solvers.stiffness import initial_choice, next_choice
+from flowsim.solvers.methods.registry import initial_choice, next_choice
 
 
 def situation(

@@ -1,7 +1,13 @@
 """How a flow is integrated: named methods, and the error that a step may make."""
 
 from flowsim.solvers.methods.method import Family, Method, StiffnessInfo
-from flowsim.solvers.methods.registry import AUTO, METHODS, first_choice, named
+from flowsim.solvers.methods.registry import (
+    AUTO,
+    METHODS,
+    Choice,
+    first_choice,
+    named,
+)
 from flowsim.solvers.methods.tolerances import LARGEST_RTOL, SMALLEST_RTOL, Tolerances
 
 __all__ = [
@@ -9,6 +15,7 @@ __all__ = [
     "LARGEST_RTOL",
     "METHODS",
     "SMALLEST_RTOL",
+    "Choice",
     "Family",
     "Method",
     "StiffnessInfo",

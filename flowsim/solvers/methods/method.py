@@ -1,4 +1,4 @@
-"""A named Runge–Kutta method: its properties, its solver, and how the stepper treats its family."""
+"""Named Runge–Kutta methods: properties, solver, and how the stepper treats each family."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import abc
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
+
+import equinox as eqx
+import jax.numpy as jnp
 
 from flowsim.problem.types import Array
 
@@ -21,6 +24,15 @@ Compiling takes as long as thousands of steps of a small network."""
 STABILITY_LIMITED = 0.5
 """Fraction of the stability interval above which stability, not accuracy, limits the step: the
 controller keeps the mean h·ρ of a stiff flow somewhat inside the interval, never at its end."""
+
+
+NOT_STIFF = 1.0
+"""Value of h·ρ below which an explicit method is stable and takes fewer evaluations per step."""
+
+MILDLY_STIFF = 8.0
+"""Factor below `largest_useful_stiffness` at which a stabilized method is chosen again.
+
+This hysteresis keeps a flow near the limit from switching, and compiling, repeatedly."""
 
 
 class StiffnessInfo(NamedTuple):
@@ -131,3 +143,67 @@ class ExplicitMethod(Method):
         if info.many_steps_ahead and self.limited_by_stability(info.stiffness):
             return "stabilized", f"stability limits the step: {info}, at most {self.stability:g}"
         return None
+
+
+def largest_useful_stiffness(rtol: float) -> float:
+    """Return the h·ρ above which an implicit method is faster than a stabilized one.
+
+    190 at rtol = 1e-4, measured, falling as rtol^¼. At four times this, the rounding of rock4's
+    last stages is as large as the error allowed per step, and the step grows no further. There
+    rkc2 takes about as many stages as an implicit step costs.
+    """
+    return 190.0 * float((rtol / 1e-4) ** 0.25)
+
+
+@dataclass(frozen=True)
+class StabilizedMethod(Method):
+    """A stabilized explicit method; `make` returns a `Stabilized` solver."""
+
+    family = "stabilized"
+
+    def successor(self, info: StiffnessInfo) -> tuple[Family, str] | None:
+        """Return an implicit method for very stiff flows, an explicit one for non-stiff flows."""
+        if info.many_steps_ahead and info.stiffness > largest_useful_stiffness(info.rtol):
+            return "implicit", f"very stiff: {info}"
+        if info.stiffness < NOT_STIFF:
+            return "explicit", f"no longer stiff: {info}"
+        return None
+
+    def limit_step(self, solver: Any, memory: Any, h: Array) -> Array:
+        """Return the step size h, shortened to what the largest number of stages can take."""
+        # fmin ignores a limit that is nan, where no ρ has been estimated or f is not finite
+        return jnp.fmin(h, solver.longest_step(memory))
+
+    def after_rejection(self, solver: Any, before: Any, attempted: Any) -> Any:
+        """Return the memory after a rejected step, with an estimate of ρ due."""
+        return solver.after_rejection(before, attempted)
+
+
+@dataclass(frozen=True)
+class ImplicitMethod(Method):
+    """A diagonally implicit method, whose stages are solved by Newton's method with dense LU."""
+
+    family = "implicit"
+
+    def successor(self, info: StiffnessInfo) -> tuple[Family, str] | None:
+        """Return a stabilized method where the flow is only mildly stiff."""
+        if info.stiffness < largest_useful_stiffness(info.rtol) / MILDLY_STIFF:
+            return "stabilized", f"only mildly stiff: {info}"
+        return None
+
+    def prepare(self, solver: Any, system: Any, rtol: Array, norm: Any) -> Any:  # noqa: ARG002
+        """Return the solver with Newton's method solving to the tolerance of the step."""
+        return eqx.tree_at(
+            lambda s: (s.root_finder.rtol, s.root_finder.atol, s.root_finder.norm),
+            solver,
+            (rtol, rtol, norm),
+        )
+
+
+@dataclass(frozen=True)
+class RosenbrockMethod(ImplicitMethod):
+    """A Rosenbrock method, whose linear systems use the flow's own preconditioner."""
+
+    def prepare(self, solver: Any, system: Any, rtol: Array, norm: Any) -> Any:  # noqa: ARG002
+        """Return the solver for a system at a tolerance."""
+        return solver.for_system(system, rtol)

@@ -1,18 +1,33 @@
-"""The named integration methods, one row of data each, and the choice among them by tolerance."""
+"""The named integration methods, one row of data each, and the choice among them.
+
+The choice follows from the tolerance, and from the stiffness that is measured during the
+integration: h·ρ, the step size times the spectral radius of the Jacobian. An explicit method is
+stable up to a fixed h·ρ. The number of stages of a stabilized method grows as √(h·ρ). An implicit
+step costs the same at any h·ρ, about as much as a hundred stages. `Method.successor` of each family
+returns the family that takes less work.
+"""
 
 from __future__ import annotations
 
 from difflib import get_close_matches
+from functools import partial
+from typing import NamedTuple
 
 import diffrax
 
-from flowsim.solvers.methods.implicit import ImplicitMethod
-from flowsim.solvers.methods.method import ExplicitMethod, Family, Method
+from flowsim.solvers.methods.method import (
+    ExplicitMethod,
+    Family,
+    ImplicitMethod,
+    Method,
+    RosenbrockMethod,
+    StabilizedMethod,
+    StiffnessInfo,
+)
 from flowsim.solvers.methods.rkc2 import rkc2
 from flowsim.solvers.methods.rock4 import rock4
-from flowsim.solvers.methods.rodas import rodas4, rodas5p
-from flowsim.solvers.methods.rosenbrock import RosenbrockMethod
-from flowsim.solvers.methods.stabilized import StabilizedMethod
+from flowsim.solvers.methods.rodas import RODAS4, RODAS5P
+from flowsim.solvers.methods.rosenbrock import Rosenbrock
 
 AUTO = "auto"
 
@@ -26,8 +41,8 @@ METHODS: dict[str, Method] = {
         StabilizedMethod("rkc2", 2, True, rkc2, "Sommeijer, Shampine & Verwer 1998"),
         StabilizedMethod("rock4", 4, False, rock4, "Abdulle 2002"),
         ImplicitMethod("kvaerno5", 5, False, diffrax.Kvaerno5, "Kværnø 2004"),
-        RosenbrockMethod("rodas4", 4, False, rodas4, "Hairer & Wanner 1996"),
-        RosenbrockMethod("rodas5p", 5, False, rodas5p, "Steinebach 2023"),
+        RosenbrockMethod("rodas4", 4, False, partial(Rosenbrock, RODAS4), "Hairer & Wanner 1996"),
+        RosenbrockMethod("rodas5p", 5, False, partial(Rosenbrock, RODAS5P), "Steinebach 2023"),
     )
 }
 """The methods by name, with order, whether dense output is accurate, solver and reference."""
@@ -43,6 +58,18 @@ MODERATE = 1e-7
 
 SMALL_STATE = 100
 """Entries of the state up to which an implicit method may form the Jacobian and factorize it."""
+
+
+DECISION_STEPS = 500
+"""Steps after which the choice is reconsidered.
+
+Steps are counted rather than timed, so that the solution does not depend on the machine's speed."""
+
+TRIAL_STEPS = 100
+"""Steps before a newly chosen method is reconsidered.
+
+A stabilized method may find the flow far stiffer than the short steps of an explicit method showed,
+and then takes hundreds of stages per step."""
 
 
 def named(name: str) -> Method:
@@ -92,3 +119,26 @@ def suitable(family: Family, rtol: float, entries: int) -> Method:
 def first_choice(name: str, rtol: float) -> Method:
     """Return the named method; for "auto" the fastest explicit one, until stiffness is measured."""
     return explicit(rtol) if name == AUTO else named(name)
+
+
+class Choice(NamedTuple):
+    """A method, the time from which it is used, and the reason."""
+
+    method: Method
+    since: float
+    why: str
+
+
+def initial_choice(method: Method, *, asked_for: bool, rtol: float) -> Choice:
+    """Return the choice of the method at t = 0."""
+    why = "asked for" if asked_for else f"explicit, of order {method.order} for rtol = {rtol:g}"
+    return Choice(method, 0.0, why)
+
+
+def next_choice(method: Method, info: StiffnessInfo) -> Choice | None:
+    """Return another method if it takes less work from here on, else None."""
+    change = method.successor(info)
+    if change is None:
+        return None
+    family, why = change
+    return Choice(suitable(family, info.rtol, info.entries), info.t, why)

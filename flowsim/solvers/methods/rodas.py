@@ -6,7 +6,7 @@ their slow manifold, and the last increment serves as error estimate.
 
 from __future__ import annotations
 
-from flowsim.solvers.methods.rosenbrock import Rosenbrock, Tableau
+from flowsim.solvers.methods.rosenbrock import Tableau
 
 _A4 = (1.221224509226641, 6.019134481288629, 12.53708332932087, -0.687886036105895)
 
@@ -92,13 +92,3 @@ RODAS5P = Tableau(
     ),
 )
 """Steinebach, Construction of Rosenbrock-Wanner method Rodas5P (BIT 63:27, 2023)."""
-
-
-def rodas4() -> Rosenbrock:
-    """Return the solver of order 4 with 6 stages."""
-    return Rosenbrock(RODAS4)
-
-
-def rodas5p() -> Rosenbrock:
-    """Return the solver of order 5 with 8 stages."""
-    return Rosenbrock(RODAS5P)

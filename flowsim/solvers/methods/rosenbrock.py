@@ -13,7 +13,7 @@ never formed, since N·d² entries of the layers would make it (N d²)² large.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import diffrax
@@ -23,7 +23,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowsim.problem.types import Array
-from flowsim.solvers.methods.implicit import ImplicitMethod
 from flowsim.solvers.methods.krylov import (
     Operator,
     Vector,
@@ -175,12 +174,3 @@ def _square(rows: tuple[tuple[float, ...], ...]) -> np.ndarray:
     for i, row in enumerate(rows):
         matrix[i, : len(row)] = row
     return matrix
-
-
-@dataclass(frozen=True)
-class RosenbrockMethod(ImplicitMethod):
-    """A Rosenbrock method, whose linear systems use the flow's own preconditioner."""
-
-    def prepare(self, solver: Any, system: Any, rtol: Array, norm: Any) -> Any:  # noqa: ARG002
-        """Return the solver for a system at a tolerance."""
-        return solver.for_system(system, rtol)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import diffrax
@@ -20,7 +19,6 @@ import jax
 import jax.numpy as jnp
 
 from flowsim.problem.types import Array
-from flowsim.solvers.methods.method import Family, Method, StiffnessInfo
 from flowsim.solvers.methods.spectral_radius import chirp, spectral_radius
 
 LIFETIME = 25
@@ -31,20 +29,6 @@ A few power iterations then cost less than one evaluation per step."""
 REACH_FRACTION = 0.9
 """Fraction of the longest stable step that is attempted: ρ may grow by its next estimate, and a
 step beyond all stages is rejected after its work is done."""
-
-NOT_STIFF = 1.0
-"""Value of h·ρ below which an explicit method is stable and takes fewer evaluations per step."""
-
-
-def largest_useful_stiffness(rtol: float) -> float:
-    """Return the h·ρ above which an implicit method is faster than a stabilized one.
-
-    190 at rtol = 1e-4, measured, falling as rtol^¼. At four times this, the rounding of rock4's
-    last stages is as large as the error allowed per step, and the step grows no further. There
-    rkc2 takes about as many stages as an implicit step costs.
-    """
-    return 190.0 * float((rtol / 1e-4) ** 0.25)
-
 
 Field: TypeAlias = Callable[[Any], Any]
 
@@ -186,27 +170,3 @@ def _refreshed(field: Field, y: Any, memory: Memory) -> Memory:
 
     young: Memory = jax.lax.cond(memory.age >= LIFETIME, renewed, lambda old: old, memory)
     return young
-
-
-@dataclass(frozen=True)
-class StabilizedMethod(Method):
-    """A stabilized explicit method; `make` returns a `Stabilized` solver."""
-
-    family = "stabilized"
-
-    def successor(self, info: StiffnessInfo) -> tuple[Family, str] | None:
-        """Return an implicit method for very stiff flows, an explicit one for non-stiff flows."""
-        if info.many_steps_ahead and info.stiffness > largest_useful_stiffness(info.rtol):
-            return "implicit", f"very stiff: {info}"
-        if info.stiffness < NOT_STIFF:
-            return "explicit", f"no longer stiff: {info}"
-        return None
-
-    def limit_step(self, solver: Any, memory: Any, h: Array) -> Array:
-        """Return the step size h, shortened to what the largest number of stages can take."""
-        # fmin ignores a limit that is nan, where no ρ has been estimated or f is not finite
-        return jnp.fmin(h, solver.longest_step(memory))
-
-    def after_rejection(self, solver: Any, before: Any, attempted: Any) -> Any:
-        """Return the memory after a rejected step, with an estimate of ρ due."""
-        return solver.after_rejection(before, attempted)

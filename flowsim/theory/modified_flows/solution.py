@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowsim.problem.types import Array
-from flowsim.solvers.limits import DIVERGENCE_FACTOR, divergence_threshold
+from flowsim.solvers.iterate import DIVERGENCE_FACTOR, divergence_threshold
 from flowsim.theory.modified_flows.objective import FIELDS, Objective, Weights
 
 RTOL = 1e-10

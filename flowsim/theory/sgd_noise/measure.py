@@ -17,8 +17,7 @@ import numpy as np
 from flowsim.problem import network
 from flowsim.problem.types import Array, Layers
 from flowsim.scenario.build.problem import gradient_noise, noise_keys, saved_times
-from flowsim.solvers.iterate import iterate, iterations
-from flowsim.solvers.limits import divergence_threshold_of
+from flowsim.solvers.iterate import divergence_threshold_of, iterate, iterations
 from flowsim.theory.setting import Arrays, Setting
 from flowsim.theory.sgd_noise.spec import EQUATIONS, SGD_NOISE, SOURCES, runs
 from flowsim.theory.sgd_noise.stochastic_flow import Ensemble, StochasticFlows
