@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import equinox as eqx
@@ -80,9 +80,9 @@ class DescentTrajectory:
     vs_flow: np.ndarray
     kept: np.ndarray
     end_to_end_series: Series
-    outcome: tuple[str, ...]
-    seconds: float
-    compile: float
+    outcome: tuple[str, ...] = ()
+    seconds: float = 0.0
+    compile: float = 0.0
     follows_flow: bool = True
     noisy: bool = False
 
@@ -146,16 +146,20 @@ def descend(
     started = time.perf_counter()
     options = DescentOptions(algorithm, momentum, precision, noise)
     descent = make_descent(problem, step_sizes, options)
-    record = _DescentRecorder(
-        problem, step_sizes, follows_flow(algorithm, momentum), count, reference or {}, keep
-    )
+    record = _DescentRecorder(problem, step_sizes, count, reference or {}, keep)
     iterates = initial_iterates(descent, problem)
     _measured(problem.loss, iterates)
     compiled = time.perf_counter()
     iterates = iterate(descent, iterates, count, record.take, monitor=monitor)
-    stopped = not is_finished(iterates, count)
-    seconds, compiling = time.perf_counter() - compiled, compiled - started
-    return record.finished(stopped, seconds, compiling, noisy=noise is not None)
+    survived = "completed" if is_finished(iterates, count) else "interrupted"
+    return replace(
+        record.trajectory,
+        outcome=tuple(survived if alive else "diverged" for alive in record.alive),
+        seconds=time.perf_counter() - compiled,
+        compile=compiled - started,
+        follows_flow=follows_flow(algorithm, momentum),
+        noisy=noise is not None,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,84 +210,63 @@ def iterations_to(
 
 
 class _DescentRecorder:
-    """The measures of the iterates recorded so far, nan elsewhere."""
+    """The trajectory of descent while it is recorded: nan where nothing is recorded yet."""
 
     def __init__(
         self,
         problem: Problem,
         step_sizes: Sequence[float],
-        follows_flow: bool,
         count: np.ndarray,
         reference: Mapping[float, np.ndarray],
         keep: np.ndarray,
     ) -> None:
-        self.problem, self.count, self.keep = problem, count, keep
-        self.follows_flow = follows_flow
-        self.step_sizes, self.reference = np.asarray(step_sizes, dtype=float), reference
         steps, samples = count.shape
         output, inputs = problem.initial.shape
 
         def empty(*shape: int) -> np.ndarray:
             return np.full((steps, samples, *shape), np.nan)
 
-        self.loss, self.distance, self.vs_flow = empty(), empty(), empty()
-        self.sigma = empty(min(output, inputs))
-        self.det_sign = empty() if output == inputs else None
-        self.squared_norm = empty()
-        self.imbalance = empty(problem.depth - 1)
-        self.kept = np.flatnonzero(keep)
-        self.matrices = Store(steps * self.kept.size, (output, inputs))
-        self.rows = np.full((steps, self.kept.size), -1)
+        self.objective, self.reference, kept = problem.loss, reference, np.flatnonzero(keep)
         self.alive = np.ones(steps, dtype=bool)
+        matrices = Store(steps * kept.size, (output, inputs))
+        self.trajectory = DescentTrajectory(
+            step_sizes=np.asarray(step_sizes, dtype=float),
+            iteration=count,
+            loss=empty(),
+            singular_values=empty(min(output, inputs)),
+            distance_to_target=empty(),
+            det_sign=empty() if output == inputs else None,
+            imbalance=empty(problem.depth - 1),
+            squared_norm=empty(),
+            vs_flow=empty(),
+            kept=kept,
+            end_to_end_series=Series(matrices, np.full((steps, kept.size), -1)),
+        )
 
     def take(self, sample: int, iterates: Iterates) -> None:
         """Record every step size at one sample."""
-        self.alive = np.asarray(iterates.alive)
-        measured = _measured(self.problem.loss, iterates)
+        record, self.alive = self.trajectory, np.asarray(iterates.alive)
         W, loss, distance, sign, squared_norm, imbalance = (
-            np.asarray(a, dtype=np.float64) for a in measured
+            np.asarray(a, dtype=np.float64) for a in _measured(self.objective, iterates)
         )
         # inf, rather than nan, orders divergence above every finite loss
-        self.loss[:, sample] = np.where(self.alive, loss, np.inf)
+        record.loss[:, sample] = np.where(self.alive, loss, np.inf)
         alive = np.flatnonzero(self.alive)
-        self.distance[alive, sample] = distance[alive]
-        self.imbalance[alive, sample] = imbalance[alive]
-        self.squared_norm[alive, sample] = squared_norm[alive]
-        self.sigma[alive, sample] = np.linalg.svd(W[alive], compute_uv=False)
-        if self.det_sign is not None:
-            self.det_sign[alive, sample] = sign[alive]
-        for steps in alive:
-            flow = self.reference.get(float(self.count[steps, sample] * self.step_sizes[steps]))
+        record.distance_to_target[alive, sample] = distance[alive]
+        record.imbalance[alive, sample] = imbalance[alive]
+        record.squared_norm[alive, sample] = squared_norm[alive]
+        record.singular_values[alive, sample] = np.linalg.svd(W[alive], compute_uv=False)
+        if record.det_sign is not None:
+            record.det_sign[alive, sample] = sign[alive]
+        for row in alive:
+            flow = self.reference.get(float(record.iteration[row, sample] * record.step_sizes[row]))
             if flow is not None:
-                self.vs_flow[steps, sample] = np.linalg.norm(W[steps] - flow)
-        if self.keep[sample]:
-            first = self.matrices.count
-            self.rows[alive, np.searchsorted(self.kept, sample)] = first + np.arange(alive.size)
-            self.matrices.append(W[alive])
-
-    def finished(
-        self, stopped: bool, seconds: float, compiling: float, *, noisy: bool
-    ) -> DescentTrajectory:
-        """Return the recorded trajectory."""
-        survived = "interrupted" if stopped else "completed"
-        return DescentTrajectory(
-            step_sizes=self.step_sizes,
-            iteration=self.count,
-            loss=self.loss,
-            singular_values=self.sigma,
-            distance_to_target=self.distance,
-            det_sign=self.det_sign,
-            imbalance=self.imbalance,
-            squared_norm=self.squared_norm,
-            vs_flow=self.vs_flow,
-            kept=self.kept,
-            end_to_end_series=Series(self.matrices, self.rows),
-            outcome=tuple(survived if alive else "diverged" for alive in self.alive),
-            seconds=seconds,
-            compile=compiling,
-            follows_flow=self.follows_flow,
-            noisy=noisy,
-        )
+                record.vs_flow[row, sample] = np.linalg.norm(W[row] - flow)
+        if sample in record.kept:
+            matrices, rows = record.end_to_end_series.store, record.end_to_end_series.rows
+            place = np.searchsorted(record.kept, sample)
+            rows[alive, place] = matrices.count + np.arange(alive.size)
+            matrices.append(W[alive])
 
 
 @eqx.filter_jit

@@ -247,27 +247,15 @@ class IntegrationState:
 
     def trajectory(self, verdict: Verdict) -> Trajectory:
         """Return the recorded states and statistics, with a verdict."""
-        recorder, none = self.recorder, np.zeros(0)
-        measures = recorder.measures()
-        unknown = np.full(len(recorder.times), np.nan)
+        recorded = self.recorder.recorded()
+        unknown = np.full(recorded["times"].size, np.nan)
         return Trajectory(
             space=self.task.flow.space,
-            times=np.array(recorder.times),
-            loss=measures.get("loss", none),
-            singular_values=measures.get("singular_values", none),
-            distance_to_target=measures.get("distance", none),
-            kept=np.array(recorder.kept, dtype=int),
-            end_to_end_series=recorder.end_to_end,
-            between=(np.array(recorder.between_times), recorder.between),
+            **recorded,
             verdict=verdict,
             stopped_at=self.t,
             choices=tuple(self.choices),
             rtol=self.task.tolerances.rtol,
-            det_sign=measures.get("det_sign"),
-            log_singular_values=measures.get("log_singular_values"),
-            imbalance=measures.get("imbalance"),
-            squared_norm=measures.get("squared_norm"),
-            layer_series=recorder.layers or None,
             error_estimate=unknown,
             loss_error=unknown,
             statistics=Statistics(

@@ -18,9 +18,6 @@ from flowsim.solvers.options import SaveAt
 from flowsim.solvers.storage import Series, Store
 from flowsim.solvers.system import ScaledFlow
 
-OF_LAYERS = ("imbalance", "squared_norm")
-"""Measures that exist in layer space only."""
-
 
 class Recorder:
     """A record of W, its loss and singular values, imbalance and layers, in order of time.
@@ -48,11 +45,9 @@ class Recorder:
         self._matrices = Store(int(save.keep.sum()) + between + stop, shape)
         layers = system.shapes if save.layers and system.flow.space == "layers" else ()
         self._layers = tuple(Store(save.saved.size + stop, layer) for layer in layers)
-        self.times: list[float] = []
-        self.kept: list[int] = []
-        self.between_times: list[float] = []
-        self._kept_rows: list[int] = []
-        self._between_rows: list[int] = []
+        self._times: list[float] = []
+        self._saved: list[bool] = []
+        self._rows: list[int] = []
 
     def take(self, times: np.ndarray, states: State) -> None:
         """Record the scaled states (leading axis: at least as long as `times`) at `times`."""
@@ -61,7 +56,12 @@ class Recorder:
         measured = jax.tree.map(
             lambda a: np.asarray(a)[: times.size], _measured(self._system, states)
         )
-        saved = self._take_matrices(times, measured["W"])
+        saved = np.array([time in self._kept_of for time in times.tolist()])
+        kept = np.array([self._kept_of.get(time, True) for time in times.tolist()])
+        self._times += times.tolist()
+        self._saved += saved.tolist()
+        self._rows += np.where(kept, self._matrices.count + np.cumsum(kept) - 1, -1).tolist()
+        self._matrices.append(measured["W"][kept])
         if self._measures and saved.any():
             for name, values in _measures(measured).items():
                 self._batches.setdefault(name, []).append(values[saved])
@@ -69,70 +69,41 @@ class Recorder:
             for store, layer in zip(self._layers, self._system.unscaled(states), strict=True):
                 store.append(np.asarray(layer)[: times.size][saved])
 
-    def _take_matrices(self, times: np.ndarray, W: np.ndarray) -> np.ndarray:
-        """Store W where it is kept, and return the mask of the times at which all is saved."""
-        saved = np.array([time in self._kept_of for time in times.tolist()])
-        kept = np.array([self._kept_of.get(time, True) for time in times.tolist()])
-        rows = self._matrices.count + np.cumsum(kept) - 1
-        places = len(self.times) + np.cumsum(saved) - 1
-        self.times += times[saved].tolist()
-        self.kept += places[saved & kept].tolist()
-        self._kept_rows += rows[saved & kept].tolist()
-        self.between_times += times[~saved].tolist()
-        self._between_rows += rows[~saved].tolist()
-        self._matrices.append(W[kept])
-        return saved
-
-    @property
-    def end_to_end(self) -> Series:
-        """Return W at the times of `kept`."""
-        return Series(self._matrices, np.array(self._kept_rows, dtype=int))
-
-    @property
-    def between(self) -> Series:
-        """Return W at `between_times`."""
-        return Series(self._matrices, np.array(self._between_rows, dtype=int))
-
-    @property
-    def layers(self) -> tuple[Series, ...]:
-        """Return W_1, …, W_N at `times`, or () if they are not kept."""
-        return tuple(Series(store, np.arange(store.count)) for store in self._layers)
-
-    def measures(self) -> dict[str, np.ndarray]:
-        """Return the recorded measures by name, each at every time of `times`."""
-        return {name: np.concatenate(batches) for name, batches in self._batches.items()}
-
     def expect(self, time: float) -> None:
         """Add one more saved time: the time of the stop at a loss."""
         self._kept_of[time] = True
 
+    def recorded(self) -> dict[str, Any]:
+        """Return the recorded quantities by their names in a `Trajectory`."""
+        times, saved = np.array(self._times), np.array(self._saved, dtype=bool)
+        rows = np.array(self._rows, dtype=int)
+        kept = np.flatnonzero(rows[saved] >= 0)
+        return {
+            "times": times[saved],
+            "kept": kept,
+            "end_to_end_series": Series(self._matrices, rows[saved][kept]),
+            "between": (times[~saved], Series(self._matrices, rows[~saved])),
+            "layer_series": tuple(Series(s, np.arange(s.count)) for s in self._layers) or None,
+            **{name: np.concatenate(batches) for name, batches in self._batches.items()},
+        }
+
 
 def _measures(measured: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Return the measures of states along the leading axis, by name."""
-    direct = {name: measured[name] for name in ("loss", "distance", *OF_LAYERS) if name in measured}
-    return direct | _spectrum(measured["W"], measured["spectrum"]) | _det_sign(measured)
+    """Return the measures of states along the leading axis, by name.
 
-
-def _spectrum(W: np.ndarray, exact: tuple[np.ndarray, np.ndarray] | None) -> dict[str, np.ndarray]:
-    """Return σ, and log σ where it is part of the state."""
-    if exact is None:
-        return {"singular_values": np.linalg.svd(W, compute_uv=False)}
-    log_sigma, _ = exact
-    return {"singular_values": np.exp(log_sigma), "log_singular_values": log_sigma}
-
-
-def _det_sign(measured: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Return the sign of det W, -1, 0 or 1, of square W.
-
-    From the state or the layers where possible: det W itself underflows for small W.
+    σ, and log σ and the sign of det W, are taken from the state where it holds them, and the sign
+    from the layers where possible: det W itself underflows for small W.
     """
-    W = measured["W"]
-    if W.shape[1] != W.shape[2]:
-        return {}
-    if "det_sign" in measured:
-        return {"det_sign": measured["det_sign"]}
-    exact = measured["spectrum"]
-    return {"det_sign": np.linalg.slogdet(W).sign if exact is None else exact[1]}
+    W, exact = measured["W"], measured["spectrum"]
+    measures = {name: values for name, values in measured.items() if name not in ("W", "spectrum")}
+    if exact is None:
+        measures["singular_values"] = np.linalg.svd(W, compute_uv=False)
+    else:
+        measures["singular_values"] = np.exp(exact[0])
+        measures["log_singular_values"] = exact[0]
+    if W.shape[1] == W.shape[2] and "det_sign" not in measures:
+        measures["det_sign"] = np.linalg.slogdet(W).sign if exact is None else exact[1]
+    return measures
 
 
 @eqx.filter_jit
@@ -144,7 +115,7 @@ def _measured(system: ScaledFlow, states: State) -> Any:
         measured = {
             "W": W,
             "loss": system.loss.value(W),
-            "distance": distance_to_target(system.loss, W),
+            "distance_to_target": distance_to_target(system.loss, W),
             "spectrum": system.flow.exact_spectrum(state),
         }
         if system.flow.space != "layers":

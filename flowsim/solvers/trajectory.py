@@ -101,9 +101,6 @@ class Trajectory:
 
     space: str
     times: np.ndarray
-    loss: np.ndarray
-    singular_values: np.ndarray
-    distance_to_target: np.ndarray
     kept: np.ndarray
     end_to_end_series: Series
     between: tuple[np.ndarray, Series]
@@ -111,6 +108,9 @@ class Trajectory:
     stopped_at: float
     choices: tuple[Choice, ...]
     rtol: float
+    loss: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    singular_values: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    distance_to_target: np.ndarray = field(default_factory=lambda: np.zeros(0))
     det_sign: np.ndarray | None = None
     log_singular_values: np.ndarray | None = None
     imbalance: np.ndarray | None = None
