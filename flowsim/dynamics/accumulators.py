@@ -5,7 +5,6 @@ They run inside the compiled loop, so that statistics of all iterates need none 
 
 from __future__ import annotations
 
-import abc
 from typing import Any, NamedTuple, TypeAlias
 
 import equinox as eqx
@@ -49,29 +48,17 @@ class Step(NamedTuple):
 
 
 class Accumulator(eqx.Module):
-    """A quantity that every step updates.
+    """A quantity that every step updates; this one holds no arrays.
 
     `Descent` discards the update of a step at which a step size diverges.
     """
 
-    @abc.abstractmethod
-    def initial(self, loss: Loss, layers: ManyLayers) -> Accumulated:
-        """Return the quantity before the first step."""
-
-    @abc.abstractmethod
-    def update(self, loss: Loss, step: Step, before: Accumulated) -> Accumulated:
-        """Return the quantity after a step, given that before it."""
-
-
-class NoAccumulator(Accumulator):
-    """The accumulator that holds no arrays."""
-
     def initial(self, loss: Loss, layers: ManyLayers) -> Accumulated:  # noqa: ARG002
-        """Return an empty tree."""
+        """Return the quantity before the first step."""
         return ()
 
     def update(self, loss: Loss, step: Step, before: Accumulated) -> Accumulated:  # noqa: ARG002
-        """Return an empty tree."""
+        """Return the quantity after a step, given that before it."""
         return before
 
 

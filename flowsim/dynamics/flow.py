@@ -57,7 +57,7 @@ class Flow(eqx.Module):
     def units(self, initial: State) -> tuple[float, ...] | None:  # noqa: ARG002
         """Return the size of each matrix of the state to which rtol is relative, or None.
 
-        None stands for the size of the initial state (`flowsim.solvers.methods.Tolerances.scales`).
+        None stands for the size of the initial state (`Tolerances.scales` of the solvers).
         """
         return None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ class Formulation:
     ----------
     label
         Its name in pictures and messages.
-    build
-        Problem ↦ its flow; raises ValueError with the condition that fails where it has none.
+    flow
+        Its class, in `flowsim.dynamics`.
     state_size
         How many numbers its state has at most.
     checked_in
@@ -55,36 +56,24 @@ class Formulation:
     """
 
     label: str
-    build: Callable[[Problem], Flow]
+    flow: str
     state_size: Size
     checked_in: FlowName
     workspace: Size = _nothing
     extra_variables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     requires: str = ""
 
+    def build(self, problem: Problem) -> Flow:
+        """Return the flow of a problem.
 
-def _layer_flow(problem: Problem) -> Flow:
-    from flowsim.dynamics.layers import LayerFlow
+        Raises
+        ------
+        NotApplicable
+            With the condition that fails, if the problem has none.
 
-    return LayerFlow.of(problem)
-
-
-def _end_to_end_flow(problem: Problem) -> Flow:
-    from flowsim.dynamics.end_to_end import EndToEndFlow
-
-    return EndToEndFlow.of(problem)
-
-
-def _spectral_flow(problem: Problem) -> Flow:
-    from flowsim.dynamics.spectral import SpectralFlow
-
-    return SpectralFlow.of(problem)
-
-
-def _mode_flow(problem: Problem) -> Flow:
-    from flowsim.dynamics.modes import ModeFlow
-
-    return ModeFlow.of(problem)
+        """
+        flow: Flow = resolve_name(f"flowsim.dynamics.{self.flow}").of(problem)
+        return flow
 
 
 _LOG_SINGULAR_VALUES = {"log_singular_values": ("time", "mode")}
@@ -92,14 +81,14 @@ _LOG_SINGULAR_VALUES = {"log_singular_values": ("time", "mode")}
 FLOWS: dict[str, Formulation] = {
     "layers": Formulation(
         label="layer flow",
-        build=_layer_flow,
+        flow="layers:LayerFlow",
         state_size=lambda d: sum(above * below for below, above in pairwise(d)),
         checked_in="layers",
         extra_variables={"imbalance": ("time", "pair"), "squared_norm": ("time",)},
     ),
     "end_to_end": Formulation(
         label="end-to-end flow",
-        build=_end_to_end_flow,
+        flow="end_to_end:EndToEndFlow",
         state_size=lambda d: d[-1] * d[0],
         checked_in="layers",
         # singular bases of both sides, several of them at once
@@ -107,7 +96,7 @@ FLOWS: dict[str, Formulation] = {
     ),
     "spectral": Formulation(
         label="spectral flow",
-        build=_spectral_flow,
+        flow="spectral:SpectralFlow",
         # Q, P and the r × r factor R
         state_size=lambda d: min(d) * (d[-1] + d[0] + min(d)),
         checked_in="spectral",
@@ -116,7 +105,7 @@ FLOWS: dict[str, Formulation] = {
     ),
     "modes": Formulation(
         label="mode flow",
-        build=_mode_flow,
+        flow="modes:ModeFlow",
         state_size=lambda d: min(d[-1], d[0]),
         checked_in="modes",
         # W itself, wherever the loss is evaluated

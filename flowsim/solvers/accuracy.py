@@ -31,7 +31,7 @@ RETRIES = 2
 """Largest number of further solves; one usually suffices, as the error is proportional to rtol."""
 
 TIGHTEST = 1e-13
-"""Smallest rtol proposed; `methods.SMALLEST_RTOL` is 2e-14, and rounding dominates before."""
+"""Smallest rtol proposed; `SMALLEST_RTOL` is 2e-14, and rounding dominates before."""
 
 
 @dataclass(frozen=True)

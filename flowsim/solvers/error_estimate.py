@@ -22,7 +22,7 @@ from flowsim.dynamics.flow import State
 from flowsim.problem.losses import Loss, values
 from flowsim.problem.problem import Problem
 from flowsim.solvers.integrate import integrate
-from flowsim.solvers.methods import Method
+from flowsim.solvers.methods.method import Method
 from flowsim.solvers.options import SaveAt, Task, window_size
 from flowsim.solvers.storage import Series, in_batches
 from flowsim.solvers.trajectory import Trajectory, Verdict

@@ -14,9 +14,10 @@ import jax
 import numpy as np
 
 from flowsim.dynamics.flow import State
+from flowsim.solvers import methods
 from flowsim.solvers.chunks import ChunkSize
-from flowsim.solvers.methods import Choice, Method, StiffnessInfo, registry
-from flowsim.solvers.methods.registry import DECISION_STEPS, TRIAL_STEPS
+from flowsim.solvers.methods import DECISION_STEPS, TRIAL_STEPS, Choice
+from flowsim.solvers.methods.method import Method, StiffnessInfo
 from flowsim.solvers.options import Task
 from flowsim.solvers.recorder import Recorder
 from flowsim.solvers.stepper import LOSS_REACHED, RUNNING, STEP_UNDERFLOW, Integrator, Progress
@@ -88,7 +89,7 @@ class IntegrationState:
     def begin(cls, task: Task) -> IntegrationState:
         """Return the state at t = 0, with the programs compiled."""
         started = time.perf_counter()
-        choice = registry.initial_choice(
+        choice = methods.initial_choice(
             task.method, asked_for=not task.adaptive_method, rtol=task.tolerances.rtol
         )
         integrator = task.integrator(task.method)
@@ -188,7 +189,7 @@ class IntegrationState:
             entries=sum(y.size for y in self.task.start),
             rtol=self.task.tolerances.rtol,
         )
-        choice = registry.next_choice(self.method, info)
+        choice = methods.next_choice(self.method, info)
         if choice is not None:
             self._change_method(choice)
             self.next_decision = self.steps + TRIAL_STEPS

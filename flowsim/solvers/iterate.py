@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowsim.dynamics.accumulators import Accumulator, NoAccumulator
+from flowsim.dynamics.accumulators import Accumulator
 from flowsim.dynamics.descent import Descent, Iterates
 from flowsim.dynamics.registry import AlgorithmName, Momentum
 from flowsim.dynamics.update_rules import rule
@@ -105,7 +105,7 @@ def make_descent(
         rule=rule(options.algorithm, options.momentum, dtype),
         weight_decay=np.asarray(problem.weight_decay, dtype=dtype),
         ceiling=divergence_threshold_of(problem, dtype),
-        accumulator=NoAccumulator() if accumulator is None else accumulator,
+        accumulator=accumulator or Accumulator(),
         noise=noise,
     )
 

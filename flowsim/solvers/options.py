@@ -9,7 +9,8 @@ import numpy as np
 
 from flowsim.dynamics.flow import Flow, State
 from flowsim.problem.problem import Problem
-from flowsim.solvers.methods import Method, Tolerances
+from flowsim.solvers.methods.method import Method
+from flowsim.solvers.methods.tolerances import Tolerances
 from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.solvers.stepper import Integrator, Window
 from flowsim.solvers.system import ScaledFlow

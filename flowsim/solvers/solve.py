@@ -12,7 +12,8 @@ from flowsim.solvers import methods
 from flowsim.solvers.accuracy import solve_to_accuracy
 from flowsim.solvers.error_estimate import compared_times, with_error_estimate
 from flowsim.solvers.integrate import integrate
-from flowsim.solvers.methods import AUTO, Tolerances
+from flowsim.solvers.methods import AUTO
+from flowsim.solvers.methods.tolerances import Tolerances
 from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.solvers.options import SaveAt, Task, window_size
 from flowsim.solvers.trajectory import Trajectory

@@ -17,7 +17,7 @@ import numpy as np
 
 from flowsim.dynamics.flow import State
 from flowsim.problem.types import Array, Scalar
-from flowsim.solvers.methods import Method
+from flowsim.solvers.methods.method import Method
 from flowsim.solvers.system import ScaledFlow
 
 RUNNING, LOSS_REACHED, STEP_UNDERFLOW = 0, 1, 2

@@ -15,8 +15,8 @@ from flowsim.dynamics.flow import Flow, State
 from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
 from flowsim.problem.types import Array, Matrix, Scalar
-from flowsim.solvers.methods import Tolerances
 from flowsim.solvers.methods.spectral_radius import SAFETY, chirp, spectral_radius
+from flowsim.solvers.methods.tolerances import Tolerances
 
 
 class ScaledFlow(eqx.Module):

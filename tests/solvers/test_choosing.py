@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from flowsim.solvers.methods import METHODS, StiffnessInfo
-from flowsim.solvers.methods.method import MANY_STEPS
-from flowsim.solvers.methods.registry import initial_choice, next_choice
+from flowsim.solvers.methods import METHODS, initial_choice, next_choice
+from flowsim.solvers.methods.method import MANY_STEPS, StiffnessInfo
 
 
 def situation(

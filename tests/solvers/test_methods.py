@@ -10,8 +10,8 @@ import pytest
 from flowsim.dynamics.layers import LayerFlow
 from flowsim.problem import initialization, losses
 from flowsim.problem.problem import Problem
-from flowsim.solvers import methods
-from flowsim.solvers.methods import METHODS, Tolerances, first_choice, named
+from flowsim.solvers.methods import METHODS, first_choice, named
+from flowsim.solvers.methods.tolerances import LARGEST_RTOL, SMALLEST_RTOL, Tolerances
 from flowsim.solvers.solve import solve
 from flowsim.solvers.stepper import Integrator
 from flowsim.solvers.system import ScaledFlow
@@ -190,5 +190,5 @@ class TestRefusedTolerances:
             Tolerances(1e-6, atol)
 
     def test_the_limits_themselves_are_taken(self) -> None:
-        Tolerances(methods.SMALLEST_RTOL)
-        Tolerances(methods.LARGEST_RTOL)
+        Tolerances(SMALLEST_RTOL)
+        Tolerances(LARGEST_RTOL)

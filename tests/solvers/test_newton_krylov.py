@@ -16,8 +16,9 @@ from flowsim.dynamics.gauss_newton import curvature, end_to_end_inverse, layer_i
 from flowsim.dynamics.layers import LayerFlow
 from flowsim.problem import initialization, losses, network
 from flowsim.problem.problem import Problem
-from flowsim.solvers.methods import METHODS, Tolerances
+from flowsim.solvers.methods import METHODS
 from flowsim.solvers.methods.krylov import conjugate_gradients, stabilized_biconjugate_gradients
+from flowsim.solvers.methods.tolerances import Tolerances
 from flowsim.solvers.solve import solve
 from flowsim.solvers.stepper import Integrator, Window
 from flowsim.solvers.system import ScaledFlow

@@ -13,9 +13,10 @@ import pytest
 from flowsim.dynamics.layers import LayerFlow
 from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
-from flowsim.solvers.methods import METHODS, Tolerances
+from flowsim.solvers.methods import METHODS
 from flowsim.solvers.methods.spectral_radius import MOST, SAFETY, chirp, spectral_radius
 from flowsim.solvers.methods.stabilized import LIFETIME, Memory
+from flowsim.solvers.methods.tolerances import Tolerances
 from flowsim.solvers.solve import solve
 from flowsim.solvers.stepper import Integrator, Window
 from flowsim.solvers.system import ScaledFlow

@@ -75,7 +75,7 @@ def checks(
     """Yield every check as soon as it is done, for all or for the given formulations and methods.
 
     The tolerance of a flow is steps × rtol × magnification: a step's error may be rtol relative to
-    the state (`flowsim.solvers.methods.Tolerances`), and the flow amplifies it by at most
+    the state (`flowsim.solvers.methods.tolerances`), and the flow amplifies it by at most
     `Case.magnification`. This is an upper bound; errors are usually far below it.
     """
     yield float64()
