@@ -88,5 +88,7 @@ def _content(file: str | Path) -> str:
             for block in iter(partial(stream.read, 1 << 20), b""):
                 total.update(block)
     except OSError as error:
-        raise ScenarioError(f"{printable(str(file))}: cannot be read: {error.strerror}") from None
+        raise ScenarioError(
+            f"{printable(str(file), 300)}: cannot be read: {error.strerror}"
+        ) from None
     return f"{Path(file).suffix} {total.hexdigest()}"

@@ -344,7 +344,7 @@ class TestRefusals:
             (None, [np.eye(3)], np.inf, 0.0, "horizon must be finite and greater than 0"),
             (None, [np.eye(3)], 1.0, -1.0, "weight_decay must be finite and at least 0, but is -1"),
             (None, [], 1.0, 0.0, "at least one layer"),
-            (jnp.log, [np.eye(2)], 1.0, 0.0, "be a single number, but"),
+            (jnp.log, [np.eye(2)], 1.0, 0.0, "to a single number, but"),
             (lambda W: jnp.sum(jnp.log(W)), [np.eye(2)], 1.0, 0.0, "must be finite, but is -inf"),
             (jnp.linalg.norm, [np.zeros((2, 2))], 1.0, 0.0, "gradient of the loss .* nan or inf"),
         ],

@@ -190,19 +190,15 @@ def test_an_interrupt_leaves_what_was_reached() -> None:
 
 
 def test_without_a_known_minimum_there_are_no_counts() -> None:
-    """ℓ_1 regression, whose minimum is not computed; and a start that is the minimum."""
-    data = """[data]
-inputs = [[1.0, 2.0, -1.0]]
-targets = [[1.0, 2.5, 0.0]]
-"""
-    text = BASE.replace(
-        'kind = "squared"\ntarget = [[1.0]]', f'kind = "regression"\np = 1.0\n{data}'
-    )
+    """A linear loss, which has no minimum; and a start that is the minimum."""
+    text = BASE.replace('kind = "squared"\ntarget', 'kind = "linear"\ntarget')
     found = run(from_toml(text.replace("1e-5, ", "")), "unknown")
     for name in ("excess_loss", "rate", "distance_to_minimum", "minimum", "iterations_measured"):
         assert np.isnan(found[f"convergence.{name}"]).all()
     assert np.isnan(found["convergence.iterations_above"]).all()
-    assert any("p = 1, is not computed" in note for note in found.summary["notes"])
+    assert any(
+        "linear loss, which has none, is not computed" in note for note in found.summary["notes"]
+    )
     there = run(from_toml(BASE.replace("0.8", "1.0").replace("1e-5, ", "")), "there")
     assert there["convergence.iterations_measured"] == 0
     assert (there["convergence.excess_loss"] == 0).all()

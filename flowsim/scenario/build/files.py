@@ -48,7 +48,7 @@ def load_array(ref: FileRef) -> np.ndarray:
     try:
         return _array(ref.file, ref.key)
     except UnusableFileError as error:
-        raise ScenarioError(f"{printable(str(ref.file))}: {error}") from None
+        raise ScenarioError(f"{printable(str(ref.file), 300)}: {error}") from None
 
 
 def load_layers(ref: FileRef, depth: int) -> tuple[np.ndarray, ...]:
