@@ -89,7 +89,7 @@ class Traced(Loss):
     def value(self, W: Matrix) -> Scalar:
         """Return the function's value at W."""
 
-        # rules of custom derivatives run when they are differentiated, and may read anew
+        # a rule of a custom derivative runs later, and what it reads may have changed by then
         @jax.custom_jvp
         def value(W: Matrix) -> Scalar:
             return _evaluate(self.programs.value, self.value_constants, W)

@@ -110,7 +110,7 @@ def certificate(
         c = convergence.deficiency_margin(np.asarray(problem.initial), Phi)
     delta = convergence.admitted_imbalance(c, size, N)
     eta = convergence.largest_step_size(c, size, N, h)
-    hypotheses = [
+    hypotheses = (
         Hypothesis(
             "white squared loss",
             "½h‖W − Φ‖² up to a constant",
@@ -124,44 +124,45 @@ def certificate(
             None if np.isnan(c) else c > 0,
         ),
         _of_widths(problem.widths),
-        Hypothesis(
-            "balance",
-            "layers balanced to rounding",
-            f"imbalance {imbalance:.4g}",
-            network.is_balanced(layers),
-        ),
-        Hypothesis(
-            "approximate balance",
-            "imbalance of at most " + _limit("δ", delta),
-            f"imbalance {imbalance:.4g}",
-            None if np.isnan(delta) else imbalance <= delta,
-        ),
-    ]
-    if len(step_sizes):
-        least = min(step_sizes)
-        hypotheses += [
-            Hypothesis(
-                "plain descent",
-                "gradient descent without momentum, in double precision",
-                "satisfied" if plain else "another algorithm, momentum, noise or single precision",
-                plain,
-            ),
-            Hypothesis(
-                "step size",
-                "at most " + _limit("η", eta),
-                f"{least:.4g}, the smallest",
-                None if np.isnan(eta) else least <= eta,
-            ),
-        ]
-    named = tuple(hypotheses)
-    holds = all(each.holds for each in named if each.name in OF_FLOW)
+        *_of_balance(imbalance, delta, network.is_balanced(layers)),
+        *(_of_descent(min(step_sizes), eta, plain) if len(step_sizes) else ()),
+    )
+    holds = all(each.holds for each in hypotheses if each.name in OF_FLOW)
     rate = convergence.flow_rate(c, N, shape, h) if holds else NAN
-    return Certificate(named, c, h, rate, imbalance, delta, eta, N)
+    return Certificate(hypotheses, c, h, rate, imbalance, delta, eta, N)
+
+
+def _of_balance(imbalance: float, delta: float, balanced: bool) -> tuple[Hypothesis, Hypothesis]:
+    measured = f"imbalance {imbalance:.4g}"
+    admitted = None if np.isnan(delta) else imbalance <= delta
+    return (
+        Hypothesis("balance", "layers balanced to rounding", measured, balanced),
+        Hypothesis(
+            "approximate balance", "imbalance of at most " + _limit("δ", delta), measured, admitted
+        ),
+    )
+
+
+def _of_descent(smallest: float, eta: float, plain: bool) -> tuple[Hypothesis, Hypothesis]:
+    return (
+        Hypothesis(
+            "plain descent",
+            "gradient descent without momentum, in double precision",
+            "satisfied" if plain else "another algorithm, momentum, noise or single precision",
+            plain,
+        ),
+        Hypothesis(
+            "step size",
+            "at most " + _limit("η", eta),
+            f"{smallest:.4g}, the smallest",
+            None if np.isnan(eta) else smallest <= eta,
+        ),
+    )
 
 
 def _kind(loss: Loss) -> str:
     white = ", on data that are not white" if loss.factored() else ""
-    return f"the loss {type(loss).__name__}{white}"
+    return f"the loss {loss.label}{white}"
 
 
 def _limit(name: str, value: float) -> str:
