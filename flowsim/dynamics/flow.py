@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import ClassVar, TypeAlias
 
 import equinox as eqx
+import jax.numpy as jnp
 
 from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
-from flowsim.problem.types import Array, Matrix
+from flowsim.problem.types import Array, Matrix, Scalar
 
 State: TypeAlias = tuple[Array, ...]
 """The matrices that evolve: the layers, the end-to-end matrix alone, or factors of it."""
@@ -45,6 +46,10 @@ class Flow(eqx.Module):
     @abc.abstractmethod
     def end_to_end(self, state: State) -> Matrix:
         """Return W(y), of shape d_N × d_0."""
+
+    def log_size(self, state: State) -> Scalar:
+        """Return about log max|W|, without forming W: here of a product of the state's matrices."""
+        return jnp.sum(jnp.log(jnp.stack([jnp.max(jnp.abs(y)) for y in state])))
 
     def second_solve(self, problem: Problem) -> tuple[Flow, State]:
         """Return the flow, and its initial state, of the second solve that estimates the error.

@@ -17,7 +17,7 @@ from flowsim.dynamics.flow import Flow, State
 from flowsim.problem.errors import NotApplicable
 from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
-from flowsim.problem.types import Array, Matrix
+from flowsim.problem.types import Array, Matrix, Scalar
 
 
 class ModeFlow(Flow):
@@ -109,6 +109,11 @@ class ModeFlow(Flow):
     def end_to_end(self, state: State) -> Matrix:
         """Return U diag(s) Vᵀ."""
         return (self.U * self.strengths(state)[None, :]) @ self.Vt
+
+    def log_size(self, state: State) -> Scalar:
+        """Return log max s."""
+        (y,) = state
+        return super().log_size(state) if self.depth == 1 else jnp.max(y)
 
     def exact_spectrum(self, state: State) -> tuple[Array, Array]:
         """Return log σ, descending, and the sign of det W (0 if W is not square)."""

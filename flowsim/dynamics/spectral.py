@@ -43,7 +43,7 @@ from flowsim.problem import network
 from flowsim.problem.errors import NotApplicable
 from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
-from flowsim.problem.types import Array, Layers, Matrix
+from flowsim.problem.types import Array, Layers, Matrix, Scalar
 
 
 class SpectralFlow(Flow):
@@ -116,6 +116,10 @@ class SpectralFlow(Flow):
         """Return W = Q C_N Pᵀ."""
         Q, T, P = state
         return Q @ _alternating(triangular_root(T), self.depth) @ P.T
+
+    def log_size(self, state: State) -> Scalar:
+        """Return the largest N·T_ii: T has log σ/N on its diagonal where it is straightened."""
+        return self.depth * jnp.max(jnp.diagonal(state[1]))
 
     def exact_spectrum(self, state: State) -> tuple[Array, Array]:
         """Return log σ, descending (-inf past the rank), and the sign of det W = det Q C_N Pᵀ.

@@ -29,6 +29,6 @@ Targets: TypeAlias = Float[Array, "output sample"]
 
 def read_only_copy(array: np.ndarray) -> np.ndarray:
     """Return a copy of an array that can neither be written to nor change with the original."""
-    copy = array.copy()
+    copy = array.copy(order="K")  # the layout decides how products round
     copy.flags.writeable = False
     return copy

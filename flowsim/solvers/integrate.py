@@ -20,7 +20,14 @@ from flowsim.solvers.methods import DECISION_STEPS, TRIAL_STEPS, Choice
 from flowsim.solvers.methods.method import Method, StiffnessInfo
 from flowsim.solvers.options import Task
 from flowsim.solvers.recorder import Recorder
-from flowsim.solvers.stepper import LOSS_REACHED, RUNNING, STEP_UNDERFLOW, Integrator, Progress
+from flowsim.solvers.stepper import (
+    LEFT_RANGE,
+    LOSS_REACHED,
+    RUNNING,
+    STEP_UNDERFLOW,
+    Integrator,
+    Progress,
+)
 from flowsim.solvers.trajectory import Statistics, Trajectory, Verdict
 
 T = TypeVar("T")
@@ -136,6 +143,8 @@ class IntegrationState:
             if status == LOSS_REACHED:
                 self._stop_at_loss()
                 return Verdict.STOPPED_AT_LOSS
+            if status == LEFT_RANGE:
+                return Verdict.OUT_OF_RANGE
             if status == STEP_UNDERFLOW:
                 return Verdict.BLOW_UP if self._at_pole() else Verdict.TOLERANCE_TOO_TIGHT
             if self.reached == task.save.times.size:

@@ -20,8 +20,11 @@ from flowsim.problem.types import Array, Scalar
 from flowsim.solvers.methods.method import Method
 from flowsim.solvers.system import ScaledFlow
 
-RUNNING, LOSS_REACHED, STEP_UNDERFLOW = 0, 1, 2
+RUNNING, LOSS_REACHED, STEP_UNDERFLOW, LEFT_RANGE = 0, 1, 2, 3
 """Values of `Progress.status`, integers since compiled code can hold no enumeration."""
+
+EXIT_PRECISION = 1e-4
+"""Relative precision of the time at which a solution leaves the range of float64."""
 
 PROPORTIONAL, INTEGRAL = 0.3, 0.4
 """Coefficients of the PI controller (Hairer & Wanner, Solving ODEs II, §IV.2).
@@ -69,7 +72,7 @@ class Progress(eqx.Module):
     accepted, rejected
         Numbers of steps so far.
     status
-        `RUNNING`, `LOSS_REACHED` or `STEP_UNDERFLOW`.
+        `RUNNING`, `LOSS_REACHED`, `STEP_UNDERFLOW` or `LEFT_RANGE`.
 
     """
 
@@ -189,9 +192,9 @@ class Integrator(eqx.Module):
         """Return the result of one attempted step that ends at `target` at the latest.
 
         That is the progress after it, its end, the state there, its dense output, and whether its
-        states are saved. They are not if the error is too large, or if the step reaches the loss
-        at which to stop. In the latter case the progress remains before the step, within which
-        `IntegrationState` then computes the exact time.
+        states are saved. They are not if the error is too large, or if the step leaves the range of
+        float64 or reaches the loss at which to stop. In the last two cases the progress remains
+        before the step, within which `IntegrationState` computes the exact time of that loss.
         """
         terms, solver, controller = self._prepared()
         h = self.method.limit_step(self.solver, now.solver_state, now.h)
@@ -203,7 +206,9 @@ class Integrator(eqx.Module):
             terms, now.t, end, now.y, None, now.solver_state, False
         )
         # the controller rejects an infinite error, but not nan nor a state that overflowed
-        usable = _all_finite((y, error))
+        leaves = ~self.system.in_range(y)
+        # shorter steps close in on the time at which the range of float64 is left
+        usable = _all_finite((y, error)) & (~leaves | (end - now.t < EXIT_PRECISION * end))
         y = _where(usable, y, now.y)
         error = jax.tree.map(lambda e: jnp.where(usable, e, jnp.inf), error)
         keep, t, proposed, _, controller_state, _ = controller.adapt_step_size(
@@ -228,8 +233,10 @@ class Integrator(eqx.Module):
             rejected=jnp.where(keep, now.rejected, now.rejected + 1),
             status=jnp.where(underflow, STEP_UNDERFLOW, RUNNING).astype(now.status.dtype),
         )
-        stop = keep & self._loss_reached(y)
-        before = replace(now, h=end - now.t, status=jnp.asarray(LOSS_REACHED))
+        left_range = keep & leaves
+        stop = left_range | (keep & self._loss_reached(y))
+        status = jnp.where(left_range, LEFT_RANGE, LOSS_REACHED)
+        before = replace(now, h=end - now.t, status=status.astype(now.status.dtype))
         dense_output = solver.interpolation_cls(t0=now.t, t1=end, **dense)
         return _where(stop, before, moved), end, y, dense_output.evaluate, keep & ~stop
 

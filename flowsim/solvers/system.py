@@ -18,6 +18,9 @@ from flowsim.problem.types import Array, Matrix, Scalar
 from flowsim.solvers.methods.spectral_radius import SAFETY, chirp, spectral_radius
 from flowsim.solvers.methods.tolerances import Tolerances
 
+LOG_LARGEST = np.log(1e140)
+"""Largest log max|W| of a solution: losses and norms square it, and float64 ends at 1.8e308."""
+
 
 class ScaledFlow(eqx.Module):
     """A flow ẏ = f(y) of a problem, with each matrix of the state in units of its own scale.
@@ -71,6 +74,10 @@ class ScaledFlow(eqx.Module):
     def end_to_end(self, y: State) -> Matrix:
         """Return the end-to-end matrix of a scaled state."""
         return self.flow.end_to_end(self.unscaled(y))
+
+    def in_range(self, y: State) -> Array:
+        """Return whether the squares of W's entries are far from overflow."""
+        return jnp.less(self.flow.log_size(self.unscaled(y)), LOG_LARGEST)
 
     def loss_at(self, y: State) -> Scalar:
         """Return ℓ(W) at a scaled state."""

@@ -20,7 +20,7 @@ class Verdict(Enum):
     STOPPED_AT_LOSS = "the flow reached the loss at which it was to stop"
     AT_REST = (
         "the start is an exact equilibrium of the flow with a non-zero loss gradient, a saddle: "
-        "nothing moves, ever; start from anything else"
+        "the flow stays there; start from any other layers"
     )
     BUDGET_EXHAUSTED = (
         "max_steps was used up before the horizon: allow more steps, loosen rtol, "
@@ -32,6 +32,10 @@ class Verdict(Enum):
     )
     BLOW_UP = (
         "the solution grows without bound near this time; nothing past it was kept; "
+        "shorten the horizon, or take a loss that is bounded below"
+    )
+    OUT_OF_RANGE = (
+        "W grew beyond 1e140, whose square float64 can hardly represent; nothing past it was kept; "
         "shorten the horizon, or take a loss that is bounded below"
     )
     TOLERANCE_TOO_TIGHT = (

@@ -161,6 +161,19 @@ class TestVerdicts:
         np.testing.assert_allclose(trajectory.end_to_end[:, 0, 0], wanted, rtol=1e-5)
         assert np.isfinite(trajectory.loss).all()
 
+    @pytest.mark.parametrize("space", ["layers", "end_to_end", "spectral"])
+    def test_growth_past_the_range_of_float64_ends_in_time(self, space) -> None:
+        """Ẇ = 2W for ℓ = -⟨I, W⟩ at N = 2, so W = 0.01 e^{2t} I passes 1e140 at ½ log 1e142."""
+        problem = Problem(losses.Linear(np.eye(2)), [0.1 * np.eye(2)] * 2, 400.0)
+        trajectory = solve(problem, space, **QUICK)
+        assert trajectory.verdict is Verdict.OUT_OF_RANGE
+        exit_time = 0.5 * np.log(1e142)
+        assert exit_time * (1 - 2e-4) < trajectory.stopped_at <= exit_time + 1e-3
+        for values in (trajectory.end_to_end, trajectory.loss, trajectory.singular_values):
+            assert np.isfinite(values).all()
+        expected = 0.01 * np.exp(2 * trajectory.times)
+        np.testing.assert_allclose(trajectory.end_to_end[:, 0, 0], expected, rtol=1e-3)
+
     def test_a_wall_of_nan_is_a_tolerance_that_cannot_be_met(self) -> None:
         """Ẇ = -1 for W > 1, and no velocity at all below."""
         problem = Problem(lambda W: jnp.sum(W + 0 * jnp.sqrt(W - 1)), [np.full((1, 1), 1.6)], 2.0)
