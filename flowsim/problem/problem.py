@@ -9,8 +9,9 @@ import numpy as np
 
 from flowsim import cards
 from flowsim.problem import network
+from flowsim.problem.arguments import real_array, real_number
 from flowsim.problem.losses import Differentiable, Loss, value_and_gradient
-from flowsim.problem.types import Array, Layers, Matrix, Scalar, read_only_copy
+from flowsim.problem.types import Array, Layers, Matrix, Scalar
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,16 +51,19 @@ class Problem:
         horizon: float,
         weight_decay: float = 0.0,
     ) -> None:
-        arrays = [read_only_copy(np.asarray(layer, dtype=np.float64)) for layer in layers]
+        try:
+            given = list(layers)
+        except TypeError:
+            raise ValueError(
+                f"layers must be a list of matrices [W_1, …, W_N], but is {layers!r}."
+            ) from None
+        arrays = [_double(real_array(f"W_{j}", W)) for j, W in enumerate(given, start=1)]
         network.check_layers(arrays)
-        _check_positive("horizon", horizon)
-        if not (np.isfinite(weight_decay) and weight_decay >= 0):
-            raise ValueError(f"weight_decay must be finite and at least 0, but is {weight_decay}.")
         # the dataclass is frozen, but converts its arguments
         set_field = object.__setattr__
         set_field(self, "layers", tuple(arrays))
-        set_field(self, "horizon", float(horizon))
-        set_field(self, "weight_decay", float(weight_decay))
+        set_field(self, "horizon", real_number("horizon", horizon, above=0))
+        set_field(self, "weight_decay", real_number("weight_decay", weight_decay, least=0))
         set_field(self, "loss", self._checked_loss(loss))
 
     def _checked_loss(self, loss: Loss | Callable[[Matrix], Scalar]) -> Loss:
@@ -126,6 +130,7 @@ class Problem:
         return cards.as_html(f"Problem of depth {self.depth}", self._rows())
 
 
-def _check_positive(name: str, value: float) -> None:
-    if not (np.isfinite(value) and value > 0):
-        raise ValueError(f"{name} must be finite and greater than 0, but is {value}.")
+def _double(layer: np.ndarray) -> np.ndarray:
+    double = layer.astype(np.float64, copy=False)
+    double.flags.writeable = False
+    return double

@@ -25,10 +25,3 @@ Layers: TypeAlias = tuple[Layer, ...]
 
 Inputs: TypeAlias = Float[Array, "input sample"]
 Targets: TypeAlias = Float[Array, "output sample"]
-
-
-def read_only_copy(array: np.ndarray) -> np.ndarray:
-    """Return a copy of an array that can neither be written to nor change with the original."""
-    copy = array.copy(order="K")  # the layout decides how products round
-    copy.flags.writeable = False
-    return copy

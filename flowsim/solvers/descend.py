@@ -16,12 +16,14 @@ from flowsim.dynamics.accumulators import LossCrossings
 from flowsim.dynamics.descent import Iterates
 from flowsim.dynamics.registry import AlgorithmName, Momentum, follows_flow
 from flowsim.problem import network
+from flowsim.problem.arguments import real_number, times_from_zero
 from flowsim.problem.gradient_noise import Stream
 from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
 from flowsim.problem.types import Array, Layers
 from flowsim.solvers.iterate import (
     PLAIN,
+    PRECISIONS,
     DescentOptions,
     initial_iterates,
     is_finished,
@@ -121,7 +123,7 @@ def descend(
     problem
         The loss, the starting layers and the weight decay λ.
     step_sizes, times
-        The step sizes η, and the times of which the nearest iterates kη are recorded.
+        The step sizes η, and the times from 0 of which the nearest iterates kη are recorded.
     algorithm, momentum
         Another update rule (`flowsim.dynamics.update_rules`), which takes as many steps.
     precision
@@ -138,9 +140,13 @@ def descend(
     Raises
     ------
     ValueError
-        If the algorithm does not support momentum.
+        If an argument is outside its range, or the algorithm does not support momentum.
 
     """
+    times = times_from_zero("times", times)
+    step_sizes = [real_number("a step size", eta, above=0) for eta in step_sizes]
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, but is {precision!r}.")
     count = iterations(times, step_sizes)
     keep = np.ones(times.size, dtype=bool) if keep is None else keep
     started = time.perf_counter()

@@ -44,6 +44,9 @@ class Iteration(Protocol[State]):
         """Return the iterates at iteration `until` of each row, or after `budget` steps."""
 
 
+PRECISIONS = ("float64", "float32")
+
+
 @dataclass(frozen=True, eq=False)
 class DescentOptions:
     """The update rule of descent and its arithmetic.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from flowsim.dynamics.registry import FLOWS
+from flowsim.problem.arguments import real_number, times_from_zero, whole_number
 from flowsim.problem.problem import Problem
 from flowsim.solvers import methods
 from flowsim.solvers.accuracy import solve_to_accuracy
@@ -99,8 +100,9 @@ def solve(
     saved = _checked_times(problem, times)
     if space not in FLOWS:
         raise ValueError(f"space must be one of {', '.join(FLOWS)}, but is {space!r}.")
-    if max_steps < 1:
-        raise ValueError(f"max_steps must be at least 1, but is {max_steps}.")
+    max_steps = whole_number("max_steps", max_steps, least=1)
+    if stop_at_loss is not None:
+        stop_at_loss = real_number("stop_at_loss", stop_at_loss)
     kept = np.ones(saved.size, dtype=bool) if keep is None else np.array(keep, dtype=bool)
     kept[-1] = True
     # the error estimate compares W at these times; those not requested are dropped at the end
@@ -132,9 +134,4 @@ def solve(
 def _checked_times(problem: Problem, times: Sequence[float] | np.ndarray | None) -> np.ndarray:
     if times is None:
         return np.linspace(0.0, problem.horizon, DEFAULT_SAMPLES)
-    saved = np.asarray(times, dtype=float)
-    if saved.ndim != 1 or saved.size < 1 or not np.isfinite(saved).all():
-        raise ValueError("times must be a non-empty list of finite numbers.")
-    if saved[0] != 0 or (np.diff(saved) <= 0).any():
-        raise ValueError("times must increase strictly from 0, the time of the start.")
-    return saved
+    return times_from_zero("times", times)

@@ -21,7 +21,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxpr_as_fun, subjaxprs
 
 from flowsim.problem.losses.loss import Loss
-from flowsim.problem.types import Array, Matrix, Scalar, read_only_copy
+from flowsim.problem.types import Array, Matrix, Scalar
 
 
 class Differentiable(Loss):
@@ -154,7 +154,7 @@ def _trace(function: Callable[[Matrix], Array], shape: tuple[int, ...]) -> Close
 def _with_copies(value: Any) -> Any:
     """Return a program, or a parameter of an operation, with all its NumPy arrays copied."""
     if isinstance(value, ClosedJaxpr):
-        constants = [c if isinstance(c, jax.Array) else read_only_copy(c) for c in value.consts]
+        constants = [c if isinstance(c, jax.Array) else np.array(c) for c in value.consts]
         return ClosedJaxpr(_with_copies(value.jaxpr), constants)
     if isinstance(value, Jaxpr):
         copies = [

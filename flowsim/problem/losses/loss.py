@@ -16,8 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
 
+from flowsim.problem.arguments import real_array
 from flowsim.problem.errors import NotApplicable
-from flowsim.problem.types import Array, Matrix, Scalar, read_only_copy
+from flowsim.problem.types import Array, Matrix, Scalar
 
 
 class Isotropic(NamedTuple):
@@ -70,10 +71,11 @@ class Loss(eqx.Module):
     summed: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        """Keep copies of NumPy arrays, so that overwriting them does not change the loss."""
+        """Keep copies of NumPy arrays and lists, so that overwriting them changes no loss."""
         for name, value in vars(self).items():
-            if isinstance(value, np.ndarray):
-                setattr(self, name, read_only_copy(value))
+            is_jax = isinstance(value, jax.Array)
+            if isinstance(value, list) or (hasattr(value, "__array__") and not is_jax):
+                setattr(self, name, real_array(f"{type(self).__name__}: {name}", value))
 
     @abc.abstractmethod
     def value(self, W: Matrix) -> Scalar:

@@ -83,7 +83,7 @@ def named(name: str) -> Method:
     """
     if name in METHODS:
         return METHODS[name]
-    near = get_close_matches(name, METHODS, n=1)
+    near = get_close_matches(str(name), METHODS, n=1)
     hint = f"did you mean {near[0]!r}" if near else f"choose from {', '.join([AUTO, *METHODS])}"
     raise ValueError(f"There is no method {name!r}; {hint}.")
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from flowsim.problem.arguments import real_number
+
 SMALLEST_RTOL = 100 * float(np.finfo(np.float64).eps)
 """Smallest rtol: below it, rounding would be mistaken for truncation error."""
 
@@ -33,13 +35,13 @@ class Tolerances:
     atol: float | None = None
 
     def __post_init__(self) -> None:
-        if not SMALLEST_RTOL <= self.rtol <= LARGEST_RTOL:
+        if not SMALLEST_RTOL <= real_number("rtol", self.rtol) <= LARGEST_RTOL:
             raise ValueError(
                 f"rtol must lie between {SMALLEST_RTOL:.2g} (100 times the float64 epsilon) and "
                 f"{LARGEST_RTOL:g}, but is {self.rtol:g}."
             )
-        if self.atol is not None and not (np.isfinite(self.atol) and self.atol > 0):
-            raise ValueError(f"atol must be finite and greater than 0, but is {self.atol:g}.")
+        if self.atol is not None:
+            real_number("atol", self.atol, above=0)
 
     def loosened(self, factor: float) -> Tolerances:
         """Return tolerances looser by `factor`, without the limits on rtol.
