@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields, replace
 
 import exact
@@ -9,9 +10,11 @@ import numpy as np
 import pytest
 
 from flowsim.cli import main
+from flowsim.dynamics.flow import Flow
 from flowsim.dynamics.modes import ModeFlow
-from flowsim.dynamics.registry import FLOWS
+from flowsim.dynamics.registry import FLOWS, Formulation
 from flowsim.problem import losses
+from flowsim.problem.problem import Problem
 from flowsim.solvers.descend import descend
 from flowsim.theory.exact.modes import ExactModes
 from flowsim.theory.exact.verification.cases import cases
@@ -59,9 +62,19 @@ def test_every_check_passes_and_the_table_tells_it(capsys) -> None:
     assert len(rows) - 2 <= expected(("modes",), ("tsit5",))
 
 
+def built_by(build: Callable[[Problem], Flow]) -> Formulation:
+    """Return the formulation in modes, with another flow."""
+
+    class Altered(Formulation):
+        def build(self, problem: Problem) -> Flow:
+            return build(problem)
+
+    return Altered(**vars(FLOWS["modes"]))
+
+
 @pytest.mark.usefixtures("without_losses")
 def test_a_wrong_velocity_fails_in_a_space_that_joins_by_its_entry(capsys, monkeypatch) -> None:
-    monkeypatch.setitem(FLOWS, "wrong", replace(FLOWS["modes"], build=wrong))
+    monkeypatch.setitem(FLOWS, "wrong", built_by(wrong))
     assert main(["verify", "--space", "wrong", "--method", "tsit5"]) == 1
     failed = [row for row in capsys.readouterr().out.splitlines() if row.startswith("✗")]
     assert [row.split("  ")[0] for row in failed] == ["✗ modes, N = 2", "✗ mode, N = 3"]
@@ -80,7 +93,7 @@ def test_a_space_that_refuses_everything_fails(monkeypatch) -> None:
     def refuses(problem):
         raise ValueError("never: not today.")
 
-    monkeypatch.setitem(FLOWS, "never", replace(FLOWS["modes"], build=refuses))
+    monkeypatch.setitem(FLOWS, "never", built_by(refuses))
     assert [check.note for check in failures(("never",))] == ["refused in every case"]
 
 
