@@ -23,9 +23,6 @@ from flowsim.solvers.system import ScaledFlow
 RUNNING, LOSS_REACHED, STEP_UNDERFLOW, LEFT_RANGE = 0, 1, 2, 3
 """Values of `Progress.status`, integers since compiled code can hold no enumeration."""
 
-EXIT_PRECISION = 1e-4
-"""Relative precision of the time at which a solution leaves the range of float64."""
-
 PROPORTIONAL, INTEGRAL = 0.3, 0.4
 """Coefficients of the PI controller (Hairer & Wanner, Solving ODEs II, §IV.2).
 
@@ -178,7 +175,8 @@ class Integrator(eqx.Module):
         def unfinished(carry: tuple[Progress, Any, Any]) -> Any:
             now, reached, _ = carry
             taken = now.accepted + now.rejected - taken_before
-            return (reached < window.filled) & (taken < budget) & (now.status == RUNNING)
+            going = (now.status == RUNNING) & self.system.in_range(now.y)
+            return (reached < window.filled) & (taken < budget) & going
 
         def step(carry: tuple[Progress, Any, Any]) -> tuple[Progress, Any, Any]:
             now, reached, saved = carry
@@ -186,15 +184,18 @@ class Integrator(eqx.Module):
             reached, saved = _save(window, reached, saved, kept, end, y, dense)
             return after, reached, saved
 
-        return jax.lax.while_loop(unfinished, step, (progress, here, saved))
+        now, reached, saved = jax.lax.while_loop(unfinished, step, (progress, here, saved))
+        left = (now.status == RUNNING) & ~self.system.in_range(now.y)
+        status = jnp.where(left, LEFT_RANGE, now.status).astype(now.status.dtype)
+        return replace(now, status=status), reached, saved
 
     def _attempt(self, now: Progress, target: Scalar) -> tuple[Progress, Scalar, State, Any, Array]:
         """Return the result of one attempted step that ends at `target` at the latest.
 
         That is the progress after it, its end, the state there, its dense output, and whether its
-        states are saved. They are not if the error is too large, or if the step leaves the range of
-        float64 or reaches the loss at which to stop. In the last two cases the progress remains
-        before the step, within which `IntegrationState` computes the exact time of that loss.
+        states are saved. They are not if the error is too large, or if the step reaches the loss
+        at which to stop. In the latter case the progress remains before the step, within which
+        `IntegrationState` then computes the exact time.
         """
         terms, solver, controller = self._prepared()
         h = self.method.limit_step(self.solver, now.solver_state, now.h)
@@ -206,9 +207,7 @@ class Integrator(eqx.Module):
             terms, now.t, end, now.y, None, now.solver_state, False
         )
         # the controller rejects an infinite error, but not nan nor a state that overflowed
-        leaves = ~self.system.in_range(y)
-        # shorter steps close in on the time at which the range of float64 is left
-        usable = _all_finite((y, error)) & (~leaves | (end - now.t < EXIT_PRECISION * end))
+        usable = _all_finite((y, error))
         y = _where(usable, y, now.y)
         error = jax.tree.map(lambda e: jnp.where(usable, e, jnp.inf), error)
         keep, t, proposed, _, controller_state, _ = controller.adapt_step_size(
@@ -233,10 +232,8 @@ class Integrator(eqx.Module):
             rejected=jnp.where(keep, now.rejected, now.rejected + 1),
             status=jnp.where(underflow, STEP_UNDERFLOW, RUNNING).astype(now.status.dtype),
         )
-        left_range = keep & leaves
-        stop = left_range | (keep & self._loss_reached(y))
-        status = jnp.where(left_range, LEFT_RANGE, LOSS_REACHED)
-        before = replace(now, h=end - now.t, status=status.astype(now.status.dtype))
+        stop = keep & self._loss_reached(y)
+        before = replace(now, h=end - now.t, status=jnp.asarray(LOSS_REACHED))
         dense_output = solver.interpolation_cls(t0=now.t, t1=end, **dense)
         return _where(stop, before, moved), end, y, dense_output.evaluate, keep & ~stop
 

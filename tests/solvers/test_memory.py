@@ -173,7 +173,7 @@ from flowsim.cli import main
 from flowsim.experiment.plan.footprint import footprint
 from flowsim.experiment.plan.reading import read
 for picture in figures.FIGURES.values():
-    picture._module("draw")
+    picture._module()
 
 def peak():
     with open("/proc/self/status") as status:

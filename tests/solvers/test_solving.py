@@ -168,7 +168,8 @@ class TestVerdicts:
         trajectory = solve(problem, space, **QUICK)
         assert trajectory.verdict is Verdict.OUT_OF_RANGE
         exit_time = 0.5 * np.log(1e142)
-        assert exit_time * (1 - 2e-4) < trajectory.stopped_at <= exit_time + 1e-3
+        # within the step that leaves, of which this growth takes several per unit of time
+        assert exit_time - 1e-3 <= trajectory.stopped_at < exit_time + 1.0
         for values in (trajectory.end_to_end, trajectory.loss, trajectory.singular_values):
             assert np.isfinite(values).all()
         expected = 0.01 * np.exp(2 * trajectory.times)
