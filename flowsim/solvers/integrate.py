@@ -28,6 +28,7 @@ from flowsim.solvers.stepper import (
     Integrator,
     Progress,
 )
+from flowsim.solvers.system import LOG_LARGEST
 from flowsim.solvers.trajectory import Statistics, Trajectory, Verdict
 
 T = TypeVar("T")
@@ -144,6 +145,7 @@ class IntegrationState:
                 self._stop_at_loss()
                 return Verdict.STOPPED_AT_LOSS
             if status == LEFT_RANGE:
+                self.t = self._exit_time()
                 return Verdict.OUT_OF_RANGE
             if status == STEP_UNDERFLOW:
                 return Verdict.BLOW_UP if self._at_pole() else Verdict.TOLERANCE_TOO_TIGHT
@@ -225,6 +227,14 @@ class IntegrationState:
         doubling_time = size / speed if np.isfinite(speed) and speed > 0 else 0.0
         # a pole at the very start is compared with the final time, as t is 0
         return doubling_time < POLE * max(self.t, POLE * float(self.task.save.end))
+
+    def _exit_time(self) -> float:
+        """Return when W left the range of float64, from its growth rate after the last step."""
+        system, y = self.integrator.system, self.progress.y
+        velocity = system.velocity(self.progress.t, y, None)
+        size, rate = jax.jvp(system.log_size, (y,), (velocity,))
+        last = self.task.save.times[max(self.reached - 1, 0)]
+        return max(float(self.t - (size - LOG_LARGEST) / rate), float(last))
 
     def _stop_at_loss(self) -> None:
         """Step exactly to the required loss, and record the state there.

@@ -75,9 +75,13 @@ class ScaledFlow(eqx.Module):
         """Return the end-to-end matrix of a scaled state."""
         return self.flow.end_to_end(self.unscaled(y))
 
+    def log_size(self, y: State) -> Scalar:
+        """Return about log max|W| at a scaled state."""
+        return self.flow.log_size(self.unscaled(y))
+
     def in_range(self, y: State) -> Array:
         """Return whether the squares of W's entries are far from overflow."""
-        return jnp.less(self.flow.log_size(self.unscaled(y)), LOG_LARGEST)
+        return jnp.less(self.log_size(y), LOG_LARGEST)
 
     def loss_at(self, y: State) -> Scalar:
         """Return ℓ(W) at a scaled state."""
