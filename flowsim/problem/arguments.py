@@ -9,26 +9,23 @@ from typing import Any
 import numpy as np
 
 
-def real_number(
-    name: str, value: Any, *, above: float = -math.inf, least: float = -math.inf
-) -> float:
-    """Return a finite number as float.
-
-    Raises
-    ------
-    ValueError
-        If it is no real number (a bool, a string), not finite, or out of its range.
-
-    """
-    limits = [
-        *([f"greater than {above:g}"] if above > -math.inf else []),
-        *([f"at least {least:g}"] if least > -math.inf else []),
-    ]
-    required = " and ".join(["finite", *limits])
+def real_number(name: str, value: Any, required: str = "") -> float:
+    """Return a number as float; raises ValueError if it is none: a bool, a string, None."""
     scalar = _scalar(value)
     if isinstance(scalar, bool | np.bool_) or not isinstance(scalar, Real):
-        raise ValueError(f"{name} must be a number, {required}, but is {value!r}.")
-    number = float(scalar)
+        raise ValueError(f"{name} must be a number{required}, but is {value!r}.")
+    return float(scalar)
+
+
+def finite_number(
+    name: str, value: Any, *, above: float = -math.inf, least: float = -math.inf
+) -> float:
+    """Return a finite number as float; raises ValueError if it is none or out of its range."""
+    limits = ["finite"]
+    limits += [f"greater than {above:g}"] if above > -math.inf else []
+    limits += [f"at least {least:g}"] if least > -math.inf else []
+    required = " and ".join(limits)
+    number = real_number(name, value, f", {required}")
     if not (math.isfinite(number) and number > above and number >= least):
         raise ValueError(f"{name} must be {required}, but is {number:g}.")
     return number

@@ -16,7 +16,7 @@ from flowsim.dynamics.accumulators import LossCrossings
 from flowsim.dynamics.descent import Iterates
 from flowsim.dynamics.registry import AlgorithmName, Momentum, follows_flow
 from flowsim.problem import network
-from flowsim.problem.arguments import real_number, times_from_zero
+from flowsim.problem.arguments import finite_number, times_from_zero
 from flowsim.problem.gradient_noise import Stream
 from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
@@ -144,7 +144,7 @@ def descend(
 
     """
     times = times_from_zero("times", times)
-    step_sizes = [real_number("a step size", eta, above=0) for eta in step_sizes]
+    step_sizes = [finite_number("a step size", eta, above=0) for eta in step_sizes]
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, but is {precision!r}.")
     count = iterations(times, step_sizes)

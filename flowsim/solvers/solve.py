@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from flowsim.dynamics.registry import FLOWS
-from flowsim.problem.arguments import real_number, times_from_zero, whole_number
+from flowsim.problem.arguments import finite_number, times_from_zero, whole_number
 from flowsim.problem.problem import Problem
 from flowsim.solvers import methods
 from flowsim.solvers.accuracy import solve_to_accuracy
@@ -102,7 +102,7 @@ def solve(
         raise ValueError(f"space must be one of {', '.join(FLOWS)}, but is {space!r}.")
     max_steps = whole_number("max_steps", max_steps, least=1)
     if stop_at_loss is not None:
-        stop_at_loss = real_number("stop_at_loss", stop_at_loss)
+        stop_at_loss = finite_number("stop_at_loss", stop_at_loss)
     kept = np.ones(saved.size, dtype=bool) if keep is None else np.array(keep, dtype=bool)
     kept[-1] = True
     # the error estimate compares W at these times; those not requested are dropped at the end

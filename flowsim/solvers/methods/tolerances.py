@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from flowsim.problem.arguments import real_number
+from flowsim.problem.arguments import finite_number, real_number
 
 SMALLEST_RTOL = 100 * float(np.finfo(np.float64).eps)
 """Smallest rtol: below it, rounding would be mistaken for truncation error."""
@@ -41,7 +41,7 @@ class Tolerances:
                 f"{LARGEST_RTOL:g}, but is {self.rtol:g}."
             )
         if self.atol is not None:
-            real_number("atol", self.atol, above=0)
+            finite_number("atol", self.atol, above=0)
 
     def loosened(self, factor: float) -> Tolerances:
         """Return tolerances looser by `factor`, without the limits on rtol.
