@@ -188,7 +188,7 @@ class Integrator(eqx.Module):
         left = (now.status == RUNNING) & ~self.system.in_range(now.y)
         status = jnp.where(left, LEFT_RANGE, now.status).astype(now.status.dtype)
         # a long step may pass several saved times, some of them beyond the range
-        within = jax.vmap(self.system.in_range)(saved) & (jnp.arange(size) < reached)
+        within = jax.lax.map(self.system.in_range, saved) & (jnp.arange(size) < reached)
         reached = jnp.where(left, jnp.sum(within), reached)
         return replace(now, status=status), reached, saved
 

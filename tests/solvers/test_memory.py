@@ -165,6 +165,7 @@ def test_saved_matrices_are_plain_arrays() -> None:
 
 
 MEASURING = """
+import sys
 import numpy as np
 import flowsim, h5netcdf, h5py, jax, matplotlib.backends.backend_agg
 from flowsim import figures, solve
@@ -183,7 +184,7 @@ def peak():
 jax.devices()
 libraries = peak()
 scenario = read("run.toml")
-assert main(["run", "run.toml", "-o", "run"]) == 0
+assert main(["run", "run.toml", "-o", sys.argv[1]]) == 0
 taken = peak() - libraries
 problem = build_problem(scenario)
 solve(problem, times=np.linspace(0, 1, 50), method="tsit5", rtol=1e-9)
@@ -201,13 +202,15 @@ def test_a_run_takes_the_memory_that_was_predicted_however_many_its_steps(tmp_pa
     text = text.replace("layers = true", "layers = false").replace("[0.9, 0.05]", "[0.05]")
     text = text.replace("{ spectrum = [3.0, 2.0, 1.0, 0.5] }", "{ rank = 5, norm = 5.0 }")
     (tmp_path / "run.toml").write_text(text.replace("aligned", "balanced"), encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURING],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        check=True,
-    )
+    # the first process compiles and stores the programs, which takes memory of its own
+    for name in ("compiling", "compiled"):
+        done = subprocess.run(
+            [sys.executable, "-c", MEASURING, name],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            check=True,
+        )
     predicted, taken, more, steps = map(int, done.stdout.splitlines()[-1].split())
     print(predicted, taken, more, steps)
     assert taken < 1.3 * predicted
