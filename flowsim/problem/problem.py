@@ -62,8 +62,8 @@ class Problem:
         # the dataclass is frozen, but converts its arguments
         set_field = object.__setattr__
         set_field(self, "layers", tuple(arrays))
-        set_field(self, "horizon", finite_number("horizon", horizon, above=0))
-        set_field(self, "weight_decay", finite_number("weight_decay", weight_decay, least=0))
+        set_field(self, "horizon", finite_number("horizon", horizon, above=0.0))
+        set_field(self, "weight_decay", finite_number("weight_decay", weight_decay, least=0.0))
         set_field(self, "loss", self._checked_loss(loss))
 
     def _checked_loss(self, loss: Loss | Callable[[Matrix], Scalar]) -> Loss:

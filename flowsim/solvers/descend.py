@@ -144,7 +144,7 @@ def descend(
 
     """
     times = times_from_zero("times", times)
-    step_sizes = [finite_number("a step size", eta, above=0) for eta in step_sizes]
+    step_sizes = [finite_number("a step size", eta, above=0.0) for eta in step_sizes]
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, but is {precision!r}.")
     count = iterations(times, step_sizes)

@@ -41,7 +41,7 @@ class Tolerances:
                 f"{LARGEST_RTOL:g}, but is {self.rtol:g}."
             )
         if self.atol is not None:
-            finite_number("atol", self.atol, above=0)
+            finite_number("atol", self.atol, above=0.0)
 
     def loosened(self, factor: float) -> Tolerances:
         """Return tolerances looser by `factor`, without the limits on rtol.
