@@ -41,10 +41,10 @@ def whole_number(name: str, value: Any, *, least: int) -> int:
     return int(number)
 
 
-def real_array(name: str, value: Any) -> np.ndarray:
+def real_array(name: str, value: Any, *, keep_integers: bool = False) -> np.ndarray:
     """Return a read-only copy of an array, list or table of real numbers, in double precision.
 
-    Integers stay integers, since some number classes.
+    Integers stay integers where they may number classes.
 
     Raises
     ------
@@ -59,7 +59,8 @@ def real_array(name: str, value: Any) -> np.ndarray:
     if array.dtype.kind not in "biuf":
         holds = "rows of unequal lengths or other objects" if array.dtype == object else array.dtype
         raise ValueError(f"{name} must be an array of real numbers, but holds {holds}.")
-    dtype = np.dtype(float) if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
+    is_kept = keep_integers and array.dtype.kind != "f"
+    dtype = array.dtype.newbyteorder("=") if is_kept else np.dtype(float)
     # the layout is kept, since it decides how products round
     copy = array.astype(dtype, order="K", copy=True)
     copy.flags.writeable = False
@@ -73,7 +74,7 @@ def times_from_zero(name: str, value: Any) -> np.ndarray:
         raise ValueError(f"{name} must be a non-empty list of finite numbers.")
     if times[0] != 0 or (np.diff(times) <= 0).any():
         raise ValueError(f"{name} must increase strictly from 0, the time of the start.")
-    return times.astype(float)
+    return times
 
 
 def _scalar(value: Any) -> Any:

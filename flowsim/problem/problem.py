@@ -57,7 +57,7 @@ class Problem:
             raise ValueError(
                 f"layers must be a list of matrices [W_1, …, W_N], but is {layers!r}."
             ) from None
-        arrays = [_double(real_array(f"W_{j}", W)) for j, W in enumerate(given, start=1)]
+        arrays = [real_array(f"W_{j}", W) for j, W in enumerate(given, start=1)]
         network.check_layers(arrays)
         # the dataclass is frozen, but converts its arguments
         set_field = object.__setattr__
@@ -128,9 +128,3 @@ class Problem:
 
     def _repr_html_(self) -> str:
         return cards.as_html(f"Problem of depth {self.depth}", self._rows())
-
-
-def _double(layer: np.ndarray) -> np.ndarray:
-    double = layer.astype(np.float64, copy=False)
-    double.flags.writeable = False
-    return double

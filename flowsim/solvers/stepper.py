@@ -187,9 +187,13 @@ class Integrator(eqx.Module):
         now, reached, saved = jax.lax.while_loop(unfinished, step, (progress, here, saved))
         left = (now.status == RUNNING) & ~self.system.in_range(now.y)
         status = jnp.where(left, LEFT_RANGE, now.status).astype(now.status.dtype)
+
+        def within_range() -> Array:
+            within = jax.lax.map(self.system.in_range, saved) & (jnp.arange(size) < reached)
+            return jnp.sum(within)
+
         # a long step may pass several saved times, some of them beyond the range
-        within = jax.lax.map(self.system.in_range, saved) & (jnp.arange(size) < reached)
-        reached = jnp.where(left, jnp.sum(within), reached)
+        reached = jax.lax.cond(left, within_range, lambda: reached)
         return replace(now, status=status), reached, saved
 
     def _attempt(self, now: Progress, target: Scalar) -> tuple[Progress, Scalar, State, Any, Array]:

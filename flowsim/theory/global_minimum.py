@@ -77,6 +77,11 @@ def _unknown(what: str) -> Minimum:
     return Minimum(nan, None, only=False, free=False, error=nan, how=f"{what} is not computed")
 
 
+def _exceeds(W: np.ndarray, rank: int) -> bool:
+    """Return whether W has more than the admitted rank, which only a bound below full rank does."""
+    return rank < min(W.shape) and bool(np.linalg.matrix_rank(W) > rank)
+
+
 def _nearest(T: np.ndarray, R_inverse: np.ndarray, floor: float, rank: int) -> Minimum:
     """Return the minimum of ½‖WR - T‖² + floor over rank(W) ≤ r for an invertible R.
 
@@ -106,7 +111,7 @@ def _regression(R: np.ndarray, T: np.ndarray, floor: float, rank: int) -> Minimu
 def _interpolated(loss: Measurements, rank: int) -> Minimum:
     """Return the minimum 0 at Φ, which is the only one where its measurements determine it."""
     Phi = np.asarray(loss.Phi)
-    if rank < min(Phi.shape) and np.linalg.matrix_rank(Phi) > rank:
+    if _exceeds(Phi, rank):
         return _unknown("a minimum under a bound on the rank")
     one, how = loss.determines_target(), "the target fits exactly"
     return Minimum(0.0, Phi, only=one, free=True, error=0.0, how=how)
@@ -118,7 +123,7 @@ def _of_powers(loss: PowerRegression, rank: int) -> Minimum:
     W, value, bound, only = power_minimum(X, Y, loss.p)
     if not value - bound <= UNSETTLED * float(loss.value(np.zeros_like(W))):
         return _unknown(f"a minimum at p = {loss.p:g} with so many residuals near 0")
-    if rank < min(W.shape) and np.linalg.matrix_rank(W) > rank:
+    if _exceeds(W, rank):
         return _unknown("a minimum under a bound on the rank")
     how = "a linear program" if loss.p == 1 else "reweighted least squares"
     return Minimum(value, W, only=only, free=True, error=max(value - bound, 0.0), how=how)
@@ -174,7 +179,7 @@ def _certified(loss: Loss, W: np.ndarray, g: np.ndarray, rank: int) -> Minimum:
     known = values > W.size * np.finfo(float).eps * values[-1]
     left = 0.5 * float(np.sum((vectors.T @ g)[known] ** 2 / values[known]))
     value = float(loss.value(W))
-    if rank < min(W.shape) and np.linalg.matrix_rank(W) > rank:
+    if _exceeds(W, rank):
         return _unknown("a minimum under a bound on the rank")
     one = bool(values[0] > FLAT * values[-1])
     how = "Newton's method in a trust region"

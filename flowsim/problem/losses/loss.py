@@ -75,7 +75,8 @@ class Loss(eqx.Module):
         for name, value in vars(self).items():
             is_jax = isinstance(value, jax.Array)
             if isinstance(value, list) or (hasattr(value, "__array__") and not is_jax):
-                setattr(self, name, real_array(f"{type(self).__name__}: {name}", value))
+                label = f"{type(self).__name__}: {name}"
+                setattr(self, name, real_array(label, value, keep_integers=True))
 
     @abc.abstractmethod
     def value(self, W: Matrix) -> Scalar:

@@ -22,6 +22,7 @@ from flowsim.problem.problem import Problem
 from flowsim.problem.types import Array
 from flowsim.scenario.build.files import load_array
 from flowsim.scenario.build.loss_data import LossData, Samples, generator
+from flowsim.scenario.build.shapes import BUNDLED
 from flowsim.scenario.spec.data import DataLoss
 from flowsim.scenario.spec.forms import FileRef
 
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from flowsim.scenario.spec.data import Data
     from flowsim.scenario.spec.loss import Loss as SpecifiedLoss
     from flowsim.scenario.spec.scenario import Scenario
-
-REAL_TARGETS = ("diabetes", "linnerud")
-"""The data sets of regression; the others are of classes."""
 
 ROUNDING = 8 * np.finfo(float).eps
 """Largest deviation, relative to the largest entry, of a row that varies by rounding alone."""
@@ -165,7 +163,7 @@ def _chosen(
 def _has_real_targets(scenario: Scenario) -> bool:
     """Return whether the targets are real numbers, not classes."""
     dataset = scenario.data.dataset if scenario.data else None
-    return not scenario.loss.classifies and dataset in (None, *REAL_TARGETS)
+    return not scenario.loss.classifies and (dataset is None or not BUNDLED[dataset].classes)
 
 
 def _split(fraction: float, rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -193,7 +191,7 @@ def _bundled(name: str, loss: DataLoss) -> tuple[np.ndarray, np.ndarray]:
 
     bunch = getattr(datasets, f"load_{name}")()
     X = np.asarray(bunch.data, dtype=float).T
-    if name in REAL_TARGETS:
+    if not BUNDLED[name].classes:
         return X, np.atleast_2d(np.asarray(bunch.target, dtype=float).T)
     return X, loss.encode(np.asarray(bunch.target, dtype=np.int64))
 
