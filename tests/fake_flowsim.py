@@ -36,7 +36,7 @@ def run(scenario: Any, name: str, *, monitor: Any) -> Any:
     made = made_runs.run_of(scenario, name, int(os.environ.get("FAKE_EXIT", "0")))
     if monitor.stop_requested() and time.monotonic() < end:
         outcome = {**made.summary["outcome"], "layers": "interrupted"}
-        made = replace(made, summary={**made.summary, "outcome": outcome, "exit_code": 3})
+        made = replace(made, summary={**made.summary, "outcome": outcome, "exit_code": 130})
     return made
 
 

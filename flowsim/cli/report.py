@@ -58,7 +58,7 @@ def _step_size_rows(
             yield (
                 f"{name}, step {size}",
                 str(result),
-                number(losses.get(size), "not finite"),
+                number(losses.get(size), _missing(result)),
                 "",
                 "",
             )
@@ -70,7 +70,12 @@ def _step_size_rows(
         loss = " to ".join(map(number, sorted({min(finite), max(finite)}))) if finite else ""
         between = " to ".join(number(float(size)) for size in dict.fromkeys((sizes[0], sizes[-1])))
         label = f"{name}, {len(sizes)} steps {between}" if sizes[1:] else f"{name}, step {between}"
-        yield label, str(result), loss or "not finite", "", ""
+        yield label, str(result), loss or _missing(result), "", ""
+
+
+def _missing(result: str) -> str:
+    """Return what stands for a final loss that is not a number."""
+    return "–" if result == "interrupted" else "not finite"
 
 
 def _table(title: str, rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

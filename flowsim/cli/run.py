@@ -20,10 +20,10 @@ from flowsim.scenario.digest import digest
 
 if TYPE_CHECKING:
     from flowsim.results.archive import Place
-    from flowsim.results.run import Run
     from flowsim.scenario.spec.scenario import Scenario
 
 _INTERRUPTED = (130, 143)
+"""Exit codes of runs that are never reused."""
 
 
 def _not_empty(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
@@ -124,8 +124,8 @@ def _simulate(name: str, scenario: Scenario, place: Place, target: Path, no_figu
     with signals.deferred(place.abandon) as stop, progress.displayed() as report:
         with as_command_error(ScenarioError), as_command_error(StorageError, exit_code=3):
             run = experiment.run(scenario, name, monitor=Monitor(report, stop))
-        # a signal after the last step interrupts nothing: the results are complete
-        if stop.code is not None and not _finished(run):
+        # after the last step a signal interrupts nothing: the results are complete
+        if stop.code is not None and run.summary["exit_code"] in _INTERRUPTED:
             run = replace(run, summary={**run.summary, "exit_code": stop.code})
         draw = None if no_figures or stop() else figure_writer(report, stop=stop)
         with as_command_error(archive.ArchiveError, exit_code=3):
@@ -133,14 +133,6 @@ def _simulate(name: str, scenario: Scenario, place: Place, target: Path, no_figu
     variants = {variant: inner.summary for variant, inner in run.variants.items()}
     _print(name, run.summary, variants, target)
     return stop.code or int(run.summary["exit_code"])
-
-
-def _finished(run: Run) -> bool:
-    """Return whether a run was finished, as it may be if a signal arrived at the last moment."""
-    runs = run.variants.values() or [run]
-    outcomes = [outcome for inner in runs for outcome in inner.summary["outcome"].values()]
-    complete = len(run.variants) == len(run.scenario.variant)
-    return complete and "interrupted" not in outcomes
 
 
 def _print(name: str, summary: Summary, variants: Mapping[str, Summary], target: Path) -> None:

@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 def run(scenario: Scenario, name: str = "scenario", *, monitor: Monitor = SILENT) -> Run:
     """Return the run of a scenario, with one run per variant if it has any; check its claims.
 
-    After a stop request or a failed flow the run contains what was reached, with the outcome
-    `"interrupted"` or `"failed"` in its summary.
+    After a stop request or a failed flow the run contains what was reached. Its summary has the
+    outcome `"interrupted"` or `"failed"` for each flow and step size that did not reach its end. Any
+    other group that an interrupt left out or incomplete has the outcome `"interrupted"` too.
 
     Raises
     ------
@@ -43,6 +44,7 @@ def run(scenario: Scenario, name: str = "scenario", *, monitor: Monitor = SILENT
 
     """
     started = time.perf_counter()
+    monitor, _ = monitor.watched()  # a stop request stays made
     members = variants(scenario)
     plans = _plans(members or {"": scenario}, monitor)
     if not members:
@@ -80,12 +82,17 @@ def _plans(members: Mapping[str, Scenario], monitor: Monitor) -> dict[str, Plan]
 
 def _run_plan(plan: Plan, name: str, monitor: Monitor, started: float) -> Run:
     outcome = simulate(plan, monitor)
-    groups = trajectory_groups(plan, outcome)
-    if not monitor.stop_requested():  # the loss over a plane is compiled, which takes a while
-        groups |= plane_group(plan, outcome)
+    groups = {**trajectory_groups(plan, outcome), **plane_group(plan, outcome, monitor)}
     measured = diagnostic_groups(plan, outcome, monitor)
     notes = [*standardization_notes(plan.scenario), *diagnostics.notes(measured)]
-    summary = summarize(plan.scenario, plan.problem, outcome.flows, outcome.descent, notes)
+    summary = summarize(
+        plan.scenario,
+        plan.problem,
+        outcome.flows,
+        outcome.descent,
+        interrupted=outcome.interrupted,
+        notes=notes,
+    )
     return _concluded(Run(name, plan.written, {**groups, **measured}, {}), summary, started)
 
 

@@ -129,10 +129,21 @@ class Plan:
 
 @dataclass
 class Outcome:
-    """What a simulation has produced so far: the flow by formulation, and gradient descent."""
+    """What a simulation has produced so far.
+
+    Attributes
+    ----------
+    flows, descent
+        The flow by formulation, and gradient descent.
+    interrupted
+        Groups that a stop request left out or incomplete, beside the flows and descent above, which
+        have outcomes of their own.
+
+    """
 
     flows: dict[str, Trajectory] = field(default_factory=dict)
     descent: DescentTrajectory | None = None
+    interrupted: list[str] = field(default_factory=list)
 
 
 def simulate(plan: Plan, monitor: Monitor) -> Outcome:
@@ -145,7 +156,11 @@ def simulate(plan: Plan, monitor: Monitor) -> Outcome:
         if outcome.flows and monitor.stop_requested():
             break
         outcome.flows[space] = _flow(plan, space, monitor.named(f"{space} flow"))
-    if plan.scenario.descent is not None and not monitor.stop_requested():
+    if plan.written.descent is None:
+        return outcome
+    if monitor.stop_requested():
+        outcome.interrupted.append("descent")
+    else:
         outcome.descent = _descent(plan, outcome, monitor.named("descent"))
     return outcome
 
@@ -219,20 +234,24 @@ def trajectory_groups(plan: Plan, outcome: Outcome) -> dict[str, Group]:
     return found
 
 
-def plane_group(plan: Plan, outcome: Outcome) -> dict[str, Group]:
+def plane_group(plan: Plan, outcome: Outcome, monitor: Monitor) -> dict[str, Group]:
     """Return the group of the loss over a plane; none where W is a single number."""
+    if monitor.stop_requested():  # the loss over a plane is compiled, which takes a while
+        outcome.interrupted.append("plane")
+        return {}
     entries = plan.scenario.output.plane
     plane = groups.plane_group(entries, plan.problem, outcome.flows, outcome.descent)
     return {"plane": plane} if plane else {}
 
 
 def diagnostic_groups(plan: Plan, outcome: Outcome, monitor: Monitor) -> dict[str, Group]:
-    """Return the groups of the diagnostics asked for, of the flow as far as it was reached."""
+    """Return the groups of the diagnostics asked for, but for those after a stop request."""
     trajectories = plan.scenario, plan.problem, outcome.flows, outcome.descent
-    return {
-        name: diagnostics.measure(
-            name, diagnostics.Setting(*trajectories, monitor.named(name.replace("_", " ")))
-        )
-        for name in plan.scenario.output.measures
-        if diagnostics.possible(name, outcome.flows)
-    }
+    found: dict[str, Group] = {}
+    for name in plan.scenario.output.measures:
+        watched, stop = monitor.named(name.replace("_", " ")).watched()
+        if not stop():
+            found[name] = diagnostics.measure(name, diagnostics.Setting(*trajectories, watched))
+        if stop.received:
+            outcome.interrupted.append(name)
+    return found

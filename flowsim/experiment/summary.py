@@ -25,7 +25,7 @@ from flowsim.theory.invariants import Invariant
 if TYPE_CHECKING:
     from flowsim.scenario.spec.scenario import Scenario
 
-DONE, CLAIM_FAILED, NOT_FINISHED = 0, 1, 3
+DONE, CLAIM_FAILED, NOT_FINISHED, INTERRUPTED = 0, 1, 3, 130
 """Exit codes of the command line."""
 
 OVER_VARIANTS = (
@@ -48,12 +48,14 @@ def summarize(
     problem: Problem,
     flows: Mapping[str, Trajectory],
     descent: DescentTrajectory | None,
+    *,
+    interrupted: Sequence[str] = (),
     notes: Sequence[str] = (),
 ) -> Summary:
     """Return the summary of a run without variants, `notes` of its diagnostics after its own.
 
     Each entry is by formulation; that of descent is by step size. Flows that were not reached are
-    interrupted.
+    interrupted, and so are further groups named in `interrupted`.
     """
     watched = {space: invariants.of_flow(flow, problem) for space, flow in flows.items()}
     by_space = {space: _flow_entries(flow, watched[space]) for space, flow in flows.items()}
@@ -72,6 +74,11 @@ def summarize(
         last = [float(losses[~np.isnan(losses)][-1]) for losses in descent.loss]
         entries["outcome"]["descent"] = dict(zip(sizes, descent.outcome, strict=True))
         entries["final_loss"]["descent"] = dict(zip(sizes, last, strict=True))
+    for name in interrupted:
+        entries["outcome"][name] = "interrupted"
+    if "descent" in interrupted and scenario.descent is not None:
+        sizes = [repr(float(eta)) for eta in scenario.descent.sizes]
+        entries["outcome"]["descent"] = dict.fromkeys(sizes, "interrupted")
     all_notes = [
         *(note for flow in flows.values() for note in _notes(flow, problem, scenario.flow.rtol)),
         *_violations(watched, watched_sizes),
@@ -133,9 +140,11 @@ def concluded(summary: Summary, claims: list[dict[str, Any]], seconds: float) ->
 
 
 def _exit_code(summary: Mapping[str, Any]) -> int:
-    """Return 3 if a flow could not be finished, else 1 if a claim fails, else 0."""
-    outcomes = list(_leaves(summary["outcome"]))
-    if any(outcome in ("failed", "interrupted") for outcome in outcomes):
+    """Return 130 after an interrupt, 3 if a flow failed, else 1 if a claim fails, else 0."""
+    outcomes = _leaves(summary["outcome"])
+    if "interrupted" in outcomes:
+        return INTERRUPTED
+    if "failed" in outcomes:
         return NOT_FINISHED
     return DONE if all(claim["holds"] for claim in summary["claims"]) else CLAIM_FAILED
 

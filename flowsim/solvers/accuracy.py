@@ -17,7 +17,7 @@ from flowsim.solvers.error_estimate import with_error_estimate
 from flowsim.solvers.integrate import integrate
 from flowsim.solvers.methods import AUTO
 from flowsim.solvers.options import Task
-from flowsim.solvers.trajectory import Statistics, Trajectory
+from flowsim.solvers.trajectory import Statistics, Trajectory, Verdict
 
 ALLOWED_ERROR = 0.01
 """Largest allowed error estimate, as a fraction of ‖W‖: 1 % is not visible in a figure."""
@@ -72,7 +72,8 @@ def solve_to_accuracy(trajectory: Trajectory, task: Task) -> Trajectory:
 
     A new solution is kept only if its error estimate is less than half. Otherwise rounding is the
     main error, which more steps at a smaller rtol would only increase. `max_steps` limits the steps
-    of all solves together, and seconds are summed.
+    of all solves together, and seconds are summed. A stop request in a new solution leaves the
+    previous one, with the verdict `INTERRUPTED`.
     """
     for _ in range(RETRIES):
         if not is_inaccurate(trajectory) or trajectory.verdict.outcome != "completed":
@@ -84,6 +85,8 @@ def solve_to_accuracy(trajectory: Trajectory, task: Task) -> Trajectory:
             break
         task = _at(rtol, replace(task, max_steps=left))
         again = with_error_estimate(integrate(task), task)
+        if again.verdict is Verdict.INTERRUPTED:
+            return replace(trajectory, verdict=Verdict.INTERRUPTED)
         if again.verdict is not trajectory.verdict or not _closer(again, trajectory):
             break
         trajectory = replace(again, statistics=_summed(spent, again.statistics))

@@ -53,7 +53,8 @@ def with_error_estimate(main: Trajectory, task: Task) -> Trajectory:
     """Return the trajectory of a task with the estimated errors of W and ℓ(W) at its times.
 
     Estimates are nan after the time at which the second solve ended, if that was before the first
-    one. After a stop request nothing is estimated.
+    one. A stop request makes the verdict `INTERRUPTED`; after one in the first solve nothing is
+    estimated.
     """
     if main.times.size == 1:
         return main.with_error_estimate(np.zeros(1), np.zeros(1), 0.0)  # W(0) is exact
@@ -77,6 +78,9 @@ def with_error_estimate(main: Trajectory, task: Task) -> Trajectory:
         apart = in_batches(differences, W.take(reached), other)
         distances[reached] = np.maximum(distances[reached], apart)
         known = min(known, int(reached[-1]) + 1)
+        if check.verdict is Verdict.INTERRUPTED:
+            main = replace(main, verdict=Verdict.INTERRUPTED)
+            break
     estimate, loss_error = np.full((2, main.times.size), np.nan)
     estimate[: chosen[known - 1] + 1] = _spread(chosen[:known], distances[:known, 0])
     loss_error[: chosen[known - 1] + 1] = _spread(chosen[:known], distances[:known, 1])

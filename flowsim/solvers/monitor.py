@@ -15,6 +15,22 @@ def _never() -> bool:
     return False
 
 
+@dataclass
+class StopRequest:
+    """A stop request that stays made, and whether a computation has received it.
+
+    `requested` returns whether it is made at present; `received` is true from its first answer on.
+    """
+
+    requested: Callable[[], bool]
+    received: bool = False
+
+    def __call__(self) -> bool:
+        """Return whether to stop."""
+        self.received = self.received or self.requested()
+        return self.received
+
+
 @dataclass(frozen=True)
 class Monitor:
     """The two-way link between a long computation and its caller: progress out, stop requests in.
@@ -59,6 +75,14 @@ class Monitor:
     def silent(self) -> Monitor:
         """Return a monitor that reports nothing and still passes on stop requests."""
         return replace(self, show=_ignore)
+
+    def watched(self) -> tuple[Monitor, StopRequest]:
+        """Return the same monitor and its stop request, which records whether it was received.
+
+        A computation whose request was received may have left something out.
+        """
+        stop = StopRequest(self.stop_requested)
+        return replace(self, stop_requested=stop), stop
 
 
 SILENT = Monitor()

@@ -84,11 +84,6 @@ class Setting:
         return {"time": flow.times, **arrays}
 
 
-def possible(name: str, flows: Mapping[str, Trajectory]) -> bool:
-    """Return whether the flow that a diagnostic needs was reached before an interrupt."""
-    return "layers" in flows or (MEASURES[name].needs != "layers" and bool(flows))
-
-
 def function(name: str) -> Callable[[Setting], Arrays]:
     """Return the function that computes a diagnostic."""
     module = import_module(f"{MEASURES[name].package}.measure")

@@ -229,7 +229,8 @@ set = { "loss" = { kind = "linear", target = [[2.0]] }, "network.widths" = [1, 1
 def test_an_interrupt_while_the_unit_is_found_leaves_no_descent() -> None:
     found = run(from_toml(EDGE), "edge", monitor=Monitor(stop_requested=lambda: True))
     assert "descent" not in found.groups
-    assert found.summary["exit_code"] == 3
+    assert found.summary["outcome"]["descent"] == "interrupted"
+    assert found.summary["exit_code"] == 130
 
 
 def test_the_card_says_the_unit_and_work_is_not_counted_yet() -> None:

@@ -258,7 +258,7 @@ class TestInterrupts:
             monitor=Monitor(stop_requested=lambda: next(later) >= limit),
             **QUICK | {"estimate_error": True},
         )
-        assert part.verdict is Verdict.REACHED_HORIZON
+        assert part.verdict is Verdict.INTERRUPTED
         np.testing.assert_array_equal(part.end_to_end, whole.end_to_end)
         known = ~np.isnan(part.error_estimate)
         assert 1 <= known.sum() < 50

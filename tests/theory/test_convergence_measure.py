@@ -11,11 +11,14 @@ import flowsim
 from flowsim.experiment.plan.reading import from_toml
 from flowsim.experiment.run import run
 from flowsim.results import archive
-from flowsim.results.run import Run
+from flowsim.results.run import Group, Run
 from flowsim.scenario.build.problem import build_problem
 from flowsim.scenario.spec.errors import ScenarioError
 from flowsim.solvers.monitor import Monitor
+from flowsim.solvers.solve import solve
+from flowsim.solvers.trajectory import Trajectory
 from flowsim.theory.global_minimum import global_minimum
+from flowsim.theory.setting import Setting, measure
 
 BASE = """
 title = "One number"
@@ -175,18 +178,20 @@ def test_a_convex_loss_off_balance_comes_to_the_minimum_that_newton_finds() -> N
     assert any("it is the loss Logistic" in note for note in found.summary["notes"])
 
 
+def measured_after_a_stop(trajectory: Trajectory) -> Group:
+    """Return the diagnostic of a flow, with a stop requested from its beginning on."""
+    scenario = from_toml(BASE)
+    monitor = Monitor(stop_requested=lambda: True)
+    flows = {"layers": trajectory}
+    setting = Setting(scenario, build_problem(scenario), flows, None, monitor)
+    return measure("convergence", setting)
+
+
 def test_an_interrupt_leaves_what_was_reached() -> None:
-    reached: list[str] = []
-    text = BASE.replace("[descent]\nstep_sizes = [1e-5, 0.1]", "")
-    found = run(
-        from_toml(text),
-        "part",
-        monitor=Monitor(
-            lambda label, _: reached.append(label), lambda: "end_to_end flow" in reached
-        ),
-    )
-    assert np.isnan(found["convergence.decrease"]).all()
-    assert np.isfinite(found["convergence.loss"]).all()
+    flow = solve(build_problem(from_toml(BASE)), keep_layers=True, estimate_error=False)
+    found = measured_after_a_stop(flow)
+    assert np.isnan(found["decrease"].values).all()
+    assert np.isfinite(found["loss"].values).all()
 
 
 def test_without_a_known_minimum_there_are_no_counts() -> None:
@@ -205,15 +210,14 @@ def test_without_a_known_minimum_there_are_no_counts() -> None:
 
 
 def test_an_interrupted_flow_is_measured_as_far_as_it_came() -> None:
-    calls: list[bool] = []
-
-    def interrupted() -> bool:
-        calls.append(True)
-        return len(calls) > 1
-
-    text = BASE.replace("[descent]\nstep_sizes = [1e-5, 0.1]", "").replace(
-        "samples = 31", "samples = 3000"
+    asked = iter([False] * 2 + [True])
+    flow = solve(
+        build_problem(from_toml(BASE)),
+        times=np.linspace(0, 3, 3000),
+        keep_layers=True,
+        monitor=Monitor(stop_requested=lambda: next(asked)),
     )
-    found = run(from_toml(text), "part", monitor=Monitor(stop_requested=interrupted))
-    assert found.summary["exit_code"] == 3
-    assert len(found["convergence.time"]) == len(found["convergence.rate"])
+    assert 1 < flow.times.size < 3000
+    found = measured_after_a_stop(flow)
+    np.testing.assert_array_equal(found["time"].values, flow.times)
+    assert found["rate"].shape == flow.times.shape
