@@ -33,8 +33,8 @@ def run(scenario: Scenario, name: str = "scenario", *, monitor: Monitor = SILENT
     """Return the run of a scenario, with one run per variant if it has any; check its claims.
 
     After a stop request or a failed flow the run contains what was reached. Its summary has the
-    outcome `"interrupted"` or `"failed"` for each flow and step size that did not reach its end. Any
-    other group that an interrupt left out or incomplete has the outcome `"interrupted"` too.
+    outcome `"interrupted"` or `"failed"` for each flow and step size that did not reach its end.
+    Any other group that an interrupt left out or incomplete has the outcome `"interrupted"` too.
 
     Raises
     ------
