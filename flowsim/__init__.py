@@ -9,10 +9,15 @@ initialization, and are compared with each other and with theory.
 >>> flowsim.plot(run, "loss")
 
 `flowsim list` in a shell lists the named scenarios. Names are imported when they are first used.
+
+Importing flowsim makes float64 JAX's default in the whole process: small singular values and
+order-η distances between descent and flow are lost in float32.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -52,6 +57,12 @@ __all__ = [
     "run",
     "solve",
 ]
+
+# also for arrays of the user's, made before anything of flowsim is used
+if "jax" in sys.modules:
+    sys.modules["jax"].config.update("jax_enable_x64", True)
+else:
+    os.environ["JAX_ENABLE_X64"] = "1"  # JAX reads it when it is imported
 
 _HOMES = {
     "Problem": "flowsim.problem.problem",
@@ -209,10 +220,13 @@ def __getattr__(name: str) -> Any:
             return version("flowsim")
         except PackageNotFoundError:
             return "unknown (not installed)"
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    if name in _MODULES:
-        return import_module(_MODULES[name])
+    from flowsim.problem.environment import quiet
+
+    with quiet:  # libraries warn while they are imported, and warnings may be errors
+        if name in _HOMES:
+            return getattr(import_module(_HOMES[name]), name)
+        if name in _MODULES:
+            return import_module(_MODULES[name])
     raise AttributeError(f"module 'flowsim' has no attribute {name!r}")
 
 

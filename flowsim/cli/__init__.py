@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from flowsim.cli import signals, terminal
 from flowsim.cli.errors import CommandError, report_internal_error
+from flowsim.problem.environment import quiet
 
 
 def entry() -> NoReturn:
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     gc.set_threshold(400_000)  # scanning the many permanent objects of imports takes 0.2 s
     terminal.prepare()
     try:
-        with signals.handled():
+        with signals.handled(), quiet:
             code = _run(arguments)
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 2

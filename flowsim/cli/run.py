@@ -114,8 +114,8 @@ def _simulate(name: str, scenario: Scenario, place: Place, target: Path, no_figu
     from flowsim.results import archive
 
     runtime.return_freed_arrays()
-    runtime.cache_programs()
-    # imported late: JAX reads the settings of its cache when it is imported
+    # JAX reads the settings of its cache when it is imported, so all that uses it is imported later
+    runtime.start_jax()
     from flowsim.experiment import run as experiment
     from flowsim.scenario.spec.errors import ScenarioError
     from flowsim.solvers.monitor import Monitor

@@ -8,6 +8,9 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+from flowsim.cli.errors import as_command_error
+from flowsim.problem.environment import SettingError, check_jax
+
 _LIMIT = 256 * 1024**2
 """Bytes of the cache. JAX's own limit re-reads the whole folder for every program it stores."""
 
@@ -29,6 +32,13 @@ def cache_programs() -> None:
         trim(folder, _LIMIT)
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", _SECONDS)
+
+
+def start_jax() -> None:
+    """Import JAX with the cache of programs; reject settings of it with which it cannot compute."""
+    cache_programs()
+    with as_command_error(SettingError):
+        check_jax()
 
 
 def trim(folder: Path, limit: int) -> None:

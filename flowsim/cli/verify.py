@@ -41,7 +41,7 @@ def verify_command(spaces: tuple[str, ...], methods: tuple[str, ...]) -> int:
 
     The exit code is 1 if an error exceeds its tolerance.
     """
-    runtime.cache_programs()
+    runtime.start_jax()
     _reject_unknown(spaces, methods)
     from flowsim.theory.exact.verification.checks import checks, expected
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from flowsim.experiment.figure_registry import FIGURES, FigureSpec, animatable, available
 from flowsim.pictures import ANIMATION_FORMATS, FORMATS
 from flowsim.pictures.kit import files
+from flowsim.problem.environment import isolated
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 
+@isolated()
 def draw(run: Run, name: str) -> Figure:
     """Return one figure, by name.
 
@@ -68,6 +70,7 @@ def lead(run: Run) -> str:
     return names[0]
 
 
+@isolated()
 def save(
     run: Run, folder: str | Path, format: str = "png", names: Iterable[str] | None = None
 ) -> list[Path]:
@@ -99,6 +102,7 @@ def save(
     return [files.write(each, Path(folder) / f"{name}.{format}") for name, each in figures.items()]
 
 
+@isolated()
 def animate(
     run: Run,
     folder: str | Path,

@@ -18,6 +18,7 @@ from flowsim.experiment.simulation import (
     trajectory_groups,
 )
 from flowsim.experiment.summary import Summary, concluded, summarize, summarize_variants
+from flowsim.problem.environment import computing
 from flowsim.results.run import Run
 from flowsim.scenario.build.problem import standardization_notes
 from flowsim.scenario.overrides import variants
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from flowsim.scenario.spec.scenario import Scenario
 
 
+@computing()
 def run(scenario: Scenario, name: str = "scenario", *, monitor: Monitor = SILENT) -> Run:
     """Return the run of a scenario, with one run per variant if it has any; check its claims.
 
@@ -41,6 +43,8 @@ def run(scenario: Scenario, name: str = "scenario", *, monitor: Monitor = SILENT
     ScenarioError
         If a formulation asked for has no flow, with the condition that fails, or if there is no
         sharpness to which step sizes are relative.
+    SettingError
+        If JAX cannot compute in double precision with its present settings.
 
     """
     started = time.perf_counter()

@@ -12,10 +12,13 @@ from typing import TypeAlias
 
 import numpy as np
 
+from flowsim.problem.environment import isolated
+
 Widths: TypeAlias = Sequence[int]
 NumpyLayers: TypeAlias = tuple[np.ndarray, ...]
 
 
+@isolated()
 def balanced(widths: Widths, scale: float, rng: np.random.Generator) -> NumpyLayers:
     """Return exactly balanced layers of a random W with largest singular value `scale`.
 
@@ -27,6 +30,7 @@ def balanced(widths: Widths, scale: float, rng: np.random.Generator) -> NumpyLay
     return from_svd(widths, U, sigma, Vt)
 
 
+@isolated()
 def gaussian(widths: Widths, scale: float, rng: np.random.Generator) -> NumpyLayers:
     """Return layers with i.i.d. Gaussian entries, E‖W‖²_F = scale² min(d_0, d_N).
 
@@ -52,6 +56,7 @@ def xavier(widths: Widths, rng: np.random.Generator) -> NumpyLayers:
     )
 
 
+@isolated()
 def orthogonal(widths: Widths, scale: float, rng: np.random.Generator) -> NumpyLayers:
     """Return scaled semi-orthogonal layers whose product has singular values all `scale`.
 
@@ -67,6 +72,7 @@ def orthogonal(widths: Widths, scale: float, rng: np.random.Generator) -> NumpyL
     return tuple(root * frames[j + 1][:, :r] @ frames[j][:, :r].T for j, r in enumerate(ranks))
 
 
+@isolated()
 def identity(widths: Widths, scale: float) -> NumpyLayers:
     """Return balanced layers with W = scale · I, the rectangular identity of shape d_N × d_0.
 
@@ -87,6 +93,7 @@ def identity(widths: Widths, scale: float) -> NumpyLayers:
     return from_svd(widths, np.eye(widths[-1], rank), np.full(rank, scale), np.eye(rank, widths[0]))
 
 
+@isolated()
 def aligned(widths: Widths, scale: float, Phi: np.ndarray) -> NumpyLayers:
     """Return balanced layers of W = scale · U Vᵀ, U and V the singular vectors of `Phi`.
 
@@ -98,6 +105,7 @@ def aligned(widths: Widths, scale: float, Phi: np.ndarray) -> NumpyLayers:
     return from_svd(widths, U[:, :rank], np.full(rank, scale), Vt[:rank])
 
 
+@isolated()
 def lambda_balanced(
     widths: Widths, scale: float, imbalance: float, rng: np.random.Generator
 ) -> NumpyLayers:
@@ -146,6 +154,7 @@ def check_lambda_balanced(widths: Widths, imbalance: float) -> None:
         )
 
 
+@isolated()
 def from_svd(widths: Widths, U: np.ndarray, sigma: np.ndarray, Vt: np.ndarray) -> NumpyLayers:
     """Return balanced layers of these widths with the product U diag(σ) Vᵀ, σ^{1/N} in each."""
     depth, rank = len(widths) - 1, len(sigma)

@@ -10,6 +10,7 @@ import numpy as np
 from flowsim import cards
 from flowsim.problem import network
 from flowsim.problem.arguments import finite_number, real_array
+from flowsim.problem.environment import computing, isolated
 from flowsim.problem.losses import Differentiable, Loss, value_and_gradient
 from flowsim.problem.types import Array, Layers, Matrix, Scalar
 
@@ -36,6 +37,8 @@ class Problem:
     ValueError
         If the shapes of the layers do not match, the loss does not accept their product or is not
         finite there, or a number is out of its range.
+    SettingError
+        If JAX cannot compute in double precision with its present settings.
 
     """
 
@@ -44,6 +47,7 @@ class Problem:
     horizon: float
     weight_decay: float
 
+    @computing()
     def __init__(
         self,
         loss: Loss | Callable[[Matrix], Scalar],
@@ -105,10 +109,12 @@ class Problem:
         return network.widths(self.layers)
 
     @property
+    @isolated()
     def initial(self) -> Matrix:
         """The end-to-end matrix W(0) of the initial layers."""
         return network.end_to_end(self.layers)
 
+    @isolated()
     def _rows(self) -> dict[str, str]:
         """Return the rows of the summary table."""
         rows = {

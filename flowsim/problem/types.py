@@ -1,7 +1,4 @@
-"""Names of arrays by their shape. Importing this module makes float64 JAX's default.
-
-Small singular values and order-η distances between descent and flow are lost in float32.
-"""
+"""Names of arrays by their shape."""
 
 from __future__ import annotations
 
@@ -10,8 +7,6 @@ from typing import TypeAlias
 import jax
 import numpy as np
 from jaxtyping import Float
-
-jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
 
 Array: TypeAlias = jax.Array | np.ndarray
 

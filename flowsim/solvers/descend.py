@@ -17,6 +17,7 @@ from flowsim.dynamics.descent import Iterates
 from flowsim.dynamics.registry import AlgorithmName, Momentum, follows_flow
 from flowsim.problem import network
 from flowsim.problem.arguments import finite_number, times_from_zero
+from flowsim.problem.environment import computing
 from flowsim.problem.gradient_noise import Stream
 from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
@@ -99,6 +100,7 @@ class DescentTrajectory:
         return np.asarray(self.iteration * self.step_sizes[:, None])
 
 
+@computing()
 def descend(
     problem: Problem,
     step_sizes: Sequence[float],
@@ -141,6 +143,8 @@ def descend(
     ------
     ValueError
         If an argument is outside its range, or the algorithm does not support momentum.
+    SettingError
+        If JAX cannot compute in double precision with its present settings.
 
     """
     times = times_from_zero("times", times)

@@ -8,6 +8,7 @@ import numpy as np
 
 from flowsim.dynamics.registry import FLOWS
 from flowsim.problem.arguments import finite_number, times_from_zero, whole_number
+from flowsim.problem.environment import computing
 from flowsim.problem.problem import Problem
 from flowsim.solvers import methods
 from flowsim.solvers.accuracy import solve_to_accuracy
@@ -23,6 +24,7 @@ DEFAULT_SAMPLES = 200
 """Saved times where none are given, enough for a smooth curve."""
 
 
+@computing()
 def solve(
     problem: Problem,
     space: str = "layers",
@@ -93,6 +95,8 @@ def solve(
     ValueError
         If an argument is outside its range, or if the flow does not exist in this space (for
         example `"end_to_end"` where it does not depend on W alone).
+    SettingError
+        If JAX cannot compute in double precision with its present settings.
 
     """
     tolerances = Tolerances(rtol, atol)

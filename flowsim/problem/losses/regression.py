@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from flowsim.problem.environment import isolated
 from flowsim.problem.errors import NotApplicable
 from flowsim.problem.losses.loss import (
     Diagonalized,
@@ -39,6 +40,7 @@ class LeastSquares(Loss):
     floor: Scalar
 
     @classmethod
+    @isolated()
     def from_data(cls, X: Inputs, Y: Targets) -> LeastSquares:
         """Return the loss of samples (columns of X and Y), by one thin SVD, X = U S Vᵀ."""
         m = X.shape[1]

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flowsim.problem.environment import isolated
 from flowsim.results.archive import manifest, netcdf
 from flowsim.results.archive.errors import ArchiveError, sentences
 from flowsim.results.run import Run
@@ -34,6 +35,7 @@ def summaries(
         return _summary(folder), {name: _summary(path) for name, path in inner.items()}
 
 
+@isolated()
 def read(directory: str | os.PathLike[str]) -> Run:
     """Return the run in `directory`, with all its files but figures verified.
 
@@ -47,6 +49,7 @@ def read(directory: str | os.PathLike[str]) -> Run:
         return _read(folder, content)
 
 
+@isolated()
 def load(directory: str | os.PathLike[str]) -> DataTree:
     """Return the run in `directory` as an xarray `DataTree` in memory.
 

@@ -71,7 +71,8 @@ def noise_stream(scenario: Scenario) -> Stream | None:
 
 def noise_keys(scenario: Scenario, name: str, count: int) -> Key[Array, " run"]:
     """Return the keys of the draw called `name` for `count` runs; key i depends on no other."""
-    root = jax.random.key(int(generator(scenario.seed, name).integers(2**63)))
+    seed = int(generator(scenario.seed, name).integers(2**63))
+    root = jax.random.key(seed, impl="threefry2x32")  # whatever JAX's default is
     drawn: Key[Array, " run"] = jax.vmap(lambda r: jax.random.fold_in(root, r))(jnp.arange(count))
     return drawn
 

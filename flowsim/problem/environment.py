@@ -1,0 +1,127 @@
+"""What surrounds a simulation: settings of JAX, handling of errors by NumPy, filters of warnings.
+
+Under settings of JAX with which flowsim cannot compute it refuses to; all others change no result.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+_DEVICES = ("jax_platforms", "jax_platform_name", "jax_default_device")
+"""The settings by which JAX chooses a device; their environment variables are in capitals."""
+
+_GUARDS = ("jax_transfer_guard_host_to_device", "jax_transfer_guard_device_to_host")
+"""The settings of JAX that can forbid transfers of arrays that are not explicit."""
+
+
+class SettingError(RuntimeError):
+    """JAX cannot compute here in double precision; the text names the setting to change."""
+
+
+def check_jax() -> None:
+    """Raise where JAX cannot compute in double precision with its present settings.
+
+    Raises
+    ------
+    SettingError
+        With every setting at fault.
+
+    """
+    if faults := list(jax_faults()):
+        raise SettingError("\n".join(faults))
+
+
+def jax_faults() -> Iterator[str]:
+    """Yield what keeps JAX from computing in double precision, one sentence per setting."""
+    try:
+        import jax
+    except ValueError as error:  # of a variable such as JAX_ENABLE_X64=maybe
+        yield f"JAX rejects an environment variable: {error}. Correct or unset it."
+        return
+    config: Any = jax.config
+    if not config.jax_enable_x64:
+        yield (
+            "JAX's double precision was switched off after flowsim was imported, but is required: "
+            'run jax.config.update("jax_enable_x64", True).'
+        )
+    if config.jax_disable_jit:
+        yield (
+            "JAX's compilation is switched off, but is required: unset JAX_DISABLE_JIT, or leave "
+            "jax.disable_jit()."
+        )
+    if forbidden := [way for way in _GUARDS if "disallow" in str(getattr(config, way))]:
+        yield (
+            f"JAX forbids transfers of arrays ({', '.join(forbidden)}), but they are required: "
+            "unset JAX_TRANSFER_GUARD, or leave jax.transfer_guard()."
+        )
+        return
+    try:
+        jax.numpy.zeros(()).block_until_ready()
+    except (RuntimeError, AssertionError) as error:  # an assertion fails for the platform "cuda"
+        settings = {name.upper(): config.values.get(name) for name in _DEVICES}
+        yield _no_device(settings, str(error))
+
+
+def _no_device(settings: Mapping[str, object], reason: str) -> str:
+    chosen = [f"{name}={value}" for name, value in settings.items() if value]
+    first_line = reason.partition("\n")[0].rstrip(".")
+    return (
+        f"JAX has no such device here: {', '.join(chosen) or 'its default device'}"
+        f"{f' ({first_line})' if first_line else ''}. Unset the variable, or set JAX_PLATFORMS=cpu."
+    )
+
+
+@contextmanager
+def computing() -> Iterator[None]:
+    """Compute in double precision, isolated; raises SettingError where JAX cannot."""
+    check_jax()
+    with isolated():
+        yield
+
+
+@contextmanager
+def isolated() -> Iterator[None]:
+    """Compute as by default: errors of NumPy are not raised, and no warning is.
+
+    `np.seterr(all="raise")` of a user would otherwise turn an exponential that underflows to 0, as
+    it should, into an exception. Whatever a user must know of is in verdicts and notes.
+    """
+    import numpy as np
+
+    with quiet, np.errstate(all="ignore"):
+        yield
+
+
+class _Quiet:
+    """A context without warnings, which several threads may be in at the same time.
+
+    The filters of warnings belong to the process. They are replaced by the first that enters, and
+    restored by the last that leaves.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._filters = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.simplefilter("ignore")
+            self._inside += 1
+
+    def __exit__(self, *_exception: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._filters.__exit__(None, None, None)
+
+
+quiet = _Quiet()
+"""Within it, warnings are neither printed nor raised, whatever PYTHONWARNINGS or -W asks for."""

@@ -1,0 +1,110 @@
+"""Settings of JAX and NumPy: refused where nothing can be computed, else without effect."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import jax
+import numpy as np
+import pytest
+
+import flowsim
+from flowsim import inits, losses
+from flowsim.problem.environment import SettingError, quiet
+
+
+def tiny() -> flowsim.Problem:
+    """Return a problem whose layers have entries with squares below float64's range."""
+    layers = inits.lambda_balanced([2, 2, 2], 1e-180, 0.1, np.random.default_rng(0))
+    data = 1e-170 * np.eye(2)
+    return flowsim.Problem(losses.LeastSquares.from_data(data, np.eye(2)), layers, horizon=1.0)
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        (lambda: jax.enable_x64(False), "jax_enable_x64"),
+        (jax.disable_jit, "JAX_DISABLE_JIT"),
+        (lambda: jax.transfer_guard("disallow"), "JAX_TRANSFER_GUARD"),
+    ],
+)
+def test_settings_of_jax_are_refused_by_name(
+    setting: Callable[[], AbstractContextManager[None]], sentence: str
+) -> None:
+    problem = tiny()
+    times = np.linspace(0.0, 1.0, 3)
+    with setting():
+        with pytest.raises(SettingError, match=sentence):
+            flowsim.Problem(losses.Squared(np.eye(2)), [np.eye(2)], 1.0)
+        with pytest.raises(SettingError, match=sentence):
+            flowsim.solve(problem)
+        with pytest.raises(SettingError, match=sentence):
+            flowsim.descend(problem, [0.1], times)
+
+
+def test_errors_of_numpy_and_warnings_as_errors_change_no_bit() -> None:
+    def solved() -> tuple[str, np.ndarray, np.ndarray]:
+        problem = tiny()
+        flow = flowsim.solve(problem)
+        descent = flowsim.descend(problem, [0.1, 1e6], flow.times[::20])
+        return f"{problem!r} {flow.verdict}", flow.end_to_end, descent.end_to_end
+
+    required = solved()
+    with np.errstate(all="raise"), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        words, *arrays = solved()
+        assert np.geterr()["under"] == "raise"
+        with pytest.raises(UserWarning, match="still an error"):
+            warnings.warn("still an error", stacklevel=1)
+    assert words == required[0]
+    for actual, exact in zip(arrays, required[1:], strict=True):
+        np.testing.assert_array_equal(actual, exact)
+
+
+def test_filters_of_warnings_are_restored_by_whoever_leaves_last() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        quiet.__enter__()  # as two threads may enter and leave
+        quiet.__enter__()
+        quiet.__exit__()
+        warnings.warn("not seen", stacklevel=1)
+        quiet.__exit__()
+        with pytest.raises(UserWarning, match="seen again"):
+            warnings.warn("seen again", stacklevel=1)
+
+
+def printed(code: str, **variables: str) -> str:
+    """Return what Python prints of `code`, under these environment variables."""
+    environment = {**os.environ, **variables}
+    command = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("modules", ["flowsim, jax", "jax, flowsim"])
+def test_importing_flowsim_makes_double_precision_the_default(modules: str) -> None:
+    code = f"import {modules}; print(jax.numpy.zeros(2).dtype)"
+    assert printed(code, JAX_ENABLE_X64="0") == "float64\n"
+
+
+def test_a_device_that_is_not_there_is_named_with_its_variable() -> None:
+    code = "import flowsim.cli; print(flowsim.cli.main(['verify']))"
+    answer = printed(code, JAX_PLATFORMS="cuda", EQX_ON_ERROR="nan")
+    assert answer == (
+        "2\nJAX has no such device here: JAX_PLATFORMS=cuda. Unset the variable, or set "
+        "JAX_PLATFORMS=cpu.\n"
+    )
+
+
+def test_a_variable_that_jax_cannot_read_is_named() -> None:
+    code = "import flowsim.cli; print(flowsim.cli.main(['verify']))"
+    answer = printed(code, JAX_ENABLE_CHECKS="maybe", EQX_ON_ERROR="nan")
+    assert answer.startswith("2\nJAX rejects an environment variable: ")
+    assert "JAX_ENABLE_CHECKS" in answer
