@@ -206,6 +206,8 @@ def _notes(trajectory: Trajectory, problem: Problem, rtol: float) -> Iterable[st
             f"{space}: rtol was reduced from {rtol:g} to {trajectory.rtol:g}, because the "
             f"estimated error exceeded {accuracy.ALLOWED_ERROR:.0%} of ‖W‖."
         )
+    caveats = {choice.method.caveat for choice in trajectory.choices} - {""}
+    yield from (f"{space}: {caveat}." for caveat in sorted(caveats))
     if trajectory.verdict not in (Verdict.REACHED_HORIZON, Verdict.STOPPED_AT_LOSS):
         yield f"{space}: at t = {trajectory.stopped_at:.6g}, {trajectory.verdict.value}."
     if accuracy.is_inaccurate(trajectory):

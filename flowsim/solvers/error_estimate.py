@@ -6,8 +6,11 @@ of the first one. The solves differ in three more respects, so that their errors
 - The second solve uses other coordinates where the flow has some (`Flow.second_solve`).
 - Its initialization is perturbed by one rounding. Where rounding decides the continuation, as at
   the exit from a saddle, the estimate therefore becomes large.
-- Its steps end on every other saved time. The two solves thus share no step, even where the saved
-  times limit the steps.
+- Its steps end on every other saved time, or on the midpoint between two that the first solve steps
+  to. The two solves thus share no step, even where the saved times limit the steps.
+
+The difference also vanishes where the error changes its sign, at which the error of the first solve
+alone does not. Such dips are filled (`_without_dips`).
 """
 
 from __future__ import annotations
@@ -69,10 +72,9 @@ def with_error_estimate(main: Trajectory, task: Task) -> Trajectory:
 
     # the difference cannot resolve an error below the rounding that accumulates over the steps
     differences = partial(_differences, task.problem.loss)
+    compared = main.times[chosen]
     for seen, landings in _divided(chosen.size, task.method):
-        check = integrate(
-            _second_task(task, main.times[chosen[seen]], main.times[chosen[landings]])
-        )
+        check = integrate(_second_task(task, compared, seen, landings))
         times, other = _matrices(check)
         reached = seen[: times.size]
         apart = in_batches(differences, W.take(reached), other)
@@ -81,6 +83,7 @@ def with_error_estimate(main: Trajectory, task: Task) -> Trajectory:
         if check.verdict is Verdict.INTERRUPTED:
             main = replace(main, verdict=Verdict.INTERRUPTED)
             break
+    distances[:known] = _without_dips(distances[:known])
     estimate, loss_error = np.full((2, main.times.size), np.nan)
     estimate[: chosen[known - 1] + 1] = _spread(chosen[:known], distances[:known, 0])
     loss_error[: chosen[known - 1] + 1] = _spread(chosen[:known], distances[:known, 1])
@@ -100,17 +103,23 @@ def _divided(count: int, method: Method) -> list[tuple[np.ndarray, np.ndarray]]:
     return [(even, even), *([(odd, odd)] if count > 2 else [])]
 
 
-def _second_task(task: Task, times: np.ndarray, landings: np.ndarray) -> Task:
-    """Return the task of a second solve that yields `times` and steps on `landings`."""
+def _second_task(task: Task, times: np.ndarray, seen: np.ndarray, landings: np.ndarray) -> Task:
+    """Return the task of a second solve that yields W at `times[seen]`.
+
+    Its steps end on `times[landings]`, and halve each interval that is one of the first solve too.
+    """
     flow, start = task.flow.second_solve(task.problem)
-    keep = np.ones(landings.size, dtype=bool)
+    shared = landings[:-1][np.diff(landings) == 1]
+    halves = (times[shared] + times[shared + 1]) / 2
+    ends = np.union1d(times[landings], halves)
+    keep = np.isin(ends, times[landings])
     return replace(
         task,
         flow=flow,
         tolerances=task.tolerances.loosened(LOOSENING),
         # a value that no loss reaches, rather than None, reuses the program compiled before
         stop_at_loss=None if task.stop_at_loss is None else -np.inf,
-        save=SaveAt(landings, np.setdiff1d(times, landings), keep, measures=False),
+        save=SaveAt(ends, np.setdiff1d(times[seen], ends), keep, measures=False),
         start=_perturbed(start),
         window_size=window_size(start, task.save.times.size),
         monitor=task.monitor.silent(),
@@ -140,6 +149,20 @@ def _matrices(check: Trajectory) -> tuple[np.ndarray, Series]:
     order = np.argsort(np.concatenate([landed, passed]))
     rows = np.concatenate([check.end_to_end_series.rows, check.between[1].rows])[order]
     return np.sort(np.concatenate([landed, passed])), Series(check.end_to_end_series.store, rows)
+
+
+def _without_dips(distances: np.ndarray) -> np.ndarray:
+    """Return the distances, raised where they are smaller than before and after.
+
+    Up to two times in a row take the smaller of the values around them; the last time takes at
+    least the value before it. A maximum over neighbours would do more than fill dips: it would
+    carry the error after the exit from a plateau back into the plateau, where it is far smaller.
+    """
+    from scipy.ndimage import grey_closing
+
+    # errors start at 0: without the zeros the first times would take the values after them
+    padded = np.pad(distances, ((2, 0), (0, 0)))
+    return np.asarray(grey_closing(padded, size=(3, 1), mode="nearest")[2:])
 
 
 def _spread(indices: np.ndarray, known: np.ndarray) -> np.ndarray:

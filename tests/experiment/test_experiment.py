@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pytest
 
+from flowsim.experiment import summary
 from flowsim.experiment.plan.reading import from_toml
 from flowsim.experiment.run import run
+from flowsim.problem import losses
+from flowsim.problem.problem import Problem
 from flowsim.results.run import Run
 from flowsim.scenario.build.problem import build_problem
 from flowsim.scenario.spec.scenario import Scenario
+from flowsim.solvers.methods import METHODS
 from flowsim.solvers.monitor import Monitor
+from flowsim.solvers.solve import solve
 from flowsim.theory.explicit_loss import formulas as explicit_loss
 from flowsim.theory.explicit_loss import line_integrals, loops
 from flowsim.theory.sharpness.measure import extremes
@@ -224,6 +230,15 @@ def test_a_lost_sign_of_the_determinant_is_said_with_its_time() -> None:
     signs = np.sign(np.linalg.det(found["end_to_end.end_to_end"]))
     np.testing.assert_array_equal(found["end_to_end.det_sign"], signs)
     assert any("det W, as computed, has another sign" in note for note in found.summary["notes"])
+
+
+def test_a_method_with_a_caveat_is_noted() -> None:
+    problem = Problem(losses.Squared([[1.0]]), [[[0.5]]], 1.0)
+    flow = solve(problem, times=[0.0, 1.0], method="tsit5")
+    assert not list(summary._notes(flow, problem, flow.rtol))
+    by_rkc2 = replace(flow, choices=(flow.choices[0]._replace(method=METHODS["rkc2"]),))
+    (note,) = summary._notes(by_rkc2, problem, flow.rtol)
+    assert "rkc2 falls with rtol^(2/3)" in note
 
 
 def test_a_kept_sign_of_the_determinant_is_not_remarked_on() -> None:

@@ -63,6 +63,38 @@ def test_at_single_times_the_error_is_under_three_times_the_estimate() -> None:
     assert (case.error(found) < 3 * found.error_estimate + 1e-14).mean() > 0.95
 
 
+@pytest.mark.parametrize("times", [[0.0, 0.2], [0.0, 0.2, 0.4, 0.6]])
+def test_a_first_saved_time_reached_in_one_step_has_an_honest_estimate(times) -> None:
+    """A second solve that takes the same step would have the same error."""
+    case = problems.aligned(2, 0.01)
+    found = solve(case.problem, times=times, method="dopri8", rtol=1e-2)
+    assert found.statistics.accepted == len(times) - 1
+    assert 1e-11 < case.error(found)[1] < 3 * found.error_estimate[1]
+
+
+def test_a_difference_that_passes_through_zero_is_not_a_small_error() -> None:
+    growing, dip = [0.0, 1e-9, 1e-6, 1e-3], [1e-3, 1e-9, 1e-8, 1e-2, 1e-4, 1e-5]
+    distances = np.array(growing + dip)[:, None]
+    filled = error_estimate._without_dips(distances).ravel().tolist()
+    assert filled == [*growing, 1e-3, 1e-3, 1e-3, 1e-2, 1e-4, 1e-4]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["kvaerno5", "rock4", "rodas5p"])
+def test_at_99_percent_of_saved_times_the_error_is_under_three_times_the_estimate(method) -> None:
+    """In geometric progression, so that the first steps end at saved times."""
+    within, ratios = [], []
+    for scale, rtol in [(1e-3, 1e-4), (1e-3, 1e-6), (1e-6, 1e-5), (1e-6, 1e-8)]:
+        case = problems.aligned(2, scale)
+        times = np.concatenate([[0], np.geomspace(1e-3, 1, 60)]) * case.horizon
+        found = solve(case.problem, times=times, method=method, rtol=rtol)
+        error = case.error(found)
+        within += (error < 3 * found.error_estimate).tolist()
+        ratios += (found.error_estimate / error).tolist()
+    assert np.mean(within) >= 0.99
+    assert np.median(ratios) < 30
+
+
 class TestWhatRoundingDecides:
     def test_a_rank_1_start_aligned_with_a_lower_mode(self) -> None:
         """The exact flow ends in a saddle; layers hold enough rounding to leave it by t = 40."""

@@ -24,7 +24,7 @@ from flowsim.solvers.methods.method import (
     StabilizedMethod,
     StiffnessInfo,
 )
-from flowsim.solvers.methods.rkc2 import rkc2
+from flowsim.solvers.methods.rkc2 import CAVEAT, rkc2
 from flowsim.solvers.methods.rock4 import rock4
 from flowsim.solvers.methods.rodas import RODAS4, RODAS5P
 from flowsim.solvers.methods.rosenbrock import Rosenbrock
@@ -38,7 +38,7 @@ METHODS: dict[str, Method] = {
         ExplicitMethod("tsit5", 5, True, diffrax.Tsit5, "Tsitouras 2011", 3.5),
         ExplicitMethod("dopri5", 5, True, diffrax.Dopri5, "Dormand & Prince 1980", 3.3),
         ExplicitMethod("dopri8", 8, False, diffrax.Dopri8, "Prince & Dormand 1981", 5.1),
-        StabilizedMethod("rkc2", 2, True, rkc2, "Sommeijer, Shampine & Verwer 1998"),
+        StabilizedMethod("rkc2", 2, True, rkc2, "Sommeijer, Shampine & Verwer 1998", caveat=CAVEAT),
         StabilizedMethod("rock4", 4, False, rock4, "Abdulle 2002"),
         ImplicitMethod("kvaerno5", 5, False, diffrax.Kvaerno5, "Kværnø 2004"),
         RosenbrockMethod("rodas4", 4, False, partial(Rosenbrock, RODAS4), "Hairer & Wanner 1996"),

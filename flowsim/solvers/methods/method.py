@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 import equinox as eqx
@@ -94,6 +94,8 @@ class Method(abc.ABC):
         Returns a diffrax solver.
     reference
         Author and year of the publication.
+    caveat
+        A sentence for the notes of every run that uses the method; empty for most.
 
     """
 
@@ -102,6 +104,7 @@ class Method(abc.ABC):
     interpolates: bool
     make: Callable[[], Any]
     reference: str
+    caveat: str = field(default="", kw_only=True)
 
     family: ClassVar[Family]
 
