@@ -157,7 +157,7 @@ def run(
     from flowsim.results import archive
 
     with archive.reserve(directory, force=force) as place:
-        archive.fill(place, simulate(), figures.save)
+        archive.fill(place, simulate(), figures.save_available)
     return archive.read(directory)
 
 

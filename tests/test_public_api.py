@@ -75,6 +75,19 @@ def test_a_run_is_written_where_asked(tmp_path: Path, simulated) -> None:
     assert len(simulated) == 1
 
 
+def test_a_run_is_not_lost_with_a_figure(tmp_path: Path, simulated, monkeypatch) -> None:
+    def fail(_subject):
+        raise ZeroDivisionError("no pen")
+
+    monkeypatch.setattr("flowsim.pictures.loss.draw", fail)
+    run = flowsim.run(from_toml(made_runs.TOML), directory=tmp_path / "run")
+    drawn = {path.name for path in archive.figures(tmp_path / "run")}
+    assert "singular_values.png" in drawn
+    assert "loss.png" not in drawn
+    assert run.summary["notes"] == ["The figure 'loss' was not drawn (ZeroDivisionError: no pen)."]
+    assert run["layers.loss"].size
+
+
 def test_a_figure_is_drawn_of_a_run_or_its_directory(tmp_path: Path) -> None:
     from matplotlib.figure import Figure
 

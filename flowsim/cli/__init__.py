@@ -66,7 +66,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         return error.exit_code
     except MemoryError:
         terminal.print_message(
-            "Not enough memory. Reduce network.widths, flow.samples or descent.step_sizes."
+            "Not enough memory; no result is kept. Reduce network.widths, flow.samples or "
+            "descent.step_sizes."
         )
         return 3
     except Exception as error:

@@ -37,12 +37,14 @@ if TYPE_CHECKING:
     type=click.Choice([*FORMATS, *ANIMATION_FORMATS]),
     help="Format of figures: png (default), svg or pdf. Of animations: webp (default) or gif.",
 )
-def plot_command(
-    directory: Path, names: tuple[str, ...], animate: bool, format: str | None
-) -> None:
-    """Draw the figures of a stored run, without simulating."""
+def plot_command(directory: Path, names: tuple[str, ...], animate: bool, format: str | None) -> int:
+    """Draw the figures of a stored run, without simulating.
+
+    The exit code is 3 if a figure could not be drawn.
+    """
     from flowsim.results import archive
 
+    failures: list[str] = []
     chosen = _format(animate, format)
     with as_command_error(archive.ArchiveError):
         run = archive.read(directory)
@@ -50,10 +52,12 @@ def plot_command(
             if animate:
                 draw = animation_writer(report, run, chosen, _animated(run, names))
             else:
-                draw = figure_writer(report, format=chosen, names=_available(run, names))
+                available = _available(run, names)
+                draw = figure_writer(report, failures, format=chosen, names=available)
             paths = archive.add_figures(run, draw)
     for path in paths:
         print_answer(str(path))
+    return 3 if failures else 0
 
 
 def _format(animate: bool, format: str | None) -> str:
@@ -111,6 +115,7 @@ def _available(run: Run, names: tuple[str, ...]) -> tuple[str, ...]:
 
 def figure_writer(
     report: progress.Report,
+    failures: list[str],
     *,
     format: str = "png",
     names: Collection[str] = (),
@@ -118,20 +123,20 @@ def figure_writer(
 ) -> Draw:
     """Return a function that draws into a folder all available figures of a run, or `names`.
 
-    Once `stop()` is true it removes them again and returns.
+    It reports each figure that fails, and appends its name to `failures`. Once `stop()` is true it
+    removes all figures again and returns.
     """
 
-    def draw(run: Run, folder: Path) -> None:
+    def draw(run: Run, folder: Path) -> list[str]:
         from flowsim.experiment import figures
+        from flowsim.solvers.monitor import Monitor
 
-        chosen = [name for name in figures.FIGURES if not names or name in names]
-        for done, name in enumerate(chosen):
-            report(f"{run.name}: figures", done / len(chosen))
-            if stop():
-                for path in folder.iterdir():
-                    path.unlink()
-                return
-            _draw_one(run, folder, name, format)
+        def failed(name: str, error: Exception) -> None:
+            failures.append(name)
+            report_internal_error(error, f" when drawing the figure {name!r} of {run.name!r}")
+
+        monitor = Monitor(report, stop, f"{run.name}: figures")
+        return figures.save_available(run, folder, format, names, failed=failed, monitor=monitor)
 
     return draw
 
@@ -151,15 +156,3 @@ def animation_writer(
             figures.animate(run, folder, format, names, show)
 
     return draw
-
-
-def _draw_one(run: Run, folder: Path, name: str, format: str) -> None:
-    from flowsim.experiment import figures
-
-    try:
-        if figures.FIGURES[name].available(run):
-            figures.save(run, folder, format, [name])
-    except OSError:
-        raise
-    except Exception as error:
-        report_internal_error(error, f" when drawing the figure {name!r} of {run.name!r}")

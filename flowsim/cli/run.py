@@ -105,7 +105,7 @@ def _show_again(
     print_message(f"{target}/ already contains this run; use --force to simulate it again.")
     if not no_figures and not archive.figures(target):
         with progress.displayed() as report:
-            archive.add_figures(archive.read(target), figure_writer(report))
+            archive.add_figures(archive.read(target), figure_writer(report, []))
     _print(archive.find(target).name, summary, variants, target)
     return int(summary["exit_code"])
 
@@ -127,9 +127,9 @@ def _simulate(name: str, scenario: Scenario, place: Place, target: Path, no_figu
         # after the last step a signal interrupts nothing: the results are complete
         if stop.code is not None and run.summary["exit_code"] in _INTERRUPTED:
             run = replace(run, summary={**run.summary, "exit_code": stop.code})
-        draw = None if no_figures or stop() else figure_writer(report, stop=stop)
+        draw = None if no_figures or stop() else figure_writer(report, [], stop=stop)
         with as_command_error(archive.ArchiveError, exit_code=3):
-            archive.fill(place, run, draw)
+            run = archive.fill(place, run, draw)
     variants = {variant: inner.summary for variant, inner in run.variants.items()}
     _print(name, run.summary, variants, target)
     return stop.code or int(run.summary["exit_code"])

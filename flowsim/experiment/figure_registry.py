@@ -105,6 +105,7 @@ class FigureSpec:
         return reading.Subject(run, parts, headline)
 
     def _module(self) -> Any:
+        import_module("flowsim.pictures.kit")  # imports Matplotlib, whatever MPLBACKEND is
         return import_module(self.module or f"flowsim.pictures.{self.name}")
 
 

@@ -19,6 +19,7 @@ from flowsim.experiment.figure_registry import FIGURES, FigureSpec, animatable, 
 from flowsim.pictures import ANIMATION_FORMATS, FORMATS
 from flowsim.pictures.kit import files
 from flowsim.problem.environment import isolated
+from flowsim.solvers.monitor import SILENT, Monitor
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,6 +36,7 @@ __all__ = [
     "draw",
     "lead",
     "save",
+    "save_available",
 ]
 
 
@@ -100,6 +102,59 @@ def save(
         raise ValueError(f"Figures are saved as {', '.join(FORMATS)}, but got {format!r}.")
     figures = {name: draw(run, name) for name in (available(run) if names is None else names)}
     return [files.write(each, Path(folder) / f"{name}.{format}") for name, each in figures.items()]
+
+
+@isolated()
+def save_available(
+    run: Run,
+    folder: str | Path,
+    format: str = "png",
+    names: Iterable[str] = (),
+    *,
+    failed: Callable[[str, Exception], None] = lambda _name, _error: None,
+    monitor: Monitor = SILENT,
+) -> list[str]:
+    """Draw the figures available for a run into `folder`, also if some of them fail.
+
+    Parameters
+    ----------
+    run, folder, format
+        As for `save`.
+    names
+        The figures to draw where they are available; by default all.
+    failed
+        Called with the name of each figure that fails, and its exception.
+    monitor
+        Receives progress; after a stop request all figures are removed again.
+
+    Returns
+    -------
+    list of str
+        A note on each figure that failed.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be written.
+
+    """
+    notes: list[str] = []
+    chosen = [name for name in FIGURES if name in set(names) or not names]
+    for done, name in enumerate(chosen):
+        monitor.report(done / len(chosen))
+        if monitor.stop_requested():
+            for path in Path(folder).iterdir():
+                path.unlink()
+            return []
+        try:
+            if FIGURES[name].available(run):
+                save(run, folder, format, [name])
+        except OSError:
+            raise
+        except Exception as error:  # a run must not be lost with its picture
+            notes.append(f"The figure {name!r} was not drawn ({type(error).__name__}: {error}).")
+            failed(name, error)
+    return notes
 
 
 @isolated()

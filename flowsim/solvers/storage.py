@@ -237,6 +237,7 @@ def _read(file: FileIO, into: memoryview, offset: int) -> None:
 
 def _as_storage_error(error: OSError) -> StorageError:
     return StorageError(
-        f"Cannot write a temporary file in {temporary_folder()!r}: {error.strerror or error}; free "
-        f"some space, or let the environment variable TMPDIR name another folder."
+        f"Cannot write a temporary file in {temporary_folder()!r}: {error.strerror or error}. "
+        f"No result is kept; free some space, or let the environment variable TMPDIR name another "
+        f"folder."
     )

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import made_runs
+import numpy as np
 import pytest
 
 import flowsim
@@ -168,9 +169,63 @@ def test_the_destination_is_checked_before_simulating(here: Path) -> None:
 def test_a_full_disk_after_simulating_is_exit_code_3(here: Path) -> None:
     done = flow("run", "small.toml", "-o", "run", "--no-figures", FAKE_LARGEST_FILE="600")
     assert done.returncode == 3
+    assert "No result is kept" in done.stderr
     assert "larger than this system allows" in done.stderr
     assert "Traceback" not in done.stderr
     assert [path.name for path in here.iterdir() if "run" in path.name] == []
+
+
+def test_a_disk_too_full_for_figures_keeps_the_results(here: Path) -> None:
+    assert flow("run", "small.toml", "-o", "whole").returncode == 0
+    results = [path for path in (here / "whole").iterdir() if path.is_file()]
+    largest = max(path.stat().st_size for path in results)
+    pictures = max(path.stat().st_size for path in archive.figures("whole"))
+    assert pictures > largest
+    limit = str((largest + pictures) // 2)
+    done = flow("run", "small.toml", "-o", "run", FAKE_LARGEST_FILE=limit)
+    assert done.returncode == 0, done.stderr
+    assert archive.figures("run") == []
+    assert np.array_equal(archive.read("run")["layers.loss"], archive.read("whole")["layers.loss"])
+    (note,) = archive.read("run").summary["notes"]
+    assert note.startswith("No figure was drawn: the file would be larger than")
+    assert note in done.stdout
+
+
+def test_a_backend_that_is_not_installed_does_not_prevent_figures(here: Path) -> None:
+    """Notebooks set MPLBACKEND for the processes that they start."""
+    backend = {"MPLBACKEND": "module://nowhere.backend_inline"}
+    done = flow("run", "small.toml", "-o", "run", **backend)
+    assert done.returncode == 0
+    assert "rror" not in done.stderr
+    names = [path.name for path in archive.figures("run")]
+    assert "loss.png" in names
+    plain = flow("run", "small.toml", "-o", "plain", MPLBACKEND="agg")
+    assert plain.returncode == 0
+    for name in names:
+        ours, theirs = (here / place / "figures" / name for place in ("run", "plain"))
+        assert ours.read_bytes() == theirs.read_bytes()
+
+
+BROKEN = """
+import sys
+from flowsim.cli import main
+from flowsim.pictures import loss
+def draw(subject):
+    raise ZeroDivisionError("no pen")
+loss.draw = draw
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_figure_that_fails_is_noted_and_the_others_are_drawn(here: Path) -> None:
+    assert flow("run", "small.toml", "-o", "run", "--no-figures").returncode == 0
+    done = flow("plot", "run", command=[sys.executable, "-c", BROKEN])
+    assert done.returncode == 3
+    assert "ZeroDivisionError: no pen" in done.stderr
+    assert "Traceback" not in done.stderr
+    drawn = {path.name for path in archive.figures("run")}
+    assert "loss.png" not in drawn
+    assert "singular_values.png" in drawn
 
 
 BAD = [

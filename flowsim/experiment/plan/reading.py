@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from flowsim.experiment.figures import FIGURES
+from flowsim.experiment.figure_registry import FIGURES
 from flowsim.experiment.plan.claims import broken_claim
 from flowsim.scenario import reading
 from flowsim.scenario.spec.errors import Mistake, mistake_at

@@ -11,6 +11,9 @@ class ArchiveError(Exception):
     """A run cannot be written or read; the text is a sentence for the user."""
 
 
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of writing a file that a smaller one may not have."""
+
 _REASONS = {
     errno.ENOSPC: "the disk is full; free some space or choose another disk with -o",
     errno.EDQUOT: "the disk quota is used up; free some space or choose another disk with -o",
@@ -30,6 +33,10 @@ def sentences(intent: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
         where = f" ({str(error.filename)!r})" if error.filename else ""
-        raise ArchiveError(f"{intent}{where}: {reason}.") from error
+        raise ArchiveError(f"{intent}{where}: {reason(error)}.") from error
+
+
+def reason(error: OSError) -> str:
+    """Return the cause of an error, with a remedy where one is known."""
+    return _REASONS.get(error.errno or 0, error.strerror or str(error))

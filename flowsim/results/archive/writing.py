@@ -6,29 +6,31 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from flowsim.results.archive import manifest, netcdf
-from flowsim.results.archive.errors import ArchiveError, sentences
+from flowsim.results.archive.errors import NO_SPACE, ArchiveError, reason, sentences
 from flowsim.results.archive.places import Place, hold, publish, reserve
 from flowsim.results.run import Run
 from flowsim.scenario.digest import data_files, digest
 from flowsim.scenario.toml.writing import dumps
 
-Draw = Callable[[Run, Path], object]
-"""Draws the figures of a run into a folder."""
+Draw = Callable[[Run, Path], Sequence[str] | None]
+"""Draws the figures of a run into a folder, and returns notes on those that failed, if any."""
 
 
 def write(
     run: Run, directory: str | os.PathLike[str], *, force: bool = False, draw: Draw | None = None
-) -> None:
-    """Write `run` to `directory`, which appears complete or not at all.
+) -> Run:
+    """Write `run` to `directory`, which appears complete or not at all; return it as written.
 
-    `draw(run, folder)` draws the figures, of the run and of each of its variants.
+    `draw(run, folder)` draws the figures, of the run and of each of its variants. Its notes are
+    added to those of the summary. If the disk has space for the results alone, figures are left
+    out, with a note.
 
     Raises
     ------
@@ -37,39 +39,57 @@ def write(
 
     """
     with reserve(directory, force=force) as place:
-        fill(place, run, draw)
+        return fill(place, run, draw)
 
 
-def fill(place: Place, run: Run, draw: Draw | None = None) -> None:
-    """Write `run` to a place that `reserve` holds."""
+def fill(place: Place, run: Run, draw: Draw | None = None) -> Run:
+    """Write `run` to a place that `reserve` holds; return it as written."""
     temporary = place.temporary("new")
     try:
-        with sentences(f"Cannot write to {str(place.final)!r}"):
-            _compose(run, temporary, draw)
+        with sentences(f"No result is kept, because {str(place.final)!r} cannot be written"):
+            try:
+                written = _compose(run, temporary, draw)
+            except OSError as error:
+                if draw is None or error.errno not in NO_SPACE:
+                    raise
+                shutil.rmtree(temporary, ignore_errors=True)
+                note = f"No figure was drawn: {reason(error)}."
+                written = _compose(_noted(run, [note]), temporary, None)
             publish(temporary, place)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+    return written
 
 
-def _compose(run: Run, folder: Path, draw: Draw | None) -> None:
+def _noted(run: Run, notes: Sequence[str] | None) -> Run:
+    """Return the run with more notes in its summary."""
+    if not notes:
+        return run
+    return replace(run, summary={**run.summary, "notes": [*run.summary["notes"], *notes]})
+
+
+def _compose(run: Run, folder: Path, draw: Draw | None) -> Run:
+    """Write the files of a run into a new folder; return it with notes on its figures."""
     folder.mkdir(parents=True)
     _copy_data(run, folder / "data")
     (folder / "scenario.toml").write_text(dumps(run.scenario, data_folder="data"), "utf-8")
-    (folder / "summary.json").write_text(strict_json(run.summary), "utf-8")
     if run.groups:
         netcdf.write(folder / "run.nc", run.groups, {"title": run.scenario.title, "name": run.name})
+    variants: dict[str, Run] = {}
     for name, variant in run.variants.items():
         if name in ("", ".", "..") or "/" in name:
             raise ArchiveError(
                 f"A variant's name is {name!r}, but a valid folder name is required."
             )
-        _compose(variant, folder / manifest.VARIANTS / name, draw)
+        variants[name] = _compose(variant, folder / manifest.VARIANTS / name, draw)
+    run = replace(run, variants=variants)
     if draw is not None:
         figures = folder / manifest.FIGURES
         figures.mkdir()
-        draw(run, figures)
+        run = _noted(run, draw(run, figures))
         if not any(figures.iterdir()):
             figures.rmdir()
+    (folder / "summary.json").write_text(strict_json(run.summary), "utf-8")
     # The manifest comes last, after all names are flushed: a folder that has one is complete, even
     # after a crash.
     digests = {name: digest(variant.scenario) for name, variant in run.variants.items()}
@@ -77,6 +97,7 @@ def _compose(run: Run, folder: Path, draw: Draw | None) -> None:
         manifest.sync_folder(path)
     files = manifest.entries(folder)
     manifest.save(folder, manifest.Manifest(run.name, digest(run.scenario), files, digests))
+    return run
 
 
 def _copy_data(run: Run, folder: Path) -> None:
