@@ -156,7 +156,8 @@ def test_a_damaged_run_is_simulated_again(here: Path) -> None:
 def test_the_destination_is_checked_before_simulating(here: Path) -> None:
     (here / "thesis").mkdir()
     (here / "thesis" / "a.tex").write_text("")
-    for arguments in (["-o", "thesis"], ["-o", "thesis", "--force"], ["-o", ""]):
+    wrong = (["thesis"], ["thesis", "--force"], [""], ["missing/../b"], ["small.toml/../b"])
+    for arguments in (["-o", *each] for each in wrong):
         done = flow("run", "small.toml", *arguments)
         assert done.returncode == 2
         assert "simulating" not in done.stderr
@@ -164,6 +165,16 @@ def test_the_destination_is_checked_before_simulating(here: Path) -> None:
     assert flow("run", "small.toml", "-o", "run", "--no-figures").returncode == 2
     assert flow("run", "small.toml", "-o", "run", "--no-figures", "--force").returncode == 0
     assert (here / "thesis" / "a.tex").exists()
+    assert not any((here / name).exists() for name in ("missing", "b"))
+
+
+def test_a_destination_above_a_link_is_that_of_the_system(here: Path) -> None:
+    (here / "far" / "inner").mkdir(parents=True)
+    (here / "link").symlink_to(here / "far" / "inner")
+    done = flow("run", "small.toml", "-o", "link/../b", "--no-figures")
+    assert done.returncode == 0, done.stderr
+    assert "files    link/../b/" in done.stdout
+    archive.read(here / "far" / "b")
 
 
 def test_a_full_disk_after_simulating_is_exit_code_3(here: Path) -> None:

@@ -68,6 +68,7 @@ def reserve(directory: str | os.PathLike[str], *, force: bool = False) -> Iterat
 
     """
     with sentences(f"Cannot write to {str(directory)!r}"):
+        _reject_unreachable(Path(directory))
         place = Place.at(directory, force=force)
         _reject_unusable_unlocked(place)
         place.final.parent.mkdir(parents=True, exist_ok=True)
@@ -87,6 +88,21 @@ def hold(final: Path) -> Iterator[None]:
 
 def _lock_of(final: Path) -> Path:
     return final.parent / f".{final.name}.flowsim-lock"
+
+
+def _reject_unreachable(directory: Path) -> None:
+    """Reject a path in which `..` follows what is not a folder.
+
+    The system finds nothing at such a path, so that a run written to its resolved form would not be
+    found under the name given.
+    """
+    for k, part in enumerate(directory.parts):
+        before = Path(*directory.parts[:k])
+        if part == ".." and not before.is_dir():
+            raise ArchiveError(
+                f"{str(directory)!r} cannot be used: {str(before)!r} is not a folder. Write the path "
+                f"without '..'."
+            )
 
 
 def _reject_unusable_unlocked(place: Place) -> None:
