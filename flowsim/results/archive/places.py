@@ -100,8 +100,8 @@ def _reject_unreachable(directory: Path) -> None:
         before = Path(*directory.parts[:k])
         if part == ".." and not before.is_dir():
             raise ArchiveError(
-                f"{str(directory)!r} cannot be used: {str(before)!r} is not a folder. Write the path "
-                f"without '..'."
+                f"{str(directory)!r} cannot be used: {str(before)!r} is not a folder. Write the "
+                f"path without '..'."
             )
 
 
