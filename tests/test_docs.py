@@ -24,7 +24,7 @@ from flowsim.scenario.spec.errors import ScenarioError
 from flowsim.scenario.spec.init import INITS
 from flowsim.scenario.spec.scenario import ITEMS, SECTIONS, Scenario, options
 from flowsim.solvers.methods import AUTO, METHODS
-from flowsim.solvers.trajectory import Verdict
+from flowsim.solvers.verdict import Verdict
 from flowsim.theory.registry import MEASURES
 
 ROOT = Path(__file__).resolve().parent.parent

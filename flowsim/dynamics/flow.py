@@ -8,10 +8,12 @@ from typing import ClassVar, TypeAlias
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 
+from flowsim.problem.initialization import from_svd
 from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
-from flowsim.problem.types import Array, Matrix, Scalar
+from flowsim.problem.types import Array, Layers, Matrix, Scalar
 
 State: TypeAlias = tuple[Array, ...]
 """The matrices that evolve: the layers, the end-to-end matrix alone, or factors of it."""
@@ -46,6 +48,12 @@ class Flow(eqx.Module):
     @abc.abstractmethod
     def end_to_end(self, state: State) -> Matrix:
         """Return W(y), of shape d_N × d_0."""
+
+    def layers(self, state: State, depth: int) -> Layers:
+        """Return layers W_1, …, W_N whose product is W(y), here balanced ones."""
+        W = np.asarray(self.end_to_end(state))
+        widths = (W.shape[1], *(min(W.shape),) * (depth - 1), W.shape[0])
+        return from_svd(widths, *np.linalg.svd(W, full_matrices=False))
 
     def log_size(self, state: State) -> Scalar:
         """Return about log max|W|, without forming W: here of a product of the state's matrices."""

@@ -13,7 +13,7 @@ from flowsim.dynamics.gauss_newton import curvature, layer_inverse
 from flowsim.problem import network
 from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
-from flowsim.problem.types import Array, Matrix
+from flowsim.problem.types import Array, Layers, Matrix
 
 
 class LayerFlow(Flow):
@@ -51,6 +51,10 @@ class LayerFlow(Flow):
         """Return x ↦ ((1 + τλ) I + τκ AᵀA)⁻¹ x, from the Gauss-Newton part of J."""
         kappa = curvature(loss, network.end_to_end(state))
         return layer_inverse(state, 1 + tau * weight_decay, tau * kappa)
+
+    def layers(self, state: State, depth: int) -> Layers:  # noqa: ARG002
+        """Return the state."""
+        return state
 
     def end_to_end(self, state: State) -> Matrix:
         """Return W_N ⋯ W_1."""

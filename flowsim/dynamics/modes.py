@@ -15,9 +15,10 @@ from jaxtyping import Bool, Float
 from flowsim.dynamics.fixed_basis import fixed_basis
 from flowsim.dynamics.flow import Flow, State
 from flowsim.problem.errors import NotApplicable
+from flowsim.problem.initialization import from_svd
 from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
-from flowsim.problem.types import Array, Matrix, Scalar
+from flowsim.problem.types import Array, Layers, Matrix, Scalar
 
 
 class ModeFlow(Flow):
@@ -109,6 +110,11 @@ class ModeFlow(Flow):
     def end_to_end(self, state: State) -> Matrix:
         """Return U diag(s) Vᵀ."""
         return (self.U * self.strengths(state)[None, :]) @ self.Vt
+
+    def layers(self, state: State, depth: int) -> Layers:
+        """Return balanced layers, with s^{1/N} in each of them."""
+        widths = (self.Vt.shape[1], *(self.U.shape[1],) * (depth - 1), self.U.shape[0])
+        return from_svd(widths, *map(np.asarray, (self.U, self.strengths(state), self.Vt)))
 
     def log_size(self, state: State) -> Scalar:
         """Return log max s."""

@@ -117,6 +117,13 @@ class SpectralFlow(Flow):
         Q, T, P = state
         return Q @ _alternating(triangular_root(T), self.depth) @ P.T
 
+    def layers(self, state: State, depth: int) -> Layers:
+        """Return layers R or Rᵀ, in turn, between Q and Pᵀ."""
+        Q, T, P = state
+        R = triangular_root(T)
+        inner = [R if (depth - j) % 2 == 0 else R.T for j in range(1, depth + 1)]
+        return (inner[0] @ P.T, *inner[1:-1], Q @ inner[-1])
+
     def log_size(self, state: State) -> Scalar:
         """Return the largest N·T_ii: T has log σ/N on its diagonal where it is straightened."""
         return self.depth * jnp.max(jnp.diagonal(state[1]))

@@ -19,7 +19,8 @@ from flowsim.problem.types import Array, Layers
 from flowsim.scenario.spec.forms import Place
 from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.solvers.solve import solve
-from flowsim.solvers.trajectory import Trajectory, Verdict
+from flowsim.solvers.trajectory import Trajectory
+from flowsim.solvers.verdict import Verdict
 from flowsim.theory.sharpness.measure import Extremes, extremes
 
 MOST_TIMES = 101
@@ -98,12 +99,12 @@ def _layer_flow(
     flow = solve(
         problem, times=times, keep_layers=True, estimate_error=False, monitor=monitor, **options
     )
-    if flow.verdict is Verdict.INTERRUPTED:
+    if flow.stopped is Verdict.INTERRUPTED:
         return None
-    if flow.verdict is not Verdict.REACHED_HORIZON:
+    if flow.stopped is not Verdict.REACHED_HORIZON:
         raise NoCriticalStepSizeError(
             "the layer flow, along which sharpness is computed, ends at t = "
-            f"{flow.stopped_at:.4g}: {flow.verdict.value}"
+            f"{flow.stopped_at:.4g}: {flow.stopped.value}"
         )
     return flow
 

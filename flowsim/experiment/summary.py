@@ -18,7 +18,8 @@ from flowsim.results.run import Run
 from flowsim.scenario.overrides import variants
 from flowsim.solvers import accuracy
 from flowsim.solvers.descend import DescentTrajectory
-from flowsim.solvers.trajectory import Trajectory, Verdict
+from flowsim.solvers.trajectory import Trajectory
+from flowsim.solvers.verdict import Verdict
 from flowsim.theory import invariants
 from flowsim.theory.invariants import Invariant
 
@@ -97,11 +98,7 @@ def _flow_entries(flow: Trajectory, watched: Iterable[Invariant]) -> Summary:
     """Return how the flow in one formulation ended, its cost, and the invariants along it."""
     return {
         "outcome": flow.verdict.outcome,
-        "verdict": {
-            "name": flow.verdict.name.lower(),
-            "time": flow.stopped_at,
-            "advice": flow.verdict.value,
-        },
+        "verdict": flow.ending.record(),
         "final_loss": float(flow.loss[-1]),
         "error_estimate": flow.largest_error,
         "method": flow.method,
@@ -208,8 +205,9 @@ def _notes(trajectory: Trajectory, problem: Problem, rtol: float) -> Iterable[st
         )
     caveats = {choice.method.caveat for choice in trajectory.choices} - {""}
     yield from (f"{space}: {caveat}." for caveat in sorted(caveats))
-    if trajectory.verdict not in (Verdict.REACHED_HORIZON, Verdict.STOPPED_AT_LOSS):
-        yield f"{space}: at t = {trajectory.stopped_at:.6g}, {trajectory.verdict.value}."
+    ending = trajectory.ending
+    if ending.verdict is Verdict.SADDLE or ending.verdict.outcome != "completed":
+        yield f"{space}: at t = {ending.at:.6g}, {ending.verdict.value}."
     if accuracy.is_inaccurate(trajectory):
         yield _inaccurate(trajectory, problem)
     if problem.loss.separates(trajectory.end_to_end_series[-1]):

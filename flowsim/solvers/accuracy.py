@@ -76,7 +76,7 @@ def solve_to_accuracy(trajectory: Trajectory, task: Task) -> Trajectory:
     previous one, with the verdict `INTERRUPTED`.
     """
     for _ in range(RETRIES):
-        if not is_inaccurate(trajectory) or trajectory.verdict.outcome != "completed":
+        if not is_inaccurate(trajectory) or trajectory.stopped.outcome != "completed":
             break
         rtol, spent = remedy(trajectory, task.problem).rtol, trajectory.statistics
         left = task.max_steps - spent.accepted - spent.rejected
@@ -85,9 +85,9 @@ def solve_to_accuracy(trajectory: Trajectory, task: Task) -> Trajectory:
             break
         task = _at(rtol, replace(task, max_steps=left))
         again = with_error_estimate(integrate(task), task)
-        if again.verdict is Verdict.INTERRUPTED:
-            return replace(trajectory, verdict=Verdict.INTERRUPTED)
-        if again.verdict is not trajectory.verdict or not _closer(again, trajectory):
+        if again.stopped is Verdict.INTERRUPTED:
+            return replace(trajectory, stopped=Verdict.INTERRUPTED)
+        if again.stopped is not trajectory.stopped or not _closer(again, trajectory):
             break
         trajectory = replace(again, statistics=_summed(spent, again.statistics))
     return trajectory

@@ -28,7 +28,8 @@ from flowsim.solvers.integrate import integrate
 from flowsim.solvers.methods.method import Method
 from flowsim.solvers.options import SaveAt, Task, window_size
 from flowsim.solvers.storage import Series, in_batches
-from flowsim.solvers.trajectory import Trajectory, Verdict
+from flowsim.solvers.trajectory import Trajectory
+from flowsim.solvers.verdict import Verdict
 
 LOOSENING = 10.0
 """Tolerance of the second solve over that of the first.
@@ -61,7 +62,7 @@ def with_error_estimate(main: Trajectory, task: Task) -> Trajectory:
     """
     if main.times.size == 1:
         return main.with_error_estimate(np.zeros(1), np.zeros(1), 0.0)  # W(0) is exact
-    if main.verdict is Verdict.INTERRUPTED:
+    if main.stopped is Verdict.INTERRUPTED:
         return main
     started = time.perf_counter()
     marked = compared_times(main.times.size, task.problem)

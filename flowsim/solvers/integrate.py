@@ -29,7 +29,8 @@ from flowsim.solvers.stepper import (
     Progress,
 )
 from flowsim.solvers.system import LOG_LARGEST
-from flowsim.solvers.trajectory import Statistics, Trajectory, Verdict
+from flowsim.solvers.trajectory import Statistics, Trajectory
+from flowsim.solvers.verdict import Verdict
 
 T = TypeVar("T")
 
@@ -43,15 +44,11 @@ change slowly: the doubling time separates the two failures."""
 def integrate(task: Task) -> Trajectory:
     """Return the solution up to the final time, the loss at which to stop, a stop or a failure."""
     state = IntegrationState.begin(task)
-    start = state.progress.y
     verdict = state.verdict_at_start()
     if verdict is not None:
-        state.record(0.0, start)
+        state.record(0.0, state.progress.y)
         return state.trajectory(verdict)
-    verdict = state.run()
-    if verdict is Verdict.REACHED_HORIZON and state.is_stationary(start):
-        verdict = Verdict.AT_REST
-    return state.trajectory(verdict)
+    return state.trajectory(state.run())
 
 
 def wait_for(arrays: T) -> T:
@@ -124,16 +121,6 @@ class IntegrationState:
         """Record one state, in a batch of the size for which measuring is compiled."""
         batch = tuple(np.broadcast_to(y_j, (self.task.window_size, *y_j.shape)) for y_j in y)
         self.recorder.take(np.array([t]), batch)
-
-    def is_stationary(self, start: State) -> bool:
-        """Return whether the flow is at a saddle: no entry changed although ∇ℓ(W) is not 0.
-
-        Bitwise equality is the criterion, since a small velocity may still leave a plateau.
-        """
-        if not all(map(np.array_equal, self.progress.y, start)):
-            return False
-        W = self.integrator.system.end_to_end(start)
-        return bool(np.any(self.task.problem.loss.gradient(W)))
 
     def run(self) -> Verdict:
         """Return the verdict after advancing chunk by chunk."""
@@ -269,11 +256,14 @@ class IntegrationState:
         """Return the recorded states and statistics, with a verdict."""
         recorded = self.recorder.recorded()
         unknown = np.full(recorded["times"].size, np.nan)
+        flow, system, y = self.task.flow, self.integrator.system, self.progress.y
         return Trajectory(
             space=self.task.flow.space,
             **recorded,
-            verdict=verdict,
+            stopped=verdict,
             stopped_at=self.t,
+            problem=self.task.problem,
+            last_layers=lambda: flow.layers(system.unscaled(y), self.task.problem.depth),
             choices=tuple(self.choices),
             rtol=self.task.tolerances.rtol,
             error_estimate=unknown,

@@ -2,53 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from enum import Enum
+from functools import cached_property
 
 import numpy as np
 
 from flowsim import cards
+from flowsim.problem.problem import Problem
+from flowsim.problem.types import Layers
+from flowsim.solvers import limit
 from flowsim.solvers.methods import Choice
 from flowsim.solvers.storage import ByTime, Series
+from flowsim.solvers.verdict import Ending, Verdict
 
-
-class Verdict(Enum):
-    """How an integration ended; the value is a message with the cause and the remedy."""
-
-    REACHED_HORIZON = "the flow was followed to its horizon"
-    STOPPED_AT_LOSS = "the flow reached the loss at which it was to stop"
-    AT_REST = (
-        "the start is an exact equilibrium of the flow with a non-zero loss gradient, a saddle: "
-        "the flow stays there; start from any other layers"
-    )
-    BUDGET_EXHAUSTED = (
-        "max_steps was used up before the horizon: allow more steps, loosen rtol, "
-        "or shorten the horizon"
-    )
-    STIFF = (
-        "max_steps was used up while stability, not accuracy, limited the step: "
-        'the flow is stiff; take flow.method = "auto", "rock4" or "rodas5p"'
-    )
-    BLOW_UP = (
-        "the solution grows without bound near this time; nothing past it was kept; "
-        "shorten the horizon, or take a loss that is bounded below"
-    )
-    OUT_OF_RANGE = (
-        "W grew beyond 1e140, whose square float64 can hardly represent; nothing past it was kept; "
-        "shorten the horizon, or take a loss that is bounded below"
-    )
-    TOLERANCE_TOO_TIGHT = (
-        "no step is small enough to meet the tolerance in float64: loosen rtol, or raise atol"
-    )
-    INTERRUPTED = "the run was interrupted; what was reached is kept"
-
-    @property
-    def outcome(self) -> str:
-        """Return "completed", "failed" or "interrupted"."""
-        if self in (Verdict.REACHED_HORIZON, Verdict.STOPPED_AT_LOSS, Verdict.AT_REST):
-            return "completed"
-        return "interrupted" if self is Verdict.INTERRUPTED else "failed"
+GROWING = 1e-3
+"""Change of log σ over the last tenth of the time above which a singular value is growing."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +61,11 @@ class Trajectory:
     error_estimate, loss_error
         Estimated Frobenius error of W, and estimated error of the loss, at each saved time; nan
         where it is not estimated.
-    verdict, stopped_at
-        How the integration ended, and when.
+    stopped, stopped_at
+        How the integration stopped, and when: `REACHED_HORIZON`, or the reason why it did not.
+    problem, last_layers
+        What was solved, and a function that returns layers whose product is the last W: balanced
+        ones where the flow does not follow layers.
     rtol
         The relative tolerance, smaller than requested if "auto" solved the flow again.
     choices
@@ -108,8 +80,10 @@ class Trajectory:
     kept: np.ndarray
     end_to_end_series: Series
     between: tuple[np.ndarray, Series]
-    verdict: Verdict
+    stopped: Verdict
     stopped_at: float
+    problem: Problem
+    last_layers: Callable[[], Layers]
     choices: tuple[Choice, ...]
     rtol: float
     loss: np.ndarray = field(default_factory=lambda: np.zeros(0))
@@ -143,6 +117,24 @@ class Trajectory:
             self, kept=self.kept[kept], end_to_end_series=self.end_to_end_series.take(kept)
         )
 
+    @cached_property
+    def ending(self) -> Ending:
+        """How the flow ended, with the numbers that belong to it: its limit if it was followed."""
+        if self.stopped is not Verdict.REACHED_HORIZON:
+            return Ending(self.stopped, self.stopped_at)
+        layers = tuple(np.asarray(W) for W in self.last_layers())
+        growing = None
+        if self.log_singular_values is not None:
+            late = self.log_singular_values[self.times >= 0.9 * self.times[-1]]
+            with np.errstate(invalid="ignore"):  # -inf - -inf of modes that are 0
+                growing = bool((late[-1] - late[0] > GROWING).any())
+        return limit.heading(self.problem, layers, self.times, self.loss, growing=growing)
+
+    @property
+    def verdict(self) -> Verdict:
+        """How the flow ended."""
+        return self.ending.verdict
+
     @property
     def end_to_end(self) -> np.ndarray:
         """Return W at the kept times, all at once."""
@@ -174,7 +166,7 @@ class Trajectory:
     def _rows(self) -> Mapping[str, str]:
         steps = self.statistics
         return {
-            "verdict": f"{self.verdict.name.lower()} (t = {self.stopped_at:.6g})",
+            "verdict": f"{self.ending}, t = {self.ending.at:.6g}",
             "method": f"{self.method}, rtol = {self.rtol:g}",
             "because": "; then ".join(choice.why for choice in self.choices),
             "steps": f"{steps.accepted} accepted, {steps.rejected} rejected",

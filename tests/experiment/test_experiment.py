@@ -176,7 +176,7 @@ def test_a_zero_start_is_a_saddle_and_says_so() -> None:
     start = 'kind = "explicit"\nlayers = [[[0,0,0],[0,0,0]], [[0,0],[0,0]]]\n'
     base = BASE.replace('kind = "balanced"\nscale = 0.1\n', start).replace("[3, 4, 2]", "[3, 2, 2]")
     found = run(scenario("", base), "saddle")
-    assert found.summary["verdict"]["layers"]["name"] == "at_rest"
+    assert found.summary["verdict"]["layers"]["name"] == "saddle"
     assert any("saddle" in note for note in found.summary["notes"])
     assert (found["layers.end_to_end"] == 0).all()
 

@@ -11,7 +11,8 @@ import pytest
 from flowsim.problem.problem import Problem
 from flowsim.solvers import accuracy
 from flowsim.solvers.solve import solve
-from flowsim.solvers.trajectory import Trajectory, Verdict
+from flowsim.solvers.trajectory import Trajectory
+from flowsim.solvers.verdict import Verdict
 
 LOOSE = 0.05
 PLATEAU = problems.aligned(3, 1e-6)
@@ -62,7 +63,7 @@ class TestAuto:
     def test_the_budget_is_for_all_solutions_together(self, loose) -> None:
         spent = loose.statistics.accepted + loose.statistics.rejected
         found = solved("auto", max_steps=spent + 10)
-        assert found.verdict is Verdict.REACHED_HORIZON
+        assert found.stopped is Verdict.REACHED_HORIZON
         assert found.rtol == LOOSE
 
 

@@ -14,7 +14,8 @@ from flowsim.problem.problem import Problem
 from flowsim.solvers import chunks
 from flowsim.solvers.monitor import Monitor
 from flowsim.solvers.solve import solve
-from flowsim.solvers.trajectory import Trajectory, Verdict
+from flowsim.solvers.trajectory import Trajectory
+from flowsim.solvers.verdict import Verdict
 
 SPACES = ("layers", "end_to_end")
 QUICK = {"method": "tsit5", "rtol": 1e-8, "estimate_error": False}
@@ -31,7 +32,7 @@ class TestTimes:
         trajectory = solve(case.problem, times=times, **QUICK)
         np.testing.assert_array_equal(trajectory.times, times)
         assert trajectory.stopped_at == times[-1]
-        assert trajectory.verdict is Verdict.REACHED_HORIZON
+        assert trajectory.stopped is Verdict.REACHED_HORIZON
         assert case.error(trajectory).max() < 1e-6 * case.size
         np.testing.assert_allclose(trajectory.end_to_end[0], case.problem.initial, rtol=1e-14)
 
@@ -123,7 +124,7 @@ class TestStoppingAtALoss:
         times = np.linspace(0, 2, 5)
         plain = solve(case.problem, times=times, **QUICK)
         watched = solve(case.problem, times=times, stop_at_loss=1e-3, **QUICK)
-        assert watched.verdict is Verdict.REACHED_HORIZON
+        assert watched.stopped is Verdict.REACHED_HORIZON
         np.testing.assert_allclose(watched.end_to_end, plain.end_to_end, rtol=0, atol=1e-14)
 
 
@@ -188,7 +189,7 @@ class TestVerdicts:
     def test_a_zero_start_is_a_saddle_not_a_convergence(self, case, space) -> None:
         zero = Problem(case.problem.loss, (np.zeros((3, 3)),) * 2, 5.0)
         trajectory = solve(zero, space, times=[0, 5], **QUICK)
-        assert trajectory.verdict is Verdict.AT_REST
+        assert trajectory.verdict is Verdict.SADDLE
         assert "saddle" in trajectory.verdict.value
         assert not trajectory.end_to_end.any()
 
@@ -196,7 +197,7 @@ class TestVerdicts:
         layers = initialization.identity((3, 3, 3), 1.0)
         there = Problem(losses.Squared(np.eye(3)), layers, 5.0)
         trajectory = solve(there, times=[0, 5], **QUICK)
-        assert trajectory.verdict is Verdict.REACHED_HORIZON
+        assert trajectory.verdict is Verdict.CONVERGED
 
     def test_a_step_that_overflows_is_taken_again_not_for_ever(self) -> None:
         """Loose steps at the end of a long plateau overshoot to infinity before they shrink."""
@@ -205,7 +206,7 @@ class TestVerdicts:
             times = case.horizon * np.arange(0, 11, 2) / 10
             choices = QUICK | {"rtol": 8.5e-4}
             trajectory = solve(case.problem, times=times, max_steps=5000, **choices)
-            assert trajectory.verdict is Verdict.REACHED_HORIZON
+            assert trajectory.stopped is Verdict.REACHED_HORIZON
 
 
 class TestInterrupts:
@@ -401,7 +402,7 @@ class TestCards:
         lines = repr(trajectory).splitlines()
         assert lines[0] == "Trajectory in layers space"
         rows = {line[2:18].strip(): line[18:] for line in lines[1:]}
-        assert rows["verdict"] == "reached_horizon (t = 2)"
+        assert rows["verdict"] == "reached horizon, t = 2"
         assert rows["method"] == "tsit5, rtol = 1e-08"
         assert rows["saved"] == "3 times, W of shape (3, 3)"
         assert rows["steps"].endswith("rejected")

@@ -23,7 +23,8 @@ from flowsim.problem.problem import Problem
 from flowsim.solvers.descend import descend
 from flowsim.solvers.methods import METHODS
 from flowsim.solvers.solve import solve
-from flowsim.solvers.trajectory import Trajectory, Verdict
+from flowsim.solvers.trajectory import Trajectory
+from flowsim.solvers.verdict import Verdict
 from flowsim.theory.exact.quadratic import LinearFlow
 from flowsim.theory.exact.verification.cases import Case, cases
 
@@ -217,8 +218,8 @@ def _checked(case: Case, space: str, method: str) -> Check:
 def _compared(case: Case, space: str, method: str, trajectory: Trajectory) -> Check:
     costs = trajectory.statistics
     steps, seconds = costs.accepted + costs.rejected, costs.integration + costs.compile
-    if trajectory.verdict is not Verdict.REACHED_HORIZON:
-        note = f"{trajectory.verdict.name.lower()} at t = {trajectory.stopped_at:g}"
+    if trajectory.stopped is not Verdict.REACHED_HORIZON:
+        note = f"{trajectory.stopped.name.lower()} at t = {trajectory.stopped_at:g}"
         return Check(case.name, space, method, steps=steps, seconds=seconds, note=note)
     W = trajectory.end_to_end
     error = max(np.linalg.norm(W - exact, axis=(1, 2)).max() for exact in case.exact)

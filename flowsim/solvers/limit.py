@@ -1,0 +1,339 @@
+"""Where a flow is heading from its last state: to a minimum, to a saddle, away from one, slowly.
+
+At layers θ the linearized flow δ̈ = -H δ̇, δ̇(0) = -g, g and H the gradient and the Hessian of the
+objective, splits into modes: in an eigendirection v of H with curvature μ > 0 it decreases the
+objective by ⟨g, v⟩²/2μ, and for μ < 0 it leaves. Lanczos' method with full reorthogonalization
+yields the extreme μ and the components ⟨g, v⟩ from Hessian-vector products alone. The same in the
+space of W, where most losses are convex, yields the Newton decrement ½ Gᵀ(∇²ℓ)⁺G: the distance of
+the loss from its minimum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import nan
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from flowsim.problem import network
+from flowsim.problem.losses import Loss, Measurements, value_and_gradient
+from flowsim.problem.problem import Problem
+from flowsim.problem.types import Array, Layers
+from flowsim.solvers.verdict import Ending, Verdict
+
+CONVERGED = 1e-6
+"""Distance of the loss from its minimum at which it has converged, relative to its largest one."""
+EXACT = 1e-13
+"""The same where no saddle is looked for: a mode left out would have 3e-7 of the largest one."""
+FLAT = 1e-2
+"""A slope ‖g‖²/2L, L the curvature, below this fraction of what is left to decrease is flat."""
+ROUNDING = 64 * float(np.finfo(np.float64).eps)
+"""Rounding of a product of layers, relative to the product of their absolute values."""
+MOST_DIRECTIONS = 80
+"""Steps of Lanczos' method at most; networks with fewer weights are resolved exactly."""
+MOST_NUMBERS = 2**22
+"""Numbers that all directions together hold at most, 32 MiB."""
+NEGATIVE = 1e-7
+"""Negative curvature relative to the largest one, above the rounding of Hessian-vector products."""
+ALIKE = 0.2
+"""Change of the exponent from one half of the last decade to the other in a power law."""
+FLATTEST, STEEPEST = 0.05, 6.0
+"""Exponents of power laws; below is a plateau, above a decrease faster than a power of time."""
+LEAST_TIMES = 4
+"""Saved times in each half of the last decade that an exponent takes."""
+NEWTON_STEPS = 4
+"""Newton's steps that tell a loss that decreases for ever from one that has a minimum."""
+LOCAL = "the gradient vanishes and no curvature is negative, a local minimum at least"
+
+
+@dataclass(frozen=True)
+class Curvatures:
+    """Curvatures μ of an objective, their unit directions, and the gradient along them."""
+
+    mu: np.ndarray
+    directions: np.ndarray
+    slopes: np.ndarray
+
+    @property
+    def largest(self) -> float:
+        """Return the largest |μ|."""
+        return float(np.abs(self.mu).max(initial=0.0))
+
+    @property
+    def curved(self) -> np.ndarray:
+        """Return where the curvature is positive, above rounding."""
+        return np.asarray(self.mu > NEGATIVE * self.largest)
+
+    @property
+    def decrease(self) -> float:
+        """Return Σ ⟨g, v⟩²/2μ over positive curvatures, to which they let the objective fall."""
+        curved = self.curved
+        return 0.5 * float(np.sum(self.slopes[curved] ** 2 / self.mu[curved]))
+
+    @property
+    def bounded(self) -> bool:
+        """Return whether the gradient has components along positive curvatures alone."""
+        rest = np.linalg.norm(self.slopes[~self.curved])
+        return bool(rest <= CONVERGED * np.linalg.norm(self.slopes))
+
+    @property
+    def step(self) -> np.ndarray:
+        """Return Newton's step -Σ v ⟨g, v⟩/μ over positive curvatures."""
+        curved = self.curved
+        return np.asarray(-self.directions[:, curved] @ (self.slopes[curved] / self.mu[curved]))
+
+
+def curvatures(
+    product: Callable[[np.ndarray], np.ndarray], g: np.ndarray, start: np.ndarray
+) -> Curvatures:
+    """Return the curvatures that Lanczos' method finds from a start, given v ↦ Hv."""
+    most = min(start.size, MOST_DIRECTIONS, max(MOST_NUMBERS // start.size, 2))
+    basis, projected = np.zeros((most, start.size)), np.zeros((most, most))
+    vector, size, scale, count = start, float(np.linalg.norm(start)), 0.0, 0
+    while count < most and size > 0:
+        basis[count] = vector / size
+        vector = product(basis[count])
+        projected[count] = basis @ vector
+        scale, count = max(scale, float(np.linalg.norm(vector))), count + 1
+        for _ in range(2):  # once leaves rounding that a second time removes
+            vector = vector - basis[:count].T @ (basis[:count] @ vector)
+        size = float(np.linalg.norm(vector))
+        size = size if size > ROUNDING * scale else 0.0
+    basis, projected = basis[:count], np.tril(projected[:count, :count])
+    mu, inner = np.linalg.eigh(projected, "L")
+    directions = basis.T @ inner
+    return Curvatures(mu, directions, directions.T @ g)
+
+
+@eqx.filter_jit
+def _layers_product(loss: Loss, layers: Layers, decay: Array, towards: Layers) -> Layers:
+    def gradients(at: Layers) -> Layers:
+        slopes = network.layer_gradients(at, loss.gradient)
+        return tuple(g + decay * W for g, W in zip(slopes, at, strict=True))
+
+    product: Layers = jax.jvp(gradients, (layers,), (towards,))[1]
+    return product
+
+
+@eqx.filter_jit
+def _matrix_product(loss: Loss, W: Array, towards: Array) -> Array:
+    product: Array = jax.jvp(loss.gradient, (W,), (towards,))[1]
+    return product
+
+
+@dataclass(frozen=True)
+class Minimum:
+    """How far a loss is from its minimum, and why that is known.
+
+    Attributes
+    ----------
+    distance
+        ℓ(W) - ℓ*; nan if unknown.
+    certificate
+        Why ℓ* is the minimum.
+    scale
+        A decrease that is possible at least in the space of W, the Newton decrement; it sets the
+        scale where the distance is unknown.
+
+    """
+
+    distance: float = nan
+    certificate: str = ""
+    scale: float = 0.0
+
+    @property
+    def known(self) -> bool:
+        """Whether the distance is known."""
+        return bool(np.isfinite(self.distance))
+
+
+def heading(
+    problem: Problem,
+    layers: Layers,
+    times: np.ndarray,
+    losses: np.ndarray,
+    *,
+    growing: bool | None = None,
+) -> Ending:
+    """Return the verdict on layers at the end of a simulation with these losses.
+
+    `growing` says whether a singular value is growing, where that is known more accurately than
+    from the layers.
+    """
+    end = float(times[-1])
+    W = np.asarray(network.end_to_end(layers))
+    value, G = (np.array(part) for part in value_and_gradient(problem.loss, W))
+    minimum = _minimum(problem, W, float(value), G)
+    span, floor = _span(problem, losses, float(value), minimum)
+    if minimum.distance <= max(EXACT * span, floor):
+        return Ending(Verdict.CONVERGED, end, {"certificate": minimum.certificate})
+    if problem.loss.separates(W):
+        return Ending(Verdict.NO_FINITE_MINIMIZER, end)
+    if _is_best_of_conserved_rank(problem, W, CONVERGED * span):
+        return Ending(Verdict.SADDLE, end)
+    near = _curvatures_of_layers(problem, layers)
+    rounding = np.abs(near.directions).T @ _rounding(problem, layers, near.largest)
+    negative = near.mu < -NEGATIVE * near.largest
+    if minimum.known:
+        distance, reason = minimum.distance, minimum.certificate
+        descends = near.decrease >= distance / 2
+    else:
+        distance, reason = near.decrease, "no direction of the layers decreases the loss"
+        still = bool((np.abs(near.slopes) <= rounding).all())
+        descends = (near.bounded or still) and not negative.any()
+    exponent = power_of_time(times, losses - float(value) + distance)
+    if descends and exponent is not None:
+        return Ending(Verdict.SLOW, end, {"exponent": exponent})
+    if descends and distance <= max(CONVERGED * span, floor):
+        return Ending(Verdict.CONVERGED, end, {"certificate": reason})
+    left = distance if minimum.known else max(span, distance, minimum.scale)
+    flat = near.slopes @ near.slopes <= 2 * near.largest * FLAT * left
+    if flat and not descends:
+        if growing is None:
+            # what may have grown at this rate from rounding at the start is no reason to leave
+            early = np.linalg.norm(_rounding(problem, problem.layers, near.largest))
+            grown = np.abs(near.slopes) * np.exp(np.minimum(near.mu * end, 0.0))
+            growing = bool((grown > np.maximum(rounding, early))[negative].any())
+        return Ending(Verdict.PLATEAU if growing else Verdict.SADDLE, end)
+    if minimum.known and _decreases_for_ever(problem, W):
+        return Ending(Verdict.NO_FINITE_MINIMIZER, end)
+    return Ending(Verdict.REACHED_HORIZON, end)
+
+
+def _is_best_of_conserved_rank(problem: Problem, W: np.ndarray, least: float) -> bool:
+    """Return whether W is the best matrix of the rank that the flow conserves, of those possible.
+
+    From balanced layers the exact flow conserves the rank of W; a higher one would do better.
+    """
+    rank, factors = network.rank_bound(problem.layers), problem.loss.factored()
+    if problem.weight_decay or factors is None or rank >= min(problem.widths):
+        return False
+    return _of_least_squares(factors.R, factors.T, W, rank)[0] <= least
+
+
+def _span(
+    problem: Problem, losses: np.ndarray, value: float, minimum: Minimum
+) -> tuple[float, float]:
+    """Return the largest distance of the loss from its minimum, and the rounding of such."""
+    highest = max(float(losses.max()), value)
+    if not problem.weight_decay:
+        highest = max(highest, float(value_and_gradient(problem.loss, 0 * problem.initial)[0]))
+    span = highest - value + (minimum.distance if minimum.known else 0.0)
+    return span, 1e3 * float(np.finfo(float).eps) * abs(value)
+
+
+def power_of_time(times: np.ndarray, distance: np.ndarray) -> float | None:
+    """Return p if a distance decreases as t^{-p} over the last decade of time, else None."""
+    late = (times >= times[-1] / 10) & (times > 0)
+    t, d = times[late], distance[late]
+    first = t < t[-1] / np.sqrt(10) if t.size else np.zeros(0, dtype=bool)
+    if min(np.count_nonzero(first), np.count_nonzero(~first)) < LEAST_TIMES or d.min() <= 0:
+        return None
+    early, p = (-float(np.polyfit(np.log(t[h]), np.log(d[h]), 1)[0]) for h in (first, ~first))
+    if abs(early - p) > ALIKE * max(early, p) or not FLATTEST <= p <= STEEPEST:
+        return None
+    in_log, in_time = (np.polyfit(x, np.log(d), 1, full=True)[1] for x in (np.log(t), t))
+    return p if in_log.sum() < in_time.sum() / 9 else None
+
+
+def _minimum(problem: Problem, W: np.ndarray, value: float, G: np.ndarray) -> Minimum:
+    """Return the distance of the loss at W from its minimum over what the network can express."""
+    loss, narrowest = problem.loss, min(problem.widths)
+    if not problem.weight_decay:
+        if (factors := loss.factored()) is not None:
+            distance, reason = _of_least_squares(factors.R, factors.T, W, narrowest)
+            return Minimum(distance, reason)
+        if isinstance(loss, Measurements) and _has_rank(np.asarray(loss.Phi), narrowest):
+            return Minimum(value, "all measurements are met")
+    newton = _curvatures_of_matrix(loss, W, G)
+    curved = not (newton.mu < -NEGATIVE * newton.largest).any()
+    if problem.weight_decay or narrowest < min(W.shape) or not (curved and newton.bounded):
+        return Minimum(scale=newton.decrease)
+    convex = loss.why_not_smooth_convex == ""
+    return Minimum(newton.decrease, "the gradient of a convex loss vanishes" if convex else LOCAL)
+
+
+def _has_rank(Phi: np.ndarray, rank: int) -> bool:
+    return rank >= min(Phi.shape) or bool(np.linalg.matrix_rank(Phi) <= rank)
+
+
+def _of_least_squares(R: np.ndarray, T: np.ndarray, W: np.ndarray, rank: int) -> tuple[float, str]:
+    """Return the distance of ½‖WR - T‖² from its minimum over rank(W) ≤ r, and why that is so."""
+    rows = np.linalg.svd(R, full_matrices=False)
+    spans = R.shape[0] * np.finfo(float).eps * rows.S.max(initial=0.0) < rows.S
+    Z = rows.Vh[spans]
+    fit = (T @ Z.T) @ Z
+    distance = 0.5 * float(np.sum((W @ R - fit) ** 2))
+    rest = np.linalg.svd(fit, compute_uv=False)[rank:]
+    if not rest.size or rest.max() <= np.finfo(float).eps * np.linalg.norm(fit):
+        return distance, "the normal equations hold"
+    if np.count_nonzero(spans) < len(R):
+        return nan, ""
+    distance = max(distance - 0.5 * float(rest @ rest), 0.0)
+    return distance, f"the best approximation of rank {rank} (Eckart & Young 1936)"
+
+
+def _curvatures_of_matrix(loss: Loss, W: np.ndarray, G: np.ndarray) -> Curvatures:
+    """Return the curvatures of ℓ in the space of W, from its gradient."""
+
+    def product(v: np.ndarray) -> np.ndarray:
+        return np.array(_matrix_product(loss, W, v.reshape(W.shape))).ravel()
+
+    return curvatures(product, G.ravel(), G.ravel())
+
+
+def _curvatures_of_layers(problem: Problem, layers: Layers) -> Curvatures:
+    """Return the curvatures of the objective in the space of the layers.
+
+    The start mixes the gradient with a fixed random direction: by symmetry a saddle's gradient may
+    have no component where the layers could leave.
+    """
+    ends = np.cumsum([W.size for W in layers])[:-1]
+    decay = np.asarray(problem.weight_decay)
+
+    def joined(parts: Layers) -> np.ndarray:
+        return np.concatenate([np.ravel(part) for part in parts])
+
+    def product(v: np.ndarray) -> np.ndarray:
+        towards = tuple(
+            part.reshape(W.shape) for part, W in zip(np.split(v, ends), layers, strict=True)
+        )
+        return joined(_layers_product(problem.loss, layers, decay, towards))
+
+    slopes = network.layer_gradients(layers, problem.loss.gradient)
+    g = joined(tuple(s + decay * W for s, W in zip(slopes, layers, strict=True)))
+    random = np.random.default_rng(0).standard_normal(g.size)
+    size = float(np.linalg.norm(g))
+    start = random / np.linalg.norm(random) + (2 * g / size if size else 0.0)
+    return curvatures(product, g, start)
+
+
+def _rounding(problem: Problem, layers: Layers, curvature: float) -> np.ndarray:
+    """Return the size of rounding errors in each entry of the gradients of layers."""
+    W = np.asarray(network.end_to_end(layers))
+    # the gradient itself is a difference of terms of about the size of its curvature times W
+    size = np.abs(value_and_gradient(problem.loss, W)[1]) + curvature * np.abs(W)
+    slopes = network.layer_gradients(tuple(np.abs(layer) for layer in layers), lambda _: size)
+    return ROUNDING * np.concatenate([np.ravel(s) for s in slopes])
+
+
+def _decreases_for_ever(problem: Problem, W: np.ndarray) -> bool:
+    """Return whether Newton's steps keep their length while each divides the decrement by about e².
+
+    That is the tail of e^{-w}, which has no minimum: near a finite one the steps shrink
+    quadratically.
+    """
+    steps, decrements = [], []
+    for _ in range(NEWTON_STEPS):
+        G = np.array(value_and_gradient(problem.loss, W)[1])
+        newton = _curvatures_of_matrix(problem.loss, W, G)
+        decrements.append(newton.decrease)
+        steps.append(float(np.linalg.norm(newton.step)))
+        W = W + newton.step.reshape(W.shape)
+    if not np.isfinite(decrements).all() or min(decrements) <= 0:
+        return False
+    falls = np.log(np.divide(decrements[:-1], decrements[1:]))
+    return bool(((falls > 0.5) & (falls < 2.0)).all() and min(steps) > 0.5 * max(steps))
