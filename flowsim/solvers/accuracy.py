@@ -17,7 +17,8 @@ from flowsim.solvers.error_estimate import with_error_estimate
 from flowsim.solvers.integrate import integrate
 from flowsim.solvers.methods import AUTO
 from flowsim.solvers.options import Task
-from flowsim.solvers.trajectory import Statistics, Trajectory, Verdict
+from flowsim.solvers.trajectory import Statistics, Trajectory
+from flowsim.solvers.verdict import Verdict
 
 ALLOWED_ERROR = 0.01
 """Largest allowed error estimate, as a fraction of ‖W‖: 1 % is not visible in a figure."""

@@ -81,8 +81,8 @@ def with_error_estimate(main: Trajectory, task: Task) -> Trajectory:
         apart = in_batches(differences, W.take(reached), other)
         distances[reached] = np.maximum(distances[reached], apart)
         known = min(known, int(reached[-1]) + 1)
-        if check.verdict is Verdict.INTERRUPTED:
-            main = replace(main, verdict=Verdict.INTERRUPTED)
+        if check.stopped is Verdict.INTERRUPTED:
+            main = replace(main, stopped=Verdict.INTERRUPTED)
             break
     distances[:known] = _without_dips(distances[:known])
     estimate, loss_error = np.full((2, main.times.size), np.nan)

@@ -409,7 +409,7 @@ class TestCards:
         assert float(rows["error estimate"]) == pytest.approx(trajectory.largest_error, rel=0.1)
         html = trajectory._repr_html_()
         assert html.startswith("<table>")
-        assert "reached_horizon" in html
+        assert "reached horizon" in html
 
     def test_a_problem_introduces_itself(self, case) -> None:
         card = repr(case.problem)
