@@ -84,3 +84,53 @@ def test_angles_are_accurate_however_small(turn: float) -> None:
     one, other = np.array([[1.0, 0.0]]), 7 * np.array([[np.cos(turn), np.sin(turn)]])
     assert margin.angle(one, other) == pytest.approx(turn, rel=1e-7, abs=4 * EPS)
     assert np.isnan(margin.angle(one, 0 * other))
+
+
+@pytest.mark.parametrize("unit", [1e-150, 1e-16, 1e-3, 1e15, 1e150])
+def test_it_scales_with_the_unit_of_the_data(unit: float) -> None:
+    """Samples ±(2, 1), ±(1, 2): the supports are all of them, and w = (1, 1)/√2."""
+    points = np.array([[2.0, 1.0], [1.0, 2.0], [-1.0, -2.0], [-2.0, -1.0]])
+    found = largest_margin(two_classes(unit * points, [1, 1, -1, -1]), (1, 2))
+    assert found.margin / unit == pytest.approx(3 / 2**0.5, rel=1e-14)
+    assert found.error <= 50 * EPS * unit
+    opposed = two_classes(unit * points, [1, 1, 1, -1])
+    assert largest_margin(opposed, (1, 2)) is None
+
+
+@pytest.mark.parametrize("s", [1e-8, 1e-4, 0.5, 1.0, 2.0, 1e4, 1e8])
+def test_features_may_differ_in_scale(s: float) -> None:
+    """With y x = (s, 1) and (-s, 3) one sample is the support up to s = 1, both from there on.
+
+    w = (s, 1) has the margins 1 + s² and 3 - s²; w = (1/s, 1) has 2 and 2.
+    """
+    loss = two_classes(np.array([[s, 1.0], [s, -3.0]]), [1, -1])
+    found = largest_margin(loss, (1, 2))
+    exact = (1 + s**2) ** 0.5 if s <= 1 else 2 / (1 + s**-2) ** 0.5
+    assert found.margin == pytest.approx(exact, rel=1e-13)
+    assert found.error <= 1e-12 and margin.margin(loss, found.W) == pytest.approx(exact, rel=1e-7)
+
+
+@pytest.mark.parametrize("feature", range(4))
+def test_one_feature_in_other_units_agrees_with_quadratic_programming(feature: int) -> None:
+    """Iris, two classes, against SciPy's SLSQP in units in which the features are alike."""
+    from scipy.optimize import minimize
+    from sklearn.datasets import load_iris
+
+    iris = load_iris()
+    X, labels = iris.data[:100], np.where(iris.target[:100] == 0, 1.0, -1.0)
+    scale = np.where(np.arange(4) == feature, 1e8, 1.0)
+    found = largest_margin(two_classes(X * scale, list(labels)), (1, 4))
+    w = minimize(
+        lambda v: float(np.sum((v / scale) ** 2)),
+        np.array([1.0, 1.0, -1.0, -1.0]),
+        jac=lambda v: 2 * v / scale**2,
+        constraints={
+            "type": "ineq",
+            "fun": lambda v: (X * labels[:, None]) @ v - 1,
+            "jac": lambda v: X * labels[:, None],
+        },
+        method="SLSQP",
+        options={"ftol": 1e-15, "maxiter": 500},
+    ).x
+    assert found.margin == pytest.approx(1 / np.linalg.norm(w / scale), rel=1e-9)
+    assert found.error <= 1e-9

@@ -43,8 +43,8 @@ def largest_margin(loss: Classifier, shape: tuple[int, ...]) -> LargestMargin | 
     """Return the maximum-margin classifier, or None where no classifier separates the data.
 
     The least-distance problem min ‖W‖ with all sample margins ≥ 1 is solved through non-negative
-    least squares (Lawson & Hanson 1974, ch. 23; SciPy's `nnls`). Its residual vanishes exactly
-    where the data cannot be separated.
+    least squares (Lawson & Hanson 1974, ch. 23; SciPy's `nnls`). Features may differ in scale:
+    whether data can be separated depends on neither the units of a feature nor those of a sample.
 
     Raises
     ------
@@ -52,22 +52,67 @@ def largest_margin(loss: Classifier, shape: tuple[int, ...]) -> LargestMargin | 
         If non-negative least squares does not converge.
 
     """
+    A = loss.margin_matrix(shape)
+    units = np.abs(A).max(axis=0)
+    units[units == 0] = 1.0
+    # margins are taken in w = v/units: A w would cancel for a feature in small units
+    B, relative = A / units, units.min() / units
+
+    def reached(v: np.ndarray) -> float:
+        norm = np.linalg.norm(relative * v)
+        return float((B @ v).min() / norm) * units.min() if norm > 0 else -np.inf
+
+    v = _separating(B)
+    if v is None or not reached(v) > 0:
+        return None
+    # `nnls` is accurate where the margin is about 1; the heaviest rows first keep their QR stable
+    unit, order = reached(v), np.argsort(-units, kind="stable")
+    u, w, _ = _least_distance(A[:, order] / unit)
+    direct = np.empty_like(w)
+    direct[order] = w
+    best = max((v, _on_support(B, relative, u > 0), units / units.min() * direct), key=reached)
+    W = (relative * best).reshape(shape)
+    # any weights u ≥ 0 bound every margin by ‖Aᵀu‖ / Σu
+    above = unit * float(np.linalg.norm(w) / u.sum()) if u.any() else np.inf
+    return LargestMargin(W / np.linalg.norm(W), reached(best), max(0.0, above - reached(best)))
+
+
+def _least_distance(A: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Return u ≥ 0 and w = Aᵀu, along the least-distance solution, and whether w is not 0.
+
+    By Gordan's theorem Aᵀu = 0 with Σu = 1 and u ≥ 0 has a solution exactly where no w has A w > 0.
+    """
     from scipy.optimize import nnls
 
-    A = loss.margin_matrix(shape)
-    goal = np.zeros(A.shape[1] + 1)
-    goal[-1] = 1.0
     E = np.vstack([A.T, np.ones(len(A))])
-    # Aᵀu = 0 with Σu = 1, u ≥ 0 has a solution exactly where no W has positive margins (Gordan)
+    goal = np.zeros(len(E))
+    goal[-1] = 1.0
     u, residual = nnls(E, goal, maxiter=30 * len(A))
-    if residual <= np.finfo(float).eps * np.sqrt(E.size) * np.linalg.norm(E, ord=2):
+    rounding = np.finfo(float).eps * np.sqrt(E.size) * np.linalg.norm(E, ord=2)
+    return u, A.T @ u, bool(residual > rounding)
+
+
+def _separating(B: np.ndarray) -> np.ndarray | None:
+    """Return v with B v > 0, or None where there is none, whatever the scale of each row."""
+    sizes = np.abs(B).max(axis=1)
+    if not sizes.all():
         return None
-    W = (A.T @ u).reshape(shape)
-    W /= np.linalg.norm(W)
-    reached = float((A @ W.ravel()).min())
-    # any weights u ≥ 0 bound every margin by ‖Aᵀu‖ / Σu
-    above = float(np.linalg.norm(A.T @ u) / u.sum())
-    return LargestMargin(W, reached, max(0.0, above - reached))
+    _, v, positive = _least_distance(B / sizes[:, None])
+    return v if positive else None
+
+
+def _on_support(B: np.ndarray, relative: np.ndarray, support: np.ndarray) -> np.ndarray:
+    """Return the v of least ‖relative∘v‖ whose margins on the support are all 1.
+
+    Its optimality conditions are solved as one system, in which all columns of B have one scale.
+    """
+    from scipy.linalg import lstsq
+
+    rows = B[support]
+    zero = np.zeros((len(rows), len(rows)))
+    conditions = np.block([[np.diag(relative**2), -rows.T], [rows, zero]])
+    goal = np.concatenate([np.zeros(relative.size), np.ones(len(rows))])
+    return np.asarray(lstsq(conditions, goal, lapack_driver="gelsy")[0][: relative.size])
 
 
 def angle(W: np.ndarray, other: np.ndarray) -> float:

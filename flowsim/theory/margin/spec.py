@@ -17,7 +17,7 @@ def _needs_classes(scenario: Scenario) -> str | None:
 
 
 def _floats(scenario: Scenario) -> int:
-    """Return the entries of the matrix of all sample margins, and of non-negative least squares.
+    """Return the entries of the matrix of all sample margins, its scaled copies, and those of `nnls`.
 
     Each sample has one margin per other class.
     """
@@ -25,7 +25,7 @@ def _floats(scenario: Scenario) -> int:
 
     rows, columns = scenario.network.shape
     samples = used_samples(scenario.data) if scenario.data else 0
-    return 3 * samples * max(1, rows - 1) * rows * columns
+    return 5 * samples * max(1, rows - 1) * rows * columns
 
 
 MARGIN = Measure(
