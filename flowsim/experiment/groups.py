@@ -187,7 +187,8 @@ def plane_group(
         fan = [path for path, outcome in outcomes if outcome == "completed"]
     least = loss_plane.LEAST_OF_ENTRIES if entries else loss_plane.LEAST
     paths = list(coordinates.values())
-    u, v = loss_plane.grid(paths, problem.loss, path.shape[1], fan=fan, least=least)
+    size = max(float(np.linalg.norm(path[k])) for k in (0, -1)) or 1.0
+    u, v = loss_plane.grid(paths, problem.loss, path.shape[1], fan=fan, least=least, size=size)
     loss = chosen.loss(problem.loss, u, v)
     bottom = loss_plane.lowest(chosen, problem.loss, u, v, loss)
     arrays |= {"u": u, "v": v, "loss": loss}

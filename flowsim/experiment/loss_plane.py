@@ -30,6 +30,9 @@ LEAST, LEAST_OF_ENTRIES = 0.3, 0.45
 REACH = 0.5
 """Iterates may extend the frame of the flows by this fraction of it on each side."""
 
+CONSTANT = 1e-12
+"""Extent relative to ‖W‖ below which a path counts as a point, and that of the frame around it."""
+
 FINEST, COARSEST = 81, 25
 """Grid points per axis."""
 
@@ -111,19 +114,20 @@ def grid(
     *,
     fan: Sequence[np.ndarray] = (),
     least: float = LEAST,
+    size: float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return u and v of a grid around all finite points of `paths`, with a margin.
 
     Points of `fan`, the iterates, extend it by at most `REACH` on each side. The shorter side is at
-    least `least` times the longer one.
+    least `least` times the longer one. `size` is the largest ‖W‖_F of a path.
     """
     low, high = _box(paths)
     if fan:
-        reach = REACH * max(float((high - low).max()), 1e-12)
+        reach = REACH * max(float((high - low).max()), CONSTANT * size)
         inner, outer = _box([*paths, *(np.clip(path, low - reach, high + reach) for path in fan)])
         low, high = np.minimum(low, inner), np.maximum(high, outer)
     # a constant path has no extent, but a grid needs one
-    longest = max(float((high - low).max()), 1e-12)
+    longest = max(float((high - low).max()), CONSTANT * size)
     span = np.maximum(high - low, least * longest)
     middle = (low + high) / 2
     data = sum(np.size(leaf) for leaf in jax.tree.leaves(eqx.filter(loss, eqx.is_array)))

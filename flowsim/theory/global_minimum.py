@@ -2,29 +2,41 @@
 
 Quadratic losses are minimized by linear algebra; under a bound on the rank by the theorem of Eckart
 & Young (1936), where that applies. ℓ_p regression with p < 2 is minimized by reweighted least
-squares, other convex losses by Newton's method in a trust region (SciPy's "trust-ncg").
+squares, other convex losses by Newton's method. The infimum of a loss on classes may not be
+attained: where they can be separated, or some of them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import equinox as eqx
 import jax
 import numpy as np
 
-from flowsim.problem.losses import Loss, Measurements, PowerRegression, value_and_gradient
+from flowsim.problem.losses import (
+    Classifier,
+    Loss,
+    Measurements,
+    PowerRegression,
+    value_and_gradient,
+)
 from flowsim.problem.types import Array
+from flowsim.solvers.monitor import SILENT, Monitor
+from flowsim.theory import attainment
+from flowsim.theory.convex_minimum import Bottom, newton
 from flowsim.theory.power_minimum import power_minimum
 
 LARGEST = 1000
 """Largest number of entries of W for a convex solve; the Hessian has the square of that."""
 
-RESIDUAL, UNSETTLED = 1e-10, 1e-6
-"""Gradient norms relative to that at W = 0: where a solve ends, and the largest accepted."""
+BATCH = 32
+"""Columns of the Hessian that are computed at once."""
 
-FLAT = 1e-8
-"""Smallest over largest eigenvalue of the Hessian above which a minimizer counts as unique."""
+UNSETTLED = 1e-6
+"""Largest duality gap relative to the loss at W = 0 that is accepted."""
+
+METHOD = "Newton's method"
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +46,9 @@ class Minimum:
     Attributes
     ----------
     value
-        ℓ*; nan if unknown.
+        ℓ*, the infimum where it is not attained; nan if unknown.
     W
-        A minimizer; None if none exists or is known.
+        A minimizer of least norm; None if none exists or is known.
     only
         Whether W is the unique minimizer.
     free
@@ -59,17 +71,22 @@ class Minimum:
     how: str
 
 
-def global_minimum(loss: Loss, shape: tuple[int, int], rank: int) -> Minimum:
-    """Return the minimum of ℓ over d_N × d_0 matrices of rank at most `rank`."""
+def global_minimum(
+    loss: Loss, shape: tuple[int, int], rank: int, monitor: Monitor = SILENT
+) -> Minimum:
+    """Return the minimum of ℓ over d_N × d_0 matrices of rank at most `rank`.
+
+    It is unknown after a stop request.
+    """
     if (factors := loss.factored()) is not None:
         return _regression(*factors, rank)
     if isinstance(loss, Measurements):
         return _interpolated(loss, rank)
     if isinstance(loss, PowerRegression) and loss.p < 2:
-        return _of_powers(loss, rank)
+        return _of_powers(loss, rank, monitor)
     if reason := loss.why_not_smooth_convex:
         return _unknown(f"the minimum of {reason}")
-    return _solved(loss, shape, rank)
+    return _solved(loss, shape, rank, monitor)
 
 
 def _unknown(what: str) -> Minimum:
@@ -117,10 +134,12 @@ def _interpolated(loss: Measurements, rank: int) -> Minimum:
     return Minimum(0.0, Phi, only=one, free=True, error=0.0, how=how)
 
 
-def _of_powers(loss: PowerRegression, rank: int) -> Minimum:
+def _of_powers(loss: PowerRegression, rank: int, monitor: Monitor) -> Minimum:
     """Return the minimum of ℓ_p regression, p < 2, with the distance to a lower bound as error."""
     X, Y = np.asarray(loss.X), np.asarray(loss.Y)
-    W, value, bound, only = power_minimum(X, Y, loss.p)
+    W, value, bound, only = power_minimum(X, Y, loss.p, monitor)
+    if monitor.stop_requested():
+        return _unknown("a minimum whose search was interrupted")
     if not value - bound <= UNSETTLED * float(loss.value(np.zeros_like(W))):
         return _unknown(f"a minimum at p = {loss.p:g} with so many residuals near 0")
     if _exceeds(W, rank):
@@ -129,58 +148,77 @@ def _of_powers(loss: PowerRegression, rank: int) -> Minimum:
     return Minimum(value, W, only=only, free=True, error=max(value - bound, 0.0), how=how)
 
 
-def _solved(loss: Loss, shape: tuple[int, int], rank: int) -> Minimum:
-    """Return the minimum of a smooth convex loss, from W = 0.
+@dataclass(frozen=True)
+class _Smooth:
+    """A smooth loss as a function of the entries of W, row by row."""
 
-    Where W separates the classes of a loss on classes its infimum is 0 and not attained.
-    """
-    from scipy.optimize import minimize
+    loss: Loss
+    shape: tuple[int, int]
 
-    size = shape[0] * shape[1]
-    if size > LARGEST:
-        return _unknown(f"the minimum over more than {LARGEST} entries of W")
-
-    def value_and_slope(x: np.ndarray) -> tuple[float, np.ndarray]:
-        value, G = value_and_gradient(loss, x.reshape(shape))
+    def slope(self, x: np.ndarray) -> tuple[float, np.ndarray]:
+        value, G = value_and_gradient(self.loss, x.reshape(self.shape))
         return float(value), np.array(G).ravel()
 
-    def curve(x: np.ndarray, v: np.ndarray) -> np.ndarray:
-        return np.array(_curvature(loss, x.reshape(shape), v.reshape(1, *shape))).ravel()
-
-    at_zero = float(np.linalg.norm(value_and_slope(np.zeros(size))[1]))
-    options = {"gtol": RESIDUAL * at_zero}
-    solution = minimize(
-        value_and_slope, np.zeros(size), jac=True, hessp=curve, method="trust-ncg", options=options
-    )
-    W = solution.x.reshape(shape)
-    if loss.separates(W):
-        how = "the classes can be separated: the infimum 0 is not attained"
-        return Minimum(0.0, None, only=False, free=True, error=0.0, how=how)
-    g = value_and_slope(solution.x)[1]
-    if not np.linalg.norm(g) <= UNSETTLED * at_zero:
-        return _unknown("a minimum at which Newton's method does not settle")
-    return _certified(loss, W, g, rank)
+    def curvature(self, x: np.ndarray) -> np.ndarray:
+        every = np.eye(x.size).reshape(-1, *self.shape)
+        return np.asarray(_curvature(self.loss, x.reshape(self.shape), every)).reshape(x.size, -1)
 
 
 @eqx.filter_jit
 def _curvature(loss: Loss, W: Array, directions: Array) -> Array:
     """Return ∇²ℓ(W) applied to each of the directions along the leading axis."""
-    products: Array = jax.lax.map(lambda V: jax.jvp(loss.gradient, (W,), (V,))[1], directions)
+    # in batches: products with matrices are faster than as many with vectors
+    products: Array = jax.lax.map(
+        lambda V: jax.jvp(loss.gradient, (W,), (V,))[1], directions, batch_size=BATCH
+    )
     return products
 
 
-def _certified(loss: Loss, W: np.ndarray, g: np.ndarray, rank: int) -> Minimum:
-    """Return the final point of a solve as the minimum, with its Newton decrement as error."""
-    W = loss.normalized(W)
-    every = np.eye(W.size).reshape(-1, *W.shape)
-    H = np.asarray(_curvature(loss, W, every)).reshape(W.size, W.size)
-    values, vectors = np.linalg.eigh((H + H.T) / 2)
-    # eigenvalues at the level of rounding belong to flat directions, where g is rounding as well
-    known = values > W.size * np.finfo(float).eps * values[-1]
-    left = 0.5 * float(np.sum((vectors.T @ g)[known] ** 2 / values[known]))
-    value = float(loss.value(W))
+def _solved(loss: Loss, shape: tuple[int, int], rank: int, monitor: Monitor) -> Minimum:
+    """Return the minimum of a smooth convex loss, from W = 0."""
+    size = shape[0] * shape[1]
+    if size > LARGEST:
+        return _unknown(f"the minimum over more than {LARGEST} entries of W")
+    end = newton(
+        _Smooth(loss, shape),
+        size,
+        done=lambda x: loss.separates(x.reshape(shape)),
+        monitor=monitor,
+    )
+    if loss.separates(end.x.reshape(shape)):
+        how = "the classes can be separated: the infimum 0 is not attained"
+        return Minimum(0.0, None, only=False, free=True, error=0.0, how=how)
+    if monitor.stop_requested():
+        return _unknown("a minimum whose search was interrupted")
+    if not end.settled:
+        return _unknown("a minimum at which Newton's method does not settle")
+    W = end.x.reshape(shape)
     if _exceeds(W, rank):
         return _unknown("a minimum under a bound on the rank")
-    one = bool(values[0] > FLAT * values[-1])
-    how = "Newton's method in a trust region"
-    return Minimum(value, W, only=one, free=True, error=min(value, left), how=how)
+    found = Minimum(end.value, W, only=end.only, free=True, error=_left(end), how=METHOD)
+    return _of_classes(loss, found) if isinstance(loss, Classifier) else found
+
+
+def _left(end: Bottom) -> float:
+    """Return what is left above a minimum, at most its value: no loss here is negative."""
+    return min(end.value, end.left)
+
+
+def _of_classes(loss: Classifier, found: Minimum) -> Minimum:
+    """Return the minimum if it is attained, else the infimum, without a minimizer."""
+    assert found.W is not None
+    if attainment.margin_count(loss, found.W.shape) > attainment.LARGEST:
+        # where the infimum is not attained the decrement is half of what is left, not all of it
+        error = min(found.value, 2 * found.error)
+        how = "whether the infimum is attained is not decided for so many samples"
+        return replace(found, W=None, only=False, error=error, how=how)
+    margins = attainment.all_margins(loss, found.W.shape)
+    if attainment.certainly_attained(margins, found.W.ravel()):
+        return found
+    part = attainment.attained_part(margins)
+    if part.kept.all():
+        return found
+    end = newton(part, found.W.size)
+    unbounded = np.count_nonzero(~part.kept)
+    how = f"{unbounded} of {part.kept.size} margins grow without bound: the infimum is not attained"
+    return replace(found, value=end.value, W=None, only=False, error=_left(end), how=how)

@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from flowsim.solvers.monitor import SILENT, Monitor
+
 ITERATIONS = 400
 """Largest number of weighted least-squares problems; their error falls by |2 - p| at each."""
 
@@ -31,21 +33,33 @@ class PowerMinimum(NamedTuple):
     only: bool
 
 
-def power_minimum(X: np.ndarray, Y: np.ndarray, p: float) -> PowerMinimum:
-    """Return the minimum over W of 1/(p·m) Σ|W X - Y|^p; each row of W is a problem of its own."""
+def power_minimum(
+    X: np.ndarray, Y: np.ndarray, p: float, monitor: Monitor = SILENT
+) -> PowerMinimum:
+    """Return the minimum over W of 1/(p·m) Σ|W X - Y|^p; each row of W is a problem of its own.
+
+    After a stop request it ends early, with a wide gap between the value and its lower bound.
+    """
     U, S, Vt = np.linalg.svd(X, full_matrices=False)
     rank = int(np.sum(max(X.shape) * np.finfo(float).eps * S[0] < S)) if S.size else 0
     U, V = U[:, :rank] / S[:rank], Vt[:rank].T
-    solved = [(_least_absolute if p == 1 else _reweighted)(V, y, p) for y in Y]
+    # in units of the targets: the linear program is solved with absolute tolerances. A power of 2
+    # rounds nothing
+    unit = 2.0 ** np.floor(np.log2(np.abs(Y).max())) if Y.any() else 1.0
+    solved = [
+        _least_absolute(V, y, p) if p == 1 else _reweighted(V, y, p, monitor) for y in Y / unit
+    ]
     return PowerMinimum(
-        W=np.stack([U @ c for c, _, _ in solved]),
-        value=sum(value for _, value, _ in solved),
-        bound=sum(max(bound, 0.0) for _, _, bound in solved),
+        W=np.stack([U @ c for c, _, _ in solved]) * unit,
+        value=sum(value for _, value, _ in solved) * unit**p,
+        bound=sum(max(bound, 0.0) for _, _, bound in solved) * unit**p,
         only=p > 1 and rank == len(X),
     )
 
 
-def _reweighted(V: np.ndarray, y: np.ndarray, p: float) -> tuple[np.ndarray, float, float]:
+def _reweighted(
+    V: np.ndarray, y: np.ndarray, p: float, monitor: Monitor
+) -> tuple[np.ndarray, float, float]:
     """Return the minimizer c of Σ|Vc - y|^p/(pm) for orthonormal columns V, its value, and a bound.
 
     The quadratic with weights |e|^{p-2} lies above the loss and touches it, so a step to its
@@ -62,7 +76,7 @@ def _reweighted(V: np.ndarray, y: np.ndarray, p: float) -> tuple[np.ndarray, flo
             return c, 0.0, 0.0
         slope = np.sign(e) * np.abs(e) ** (p - 1) / len(y)
         bound = max(bound, _dual(slope - V @ (V.T @ slope), y, p))
-        if value - bound <= GAP * scale:
+        if value - bound <= GAP * scale or monitor.stop_requested():
             break
         # residuals that are 0 at the minimum shrink without end; their weights stay finite
         root = np.maximum(np.abs(e), 1e-14 * size) ** (p / 2 - 1)
@@ -88,6 +102,8 @@ def _least_absolute(V: np.ndarray, y: np.ndarray, p: float) -> tuple[np.ndarray,
         b_ub=np.concatenate([y, -y]),
         bounds=[(None, None)] * k + [(0, None)] * m,
     )
+    if solution.x is None:
+        return np.zeros(k), _value(y, p), 0.0
     c = solution.x[:k]
     above, below = np.split(-solution.ineqlin.marginals, 2)
     slope = above - below

@@ -96,3 +96,10 @@ class TestGrid:
     def test_the_shorter_side_is_no_shorter_than_asked(self) -> None:
         u, v = plane.grid([self.PATH], losses.Squared(TARGET), 2, least=0.5)
         assert np.ptp(v) == pytest.approx(0.5 * np.ptp(u))
+
+    @pytest.mark.parametrize("unit", [1e-20, 1e20])
+    def test_it_scales_with_the_units_of_the_target(self, unit: float) -> None:
+        loss, fan = losses.Squared(TARGET), np.array([[5.0, 0.5], [0.0, 0.0]])
+        one = plane.grid([self.PATH], loss, 2, fan=[fan])
+        other = plane.grid([unit * self.PATH], loss, 2, fan=[unit * fan], size=4 * unit)
+        np.testing.assert_allclose(np.array(other) / unit, one, rtol=1e-14, atol=1e-14)

@@ -127,7 +127,7 @@ def test_one_feature_in_other_units_agrees_with_quadratic_programming(feature: i
         constraints={
             "type": "ineq",
             "fun": lambda v: (X * labels[:, None]) @ v - 1,
-            "jac": lambda v: X * labels[:, None],
+            "jac": lambda _: X * labels[:, None],
         },
         method="SLSQP",
         options={"ftol": 1e-15, "maxiter": 500},

@@ -129,7 +129,3 @@ class CrossEntropy(Classifier):
     def correct(self, scores: np.ndarray) -> np.ndarray:
         """Return where the largest score is that of the class, the first one on ties."""
         return np.asarray(scores.argmax(axis=-2) == np.asarray(self.classes))
-
-    def normalized(self, W: np.ndarray) -> np.ndarray:
-        """Return W with columns of mean 0: a change common to all scores changes no margin."""
-        return np.asarray(W - W.mean(axis=0))

@@ -136,10 +136,6 @@ class Loss(eqx.Module):
         """Return whether W classifies every sample strictly: then no finite W minimizes ℓ."""
         return False
 
-    def normalized(self, W: np.ndarray) -> np.ndarray:
-        """Return the matrix of least norm among those with the same loss as W for any data."""
-        return W
-
     def polyak_lojasiewicz(self) -> float:
         """Return the largest known μ in ½‖∇ℓ(W)‖² ≥ μ(ℓ(W) - ℓ*) for all W; nan if unknown.
 

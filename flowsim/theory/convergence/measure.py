@@ -25,7 +25,7 @@ def measure(setting: Setting) -> Arrays:
     plain = spec is None or spec.plain
     promised = certificate(problem, spec.sizes if spec else (), plain=plain)
     rows, columns = problem.initial.shape
-    minimum = global_minimum(problem.loss, (rows, columns), min(problem.widths))
+    minimum = global_minimum(problem.loss, (rows, columns), min(problem.widths), setting.monitor)
     return {
         "time": trajectory.times,
         **_over_time(setting, trajectory, promised, minimum),

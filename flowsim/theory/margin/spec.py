@@ -17,7 +17,7 @@ def _needs_classes(scenario: Scenario) -> str | None:
 
 
 def _floats(scenario: Scenario) -> int:
-    """Return the entries of the matrix of all sample margins, its scaled copies, and those of `nnls`.
+    """Return the entries of the matrix of all sample margins, and of its scaled copies.
 
     Each sample has one margin per other class.
     """

@@ -235,4 +235,5 @@ def instability_onset(phi: tuple[float, float], depth: int) -> float:
         return float("nan")
     if out[0] == 0:
         return float(sizes[0])
-    return float(brentq(grows, sizes[out[0] - 1], sizes[out[0]], rtol=1e-10))
+    low, high = sizes[out[0] - 1], sizes[out[0]]
+    return float(brentq(grows, low, high, xtol=1e-12 * low, rtol=1e-10))

@@ -24,7 +24,7 @@ def measure(setting: Setting) -> Arrays:
     problem, spec = setting.problem, setting.scenario.descent
     assert spec is not None
     rows, columns = problem.initial.shape
-    least = global_minimum(problem.loss, (rows, columns), min(problem.widths))
+    least = global_minimum(problem.loss, (rows, columns), min(problem.widths), setting.monitor)
     start = float(problem.loss.value(problem.initial))
     levels = np.array(LEVELS)
     losses = least.value + levels * (start - least.value)
