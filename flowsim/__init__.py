@@ -145,11 +145,18 @@ def run(
 
     name, chosen = _named(scenario, overrides)
     refuse_if_impossible(chosen)
+    from flowsim.experiment import provenance
     from flowsim.experiment import run as experiment
+    from flowsim.experiment.repetition import Earlier
     from flowsim.solvers.monitor import SILENT, Monitor
 
+    file = Path(scenario) if isinstance(scenario, str | Path) and not overrides else None
+    earlier = Earlier.of(chosen, file, None if directory is None else Path(directory))
+
     def simulate() -> Run:
-        return experiment.run(chosen, name, monitor=Monitor(progress) if progress else SILENT)
+        run = experiment.run(chosen, name, monitor=Monitor(progress) if progress else SILENT)
+        run = provenance.asked(run, "flowsim.run", overrides or {})
+        return run if earlier is None else earlier.compared(run)
 
     if directory is None:
         return simulate()

@@ -52,7 +52,10 @@ def _run(arguments: Sequence[str] | None) -> int:
     from flowsim.cli.group import flowsim
 
     try:
-        return int(flowsim.main(arguments, prog_name="flowsim", standalone_mode=False) or 0)
+        command = ["flowsim", *(sys.argv[1:] if arguments is None else arguments)]
+        return int(
+            flowsim.main(command[1:], prog_name="flowsim", standalone_mode=False, obj=command) or 0
+        )
     except CommandError as error:
         terminal.print_message(str(error))
         return error.exit_code

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,27 @@ if TYPE_CHECKING:
 
 _INTERRUPTED = (130, 143)
 """Exit codes of runs that are never reused."""
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a command asks for: a scenario and its name, and the arguments that give them."""
+
+    name: str
+    scenario: Scenario
+    name_or_file: str
+    settings: tuple[str, ...]
+    command: list[str]
+
+    @property
+    def replaced(self) -> dict[str, str]:
+        """The values of `--set` by their keys, as written."""
+        return {key: value for key, _, value in (text.partition("=") for text in self.settings)}
+
+    @property
+    def unchanged_file(self) -> Path | None:
+        """The scenario's file where `--set` replaces nothing of it."""
+        return None if self.settings else Path(self.name_or_file)
 
 
 def _not_empty(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
@@ -50,7 +71,9 @@ def _not_empty(_context: click.Context, _option: click.Parameter, value: str | N
 )
 @click.option("--no-figures", is_flag=True, help="Draw no figures.")
 @click.option("--force", is_flag=True, help="Simulate again and replace the existing run.")
+@click.pass_obj
 def run_command(
+    command: list[str],
     name_or_file: str,
     directory: str | None,
     settings: tuple[str, ...],
@@ -66,11 +89,12 @@ def run_command(
     from flowsim.results import archive
     from flowsim.scenario.spec.errors import ScenarioError
 
-    name, scenario = read_scenario(name_or_file, settings)
+    asked = _Asked(*read_scenario(name_or_file, settings), name_or_file, settings, command)
+    scenario = asked.scenario
     with as_command_error(ScenarioError):
         refuse_if_impossible(scenario)
         key = digest(scenario)
-    target = default_directory(name, key) if directory is None else Path(directory)
+    target = default_directory(asked.name, key) if directory is None else Path(directory)
     with as_command_error(archive.ArchiveError):
         # the default folder is named after the digest: a run there is of the same scenario
         replacing = force or (directory is None and archive.is_run(target))
@@ -78,7 +102,7 @@ def run_command(
         if earlier is not None:
             return _show_again(*earlier, target, no_figures)
         with archive.reserve(target, force=replacing) as place:
-            return _simulate(name, scenario, place, target, no_figures)
+            return _simulate(asked, place, target, no_figures)
 
 
 def _earlier(target: Path, digest: str) -> tuple[Summary, Mapping[str, Summary]] | None:
@@ -110,20 +134,26 @@ def _show_again(
     return int(summary["exit_code"])
 
 
-def _simulate(name: str, scenario: Scenario, place: Place, target: Path, no_figures: bool) -> int:
+def _simulate(asked: _Asked, place: Place, target: Path, no_figures: bool) -> int:
     from flowsim.results import archive
 
     runtime.return_freed_arrays()
     # JAX reads the settings of its cache when it is imported, so all that uses it is imported later
     runtime.start_jax()
+    from flowsim.experiment import provenance
     from flowsim.experiment import run as experiment
+    from flowsim.experiment.repetition import Earlier
     from flowsim.scenario.spec.errors import ScenarioError
     from flowsim.solvers.monitor import Monitor
     from flowsim.solvers.storage import StorageError
 
+    earlier = Earlier.of(asked.scenario, asked.unchanged_file, target)
     with signals.deferred(place.abandon) as stop, progress.displayed() as report:
         with as_command_error(ScenarioError), as_command_error(StorageError, exit_code=3):
-            run = experiment.run(scenario, name, monitor=Monitor(report, stop))
+            run = experiment.run(asked.scenario, asked.name, monitor=Monitor(report, stop))
+        run = provenance.asked(run, shlex.join(asked.command), asked.replaced)
+        if earlier is not None:
+            run = earlier.compared(run)
         # after the last step a signal interrupts nothing: the results are complete
         if stop.code is not None and run.summary["exit_code"] in _INTERRUPTED:
             run = replace(run, summary={**run.summary, "exit_code": stop.code})
@@ -131,7 +161,7 @@ def _simulate(name: str, scenario: Scenario, place: Place, target: Path, no_figu
         with as_command_error(archive.ArchiveError, exit_code=3):
             run = archive.fill(place, run, draw)
     variants = {variant: inner.summary for variant, inner in run.variants.items()}
-    _print(name, run.summary, variants, target)
+    _print(asked.name, run.summary, variants, target)
     return stop.code or int(run.summary["exit_code"])
 
 

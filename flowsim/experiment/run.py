@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import jax
 
 from flowsim.experiment import claims
+from flowsim.experiment.provenance import provenance
+from flowsim.experiment.repetition import checksums
 from flowsim.experiment.simulation import (
     Plan,
     diagnostic_groups,
@@ -97,10 +99,12 @@ def _run_plan(plan: Plan, name: str, monitor: Monitor, started: float) -> Run:
         interrupted=outcome.interrupted,
         notes=notes,
     )
+    summary["drawn"] = checksums(plan.scenario, plan.problem)
     return _concluded(Run(name, plan.written, {**groups, **measured}, {}), summary, started)
 
 
 def _concluded(run: Run, summary: Summary, started: float) -> Run:
     """Return the run with its summary, its claims checked."""
     checked = claims.check(run.scenario, run)
-    return replace(run, summary=concluded(summary, checked, time.perf_counter() - started))
+    summary = concluded(summary, checked, time.perf_counter() - started)
+    return replace(run, summary={**summary, "provenance": provenance()})

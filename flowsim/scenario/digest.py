@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,16 +67,42 @@ def rename_files(data: dict[str, Any], folder: str) -> dict[str, Any]:
     return renaming
 
 
+PACKAGE = Path(__file__).parents[1]
+"""The folder of flowsim's sources."""
+
+
+@cache
+def sources_digest() -> str:
+    """Return the SHA-256 of flowsim's sources: of the names and bytes of its files.
+
+    Several versions of the sources of a checkout have one version number. The files are read once
+    per process, in 10 ms: files edited while it runs are not what it computes with.
+    """
+    paths = sorted(
+        Path(folder, name)
+        for folder, _, names in os.walk(PACKAGE)
+        for name in names
+        if name.endswith((".py", ".npz")) and not name.startswith(".")
+    )
+    total = hashlib.sha256()
+    for path in paths:
+        name = path.relative_to(PACKAGE).as_posix()
+        total.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return total.hexdigest()
+
+
 def digest(scenario: Scenario) -> str:
     """Return the SHA-256 that identifies a scenario's results.
 
-    It is that of flowsim's version, all values with their defaults, and the bytes of data files.
+    It is that of flowsim's version and sources, all values with their defaults, and the bytes of
+    data files.
     """
     import json
-    from importlib.metadata import version
+
+    from flowsim import __version__
 
     data = map_files(as_data(scenario), _content)
-    text = json.dumps([version("flowsim"), data], sort_keys=True, ensure_ascii=True)
+    text = json.dumps([__version__, sources_digest(), data], sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
