@@ -19,6 +19,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -143,8 +144,7 @@ def run(
     """
     from flowsim.experiment.plan.footprint import refuse_if_impossible
 
-    name, chosen = _named(scenario, overrides)
-    refuse_if_impossible(chosen)
+    name, chosen, located = _named(scenario, overrides)
     from flowsim.experiment import provenance
     from flowsim.experiment import run as experiment
     from flowsim.experiment.repetition import Earlier
@@ -158,31 +158,34 @@ def run(
         run = provenance.asked(run, "flowsim.run", overrides or {})
         return run if earlier is None else earlier.compared(run)
 
-    if directory is None:
-        return simulate()
-    from flowsim.experiment import figures
-    from flowsim.results import archive
+    with located:
+        refuse_if_impossible(chosen)
+        if directory is None:
+            return simulate()
+        from flowsim.experiment import figures
+        from flowsim.results import archive
 
-    with archive.reserve(directory, force=force) as place:
-        archive.fill(place, simulate(), figures.save_available)
-    return archive.read(directory)
+        with archive.reserve(directory, force=force) as place:
+            archive.fill(place, simulate(), figures.save_available)
+        return archive.read(directory)
 
 
 def _named(
     scenario: Scenario | str | Path, overrides: Mapping[str, Any] | None
-) -> tuple[str, Scenario]:
-    """Return the name and the scenario, read and checked."""
+) -> tuple[str, Scenario, AbstractContextManager[None]]:
+    """Return the name, the scenario, and a context that adds file and line to later mistakes."""
     from flowsim.experiment.plan.reading import check, read
+    from flowsim.scenario.reading import located
 
     if not isinstance(scenario, str | Path):
         if overrides:
             raise ValueError("A Scenario takes no overrides; pass them to flowsim.read instead.")
         check(scenario)
-        return "scenario", scenario
+        return "scenario", scenario, nullcontext()
     from flowsim.scenario import catalog
 
-    path = catalog.resolve(scenario)
-    return path.stem, read(path, dict(overrides or {}))
+    path, replaced = catalog.resolve(scenario), dict(overrides or {})
+    return path.stem, read(path, replaced), located(path, replaced)
 
 
 def plot(run: Run | str | Path, name: str | None = None) -> Figure:

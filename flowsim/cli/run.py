@@ -14,7 +14,7 @@ from flowsim.cli import progress, runtime, signals
 from flowsim.cli.errors import as_command_error
 from flowsim.cli.plot import figure_writer
 from flowsim.cli.report import Summary, table_lines
-from flowsim.cli.scenarios import default_directory, read_scenario
+from flowsim.cli.scenarios import default_directory, mistakes_located, read_scenario
 from flowsim.cli.terminal import print_answer, print_message
 from flowsim.scenario.digest import digest
 
@@ -87,15 +87,12 @@ def run_command(
     """
     from flowsim.experiment.plan.footprint import refuse_if_impossible
     from flowsim.results import archive
-    from flowsim.scenario.spec.errors import ScenarioError
 
     asked = _Asked(*read_scenario(name_or_file, settings), name_or_file, settings, command)
-    scenario = asked.scenario
-    with as_command_error(ScenarioError):
-        refuse_if_impossible(scenario)
-        key = digest(scenario)
-    target = default_directory(asked.name, key) if directory is None else Path(directory)
-    with as_command_error(archive.ArchiveError):
+    with mistakes_located(name_or_file, settings), as_command_error(archive.ArchiveError):
+        refuse_if_impossible(asked.scenario)
+        key = digest(asked.scenario)
+        target = default_directory(asked.name, key) if directory is None else Path(directory)
         # the default folder is named after the digest: a run there is of the same scenario
         replacing = force or (directory is None and archive.is_run(target))
         earlier = _earlier(target, key) if directory is None and not force else None
@@ -143,13 +140,12 @@ def _simulate(asked: _Asked, place: Place, target: Path, no_figures: bool) -> in
     from flowsim.experiment import provenance
     from flowsim.experiment import run as experiment
     from flowsim.experiment.repetition import Earlier
-    from flowsim.scenario.spec.errors import ScenarioError
     from flowsim.solvers.monitor import Monitor
     from flowsim.solvers.storage import StorageError
 
     earlier = Earlier.of(asked.scenario, asked.unchanged_file, target)
     with signals.deferred(place.abandon) as stop, progress.displayed() as report:
-        with as_command_error(ScenarioError), as_command_error(StorageError, exit_code=3):
+        with as_command_error(StorageError, exit_code=3):
             run = experiment.run(asked.scenario, asked.name, monitor=Monitor(report, stop))
         run = provenance.asked(run, shlex.join(asked.command), asked.replaced)
         if earlier is not None:

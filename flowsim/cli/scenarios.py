@@ -6,6 +6,7 @@ import json
 import re
 import textwrap
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,18 @@ def read_scenario(name_or_file: str, settings: Iterable[str] = ()) -> tuple[str,
         overrides = dict(map(parse_assignment, settings))
         path = catalog.resolve(name_or_file)
         return path.stem, read(path, overrides)
+
+
+@contextmanager
+def mistakes_located(name_or_file: str, settings: Iterable[str]) -> Iterator[None]:
+    """Report mistakes that are found after reading with their file and line, as bad input."""
+    from flowsim.scenario.overrides import parse_assignment
+    from flowsim.scenario.reading import located
+    from flowsim.scenario.spec.errors import ScenarioError
+
+    path, overrides = catalog.resolve(name_or_file), dict(map(parse_assignment, settings))
+    with as_command_error(ScenarioError), located(path, overrides):
+        yield
 
 
 def default_directory(name: str, digest: str) -> Path:
@@ -69,7 +82,8 @@ def show_command(name_or_file: str) -> None:
 
 
 def _card(scenario: Scenario) -> Iterator[str]:
-    from flowsim.experiment.plan.footprint import footprint, human, machine_memory
+    from flowsim.experiment.plan.footprint import footprint, human
+    from flowsim.experiment.plan.machine import memory_limit
 
     yield repr(scenario)
     if scenario.summary:
@@ -82,9 +96,8 @@ def _card(scenario: Scenario) -> Iterator[str]:
     yield from _listed("sources", scenario.sources)
     yield ""
     yield repr(footprint(scenario))
-    memory = machine_memory()
-    if memory is not None:
-        yield f"  this machine has {human(memory)} of memory"
+    if limit := memory_limit():
+        yield f"  {limit.limited_by} {human(limit.size)} of memory"
 
 
 def _listed(title: str, items: Iterable[str]) -> Iterator[str]:

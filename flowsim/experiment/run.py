@@ -24,7 +24,8 @@ from flowsim.problem.environment import computing
 from flowsim.results.run import Run
 from flowsim.scenario.build.problem import standardization_notes
 from flowsim.scenario.overrides import variants
-from flowsim.scenario.spec.errors import ScenarioError
+from flowsim.scenario.spec.errors import UnplacedError
+from flowsim.scenario.validate.examine import in_variant
 from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.theory import setting as diagnostics
 
@@ -52,7 +53,7 @@ def run(scenario: Scenario, name: str = "scenario", *, monitor: Monitor = SILENT
     started = time.perf_counter()
     monitor, _ = monitor.watched()  # a stop request stays made
     members = variants(scenario)
-    plans = _plans(members or {"": scenario}, monitor)
+    plans = _plans(scenario, members, monitor)
     if not members:
         return _run_plan(plans[""], name, monitor, started)
     runs: dict[str, Run] = {}
@@ -70,16 +71,17 @@ def run(scenario: Scenario, name: str = "scenario", *, monitor: Monitor = SILENT
     return _concluded(whole, summarize_variants(scenario, runs), started)
 
 
-def _plans(members: Mapping[str, Scenario], monitor: Monitor) -> dict[str, Plan]:
+def _plans(
+    scenario: Scenario, members: Mapping[str, Scenario], monitor: Monitor
+) -> dict[str, Plan]:
     """Return the plan of each variant; all mistakes are raised before anything is simulated."""
-    plans = {variant: Plan.of(scenario) for variant, scenario in members.items()}
-    mistakes = [
-        f"variant {variant}: {reason}" if variant else reason
-        for variant, plan in plans.items()
-        for reason in plan.missing_flows()
-    ]
+    plans = {variant: Plan.of(member) for variant, member in (members or {"": scenario}).items()}
+    mistakes = [] if members else plans[""].mistakes()
+    for i, variant in enumerate(scenario.variant):
+        for mistake in plans[variant.name].mistakes():
+            mistakes.append(in_variant(mistake, variant.name, ("variant", i), variant.set))
     if mistakes:
-        raise ScenarioError(*mistakes)
+        raise UnplacedError(*mistakes)
     return {
         variant: plan.with_absolute_step_sizes(monitor.named(variant).named("sharpness"))
         for variant, plan in plans.items()

@@ -26,7 +26,7 @@ from flowsim.scenario.build.problem import (
     noise_stream,
     saved_times,
 )
-from flowsim.scenario.spec.errors import Mistake, ScenarioError
+from flowsim.scenario.spec.errors import Mistake, UnplacedError, mistake_at
 from flowsim.solvers.descend import DescentTrajectory, descend
 from flowsim.solvers.iterate import iterations
 from flowsim.solvers.monitor import Monitor
@@ -87,15 +87,19 @@ class Plan:
         """Whether W is stored, for each saved time."""
         return kept_samples(self.scenario)
 
-    def missing_flows(self) -> list[str]:
-        """Return why there is no flow in a formulation asked for, one reason per formulation."""
-        reasons = []
-        for space in {space for space in self.scenario.flow.spaces if FLOWS[space].requires}:
-            try:
-                FLOWS[space].build(self.problem)
-            except ValueError as error:
-                reasons.append(f"flow.spaces: {error}")
-        return reasons
+    def mistakes(self) -> list[Mistake]:
+        """Return why there is no problem, or no flow in a formulation asked for."""
+        conditional = [space for space in self.scenario.flow.spaces if FLOWS[space].requires]
+        try:
+            # without such flows it is built and freed again
+            problem = self.problem if conditional else build_problem(self.scenario)
+        except UnplacedError as error:
+            return list(error.found)
+        return [
+            mistake_at("flow.spaces", reason)
+            for space in conditional
+            if (reason := _missing(space, problem))
+        ]
 
     def with_absolute_step_sizes(self, monitor: Monitor) -> Plan:
         """Return the plan with step sizes η; without descent after a stop request.
@@ -117,7 +121,7 @@ class Plan:
             )
         except NoCriticalStepSizeError as error:
             text = f"{error}; write absolute step sizes, or sizes relative to another place"
-            raise ScenarioError(str(Mistake(("descent", "step_sizes"), text))) from None
+            raise UnplacedError(mistake_at("descent.step_sizes", text)) from None
         if unit is None:
             return replace(self, scenario=self.scenario.model_copy(update={"descent": None}))
         sizes = tuple(unit.step_size * multiple for multiple in descent.written)
@@ -125,6 +129,15 @@ class Plan:
         scenario = self.scenario.model_copy(update={"descent": absolute})
         refuse_if_impossible(scenario)
         return replace(self, scenario=scenario, unit=unit)
+
+
+def _missing(space: str, problem: Problem) -> str:
+    """Return why a formulation has no flow of a problem, or ""."""
+    try:
+        FLOWS[space].build(problem)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 @dataclass

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from flowsim.scenario.digest import resolve_files
 from flowsim.scenario.overrides import set_path
-from flowsim.scenario.spec.errors import Mistake, ScenarioError, dotted, printable
+from flowsim.scenario.spec.errors import Mistake, ScenarioError, UnplacedError, dotted, printable
 from flowsim.scenario.spec.scenario import Scenario
 from flowsim.scenario.toml.large import parse
 from flowsim.scenario.toml.layout import Layout, LimitError, scan
@@ -50,6 +51,21 @@ def read(
     except ValueError:
         raise ScenarioError(f"{name}: is not a file name") from None
     return from_toml(_decoded(content, name), str(path), path.absolute().parent, overrides, rules)
+
+
+@contextmanager
+def located(path: Path, overrides: Mapping[str, Any] | None = None) -> Iterator[None]:
+    """Add file and line to mistakes that are found in a scenario after it was read from `path`."""
+    try:
+        yield
+    except UnplacedError as error:
+        name = printable(str(path), 300)
+        try:
+            layout = scan(path.read_text("utf-8-sig"))
+        except (OSError, ValueError):  # it has changed since: the first line stands for all
+            layout = Layout("")
+        placed = [_placed(mistake, name, layout, overrides or {}) for mistake in error.found]
+        raise ScenarioError(*(text for _, text in sorted(placed))) from None
 
 
 def from_toml(

@@ -10,7 +10,8 @@ import pytest
 from scenario_texts import REGRESSION, SQUARED, spoilt
 
 from flowsim.experiment.plan import memory
-from flowsim.experiment.plan.footprint import footprint, human, machine_memory, refuse_if_impossible
+from flowsim.experiment.plan.footprint import footprint, human, refuse_if_impossible
+from flowsim.experiment.plan.machine import MemoryLimit, memory_limit
 from flowsim.experiment.plan.reading import from_toml
 from flowsim.scenario.spec.errors import ScenarioError
 from flowsim.scenario.spec.scenario import Scenario
@@ -102,24 +103,25 @@ def test_variants_are_run_one_after_the_other_and_all_kept() -> None:
 
 
 ABSURD = [
-    ("[4, 6, 5, 3]", "[1000000000, 1000000000]", "reduce network.widths"),
-    ("[4, 6, 5, 3]", "[1000000000000000, 1000000000000000, 3]", "reduce network.widths"),
+    ("[4, 6, 5, 3]", "[1000000000, 1000000000]", "network.widths"),
+    ("[4, 6, 5, 3]", "[1000000000000000, 1000000000000000, 3]", "network.widths"),
     ("horizon = 6.0", "horizon = 6.0\nsamples = 1000000000000", "flow.samples"),
     ('kind = "squared"', 'kind = "sensing"\nmeasurements = 1000000000000', "loss.measurements"),
 ]
 
 
-@pytest.mark.parametrize(("old", "new", "remedy"), ABSURD)
-def test_the_impossible_is_refused_at_once(old: str, new: str, remedy: str) -> None:
+@pytest.mark.parametrize(("old", "new", "key"), ABSURD)
+def test_the_impossible_is_refused_at_once(old: str, new: str, key: str) -> None:
     start = time.perf_counter()
     absurd = scenario(old, new)
     with pytest.raises(ScenarioError) as error:
         refuse_if_impossible(absurd)
     assert time.perf_counter() - start < 0.5
     (mistake,) = error.value.mistakes
-    assert mistake.startswith("needs about ")
-    assert f"this machine has {human(machine_memory())}: " in mistake
-    assert remedy in mistake
+    limit = memory_limit()
+    assert mistake.startswith(f"{key}: needs about ")
+    assert f", {limit.limited_by} {human(limit.size)}; reduce " in mistake
+    assert key in mistake.partition(";")[2]
 
 
 def test_dense_jacobians_that_do_not_fit_are_refused_with_another_method() -> None:
@@ -136,11 +138,18 @@ def test_descents_of_months_are_refused() -> None:
     refuse_if_impossible(scenario("[0.4, 0.1]", "[0.4, 1e-6]"))
 
 
-def test_a_machine_that_does_not_tell_its_memory_refuses_nothing_for_it(monkeypatch) -> None:
-    monkeypatch.setattr("os.sysconf", lambda _: (_ for _ in ()).throw(ValueError))
+def test_without_a_known_limit_nothing_is_refused_for_its_memory(monkeypatch) -> None:
+    monkeypatch.setattr("flowsim.experiment.plan.footprint.memory_limit", lambda: None)
     monkeypatch.setattr("flowsim.solvers.storage.free_bytes", lambda: None)
     no_descent = SQUARED.replace("[descent]\nstep_sizes = [0.4, 0.1]\n", "")
     refuse_if_impossible(scenario("[4, 6, 5, 3]", "[1000000000, 1000000000]", no_descent))
+
+
+def test_the_limit_of_a_container_counts(monkeypatch) -> None:
+    allowed = MemoryLimit(50_000_000, "the control group (container) allows")
+    monkeypatch.setattr("flowsim.experiment.plan.footprint.memory_limit", lambda: allowed)
+    with pytest.raises(ScenarioError, match=r"the control group \(container\) allows 50 MB;"):
+        refuse_if_impossible(scenario())
 
 
 def test_many_large_matrices_take_disk_and_not_memory() -> None:

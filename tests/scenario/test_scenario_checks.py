@@ -128,6 +128,7 @@ REGRESSION_CASES = [
     ('kind = "regression"', f'kind = "regression"\n{TARGET} #!', "loss.target: is not used by"),
     ("[data]", "[data]\nsamples = 4 #!", "data.samples: is 4, but there are 3; write no more"),
     ("[data]", "[data]\nheld_out = 0.9 #!", "data.held_out: is 0.9 of 3 samples, which leaves"),
+    ("[data]", "[data]\nheld_out = 0.1 #!", "data.held_out: is 0.1 of 3 samples, which is none; "),
     ("[data]", "[data]\nheld_out = 1 #!", "data.held_out: is 1, but must be below 1"),
 ]  # fmt: skip
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from flowsim import cards
 from flowsim.experiment.plan import memory
+from flowsim.experiment.plan.machine import memory_limit
 from flowsim.scenario.overrides import variants
-from flowsim.scenario.spec.errors import ScenarioError
+from flowsim.scenario.spec.errors import UnplacedError, mistake_at
 from flowsim.theory.registry import MEASURES
 
 if TYPE_CHECKING:
@@ -38,6 +38,15 @@ REMEDIES: dict[str, str] = {
     'or set output.end_to_end = "last"',
     **dict.fromkeys(map(str, MEASURES), "reduce network.widths, or remove it from output.measures"),
 }
+
+KEYS = {
+    "data": "data",
+    "measurements": "loss.measurements",
+    "jacobian": "flow.method",
+    "descent": "descent.step_sizes",
+    **dict.fromkeys(map(str, MEASURES), "output.measures"),
+}
+"""The key to which the memory of a part is reported where it is not network.widths."""
 
 
 @dataclass(frozen=True)
@@ -153,50 +162,52 @@ def refuse_if_impossible(scenario: Scenario) -> None:
 
     Raises
     ------
-    ScenarioError
+    UnplacedError
         With the predicted need, what is available, and what to reduce.
 
     """
-    predicted, available = footprint(scenario), machine_memory()
-    if available is not None and predicted.total > available:
+    predicted, limit = footprint(scenario), memory_limit()
+    if limit is not None and predicted.total > limit.size:
         largest = max(predicted.parts, key=lambda part: predicted.parts[part])
-        raise ScenarioError(
-            f"needs about {human(predicted.total)}, this machine has {human(available)}: "
+        text = (
+            f"needs about {human(predicted.total)}, {limit.limited_by} {human(limit.size)}; "
             f"{REMEDIES[largest]}"
         )
+        raise UnplacedError(mistake_at(_key(scenario, largest), text))
     if predicted.disk:
-        _reject_if_disk_is_full(predicted.disk)
+        _reject_if_disk_is_full(scenario, predicted.disk)
     seconds = max(
         predicted.iterations * ITERATION_SECONDS,
         predicted.all_iterations * predicted.operations / OPERATIONS_PER_SECOND,
     )
     if seconds > LONGEST_SECONDS:
-        raise ScenarioError(
+        text = (
             f"needs {predicted.iterations:.2g} iterations of descent, about "
-            f"{seconds / 86400:.2g} days: reduce flow.horizon or write larger "
+            f"{seconds / 86400:.2g} days; reduce flow.horizon or write larger "
             "descent.step_sizes"
         )
+        raise UnplacedError(mistake_at("descent.step_sizes", text))
 
 
-def _reject_if_disk_is_full(needed: int) -> None:
+def _key(scenario: Scenario, part: str) -> str:
+    """Return the key that is most to blame for the memory of a part."""
+    if part == "saved" and scenario.flow.samples > max(scenario.network.widths):
+        return "flow.samples"
+    return KEYS.get(part, "network.widths")
+
+
+def _reject_if_disk_is_full(scenario: Scenario, needed: int) -> None:
     """Raise where the temporary folder has not so many bytes free."""
     from flowsim.solvers import storage  # imports NumPy, which small scenarios do not need here
 
     available = storage.free_bytes()
     if available is not None and needed > available:
-        raise ScenarioError(
+        text = (
             f"needs about {human(needed)} of temporary files, and {human(available)} are "
-            f"free in {storage.temporary_folder()!r}: {REMEDIES['saved']}, or let the "
+            f"free in {storage.temporary_folder()!r}; {REMEDIES['saved']}, or let the "
             "environment variable TMPDIR name another folder"
         )
-
-
-def machine_memory() -> int | None:
-    """Return the memory of this machine in bytes, or None if unknown."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return None
+        raise UnplacedError(mistake_at(_key(scenario, "saved"), text))
 
 
 def human(size: int) -> str:

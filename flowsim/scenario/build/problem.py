@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Key
 
+from flowsim.problem.environment import isolated
 from flowsim.problem.gradient_noise import Batches, LabelNoise, Noise, Stream
 from flowsim.problem.initialization import NumpyLayers
 from flowsim.problem.losses import Loss
@@ -22,8 +23,10 @@ from flowsim.problem.problem import Problem
 from flowsim.problem.types import Array
 from flowsim.scenario.build.files import load_array
 from flowsim.scenario.build.loss_data import LossData, Samples, generator
+from flowsim.scenario.build.overflow import overflow_at, overflows
 from flowsim.scenario.build.shapes import BUNDLED
 from flowsim.scenario.spec.data import DataLoss
+from flowsim.scenario.spec.errors import UnplacedError, mistake_at
 from flowsim.scenario.spec.forms import FileRef
 
 if TYPE_CHECKING:
@@ -35,19 +38,22 @@ ROUNDING = 8 * np.finfo(float).eps
 """Largest deviation, relative to the largest entry, of a row that varies by rounding alone."""
 
 
+@isolated()
 def build_problem(scenario: Scenario) -> Problem:
     """Return the problem that a scenario names.
 
     Raises
     ------
-    ValueError
-        If the product of the initial layers underflows float64.
+    UnplacedError
+        If the product of the initial layers underflows float64, or the loss there overflows.
 
     """
-    loss, _ = training(scenario)
+    loss, samples = training(scenario)
     rng = generator(scenario.seed, "init")
     layers = _perturbed(scenario, scenario.init.build(scenario.network.widths, rng, loss))
     _refuse_underflow(layers)
+    if overflows(loss, layers):
+        raise UnplacedError(overflow_at(scenario, loss, samples, layers))
     return Problem(loss, layers, scenario.flow.horizon, scenario.flow.weight_decay)
 
 
@@ -240,8 +246,9 @@ def _perturbed(scenario: Scenario, layers: NumpyLayers) -> NumpyLayers:
 def _refuse_underflow(layers: NumpyLayers) -> None:
     sizes = [float(np.abs(W).max()) for W in layers]
     if min(sizes) > 0 and np.log(sizes).sum() < np.log(1e-290):
-        raise ValueError(
-            f"init: the product of the {len(layers)} initial layers is about "
+        text = (
+            f"makes the product of the {len(layers)} initial layers about "
             f"1e{np.log10(sizes).sum():.0f}, which float64 cannot tell from 0; "
-            "write fewer layers or a larger scale."
+            "write fewer layers or a larger scale"
         )
+        raise UnplacedError(mistake_at("init", text))

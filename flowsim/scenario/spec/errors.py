@@ -20,6 +20,17 @@ class ScenarioError(ValueError):
         return "\n".join(self.mistakes)
 
 
+class UnplacedError(ScenarioError):
+    """Mistakes that are found in a scenario after it was read, without file and line.
+
+    `flowsim.scenario.reading.located` adds these.
+    """
+
+    def __init__(self, *found: Mistake) -> None:
+        super().__init__(*map(str, found))
+        self.found = found
+
+
 @dataclass(frozen=True)
 class Mistake:
     """One mistake: the path of the key, and `what is wrong; what to write`."""

@@ -24,10 +24,14 @@ if TYPE_CHECKING:
     from flowsim.problem.initialization import NumpyLayers, Widths
     from flowsim.problem.losses import Loss
 
+LARGEST = 1e150
+"""Numbers up to this size have squares within the range of float64."""
+
 Scale = Annotated[
     float,
     Field(
         ge=1e-150,
+        le=LARGEST,
         description="The scale of the end-to-end matrix at initialization.",
         examples=[1e-3],
     ),
@@ -36,6 +40,7 @@ Noise = Annotated[
     float,
     Field(
         ge=0,
+        le=LARGEST,
         description="Standard deviation of Gaussian noise added to every entry of every layer.",
         examples=[1e-6],
     ),
@@ -212,7 +217,10 @@ class LambdaBalanced(Init):
     )
     scale: Scale
     imbalance: float = Field(
-        description="λ in W_{j+1}ᵀW_{j+1} − W_jW_jᵀ = λI, of either sign.", examples=[0.5]
+        ge=-LARGEST,
+        le=LARGEST,
+        description="λ in W_{j+1}ᵀW_{j+1} − W_jW_jᵀ = λI, of either sign.",
+        examples=[0.5],
     )
     noise: Noise = 0.0
 

@@ -177,7 +177,7 @@ def _examine_variants(
         if hasattr(variant, "name"):
             runs[name] = run
         new = [mistake for mistake in wrong if mistake not in reported]
-        mistakes += [_in_variant(mistake, name, here, changes) for mistake in new]
+        mistakes += [in_variant(mistake, name, here, changes) for mistake in new]
     return runs, mistakes
 
 
@@ -188,7 +188,7 @@ def _changes(changes: Mapping[str, Any], here: Path) -> tuple[dict[str, Any], li
     return {key: value for key, value in changes.items() if not complaints[key]}, mistakes
 
 
-def _in_variant(mistake: Mistake, variant: str, here: Path, changes: Mapping[str, Any]) -> Mistake:
+def in_variant(mistake: Mistake, variant: str, here: Path, changes: Mapping[str, Any]) -> Mistake:
     """Place a mistake of a variant where the variant sets the key, else at the variant."""
     place = dotted(mistake.path)
     for key, value in changes.items():
