@@ -3,30 +3,45 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from promises.command import PARTS, part
+from promises import bugs
+from promises.command import PARTS, main, part
 from promises.part import Part, Verdict, judged, records
 
 ROOT = Path(__file__).resolve().parent.parent
 
 SMALL = {
-    "scenarios": (45, 46),
-    "spaces": (5, 6),
-    "singular": range(100),
+    "scenarios": (45,),
+    "spaces": (5,),
+    "singular": range(50),
+    "orders": (9,),
+    "fuzz": range(1, 60, 2),
+    "writes": (0, 7),
+    "damage": range(30),
 }
 """Cases that take about a second per part."""
 
 LARGE = {
-    "scenarios": range(60),
-    "spaces": range(0, 100, 7),
+    "scenarios": range(30),
+    "spaces": range(0, 100, 12),
     "singular": range(1000),
+    "orders": range(12),
+    "bugs": (0, 9, 15, 19, 28),
+    "bitwise": range(4),
+    "fuzz": range(800),
+    "kill": range(12),
+    "writes": range(0, 120, 3),
+    "disk": range(8),
+    "damage": range(200),
 }
-"""Cases that take tens of seconds per part."""
+"""Cases that take up to tens of seconds per part."""
 
 
 def assert_kept(name: str, cases: Sequence[int], seed: int) -> None:
@@ -86,6 +101,32 @@ def test_a_case_that_raises_breaks_the_promise() -> None:
     assert "1 cases raised: [3]" in verdict.line
 
 
+GOOD = {
+    "scenarios": {
+        "spaces": {
+            "layers": {
+                "verdict": "REACHED_HORIZON",
+                "error": 1.0,
+                "honest": True,
+                "times_honest": 9,
+                "times": 9,
+            }
+        }
+    },
+    "spaces": {"widths": [2, 2], "distance": 1e-12, "verdicts": ["REACHED_HORIZON"]},
+    "singular": {"spaces": {"layers": {"error": 1e-15, "finite": True}}},
+    "orders": {"method": "tsit5", "order": 5, "measured": 5.1},
+    "bugs": {"bug": "sign", "caught": True},
+    "bitwise": {"hashes": {"layers.loss": "a"}},
+    "fuzz": {"outcome": "accepted", "wrong": []},
+    "kill": {"command": True, "found": "old", "restored": False, "left": []},
+    "writes": {"found": "old", "left": [], "message": "The disk is full.", "of": 9},
+    "disk": {"kind": "full", "found": "old", "left": [], "messages": ["full"], "mounted": True},
+    "damage": {"kind": "flip", "accepted": []},
+}
+"""A record of each part that keeps its promise."""
+
+
 @pytest.mark.parametrize(
     ("name", "values"),
     [
@@ -96,27 +137,25 @@ def test_a_case_that_raises_breaks_the_promise() -> None:
         ("spaces", {"verdicts": ["STIFF"]}),
         ("singular", {"error": 1.1e-12}),
         ("singular", {"finite": False}),
+        ("orders", {"measured": 4.79}),
+        ("bugs", {"caught": False}),
+        ("bitwise", {"layers.loss": "b"}),
+        ("fuzz", {"wrong": ["end_to_end is completed, but not finite"]}),
+        ("kill", {"found": "The run is damaged."}),
+        ("kill", {"left": [".run.flowsim-lock"]}),
+        ("writes", {"found": "another run"}),
+        ("writes", {"message": ""}),
+        ("writes", {"left": [".run.flowsim-lock"]}),
+        ("disk", {"messages": [""]}),
+        ("disk", {"kind": "two writers", "messages": ["busy", "busy"]}),
+        ("damage", {"accepted": ["load"]}),
     ],
     ids=str,
 )
 def test_is_broken_by_one_case(name: str, values: dict[str, object]) -> None:
-    good = {
-        "scenarios": {
-            "spaces": {
-                "layers": {
-                    "verdict": "REACHED_HORIZON",
-                    "error": 1.0,
-                    "honest": True,
-                    "times_honest": 9,
-                    "times": 9,
-                }
-            }
-        },
-        "spaces": {"widths": [2, 2], "distance": 1e-12, "verdicts": ["REACHED_HORIZON"]},
-        "singular": {"spaces": {"layers": {"error": 1e-15, "finite": True}}},
-    }[name]
+    good = GOOD[name]
     assert part(name).judge([good]).kept
-    assert not part(name).judge([good, json.loads(json.dumps(spoil(good, values)))]).kept
+    assert not part(name).judge([good, spoil(good, values)]).kept
 
 
 def spoil(record: object, values: dict[str, object]) -> object:
@@ -126,12 +165,40 @@ def spoil(record: object, values: dict[str, object]) -> object:
     return {key: values.get(key, spoil(value, values)) for key, value in record.items()}
 
 
-def test_the_script_prints_one_line_and_stores_its_cases(tmp_path: Path) -> None:
-    command = [sys.executable, ROOT / "tools" / "promises.py", "singular", "--count", "2"]
-    done = subprocess.run(
-        [*command, "--results", tmp_path], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("singular: 2 of 2 cases, kept: ")
+def test_every_planted_bug_can_be_planted(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "flowsim", tmp_path / "flowsim")
+    for bug in bugs.bugs():
+        path = tmp_path / "flowsim" / bug.file
+        before = path.read_text("utf-8")
+        bug.plant(tmp_path)
+        compile(path.read_text("utf-8"), bug.file, "exec")
+        assert path.read_text("utf-8") != before
+        path.write_text(before, "utf-8")
+        assert all((ROOT / "tests" / name).exists() for name in bug.tests), bug.name
+
+
+def test_a_bug_without_its_place_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "flowsim").mkdir()
+    (tmp_path / "flowsim" / "a.py").write_text("x = 1\n")
+    with pytest.raises(ValueError, match=r"bug 'sign': flowsim/a\.py must contain 'x = 2'"):
+        bugs.Bug("sign", "a.py", "x = 2", "x = -2", ()).plant(tmp_path)
+
+
+def test_a_part_prints_one_line_and_stores_its_cases(tmp_path: Path, capsys) -> None:
+    assert main(["singular", "--count", "2", "--results", str(tmp_path)]) == 0
+    assert re.fullmatch(r"singular: 2 of 2 cases, kept: .*\n", capsys.readouterr().out)
     stored = (tmp_path / "singular.jsonl").read_text("utf-8").split("\n")[1:]
     assert [json.loads(line)["k"] for line in stored] == [0, 1]
+
+
+def test_a_broken_promise_is_exit_code_1(tmp_path: Path, capsys) -> None:
+    record = {"seed": 0, "k": 0, "spaces": {"layers": {"error": 1.0, "finite": True}}}
+    (tmp_path / "singular.jsonl").write_text(json.dumps(record))
+    assert main(["singular", "--count", "1", "--results", str(tmp_path)]) == 1
+    assert "BROKEN" in capsys.readouterr().out
+
+
+def test_the_script_names_its_parts() -> None:
+    command = [sys.executable, ROOT / "tools" / "promises.py", "--help"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert [name for name in PARTS if name not in told] == []

@@ -63,7 +63,8 @@ def shape(rng: np.random.Generator) -> Shape:
     return Shape(
         widths=tuple(int(d) for d in widths),
         kind=kind,
-        p=float(rng.choice([2.0, 2.0, 3.0, 4.0])),
+        # odd powers have a kink in a derivative, at which a step may miss the tolerance
+        p=float(rng.choice([2.0, 2.0, 4.0, 4.0])),
         columns=int(rng.integers(4, 12)),
         rtol=float(rng.choice([1e-6, 1e-7, 1e-8, 1e-9])),
     )

@@ -100,7 +100,8 @@ def _computed(part: Part, cases: Iterator[int], seed: int) -> Iterator[Record]:
 def judged(part: Part, found: Sequence[Record]) -> Verdict:
     """Return the verdict of a part; a case that raised breaks its promise."""
     raised = [record["k"] for record in found if "error" in record]
-    verdict = part.judge([record for record in found if "error" not in record])
+    whole = [record for record in found if "error" not in record]
+    verdict = part.judge(whole) if whole else Verdict("no case", False)
     if not raised:
         return verdict
     return Verdict(f"{verdict.line}; {len(raised)} cases raised: {raised[:5]}", False)
