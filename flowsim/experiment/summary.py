@@ -74,6 +74,8 @@ def summarize(
         # nan are samples that an interrupt left out; after divergence the loss is inf
         last = [float(losses[~np.isnan(losses)][-1]) for losses in descent.loss]
         entries["outcome"]["descent"] = dict(zip(sizes, descent.outcome, strict=True))
+        records = [ending.record("iteration") for ending in descent.endings]
+        entries["verdict"]["descent"] = dict(zip(sizes, records, strict=True))
         entries["final_loss"]["descent"] = dict(zip(sizes, last, strict=True))
     for name in interrupted:
         entries["outcome"][name] = "interrupted"

@@ -1,10 +1,11 @@
-"""Gradient descent at many step sizes: recorded at saved times, or until it reaches losses."""
+"""Gradient descent at many step sizes, recorded at saved times."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import equinox as eqx
@@ -12,7 +13,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowsim.dynamics.accumulators import LossCrossings
 from flowsim.dynamics.descent import Iterates
 from flowsim.dynamics.registry import AlgorithmName, Momentum, follows_flow
 from flowsim.problem import network
@@ -23,7 +23,6 @@ from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
 from flowsim.problem.types import Array, Layers
 from flowsim.solvers.iterate import (
-    PLAIN,
     PRECISIONS,
     DescentOptions,
     initial_iterates,
@@ -32,9 +31,11 @@ from flowsim.solvers.iterate import (
     iterations,
     make_descent,
 )
+from flowsim.solvers.last_iterates import LastIterates
 from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.solvers.recorder import distance_to_target
 from flowsim.solvers.storage import Series, Store
+from flowsim.solvers.verdict import Ending, Verdict
 
 AT_ONCE = 4096
 """Entries of the widest matrices, over all step sizes that are measured at once."""
@@ -69,6 +70,8 @@ class DescentTrajectory:
         Whether iterate k approximates the flow at time kη.
     noisy
         Whether the gradient was noisy.
+    last
+        The last iterates, from which `endings` derive.
 
     """
 
@@ -88,6 +91,18 @@ class DescentTrajectory:
     compile: float = 0.0
     follows_flow: bool = True
     noisy: bool = False
+    last: LastIterates | None = None
+
+    @cached_property
+    def endings(self) -> tuple[Ending, ...]:
+        """How descent ended at each step size: its verdict, the iteration, and numbers with it."""
+        assert self.last is not None
+        return self.last.endings(self.times, self.loss, "interrupted" not in self.outcome)
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """The verdict on each step size."""
+        return tuple(ending.verdict for ending in self.endings)
 
     @property
     def end_to_end(self) -> np.ndarray:
@@ -169,54 +184,8 @@ def descend(
         compile=compiled - started,
         follows_flow=follows_flow(algorithm, momentum),
         noisy=noise is not None,
+        last=LastIterates(problem, descent, iterates),
     )
-
-
-@dataclass(frozen=True, eq=False)
-class IterationsToLoss:
-    """The iterations at which descent reaches each of some losses, shape (step_size, level).
-
-    Attributes
-    ----------
-    first
-        The first iteration whose loss is at most the level; inf if it is not reached.
-    lasting
-        The iteration from which on the loss stays at or below the level, as large steps may
-        oscillate above it again. inf if there is no such iteration, or if descent diverges.
-
-    Both are nan where a stop request came before they were known.
-
-    """
-
-    first: np.ndarray
-    lasting: np.ndarray
-
-
-def iterations_to(
-    losses: Sequence[float],
-    problem: Problem,
-    step_sizes: Sequence[float],
-    most: int,
-    *,
-    options: DescentOptions = PLAIN,
-    monitor: Monitor = SILENT,
-) -> IterationsToLoss:
-    """Return the iterations, up to `most`, at which descent reaches each of `losses`."""
-    crossings = LossCrossings(np.asarray(losses, dtype=options.precision))
-    descent = make_descent(problem, step_sizes, options, crossings)
-    iterates = iterate(
-        descent,
-        initial_iterates(descent, problem),
-        np.full((len(step_sizes), 1), most),
-        lambda _sample, _iterates: None,
-        monitor=monitor,
-    )
-    alive, steps = np.asarray(iterates.alive), np.asarray(iterates.iteration)
-    first, since = np.asarray(iterates.accumulated.first), np.asarray(iterates.accumulated.since)
-    # nan where a stop request ended the run early: a level may still be reached
-    open_end = np.where(alive & (steps < most), np.nan, np.inf)[:, None]
-    stays = (alive & (steps == most))[:, None] & (since <= most)
-    return IterationsToLoss(np.where(first >= 0, first, open_end), np.where(stays, since, open_end))
 
 
 class _DescentRecorder:

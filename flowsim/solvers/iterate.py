@@ -1,4 +1,7 @@
-"""Iteration of gradient descent at many step sizes, in chunks with stop requests in between."""
+"""Iteration of gradient descent at many step sizes, in chunks with stop requests in between.
+
+Its iterates are visited at given iterations, or counted until the loss reaches given levels.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowsim.dynamics.accumulators import Accumulator
+from flowsim.dynamics.accumulators import Accumulator, LossCrossings
 from flowsim.dynamics.descent import Descent, Iterates
 from flowsim.dynamics.registry import AlgorithmName, Momentum
 from flowsim.dynamics.update_rules import rule
@@ -180,3 +183,50 @@ def _steps_left(iterates: Counted, until: np.ndarray) -> int:
     return int(
         np.where(np.asarray(iterates.alive), until - np.asarray(iterates.iteration), 0).max()
     )
+
+
+@dataclass(frozen=True, eq=False)
+class IterationsToLoss:
+    """The iterations at which descent reaches each of some losses, shape (step_size, level).
+
+    Attributes
+    ----------
+    first
+        The first iteration whose loss is at most the level; inf if it is not reached.
+    lasting
+        The iteration from which on the loss stays at or below the level, as large steps may
+        oscillate above it again. inf if there is no such iteration, or if descent diverges.
+
+    Both are nan where a stop request came before they were known.
+
+    """
+
+    first: np.ndarray
+    lasting: np.ndarray
+
+
+def iterations_to(
+    losses: Sequence[float],
+    problem: Problem,
+    step_sizes: Sequence[float],
+    most: int,
+    *,
+    options: DescentOptions = PLAIN,
+    monitor: Monitor = SILENT,
+) -> IterationsToLoss:
+    """Return the iterations, up to `most`, at which descent reaches each of `losses`."""
+    crossings = LossCrossings(np.asarray(losses, dtype=options.precision))
+    descent = make_descent(problem, step_sizes, options, crossings)
+    iterates = iterate(
+        descent,
+        initial_iterates(descent, problem),
+        np.full((len(step_sizes), 1), most),
+        lambda _sample, _iterates: None,
+        monitor=monitor,
+    )
+    alive, steps = np.asarray(iterates.alive), np.asarray(iterates.iteration)
+    first, since = np.asarray(iterates.accumulated.first), np.asarray(iterates.accumulated.since)
+    # nan where a stop request ended the run early: a level may still be reached
+    open_end = np.where(alive & (steps < most), np.nan, np.inf)[:, None]
+    stays = (alive & (steps == most))[:, None] & (since <= most)
+    return IterationsToLoss(np.where(first >= 0, first, open_end), np.where(stays, since, open_end))

@@ -10,18 +10,21 @@ the loss from its minimum.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import nan
 
-import equinox as eqx
-import jax
 import numpy as np
 
 from flowsim.problem import network
-from flowsim.problem.losses import Loss, Measurements, value_and_gradient
+from flowsim.problem.losses import Measurements, value_and_gradient
 from flowsim.problem.problem import Problem
-from flowsim.problem.types import Array, Layers
+from flowsim.problem.types import Layers
+from flowsim.solvers.curvature import (
+    NEGATIVE,
+    ROUNDING,
+    curvatures_of_layers,
+    curvatures_of_matrix,
+)
 from flowsim.solvers.verdict import Ending, Verdict
 
 CONVERGED = 1e-6
@@ -30,14 +33,6 @@ EXACT = 1e-13
 """The same where no saddle is looked for: a mode left out would have 3e-7 of the largest one."""
 FLAT = 1e-2
 """A slope ‖g‖²/2L, L the curvature, below this fraction of what is left to decrease is flat."""
-ROUNDING = 64 * float(np.finfo(np.float64).eps)
-"""Rounding of a product of layers, relative to the product of their absolute values."""
-MOST_DIRECTIONS = 80
-"""Steps of Lanczos' method at most; networks with fewer weights are resolved exactly."""
-MOST_NUMBERS = 2**22
-"""Numbers that all directions together hold at most, 32 MiB."""
-NEGATIVE = 1e-7
-"""Negative curvature relative to the largest one, above the rounding of Hessian-vector products."""
 ALIKE = 0.2
 """Change of the exponent from one half of the last decade to the other in a power law."""
 FLATTEST, STEEPEST = 0.05, 6.0
@@ -47,81 +42,6 @@ LEAST_TIMES = 4
 NEWTON_STEPS = 4
 """Newton's steps that tell a loss that decreases for ever from one that has a minimum."""
 LOCAL = "the gradient vanishes and no curvature is negative, a local minimum at least"
-
-
-@dataclass(frozen=True)
-class Curvatures:
-    """Curvatures μ of an objective, their unit directions, and the gradient along them."""
-
-    mu: np.ndarray
-    directions: np.ndarray
-    slopes: np.ndarray
-
-    @property
-    def largest(self) -> float:
-        """Return the largest |μ|."""
-        return float(np.abs(self.mu).max(initial=0.0))
-
-    @property
-    def curved(self) -> np.ndarray:
-        """Return where the curvature is positive, above rounding."""
-        return np.asarray(self.mu > NEGATIVE * self.largest)
-
-    @property
-    def decrease(self) -> float:
-        """Return Σ ⟨g, v⟩²/2μ over positive curvatures, to which they let the objective fall."""
-        curved = self.curved
-        return 0.5 * float(np.sum(self.slopes[curved] ** 2 / self.mu[curved]))
-
-    @property
-    def bounded(self) -> bool:
-        """Return whether the gradient has components along positive curvatures alone."""
-        rest = np.linalg.norm(self.slopes[~self.curved])
-        return bool(rest <= CONVERGED * np.linalg.norm(self.slopes))
-
-    @property
-    def step(self) -> np.ndarray:
-        """Return Newton's step -Σ v ⟨g, v⟩/μ over positive curvatures."""
-        curved = self.curved
-        return np.asarray(-self.directions[:, curved] @ (self.slopes[curved] / self.mu[curved]))
-
-
-def curvatures(
-    product: Callable[[np.ndarray], np.ndarray], g: np.ndarray, start: np.ndarray
-) -> Curvatures:
-    """Return the curvatures that Lanczos' method finds from a start, given v ↦ Hv."""
-    most = min(start.size, MOST_DIRECTIONS, max(MOST_NUMBERS // start.size, 2))
-    basis, projected = np.zeros((most, start.size)), np.zeros((most, most))
-    vector, size, scale, count = start, float(np.linalg.norm(start)), 0.0, 0
-    while count < most and size > 0:
-        basis[count] = vector / size
-        vector = product(basis[count])
-        projected[count] = basis @ vector
-        scale, count = max(scale, float(np.linalg.norm(vector))), count + 1
-        for _ in range(2):  # once leaves rounding that a second time removes
-            vector = vector - basis[:count].T @ (basis[:count] @ vector)
-        size = float(np.linalg.norm(vector))
-        size = size if size > ROUNDING * scale else 0.0
-    basis, projected = basis[:count], np.tril(projected[:count, :count])
-    mu, inner = np.linalg.eigh(projected, "L")
-    directions = basis.T @ inner
-    return Curvatures(mu, directions, directions.T @ g)
-
-
-@eqx.filter_jit
-def _layers_product(loss: Loss, layers: Layers, decay: Array, towards: Layers) -> Layers:
-    def gradients(at: Layers) -> Layers:
-        slopes = network.layer_gradients(at, loss.gradient)
-        return tuple(g + decay * W for g, W in zip(slopes, at, strict=True))
-
-    product: Layers = jax.jvp(gradients, (layers,), (towards,))[1]
-    return product
-
-
-@eqx.filter_jit
-def _matrix_product(loss: Loss, W: Array, towards: Array) -> Array:
-    product: Array = jax.jvp(loss.gradient, (W,), (towards,))[1]
-    return product
 
 
 @dataclass(frozen=True)
@@ -174,7 +94,7 @@ def heading(
         return Ending(Verdict.NO_FINITE_MINIMIZER, end)
     if _is_best_of_conserved_rank(problem, W, CONVERGED * span):
         return Ending(Verdict.SADDLE, end)
-    near = _curvatures_of_layers(problem, layers)
+    near = curvatures_of_layers(problem, layers)
     rounding = np.abs(near.directions).T @ _rounding(problem, layers, near.largest)
     negative = near.mu < -NEGATIVE * near.largest
     if minimum.known:
@@ -248,7 +168,7 @@ def _minimum(problem: Problem, W: np.ndarray, value: float, G: np.ndarray) -> Mi
             return Minimum(distance, reason)
         if isinstance(loss, Measurements) and _has_rank(np.asarray(loss.Phi), narrowest):
             return Minimum(value, "all measurements are met")
-    newton = _curvatures_of_matrix(loss, W, G)
+    newton = curvatures_of_matrix(loss, W, G)
     curved = not (newton.mu < -NEGATIVE * newton.largest).any()
     if problem.weight_decay or narrowest < min(W.shape) or not (curved and newton.bounded):
         return Minimum(scale=newton.decrease)
@@ -276,41 +196,6 @@ def _of_least_squares(R: np.ndarray, T: np.ndarray, W: np.ndarray, rank: int) ->
     return distance, f"the best approximation of rank {rank} (Eckart & Young 1936)"
 
 
-def _curvatures_of_matrix(loss: Loss, W: np.ndarray, G: np.ndarray) -> Curvatures:
-    """Return the curvatures of ℓ in the space of W, from its gradient."""
-
-    def product(v: np.ndarray) -> np.ndarray:
-        return np.array(_matrix_product(loss, W, v.reshape(W.shape))).ravel()
-
-    return curvatures(product, G.ravel(), G.ravel())
-
-
-def _curvatures_of_layers(problem: Problem, layers: Layers) -> Curvatures:
-    """Return the curvatures of the objective in the space of the layers.
-
-    The start mixes the gradient with a fixed random direction: by symmetry a saddle's gradient may
-    have no component where the layers could leave.
-    """
-    ends = np.cumsum([W.size for W in layers])[:-1]
-    decay = np.asarray(problem.weight_decay)
-
-    def joined(parts: Layers) -> np.ndarray:
-        return np.concatenate([np.ravel(part) for part in parts])
-
-    def product(v: np.ndarray) -> np.ndarray:
-        towards = tuple(
-            part.reshape(W.shape) for part, W in zip(np.split(v, ends), layers, strict=True)
-        )
-        return joined(_layers_product(problem.loss, layers, decay, towards))
-
-    slopes = network.layer_gradients(layers, problem.loss.gradient)
-    g = joined(tuple(s + decay * W for s, W in zip(slopes, layers, strict=True)))
-    random = np.random.default_rng(0).standard_normal(g.size)
-    size = float(np.linalg.norm(g))
-    start = random / np.linalg.norm(random) + (2 * g / size if size else 0.0)
-    return curvatures(product, g, start)
-
-
 def _rounding(problem: Problem, layers: Layers, curvature: float) -> np.ndarray:
     """Return the size of rounding errors in each entry of the gradients of layers."""
     W = np.asarray(network.end_to_end(layers))
@@ -329,7 +214,7 @@ def _decreases_for_ever(problem: Problem, W: np.ndarray) -> bool:
     steps, decrements = [], []
     for _ in range(NEWTON_STEPS):
         G = np.array(value_and_gradient(problem.loss, W)[1])
-        newton = _curvatures_of_matrix(problem.loss, W, G)
+        newton = curvatures_of_matrix(problem.loss, W, G)
         decrements.append(newton.decrease)
         steps.append(float(np.linalg.norm(newton.step)))
         W = W + newton.step.reshape(W.shape)

@@ -120,6 +120,6 @@ class Ending:
         )
         return self.name.replace("_", " ") + (f" ({numbers})" if numbers else "")
 
-    def record(self) -> dict[str, Any]:
-        """Return its entry in the summary."""
-        return {"name": self.name, "time": self.at, "advice": self.verdict.value, **self.details}
+    def record(self, unit: str = "time") -> dict[str, Any]:
+        """Return its entry in the summary, `at` under the name of its unit."""
+        return {"name": self.name, unit: self.at, "advice": self.verdict.value, **self.details}

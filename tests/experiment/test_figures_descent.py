@@ -29,10 +29,10 @@ from hypothesis import strategies as st
 
 from flowsim.experiment import figures
 from flowsim.results.run import Run, Variable
-from flowsim.theory.long_run import classification
+from flowsim.solvers import long_run
+from flowsim.solvers.behaviour import Behaviour, LongTermBehaviour
 from flowsim.theory.long_run import figure as figure_of
 from flowsim.theory.long_run.modes import panel_titles
-from flowsim.theory.long_run.regimes import Behaviour, LongTermBehaviour
 
 # The numbers that are drawn
 
@@ -163,15 +163,15 @@ def test_few_iterates_and_interrupted_descents_are_told() -> None:
 def test_a_swing_smaller_than_a_thousandth_counts_as_still() -> None:
     for size, kind in ((4e-4, Behaviour.CONVERGES), (6e-4, Behaviour.PERSISTENT)):
         values = 1 + size * PARITY[150:]
-        assert classification.mode_behaviour(values, 1e-3) is kind
+        assert long_run.mode_behaviour(values, 1e-3) is kind
 
 
 def test_a_cycle_after_a_burst_swings() -> None:
     """The burst, in the tail's first quarter, makes its first half larger; the rest is the same."""
     k = np.arange(400)
     values = 9 + np.where(k < 60, 4.0, 1.0) * (-1.0) ** k
-    assert classification.mode_behaviour(values, 1e-3) is Behaviour.PERSISTENT
-    assert classification.mode_behaviour(9 + 0.999**k * (-1.0) ** k, 1e-3) is Behaviour.DECAYING
+    assert long_run.mode_behaviour(values, 1e-3) is Behaviour.PERSISTENT
+    assert long_run.mode_behaviour(9 + 0.999**k * (-1.0) ** k, 1e-3) is Behaviour.DECAYING
 
 
 @given(
@@ -185,10 +185,10 @@ def test_any_cycle_swings_and_any_fading_one_does_not(
 ) -> None:
     steps = np.arange(60)
     cycle = np.where((steps + phase) % period == 0, 1.0, -1.0)
-    assert classification.mode_behaviour(centre + size * cycle, 1e-3) is Behaviour.PERSISTENT
-    fading = classification.mode_behaviour(centre + size * cycle * 0.97**steps, 1e-3)
+    assert long_run.mode_behaviour(centre + size * cycle, 1e-3) is Behaviour.PERSISTENT
+    fading = long_run.mode_behaviour(centre + size * cycle * 0.97**steps, 1e-3)
     assert fading is Behaviour.DECAYING
-    assert classification.mode_behaviour(centre + size * steps / 60, 1e-3) is Behaviour.DRIFTS
+    assert long_run.mode_behaviour(centre + size * steps / 60, 1e-3) is Behaviour.DRIFTS
 
 
 # Which panels
@@ -213,11 +213,11 @@ def test_step_sizes_that_do_the_same_are_said_once() -> None:
 
 
 def test_the_tail_is_the_last_quarter_of_the_time_and_some_iterates() -> None:
-    assert np.array_equal(classification.window_rows(np.arange(101)), np.arange(75, 101))
-    assert np.array_equal(classification.window_rows(np.repeat(np.arange(5), 2)), [6, 8])
+    assert np.array_equal(long_run.window_rows(np.arange(101)), np.arange(75, 101))
+    assert np.array_equal(long_run.window_rows(np.repeat(np.arange(5), 2)), [6, 8])
     spread = np.unique(np.round(np.geomspace(1, 1000, 40)).astype(int))
-    assert len(classification.window_rows(spread)) == classification.LEAST_ITERATES
-    assert list(classification.window_rows(np.zeros(4, dtype=int))) == [0]
+    assert len(long_run.window_rows(spread)) == long_run.LEAST_ITERATES
+    assert list(long_run.window_rows(np.zeros(4, dtype=int))) == [0]
 
 
 def test_step_sizes_are_drawn_in_ascending_order() -> None:

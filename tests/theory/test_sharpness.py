@@ -12,12 +12,13 @@ import pytest
 
 from flowsim.problem import initialization, losses, network
 from flowsim.problem.problem import Problem
+from flowsim.solvers.curvature import hessian_product
 from flowsim.solvers.descend import descend
 from flowsim.solvers.monitor import SILENT
 from flowsim.solvers.storage import Series
 from flowsim.theory.setting import Setting, measure
 from flowsim.theory.sharpness import measure as sharpness
-from flowsim.theory.sharpness.measure import extremes, hessian_product
+from flowsim.theory.sharpness.measure import extremes
 
 RNG = np.random.default_rng(3)
 Phi = RNG.standard_normal((3, 4))

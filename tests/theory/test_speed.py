@@ -18,8 +18,7 @@ from flowsim.problem.problem import Problem
 from flowsim.results.run import Run
 from flowsim.scenario.build.problem import build_problem
 from flowsim.solvers import chunks
-from flowsim.solvers.descend import iterations_to
-from flowsim.solvers.iterate import DescentOptions
+from flowsim.solvers.iterate import DescentOptions, iterations_to
 from flowsim.solvers.monitor import Monitor
 from flowsim.theory.global_minimum import global_minimum
 from flowsim.theory.speed.measure import best_of

@@ -14,11 +14,12 @@ from flowsim.problem import initialization, losses, network
 from flowsim.problem.problem import Problem
 from flowsim.results.power_law import power_law
 from flowsim.scenario.spec.errors import ScenarioError
+from flowsim.solvers.behaviour import Behaviour
 from flowsim.solvers.iterate import initial_iterates, iterate, make_descent
+from flowsim.solvers.long_run import alternating_part, long_term_behaviour, period
 from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.solvers.solve import solve
-from flowsim.theory.long_run.classification import alternating_part, long_term_behaviour, period
-from flowsim.theory.long_run.regimes import Behaviour, regime_code, threshold_passed
+from flowsim.theory.long_run.regimes import regime_code, threshold_passed
 from flowsim.theory.sharpness.measure import extremes
 from flowsim.theory.step_size_thresholds import scanning
 from flowsim.theory.step_size_thresholds.scanning import Course, Following, Scan

@@ -12,9 +12,9 @@ from flowsim.experiment.plan.reading import from_toml
 from flowsim.experiment.run import run
 from flowsim.problem import losses, network
 from flowsim.problem.problem import Problem
+from flowsim.solvers.curvature import hessian_product
 from flowsim.solvers.monitor import Monitor
 from flowsim.solvers.solve import solve
-from flowsim.theory.sharpness.measure import hessian_product
 from flowsim.theory.tracking_bound.measure import (
     amplification,
     bound,

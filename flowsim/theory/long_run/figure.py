@@ -16,6 +16,7 @@ from flowsim.pictures.kit.words import (
     with_subscripts,
 )
 from flowsim.results.run import Run
+from flowsim.solvers.behaviour import Behaviour, LongTermBehaviour
 from flowsim.theory.long_run.modes import (
     Modes,
     behaviour,
@@ -25,7 +26,6 @@ from flowsim.theory.long_run.modes import (
     projected_modes,
     sorted_modes,
 )
-from flowsim.theory.long_run.regimes import Behaviour, LongTermBehaviour
 
 MOST_PANELS = 8
 MOST_COLOURS = 6

@@ -15,14 +15,14 @@ import numpy as np
 from flowsim.pictures.kit import reading
 from flowsim.pictures.kit.words import join_words, number, with_subscripts
 from flowsim.results.run import Run
-from flowsim.solvers.storage import Series
-from flowsim.theory.long_run.classification import (
+from flowsim.solvers.behaviour import Behaviour, LongTermBehaviour
+from flowsim.solvers.long_run import (
     LEAST_ITERATES,
     STATIONARY,
     window_behaviour,
     window_rows,
 )
-from flowsim.theory.long_run.regimes import Behaviour, LongTermBehaviour
+from flowsim.solvers.storage import Series
 
 LEAST_MATRICES = 32
 """Recorded matrices W per step size below which the sorted singular values show more."""

@@ -14,15 +14,15 @@ from flowsim.dynamics.descent import Iterates
 from flowsim.problem import network
 from flowsim.problem.errors import NotApplicable
 from flowsim.problem.types import Layers
+from flowsim.solvers.behaviour import Behaviour
 from flowsim.solvers.iterate import initial_iterates, iterate, make_descent
-from flowsim.theory.long_run.classification import (
+from flowsim.solvers.long_run import (
     STATIONARY_LONG_TERM,
     alternating_part,
     attractor,
     oscillation_behaviour,
     period,
 )
-from flowsim.theory.long_run.regimes import Behaviour
 from flowsim.theory.oscillation.period_doubling import (
     critical_step_size,
     instability_onset,

@@ -11,14 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import equinox as eqx
-import jax
 import numpy as np
 
-from flowsim.problem import network
 from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
 from flowsim.problem.types import Array, Layers
+from flowsim.solvers.curvature import hessian_product
 from flowsim.theory.setting import Arrays, Setting
 
 DENSE = 64
@@ -38,23 +36,6 @@ class Extremes(NamedTuple):
     smallest: float
     largest: float
     error: float
-
-
-@eqx.filter_jit
-def hessian_product(
-    loss: Loss, layers: Layers, directions: Layers, weight_decay: Array | float = 0.0
-) -> Layers:
-    """Return ∇²(φ + (λ/2) Σ‖W_j‖²) applied to one direction per layer, of the layers' shapes.
-
-    Forward mode over the layers' gradients: no matrix larger than a layer or W is formed.
-    """
-
-    def gradients(at: Layers) -> Layers:
-        slopes = network.layer_gradients(at, loss.gradient)
-        return tuple(g + weight_decay * W for g, W in zip(slopes, at, strict=True))
-
-    product: Layers = jax.jvp(gradients, (tuple(layers),), (tuple(directions),))[1]
-    return product
 
 
 def extremes(

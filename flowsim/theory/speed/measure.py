@@ -11,8 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from flowsim.scenario.build.problem import noise_stream
-from flowsim.solvers.descend import iterations_to
-from flowsim.solvers.iterate import DescentOptions
+from flowsim.solvers.iterate import DescentOptions, iterations_to
 from flowsim.solvers.trajectory import Trajectory
 from flowsim.theory.global_minimum import global_minimum
 from flowsim.theory.setting import Arrays, Setting

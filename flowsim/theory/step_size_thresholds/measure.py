@@ -7,8 +7,9 @@ from dataclasses import asdict
 import numpy as np
 
 from flowsim.results.power_law import PowerLaw
+from flowsim.solvers.behaviour import Behaviour
 from flowsim.solvers.trajectory import Trajectory
-from flowsim.theory.long_run.regimes import Behaviour, regime_code
+from flowsim.theory.long_run.regimes import regime_code
 from flowsim.theory.setting import Arrays, Setting
 from flowsim.theory.sharpness.measure import extremes_or_nan
 from flowsim.theory.step_size_thresholds.scanning import Course, Scan, Scanner

@@ -23,10 +23,10 @@ from flowsim.problem import network
 from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
 from flowsim.problem.types import Array, Layers, Matrix, Scalar
+from flowsim.solvers.behaviour import Behaviour, LongTermBehaviour
 from flowsim.solvers.iterate import initial_iterates, is_finished, iterate, make_descent
+from flowsim.solvers.long_run import long_term_behaviour
 from flowsim.solvers.monitor import Monitor
-from flowsim.theory.long_run.classification import long_term_behaviour
-from flowsim.theory.long_run.regimes import Behaviour, LongTermBehaviour
 from flowsim.theory.step_size_thresholds.spec import BLOCK
 from flowsim.theory.tracking_bound.measure import derivatives
 

@@ -14,7 +14,7 @@ from enum import Enum, auto
 
 import numpy as np
 
-from flowsim.theory.long_run.regimes import Behaviour, LongTermBehaviour
+from flowsim.solvers.behaviour import Behaviour, LongTermBehaviour
 
 STATIONARY = 1e-3
 """In one window, a mode is stationary if its range is below this fraction of its size.
