@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from flowsim.problem.environment import computing
 from flowsim.problem.problem import Problem
 from flowsim.solvers import methods
 from flowsim.solvers.accuracy import solve_to_accuracy
+from flowsim.solvers.ending import ending_of
 from flowsim.solvers.error_estimate import compared_times, with_error_estimate
 from flowsim.solvers.integrate import integrate
 from flowsim.solvers.methods import AUTO
@@ -132,7 +134,7 @@ def solve(
         trajectory = with_error_estimate(trajectory, task)
         if method == AUTO:
             trajectory = solve_to_accuracy(trajectory, task)
-    return trajectory.thinned(kept)
+    return replace(trajectory.thinned(kept), judge=ending_of)
 
 
 def _checked_times(problem: Problem, times: Sequence[float] | np.ndarray | None) -> np.ndarray:

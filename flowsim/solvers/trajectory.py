@@ -11,13 +11,9 @@ import numpy as np
 from flowsim import cards
 from flowsim.problem.problem import Problem
 from flowsim.problem.types import Layers
-from flowsim.solvers import limit
 from flowsim.solvers.methods import Choice
 from flowsim.solvers.storage import ByTime, Series
 from flowsim.solvers.verdict import Ending, Verdict
-
-GROWING = 1e-3
-"""Change of log σ over the last tenth of the time above which a singular value is growing."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +25,11 @@ class Statistics:
     integration: float = 0.0
     compile: float = 0.0
     error_estimate: float = 0.0
+
+
+def stopping(trajectory: Trajectory) -> Ending:
+    """Return how the integration stopped, whatever the flow is heading to."""
+    return Ending(trajectory.stopped, trajectory.stopped_at)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +73,8 @@ class Trajectory:
         The methods used, each with the time from which it was used and the reason.
     statistics
         Steps and seconds.
+    judge
+        The function that returns `ending` when it is first read.
 
     """
 
@@ -97,6 +100,7 @@ class Trajectory:
     error_estimate: np.ndarray = field(default_factory=lambda: np.zeros(0))
     loss_error: np.ndarray = field(default_factory=lambda: np.zeros(0))
     statistics: Statistics = Statistics()
+    judge: Callable[[Trajectory], Ending] = stopping
 
     def with_error_estimate(
         self, estimate: np.ndarray, loss_error: np.ndarray, seconds: float
@@ -119,16 +123,8 @@ class Trajectory:
 
     @cached_property
     def ending(self) -> Ending:
-        """How the flow ended, with the numbers that belong to it: its limit if it was followed."""
-        if self.stopped is not Verdict.REACHED_HORIZON:
-            return Ending(self.stopped, self.stopped_at)
-        layers = tuple(np.asarray(W) for W in self.last_layers())
-        growing = None
-        if self.log_singular_values is not None:
-            late = self.log_singular_values[self.times >= 0.9 * self.times[-1]]
-            with np.errstate(invalid="ignore"):  # -inf - -inf of modes that are 0
-                growing = bool((late[-1] - late[0] > GROWING).any())
-        return limit.heading(self.problem, layers, self.times, self.loss, growing=growing)
+        """How the flow ended, with the numbers that belong to it."""
+        return self.judge(self)
 
     @property
     def verdict(self) -> Verdict:

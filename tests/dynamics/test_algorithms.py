@@ -17,7 +17,7 @@ from flowsim.problem.problem import Problem
 from flowsim.scenario.spec.scenario import Scenario
 from flowsim.solvers import iterate
 from flowsim.solvers.descend import DescentTrajectory, descend
-from flowsim.theory.invariants import of_descent
+from flowsim.solvers.invariants import of_descent
 
 PHI = np.array([[2.0, 0.3, -0.4], [0.1, 1.0, 0.5]])
 STEPS = 40

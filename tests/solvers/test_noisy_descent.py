@@ -16,7 +16,7 @@ from flowsim.problem.problem import Problem
 from flowsim.scenario.build.problem import build_problem, gradient_noise, noise_keys, noise_stream
 from flowsim.scenario.build.shapes import draws_per_step
 from flowsim.solvers.descend import descend
-from flowsim.theory.invariants import of_descent
+from flowsim.solvers.invariants import of_descent
 
 RNG = np.random.default_rng(5)
 PHI, START = RNG.standard_normal((2, 3)), RNG.standard_normal((2, 3))

@@ -34,13 +34,13 @@ class Invariant:
         return {"holds": self.broken_at is None, "time": self.broken_at}
 
 
-def of_flow(trajectory: Trajectory, problem: Problem) -> list[Invariant]:
+def of_flow(trajectory: Trajectory) -> list[Invariant]:
     """Return the invariants of a flow, checked at its saved times.
 
     The loss may increase, and the imbalance change, by as much as the error estimate explains. They
     are not checked without an error estimate.
     """
-    times = trajectory.times
+    times, problem = trajectory.times, trajectory.problem
     watched = []
     if trajectory.det_sign is not None and _keeps_det_sign(problem):
         watched.append(_det_sign(times, trajectory.det_sign))

@@ -11,9 +11,9 @@ import pytest
 from flowsim.problem import initialization, losses
 from flowsim.problem.problem import Problem
 from flowsim.solvers.descend import descend
+from flowsim.solvers.invariants import of_descent, of_flow
 from flowsim.solvers.solve import solve
 from flowsim.solvers.trajectory import Trajectory
-from flowsim.theory.invariants import of_descent, of_flow
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def layers(case) -> Trajectory:
 
 
 def broken(trajectory: Trajectory, problem: Problem) -> dict[str, float | None]:
-    return {each.name: each.broken_at for each in of_flow(trajectory, problem)}
+    return {each.name: each.broken_at for each in of_flow(replace(trajectory, problem=problem))}
 
 
 @pytest.mark.parametrize("space", ["layers", "end_to_end"])
