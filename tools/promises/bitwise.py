@@ -38,10 +38,13 @@ import hashlib, json, sys
 from flowsim.experiment.plan.reading import from_toml
 from flowsim.experiment.run import run
 found = run(from_toml(sys.stdin.read()))
-hashes = {path: hashlib.sha256(found[path].tobytes()).hexdigest() for path in found.paths()}
+def content(values):
+    # arrays of strings hold addresses
+    return repr(values.tolist()).encode() if values.dtype.kind in "OU" else values.tobytes()
+contents = {path: content(found[path]) for path in found.paths()}
 for key in ("final_loss", "error_estimate", "outcome"):
-    hashes[key] = hashlib.sha256(repr(found.summary[key]).encode()).hexdigest()
-print(json.dumps(hashes))
+    contents[key] = repr(found.summary[key]).encode()
+print(json.dumps({name: hashlib.sha256(c).hexdigest() for name, c in contents.items()}))
 """
 
 

@@ -77,13 +77,21 @@ def environment() -> dict[str, str]:
     """Return the environment of a child process that uses the same stored runs."""
     for name in SETTINGS:
         folder(name)
-    tools = str(Path(__file__).parents[1])
-    return {**os.environ, ENVIRONMENT: str(scenario().parent), "PYTHONPATH": tools}
+    path = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    return {
+        **os.environ,
+        ENVIRONMENT: str(scenario().parent),
+        "PYTHONPATH": os.pathsep.join(filter(None, path)),
+    }
 
 
 def fingerprint(run: Run) -> dict[str, bytes | str]:
-    """Return all values of a run and of its variant, as bytes, with its claims and outcomes."""
-    found: dict[str, bytes | str] = {path: run[path].tobytes() for path in run.paths()}
+    """Return all values of a run and of its variant, with its outcomes."""
+    found: dict[str, bytes | str] = {}
+    for path in run.paths():
+        values = run[path]
+        # arrays of objects hold addresses
+        found[path] = repr(values.tolist()) if values.dtype.kind == "O" else values.tobytes()
     found["outcome"] = repr(run.summary["outcome"])
     found["rtol"] = repr(run.scenario.flow.rtol)
     return found
