@@ -29,17 +29,17 @@ SMALL = {
 """Cases that take about a second per part."""
 
 LARGE = {
-    "scenarios": range(30),
-    "spaces": range(0, 100, 12),
-    "singular": range(1000),
+    "scenarios": range(15),
+    "spaces": (0, 47, 97),
+    "singular": range(500),
     "orders": range(12),
-    "bugs": (0, 9, 15, 19, 28),
-    "bitwise": range(4),
-    "fuzz": range(800),
-    "kill": range(12),
-    "writes": range(0, 120, 3),
-    "disk": range(8),
-    "damage": range(200),
+    "bugs": (0, 28),
+    "bitwise": range(3),
+    "fuzz": range(400),
+    "kill": range(6),
+    "writes": range(0, 96, 4),
+    "disk": range(4),
+    "damage": range(100),
 }
 """Cases that take up to tens of seconds per part."""
 

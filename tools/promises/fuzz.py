@@ -31,7 +31,7 @@ SECONDS = 60
 RESULTS = 4
 """One case in so many mutates a stored run, the others a scenario file."""
 
-SIMULATED = 2
+SIMULATED = 6
 """One valid scenario in so many is simulated, if it is small."""
 
 SMALL = {"flow.samples": 4, "flow.max_steps": 2000, "flow.horizon": 0.5, "output.measures": []}
