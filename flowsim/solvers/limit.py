@@ -104,6 +104,8 @@ def heading(
         distance, reason = near.decrease, "no direction of the layers decreases the loss"
         still = bool((np.abs(near.slopes) <= rounding).all())
         descends = (near.bounded or still) and not negative.any()
+    if minimum.known and not problem.loss.quadratic and _decreases_for_ever(problem, W):
+        return Ending(Verdict.NO_FINITE_MINIMIZER, end)
     exponent = power_of_time(times, losses - float(value) + distance)
     if descends and exponent is not None:
         return Ending(Verdict.SLOW, end, {"exponent": exponent})
@@ -118,8 +120,6 @@ def heading(
             grown = np.abs(near.slopes) * np.exp(np.minimum(near.mu * end, 0.0))
             growing = bool((grown > np.maximum(rounding, early))[negative].any())
         return Ending(Verdict.PLATEAU if growing else Verdict.SADDLE, end)
-    if minimum.known and _decreases_for_ever(problem, W):
-        return Ending(Verdict.NO_FINITE_MINIMIZER, end)
     return Ending(Verdict.REACHED_HORIZON, end)
 
 
