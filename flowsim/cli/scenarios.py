@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from flowsim.scenario.spec.scenario import Scenario
 
 
+OPTION = "--set"
+"""What gives overrides on the command line."""
+
+
 def read_scenario(name_or_file: str, settings: Iterable[str] = ()) -> tuple[str, Scenario]:
     """Return the name and the scenario that NAME|FILE and the `--set` options give."""
     from flowsim.experiment.plan.reading import read
@@ -29,7 +33,7 @@ def read_scenario(name_or_file: str, settings: Iterable[str] = ()) -> tuple[str,
     with as_command_error(catalog.CatalogError, ScenarioError):
         overrides = dict(map(parse_assignment, settings))
         path = catalog.resolve(name_or_file)
-        return path.stem, read(path, overrides)
+        return path.stem, read(path, overrides, origin=OPTION)
 
 
 @contextmanager
@@ -40,7 +44,7 @@ def mistakes_located(name_or_file: str, settings: Iterable[str]) -> Iterator[Non
     from flowsim.scenario.spec.errors import ScenarioError
 
     path, overrides = catalog.resolve(name_or_file), dict(map(parse_assignment, settings))
-    with as_command_error(ScenarioError), located(path, overrides):
+    with as_command_error(ScenarioError), located(path, overrides, OPTION):
         yield
 
 

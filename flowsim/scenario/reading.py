@@ -6,19 +6,24 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from flowsim.scenario.digest import resolve_files
 from flowsim.scenario.overrides import set_path
 from flowsim.scenario.spec.errors import Mistake, ScenarioError, UnplacedError, dotted, printable
+from flowsim.scenario.spec.plain import plain
 from flowsim.scenario.spec.scenario import Scenario
 from flowsim.scenario.toml.large import parse
 from flowsim.scenario.toml.layout import Layout, LimitError, scan
-from flowsim.scenario.validate.examine import Rules, find_mistakes
+from flowsim.scenario.validate.examine import Rules, find_mistakes, single_keys
 
 BASIC = Rules()
 """The rules that need no registry of diagnostics or figures."""
+
+OVERRIDE = "override"
+"""What overrides are called in error messages, where they are not those of `--set`."""
 
 LARGEST = 16 * 2**20
 """The most bytes that a scenario file can have."""
@@ -28,11 +33,15 @@ _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$
 
 
 def read(
-    path: Path | str, overrides: Mapping[str, Any] | None = None, rules: Rules = BASIC
+    path: Path | str,
+    overrides: Mapping[str, Any] | None = None,
+    rules: Rules = BASIC,
+    origin: str = OVERRIDE,
 ) -> Scenario:
     """Return the scenario of a file, with dotted keys replaced by `overrides`.
 
-    `rules` are checked too; `flowsim.experiment.plan.reading.read` checks all of them.
+    Mistakes in these are reported as those of `origin`. `rules` are checked too;
+    `flowsim.experiment.plan.reading.read` checks all of them.
 
     Raises
     ------
@@ -41,6 +50,8 @@ def read(
         `file:line: key: what is wrong; what to write`.
 
     """
+    if not isinstance(path, str | PathLike):
+        raise TypeError(f"The path of a scenario must be a string or Path, but is {path!r}.")
     path, name = Path(path), printable(str(path), 300)
     try:
         with path.open("rb") as stream:
@@ -50,11 +61,14 @@ def read(
         raise ScenarioError(f"{name}: cannot be read: {error.strerror}") from None
     except ValueError:
         raise ScenarioError(f"{name}: is not a file name") from None
-    return from_toml(_decoded(content, name), str(path), path.absolute().parent, overrides, rules)
+    text, base = _decoded(content, name), path.absolute().parent
+    return from_toml(text, str(path), base, overrides, rules, origin)
 
 
 @contextmanager
-def located(path: Path, overrides: Mapping[str, Any] | None = None) -> Iterator[None]:
+def located(
+    path: Path, overrides: Mapping[str, Any] | None = None, origin: str = OVERRIDE
+) -> Iterator[None]:
     """Add file and line to mistakes that are found in a scenario after it was read from `path`."""
     try:
         yield
@@ -64,7 +78,9 @@ def located(path: Path, overrides: Mapping[str, Any] | None = None) -> Iterator[
             layout = scan(path.read_text("utf-8-sig"))
         except (OSError, ValueError):  # it has changed since: the first line stands for all
             layout = Layout("")
-        placed = [_placed(mistake, name, layout, overrides or {}) for mistake in error.found]
+        placed = [
+            _placed(mistake, name, layout, overrides or {}, origin) for mistake in error.found
+        ]
         raise ScenarioError(*(text for _, text in sorted(placed))) from None
 
 
@@ -74,6 +90,7 @@ def from_toml(
     base: Path | None = None,
     overrides: Mapping[str, Any] | None = None,
     rules: Rules = BASIC,
+    origin: str = OVERRIDE,
 ) -> Scenario:
     """Return the scenario that a TOML text defines.
 
@@ -89,6 +106,8 @@ def from_toml(
         Dotted keys and the values that replace those of the text.
     rules
         What the scenario must obey beyond the type and range of each key.
+    origin
+        What gave the overrides, for error messages.
 
     Raises
     ------
@@ -100,10 +119,13 @@ def from_toml(
     if len(text) > LARGEST:
         raise ScenarioError(_too_large(name))
     data, layout = _parsed(text, name)
-    data, wrong = _overridden(data, overrides or {})
+    overrides, wrong = _plain(overrides or {}, origin)
+    data, unknown = _overridden(data, overrides, origin)
     values, mistakes = find_mistakes(resolve_files(data, base or Path.cwd()), rules)
-    placed = [_placed(mistake, name, layout, overrides or {}) for mistake in mistakes]
-    complaints = wrong + [complaint for _, complaint in sorted(placed, key=lambda place: place[0])]
+    placed = [_placed(mistake, name, layout, overrides, origin) for mistake in mistakes]
+    complaints = (
+        wrong + unknown + [complaint for _, complaint in sorted(placed, key=lambda place: place[0])]
+    )
     if complaints:
         raise ScenarioError(*dict.fromkeys(complaints))
     return Scenario.model_validate(values)
@@ -156,29 +178,47 @@ def _syntax(message: str, name: str, text: str) -> str:
     return f"{name}:{line}: is no valid TOML: {reason}{column}; {hint}"
 
 
+def _plain(overrides: Mapping[str, Any], origin: str) -> tuple[dict[str, Any], list[str]]:
+    """Return overrides as values that a file can hold, and what is wrong with the others."""
+    if not isinstance(overrides, Mapping):
+        raise TypeError(
+            f'overrides must be a mapping such as {{"flow.rtol": 1e-6}}, but is {overrides!r}.'
+        )
+    values, wrong = {}, []
+    for key, value in overrides.items():
+        try:
+            if not isinstance(key, str):
+                raise ValueError('is no key; write a string such as "flow.rtol"')
+            values[key] = plain(value)
+        except ValueError as error:
+            wrong.append(f"{origin} {printable(str(key))}: {error}")
+    return values, wrong
+
+
 def _overridden(
-    data: dict[str, Any], overrides: Mapping[str, Any]
+    data: dict[str, Any], overrides: Mapping[str, Any], origin: str
 ) -> tuple[dict[str, Any], list[str]]:
     wrong = []
     for key, value in overrides.items():
         try:
             data = set_path(data, key, value)
         except ScenarioError as error:
-            wrong += [f"--set {mistake}" for mistake in error.mistakes]
+            wrong += [f"{origin} {mistake}" for mistake in error.mistakes]
     return data, wrong
 
 
 def _placed(
-    mistake: Mistake, name: str, layout: Layout, overrides: Mapping[str, Any]
+    mistake: Mistake, name: str, layout: Layout, overrides: Mapping[str, Any], origin: str
 ) -> tuple[int, str]:
     """Return the line of a mistake, and the mistake with its place; overrides have line 0."""
     place = dotted(mistake.path)
     new_table = mistake.path[:1] not in layout.places
-    for key in overrides:
+    for key, value in overrides.items():
         inside = f"{place}.".startswith(f"{key}.") or f"{key}.".startswith(f"{place}.")
         if inside or (new_table and key.startswith(f"{mistake.path[0]}.")):
             text = mistake.text if place == key else f"{place}: {mistake.text}"
-            return 0, f"--set {printable(key)}: {text}"
+            text += single_keys(key, value, mistake.text)
+            return 0, f"{origin} {printable(key)}: {text}"
     line = layout.line(mistake.path)
     return line, f"{name}:{line}: {mistake}"
 

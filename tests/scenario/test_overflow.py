@@ -57,7 +57,7 @@ def test_what_overflows_is_named_by_file_line_and_key(
 def test_overrides_and_variants_are_named_where_they_set_the_value(tmp_path: Path) -> None:
     path = tmp_path / "large.toml"
     path.write_text(SQUARED)
-    with pytest.raises(ScenarioError, match=r"^--set loss.target: holds 6e\+199, at which"):
+    with pytest.raises(ScenarioError, match=r"^override loss.target: holds 6e\+199, at which"):
         flowsim.run(path, {"loss.target": {"spectrum": [1e200]}})
     variant = '[[variant]]\nname = "v"\nset = { "loss.target" = { spectrum = [1e200] } }\n'
     path.write_text(SQUARED + variant)

@@ -89,7 +89,7 @@ def test_a_path_into_an_array_is_told() -> None:
     with pytest.raises(ScenarioError, match=r"loss.target is an array, not a table; replace it"):
         set_path({"loss": {"target": [[1]]}}, "loss.target.rank", 1)
     assert told(spoilt("{ spectrum = [3, 2, 1] }", "[[1]]"), **{"loss.target.rank": 1})[0] == (
-        "--set loss.target.rank: loss.target is an array, not a table; replace it as a whole"
+        "override loss.target.rank: loss.target is an array, not a table; replace it as a whole"
     )
 
 

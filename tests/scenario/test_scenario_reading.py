@@ -320,10 +320,10 @@ def test_overrides_replace_keys_and_are_named_where_they_are_wrong() -> None:
     wrong = {"flow.rtl": 1, "flow.rtol": 1, "output.plane": [[0, 0], [7, 0]], "seed.x": 1}
     mistakes = told(SQUARED, **wrong)
     assert [mistake.split("; ")[0] for mistake in mistakes] == [
-        "--set flow.rtl: unknown key",
-        "--set seed.x: unknown key",
-        "--set flow.rtol: is 1, but must be at most 0.1",
-        "--set output.plane: names entry [7, 0], but W is 3 × 4",
+        "override flow.rtl: unknown key",
+        "override seed.x: unknown key",
+        "override flow.rtol: is 1, but must be at most 0.1",
+        "override output.plane: names entry [7, 0], but W is 3 × 4",
     ]
     assert mistakes[0].endswith("did you mean flow.rtol")
 
@@ -333,7 +333,7 @@ def test_an_override_in_a_table_that_is_not_there_makes_it() -> None:
     sizes = {"descent.step_sizes": [0.5]}
     assert from_toml(text, overrides=sizes).descent.step_sizes == (0.5,)
     mistake = (
-        "--set descent.momentum: descent.step_sizes: is missing; write step_sizes = [0.4, 0.1]"
+        "override descent.momentum: descent.step_sizes: is missing; write step_sizes = [0.4, 0.1]"
     )
     assert told(text, **{"descent.momentum": 0.5}) == (mistake,)
 

@@ -59,7 +59,12 @@ from_toml = partial(reading.from_toml, rules=ALL_RULES)
 check = partial(reading.check, rules=ALL_RULES)
 
 
-def read(path: Path | str, overrides: Mapping[str, Any] | None = None) -> Scenario:
+def read(
+    path: Path | str,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    origin: str = reading.OVERRIDE,
+) -> Scenario:
     """Return the scenario of a file, checked by all rules.
 
     >>> scenario = flowsim.read("two-modes.toml", {"network.widths": [4, 5, 5, 3], "seed": 3})
@@ -74,7 +79,10 @@ def read(path: Path | str, overrides: Mapping[str, Any] | None = None) -> Scenar
     path
         A scenario file; data files in it are relative to its folder.
     overrides
-        Values that replace those of the file, by dotted key, as `--set` does.
+        Values that replace those of the file, by dotted key, as `--set` does. They may be scalars
+        and arrays of NumPy. A table replaces a whole table.
+    origin
+        What gave the overrides, for error messages.
 
     Raises
     ------
@@ -83,7 +91,7 @@ def read(path: Path | str, overrides: Mapping[str, Any] | None = None) -> Scenar
         `file:line: key: what is wrong; what to write`.
 
     """
-    return reading.read(path, overrides, ALL_RULES)
+    return reading.read(path, overrides, ALL_RULES, origin)
 
 
 def json_schema() -> dict[str, Any]:

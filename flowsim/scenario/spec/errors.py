@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 Path = tuple[str | int, ...]
 """The path of a value in a scenario: keys, and positions in arrays of tables."""
@@ -47,6 +48,23 @@ def mistake_at(key: str, text: str) -> Mistake:
     return Mistake(tuple(key.split(".")), text)
 
 
+def complaint(detail: Mapping[str, Any]) -> str:
+    """Return an error of pydantic as a sentence with its key."""
+    # tags of unions, such as "<Spectrum>", are no keys of the scenario
+    key = dotted(tuple(part for part in detail["loc"] if not str(part).startswith("<")))
+    match detail["type"]:
+        case "missing":
+            text = "is missing"
+        case "extra_forbidden":
+            text = "unknown key"
+        case "value_error":
+            text = str(detail["ctx"]["error"])
+        case _:
+            required = detail["msg"].removeprefix("Input should be ")
+            text = f"is {format_value(detail['input'])}, but required is: {required}"
+    return f"{key}: {text}"
+
+
 def dotted(path: Path) -> str:
     """Write a path as a dotted key: `("claims", 0, "below")` is `claims[0].below`."""
     text = ""
@@ -80,7 +98,8 @@ def format_value(value: object) -> str:
         return repr(value)
     words = {"NoneType": "nothing", "dict": "a table", "list": "an array", "tuple": "an array"}
     kind = type(value).__name__
-    return words.get(kind, f"a {kind}")
+    article = "an" if kind[0].lower() in "aeiou" else "a"
+    return words.get(kind, f"{article} {kind}")
 
 
 def alternatives(names: Iterable[str]) -> str:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, FailFast, Field
+from pydantic import AfterValidator, FailFast, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from flowsim import cards
 from flowsim.scenario.spec.claim import Claim
 from flowsim.scenario.spec.data import LOSSES, AnyLoss, Data
 from flowsim.scenario.spec.descent import Descent
-from flowsim.scenario.spec.errors import printable
+from flowsim.scenario.spec.errors import ScenarioError, complaint, printable
 from flowsim.scenario.spec.flow import Flow
 from flowsim.scenario.spec.forms import Listed
 from flowsim.scenario.spec.init import INITS, AnyInit
 from flowsim.scenario.spec.network import Network
 from flowsim.scenario.spec.output import Output
+from flowsim.scenario.spec.plain import plain
 from flowsim.scenario.spec.table import Table
 
 
@@ -78,8 +79,8 @@ class Scenario(Head):
 
     Raises
     ------
-    ValueError
-        If a value has the wrong type or is out of range.
+    ScenarioError
+        If a value has the wrong type or is out of range, with every such value.
 
     """
 
@@ -96,6 +97,22 @@ class Scenario(Head):
     claims: Annotated[tuple[Claim, ...], Listed, FailFast(), Field(max_length=1000)] = Field(
         (), description="What this scenario shows, checked after every run."
     )
+
+    if not TYPE_CHECKING:  # for type checkers the keywords stay those of the fields
+
+        def __init__(self, *unnamed: object, **values: object) -> None:
+            if unnamed:
+                raise TypeError(
+                    "Scenario takes keywords alone: title, network, loss, init, flow, …; "
+                    "flowsim.read(path) returns the scenario of a file."
+                )
+            try:
+                super().__init__(**plain(values))
+            except ValidationError as error:
+                details = error.errors(include_url=False)
+                raise ScenarioError(*dict.fromkeys(map(complaint, details))) from None
+            except ValueError as error:
+                raise ScenarioError(str(error)) from None
 
     @property
     def holds_out(self) -> bool:

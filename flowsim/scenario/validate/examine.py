@@ -188,17 +188,19 @@ def _changes(changes: Mapping[str, Any], here: Path) -> tuple[dict[str, Any], li
     return {key: value for key, value in changes.items() if not complaints[key]}, mistakes
 
 
+def single_keys(key: str, value: object, text: str) -> str:
+    """Return the advice to replace single keys of a table where a new one lacks some, else ""."""
+    if not (isinstance(value, Mapping) and text.startswith("is missing")):
+        return ""
+    return f' (a table replaces the whole [{key}]; write "{key}.KEY" to replace single keys)'
+
+
 def in_variant(mistake: Mistake, variant: str, here: Path, changes: Mapping[str, Any]) -> Mistake:
     """Place a mistake of a variant where the variant sets the key, else at the variant."""
     place = dotted(mistake.path)
     for key, value in changes.items():
         if f"{place}.".startswith(f"{key}.") or f"{key}.".startswith(f"{place}."):
-            hint = (
-                f" (a table replaces the whole [{key}]; "
-                f'write set = {{ "{key}.KEY" = … }} to replace single keys)'
-                if isinstance(value, Mapping) and mistake.text.startswith("is missing")
-                else ""
-            )
+            hint = single_keys(key, value, mistake.text)
             text = mistake.text if key == place else f"{place}: {mistake.text}{hint}"
             return Mistake((*here, "set", key), text)
     return Mistake(here, f"in variant {variant}, {place}: {mistake.text}")
