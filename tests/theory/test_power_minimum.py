@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
+import flowsim
 from flowsim.problem import losses
+from flowsim.solvers.trajectory import Verdict
 from flowsim.theory.global_minimum import global_minimum
 from flowsim.theory.power_minimum import power_minimum
 
@@ -81,3 +83,29 @@ def test_blank_sample_changes_no_curvature(p: float) -> None:
     with_blank = curvature(np.hstack([X, blank]), np.hstack([Y, [[0.0]]]))
     # the same sums, perhaps in another order
     np.testing.assert_allclose(with_blank, curvature(X, Y), rtol=4 * 2.3e-16)
+
+
+@pytest.mark.parametrize("p", [1.0, 1.2, 1.5])
+def test_curvature_at_a_residual_of_0_is_finite_and_elsewhere_exact(p: float) -> None:
+    loss = losses.PowerRegression(np.eye(2), np.array([[0.0, 1.0]]), p)
+    (_, bent) = jax.jvp(loss.gradient, (np.array([[0.0, 3.0]]),), (np.array([[1.0, 1.0]]),))
+    assert np.isfinite(bent).all()
+    # curvature ∞ at e = 0 as that of the rounding of the targets; (p - 1) 2^{p-2}/m at e = 2
+    eps = np.finfo(float).eps
+    expected = [[(p - 1) * eps ** (p - 2) / 2, (p - 1) * 2 ** (p - 2) / 2]]
+    np.testing.assert_allclose(bent, expected, rtol=1e-14)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["auto", "kvaerno5", "rodas5p"])
+@pytest.mark.parametrize("p", [1.2, 1.5])
+def test_residuals_of_0_and_blank_samples_stall_no_method(p: float, method: str) -> None:
+    """From W = 0 with a target of 0 the first curvature is infinite."""
+    Z, T = np.hstack([X, np.zeros((2, 1))]), np.hstack([Y, [[0.0]]])
+    start = [np.array([[0.5, 0.1], [0.2, 0.4]]), np.zeros((1, 2))]
+    loss = losses.PowerRegression(Z, T, p)
+    flow = flowsim.solve(
+        flowsim.Problem(loss, start, 20.0), "layers", method=method, rtol=1e-6, max_steps=2000
+    )
+    assert flow.verdict in (Verdict.CONVERGED, Verdict.REACHED_HORIZON)
+    assert flow.loss[-1] == pytest.approx(power_minimum(Z, T, p).value, abs=1e-6)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import ClassVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
@@ -100,6 +102,24 @@ class LeastSquares(Loss):
         return zeta.reshape(self.T.shape) @ self.R.T
 
 
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _signed_power(q: float, e: Array, rounding: Scalar) -> Array:  # noqa: ARG001
+    """Return sign(e) |e|^q, 0 ≤ q < 1, whose derivative is that at |e| ≥ `rounding`.
+
+    The true derivative is infinite at e = 0, and 0·∞ at q = 0, with which implicit methods cannot
+    take a step.
+    """
+    return jnp.sign(e) * jnp.abs(e) ** q
+
+
+@_signed_power.defjvp
+def _(q: float, at: tuple[Array, Scalar], directions: tuple[Array, Scalar]) -> tuple[Array, Array]:
+    e, rounding = at
+    # a target of 0 throughout leaves no scale: then the smallest normal number
+    resolved = jnp.maximum(jnp.abs(e), jnp.maximum(rounding, np.finfo(float).tiny))
+    return _signed_power(q, e, rounding), q * resolved ** (q - 1) * directions[0]
+
+
 class PowerRegression(Loss):
     """ℓ(W) = 1/(p·m) Σ |W X - Y|^p, p ≥ 1 (Arora, Cohen & Hazan 2018, §5 with p = 4)."""
 
@@ -117,10 +137,12 @@ class PowerRegression(Loss):
     def gradient(self, W: Matrix) -> Matrix:
         """Return (sign(e) |e|^{p-1}) Xᵀ / m; at p = 1 and e = 0 the subgradient 0."""
         e = W @ self.X - self.Y
-        if self.p < 2:
-            # a blank sample has no part in the gradient, nor, where its e = 0, in its derivative
-            e = jnp.where(jnp.any(self.X != 0, axis=0), e, 1.0)
-        return (jnp.sign(e) * jnp.abs(e) ** (self.p - 1)) @ self.X.T / self.X.shape[1]
+        if self.p >= 2:
+            return (jnp.sign(e) * jnp.abs(e) ** (self.p - 1)) @ self.X.T / self.X.shape[1]
+        # a blank sample has no part in the gradient, nor, where its e = 0, in its derivative
+        e = jnp.where(jnp.any(self.X != 0, axis=0), e, 1.0)
+        rounding = np.finfo(float).eps * jnp.max(jnp.abs(self.Y), initial=0.0)
+        return _signed_power(self.p - 1, e, rounding) @ self.X.T / self.X.shape[1]
 
     @property
     def why_not_smooth_convex(self) -> str:
