@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from flowsim.results.run import endings
+
 Summary = Mapping[str, Any]
 
 MOST_STEP_SIZES = 12
-"""If a run has more step sizes, neighbours with the same outcome share a row."""
+"""If a run has more step sizes, neighbours with the same verdict share a row."""
 
 
 def table_lines(name: str, summary: Summary, variants: Mapping[str, Summary]) -> Iterator[str]:
@@ -36,7 +38,7 @@ def _rows(summary: Summary, prefix: str) -> Iterator[tuple[str, ...]]:
     losses = summary.get("final_loss") or {}
     errors = summary.get("error_estimate") or {}
     seconds = summary.get("seconds") or {}
-    for space, outcome in (summary.get("outcome") or {}).items():
+    for space, outcome in endings(summary).items():
         if isinstance(outcome, Mapping):
             yield from _step_size_rows(f"{prefix}{space}", outcome, losses.get(space) or {})
             continue
@@ -52,7 +54,7 @@ def _rows(summary: Summary, prefix: str) -> Iterator[tuple[str, ...]]:
 def _step_size_rows(
     name: str, outcome: Mapping[str, str], losses: Mapping[str, float]
 ) -> Iterator[tuple[str, ...]]:
-    """Yield one row per step size; of many, one per group of neighbours with the same outcome."""
+    """Yield one row per step size; of many, one per group of neighbours with the same verdict."""
     if len(outcome) <= MOST_STEP_SIZES:
         for size, result in outcome.items():
             yield (
@@ -79,7 +81,7 @@ def _missing(result: str) -> str:
 
 
 def _table(title: str, rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    table = [(title, "outcome", "final loss", "error estimate", "integrated in"), *rows]
+    table = [(title, "verdict", "final loss", "error estimate", "integrated in"), *rows]
     widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
     for row in table:
         cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))

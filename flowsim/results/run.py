@@ -123,6 +123,23 @@ def group(
     return variables
 
 
+def endings(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how each formulation, and each step size under `"descent"`, ended, in words.
+
+    It is the verdict, or the outcome where the run stores none. Of variants it is by variant.
+    """
+
+    def words(outcome: Any, verdict: Any) -> Any:
+        if isinstance(outcome, Mapping):
+            return {key: words(outcome[key], (verdict or {}).get(key)) for key in outcome}
+        # an interrupt between stages is an outcome without a verdict, and outweighs one
+        known = verdict and outcome != "interrupted"
+        return str(verdict["name"]).replace("_", " ") if known else str(outcome)
+
+    found: dict[str, Any] = words(summary.get("outcome") or {}, summary.get("verdict"))
+    return found
+
+
 @dataclass(frozen=True, eq=False)
 class Run:
     """The results of a scenario: arrays by group, a summary, and a run per variant.
@@ -193,8 +210,8 @@ class Run:
         rows = {"scenario": self.scenario.title}
         if self.variants:
             rows["variants"] = ", ".join(self.variants)
-        for space, outcome in self.summary.get("outcome", {}).items():
-            rows[space] = str(outcome)
+        for space, ended in endings(self.summary).items():
+            rows[space] = str(ended)
         for k, claim in enumerate(self.summary.get("claims", []), start=1):
             rows[f"claim {k}"] = f"{'✓' if claim['holds'] else '✗'} {claim['claim']}"
         if self.directory is not None:
