@@ -187,7 +187,7 @@ def singular_value_decomposition(layers: Layers) -> tuple[np.ndarray, np.ndarray
     """
     rank = network.rank_bound(layers)
     rounding = float(np.finfo(np.float64).eps) * max(network.widths(layers))
-    if network.is_balanced(layers, tolerance=4 * rounding):
+    if network.is_balanced_to_rounding(layers):
         return _from_balanced_layers(layers, rank)
     U, sigma, Vt = np.linalg.svd(network.end_to_end(layers), full_matrices=False)
     rank = min(rank, int(np.sum(sigma > rounding * sigma[0])))

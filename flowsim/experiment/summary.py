@@ -209,7 +209,10 @@ def _notes(trajectory: Trajectory, problem: Problem, rtol: float) -> Iterable[st
     ending = trajectory.ending
     if ending.verdict is Verdict.SADDLE or ending.verdict.outcome != "completed":
         yield f"{space}: at t = {ending.at:.6g}, {ending.verdict.value}."
-    if accuracy.is_inaccurate(trajectory):
+    decided = trajectory.decided_by_rounding_from
+    if decided is not None:
+        yield f"{space}: at t = {decided:.6g}, {Verdict.DECIDED_BY_ROUNDING.value}."
+    elif accuracy.is_inaccurate(trajectory):
         yield _inaccurate(trajectory, problem)
     if problem.loss.separates(trajectory.end_to_end_series[-1]):
         yield (

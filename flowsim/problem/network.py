@@ -153,13 +153,52 @@ def rank_bound(layers: Layers) -> int:
     numerical rank of the layers: their singular values above eps·max(d)·σ_1.
     """
     dims = widths(layers)
-    rounding = np.finfo(np.float64).eps * max(dims)
-    if len(layers) == 1 or not is_balanced(layers, tolerance=4 * rounding):
+    if len(layers) == 1 or not is_balanced_to_rounding(layers):
         return min(dims)
-    return min(*dims, max(_numerical_rank(np.asarray(layer), rounding) for layer in layers))
+    return min(*dims, max(numerical_rank(layer, max(dims)) for layer in layers))
 
 
-def _numerical_rank(layer: np.ndarray, rounding: float) -> int:
-    """Return the number of singular values above `rounding` times the largest."""
-    sigma = np.linalg.svd(layer, compute_uv=False)
-    return int(np.sum(sigma > rounding * sigma[0]))
+def is_balanced_to_rounding(layers: Layers) -> bool:
+    """Return whether the layers are as balanced as float64 allows."""
+    return is_balanced(layers, tolerance=4 * _rounding(max(widths(layers))))
+
+
+def numerical_rank(matrix: Array, width: int | None = None) -> int:
+    """Return the number of singular values above eps·d·σ_1, d the width (default: the larger side).
+
+    Smaller ones are rounding in the entries.
+    """
+    sigma = np.linalg.svd(np.asarray(matrix), compute_uv=False)
+    return int(np.sum(sigma > _rounding(width or max(matrix.shape)) * sigma[0]))
+
+
+def _rounding(width: int) -> float:
+    """Return the relative rounding of sums over as many terms."""
+    return float(np.finfo(np.float64).eps) * width
+
+
+def closed_width(layers: Layers) -> int:
+    """Return the smallest dimension of subspaces V_j that the layer flow never leaves.
+
+    They are V_0 = R^{d_0}, V_N = R^{d_N} and, in between, the smallest with W_jV_{j-1} ⊂ V_j and
+    W_{j+1}ᵀV_{j+1} ⊂ V_j. Each Ẇ_j has its columns in V_j and its rows in V_{j-1}, for any loss and
+    weight decay, so that the inclusions hold for all time and rank W ≤ min_j dim V_j. Balanced
+    layers have dim V_j = rank W.
+    """
+    from scipy.linalg import orth
+
+    dims, last = widths(layers), len(layers)
+    sigma = np.linalg.svd(np.asarray(end_to_end(layers)), compute_uv=False)
+    if sigma[min(dims) - 1] > np.sqrt(_rounding(1)) * sigma[0]:
+        return min(dims)  # as rank W is at most this width, which wide layers take long to compute
+    # directions are kept or dropped relative to the norm of each layer
+    units = [W / (np.linalg.norm(W, 2) or 1.0) for W in map(np.asarray, layers)]
+    bases = [np.eye(d, d if j in (0, last) else 0) for j, d in enumerate(dims)]
+    for _ in range(sum(dims)):  # every round but the last adds a direction
+        before = [V.shape[1] for V in bases]
+        for j in range(1, last):
+            reached = units[j - 1] @ bases[j - 1], units[j].T @ bases[j + 1]
+            bases[j] = orth(np.hstack([bases[j], *reached]), rcond=4 * _rounding(max(dims)))
+        if before == [V.shape[1] for V in bases]:
+            break
+    return min(V.shape[1] for V in bases)

@@ -17,6 +17,8 @@ def ending_of(trajectory: Trajectory) -> Ending:
     """Return the verdict on a flow with an error estimate, if any."""
     if trajectory.stopped is not Verdict.REACHED_HORIZON:
         return stopping(trajectory)
+    if trajectory.decided_by_rounding_from is not None:
+        return Ending(Verdict.DECIDED_BY_ROUNDING, trajectory.decided_by_rounding_from)
     watched = ((each.broken_at, each.name) for each in invariants.of_flow(trajectory))
     broken = sorted((at, name) for at, name in watched if at is not None)
     if broken:

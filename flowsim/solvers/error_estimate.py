@@ -88,6 +88,10 @@ def with_error_estimate(main: Trajectory, task: Task) -> Trajectory:
     estimate, loss_error = np.full((2, main.times.size), np.nan)
     estimate[: chosen[known - 1] + 1] = _spread(chosen[:known], distances[:known, 0])
     loss_error[: chosen[known - 1] + 1] = _spread(chosen[:known], distances[:known, 1])
+    estimate = np.maximum(estimate, main.proven_error)
+    if main.decided_by_rounding_from is not None:
+        unknown = main.times >= main.decided_by_rounding_from
+        estimate[unknown] = loss_error[unknown] = np.inf
     return main.with_error_estimate(estimate, loss_error, time.perf_counter() - started)
 
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from flowsim.problem import network
 from flowsim.problem.problem import Problem
 from flowsim.solvers.descend import DescentTrajectory
+from flowsim.solvers.rounding import keeps_det_sign
 from flowsim.solvers.trajectory import Trajectory
 
 ROUNDING = 1e3 * float(np.finfo(np.float64).eps)
@@ -42,11 +42,12 @@ def of_flow(trajectory: Trajectory) -> list[Invariant]:
     """
     times, problem = trajectory.times, trajectory.problem
     watched = []
-    if trajectory.det_sign is not None and _keeps_det_sign(problem):
+    if trajectory.det_sign is not None and keeps_det_sign(problem):
         watched.append(_det_sign(times, trajectory.det_sign))
-    if np.isfinite(trajectory.loss_error).all():
+    # an infinite error estimate, where rounding has decided, explains any change
+    if not np.isnan(trajectory.loss_error).any():
         watched.append(_objective(trajectory, problem))
-    if trajectory.imbalance is not None and np.isfinite(trajectory.error_estimate).all():
+    if trajectory.imbalance is not None and not np.isnan(trajectory.error_estimate).any():
         watched.append(_imbalance(trajectory, problem))
     return watched
 
@@ -58,17 +59,10 @@ def of_descent(descent: DescentTrajectory, problem: Problem) -> list[list[Invari
     do not approximate the flow.
     """
     differs = descent.noisy or not descent.follows_flow
-    if descent.det_sign is None or differs or not _keeps_det_sign(problem):
+    if descent.det_sign is None or differs or not keeps_det_sign(problem):
         return [[] for _ in descent.step_sizes]
     pairs = zip(descent.times, descent.det_sign, strict=True)
     return [[_det_sign(times, sign)] for times, sign in pairs]
-
-
-def _keeps_det_sign(problem: Problem) -> bool:
-    """Return whether det W keeps its sign: balanced layers, whose widths allow full rank."""
-    if problem.depth < 2 or not network.is_balanced(problem.layers):
-        return False
-    return network.rank_bound(problem.layers) >= problem.initial.shape[0]
 
 
 def _det_sign(times: np.ndarray, sign: np.ndarray) -> Invariant:

@@ -11,6 +11,7 @@ import numpy as np
 from flowsim import cards
 from flowsim.problem.problem import Problem
 from flowsim.problem.types import Layers
+from flowsim.solvers import rounding
 from flowsim.solvers.methods import Choice
 from flowsim.solvers.storage import ByTime, Series
 from flowsim.solvers.verdict import Ending, Verdict
@@ -61,7 +62,7 @@ class Trajectory:
         Further times, not in `times`, and W there.
     error_estimate, loss_error
         Estimated Frobenius error of W, and estimated error of the loss, at each saved time; nan
-        where it is not estimated.
+        where it is not estimated, inf where rounding errors determine the solution.
     stopped, stopped_at
         How the integration stopped, and when: `REACHED_HORIZON`, or the reason why it did not.
     problem, last_layers
@@ -120,6 +121,19 @@ class Trajectory:
         return replace(
             self, kept=self.kept[kept], end_to_end_series=self.end_to_end_series.take(kept)
         )
+
+    @cached_property
+    def proven_error(self) -> np.ndarray:
+        """Return a lower bound on the error of each W, from what the exact flow conserves."""
+        return rounding.proven_error(self.problem, self.space, self.singular_values, self.det_sign)
+
+    @property
+    def decided_by_rounding_from(self) -> float | None:
+        """Return the saved time from which rounding errors determine W, or None.
+
+        From there on the exact solution is unknown, and the error estimate is inf.
+        """
+        return rounding.decided_from(self.times, self.proven_error, self.singular_values)
 
     @cached_property
     def ending(self) -> Ending:
