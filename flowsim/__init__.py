@@ -108,7 +108,8 @@ def run(
 
     A flow that cannot be finished and a step size that diverges are no errors: the run contains
     what was reached, and `run.summary` gives the reason and advice. After divergence values are
-    nan or inf. Numbers are float64; `run.variable("layers.loss").attributes` describes them.
+    nan or inf. Arrays are float64 and read-only; `run.variable("layers.loss").attributes` describes
+    them.
 
     Parameters
     ----------

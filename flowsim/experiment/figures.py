@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 from flowsim.experiment.figure_registry import FIGURES, FigureSpec, animatable, available
 from flowsim.pictures import ANIMATION_FORMATS, FORMATS
-from flowsim.pictures.kit import files
 from flowsim.problem.environment import isolated
 from flowsim.solvers.monitor import SILENT, Monitor
 
@@ -100,6 +99,8 @@ def save(
     """
     if format not in FORMATS:
         raise ValueError(f"Figures are saved as {', '.join(FORMATS)}, but got {format!r}.")
+    from flowsim.pictures.kit import files
+
     figures = {name: draw(run, name) for name in (available(run) if names is None else names)}
     return [files.write(each, Path(folder) / f"{name}.{format}") for name, each in figures.items()]
 
@@ -198,7 +199,7 @@ def animate(
             f"Animations are saved as {', '.join(ANIMATION_FORMATS)}, but got {format!r}."
         )
     from flowsim.pictures.animation import encoding
-    from flowsim.pictures.kit import style
+    from flowsim.pictures.kit import files, style
 
     if missing := encoding.why_unwritable(format):
         raise ValueError(f"No animation can be written: {missing}.")

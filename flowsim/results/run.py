@@ -10,7 +10,7 @@ import numpy as np
 
 from flowsim import cards
 from flowsim.results.spec import VariableSpec
-from flowsim.solvers.storage import Series, in_batches
+from flowsim.solvers.storage import Series, in_batches, read_only
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ class Variable:
 
     `attributes` contain `long_name`, and `flag_values` with `flag_meanings` if numbers encode
     categories. `held` is the array, or a series that may be larger than memory; `values` reads all
-    of it.
+    of it. Arrays are read-only: `.copy()` makes one that can be changed.
     """
 
     dims: tuple[str, ...]
@@ -37,6 +37,8 @@ class Variable:
                 f"Dimensions are {self.dims}, but one name per axis is required for shape "
                 f"{self.held.shape}."
             )
+        if isinstance(self.held, np.ndarray):
+            object.__setattr__(self, "held", read_only(self.held))
 
     @property
     def values(self) -> np.ndarray:

@@ -34,7 +34,7 @@ from flowsim.solvers.iterate import (
 from flowsim.solvers.last_iterates import LastIterates
 from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.solvers.recorder import distance_to_target
-from flowsim.solvers.storage import Series, Store
+from flowsim.solvers.storage import Series, Store, with_read_only_arrays
 from flowsim.solvers.verdict import Ending, Verdict
 
 AT_ONCE = 4096
@@ -45,8 +45,8 @@ AT_ONCE = 4096
 class DescentTrajectory:
     """Gradient descent at the iterations nearest to the saved times of a flow.
 
-    Arrays have leading axes (step_size, sample). At and after divergence the loss is inf and all
-    else nan. Entries not reached before a stop request are nan.
+    Arrays are read-only, with leading axes (step_size, sample). At and after divergence the loss is
+    inf and all else nan. Entries not reached before a stop request are nan.
 
     Attributes
     ----------
@@ -177,8 +177,9 @@ def descend(
     compiled = time.perf_counter()
     iterates = iterate(descent, iterates, count, record.take, monitor=monitor)
     survived = "completed" if is_finished(iterates, count) else "interrupted"
+    trajectory = with_read_only_arrays(record.trajectory)
     return replace(
-        record.trajectory,
+        trajectory,
         outcome=tuple(survived if alive else "diverged" for alive in record.alive),
         seconds=time.perf_counter() - compiled,
         compile=compiled - started,

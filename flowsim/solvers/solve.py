@@ -20,6 +20,7 @@ from flowsim.solvers.methods import AUTO
 from flowsim.solvers.methods.tolerances import Tolerances
 from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.solvers.options import SaveAt, Task, window_size
+from flowsim.solvers.storage import with_read_only_arrays
 from flowsim.solvers.trajectory import Trajectory
 
 DEFAULT_SAMPLES = 200
@@ -134,7 +135,7 @@ def solve(
         trajectory = with_error_estimate(trajectory, task)
         if method == AUTO:
             trajectory = solve_to_accuracy(trajectory, task)
-    return replace(trajectory.thinned(kept), judge=ending_of)
+    return with_read_only_arrays(replace(trajectory.thinned(kept), judge=ending_of))
 
 
 def _checked_times(problem: Problem, times: Sequence[float] | np.ndarray | None) -> np.ndarray:

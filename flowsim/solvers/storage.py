@@ -12,11 +12,14 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from io import FileIO
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 IN_MEMORY = 1 << 25
 """Bytes of the largest store in memory; larger ones are in a file."""
@@ -28,6 +31,23 @@ BATCH_BYTES = 1 << 22
 def rows_at_once(row_bytes: int) -> int:
     """Return the number of rows of `row_bytes` each that are in memory together."""
     return max(1, BATCH_BYTES // max(1, row_bytes))
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    """Return a view of an array that cannot be written."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+Result = TypeVar("Result", bound="DataclassInstance")
+
+
+def with_read_only_arrays(result: Result) -> Result:
+    """Return a dataclass with read-only views in place of its arrays."""
+    held = {field.name: getattr(result, field.name) for field in fields(result)}
+    arrays = {name: read_only(x) for name, x in held.items() if isinstance(x, np.ndarray)}
+    return replace(result, **arrays)
 
 
 Rows: TypeAlias = np.ndarray
@@ -88,18 +108,21 @@ class Store:
         self.count += len(rows)
 
     def read(self, rows: Rows) -> np.ndarray:
-        """Return an array of shape (*rows.shape, *shape); a view of consecutive rows in memory."""
+        """Return a read-only array of shape (*rows.shape, *shape).
+
+        It is a view of the store if the rows are in memory and consecutive.
+        """
         first = int(rows.flat[0]) if rows.size else 0
         consecutive = rows.ndim == 1 and first >= 0 and (np.diff(rows) == 1).all()
         if self._memory is not None and consecutive:
-            return self._memory[first : first + rows.size]
+            return read_only(self._memory[first : first + rows.size])
         out = np.full((rows.size, *self.shape), np.nan)
         known = np.flatnonzero(rows.ravel() >= 0)
         if self._memory is not None:
             out[known] = self._memory[rows.ravel()[known]]
         else:
             self._read_file(rows.ravel(), known, out)
-        return out.reshape(*rows.shape, *self.shape)
+        return read_only(out.reshape(*rows.shape, *self.shape))
 
     def entries(self, rows: Rows, part: slice) -> np.ndarray:
         """Return part of the entries, numbered in C order, of each of these rows."""

@@ -35,7 +35,7 @@ def stopping(trajectory: Trajectory) -> Ending:
 
 @dataclass(frozen=True, eq=False)
 class Trajectory:
-    """The solution of a flow at the saved times.
+    """The solution of a flow at the saved times, in read-only arrays.
 
     Attributes
     ----------

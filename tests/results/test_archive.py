@@ -514,3 +514,10 @@ def test_runs_are_written_where_the_system_has_no_fcntl(tmp_path: Path) -> None:
     assert f"process {process.pid}" in out
     same(archive.read(tmp_path / "run"), made_runs.plain())
     assert leftovers(tmp_path) == []
+
+
+def test_arrays_of_runs_cannot_be_overwritten(written: Path) -> None:
+    for run in (made_runs.plain(), archive.read(written)):
+        for path in run.paths():
+            assert not run[path].flags.writeable
+    assert archive.load(written)["layers"]["loss"].values.flags.writeable  # a copy of its own

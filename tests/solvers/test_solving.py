@@ -12,6 +12,7 @@ from scipy.optimize import brentq
 from flowsim.problem import initialization, losses
 from flowsim.problem.problem import Problem
 from flowsim.solvers import chunks
+from flowsim.solvers.descend import descend
 from flowsim.solvers.monitor import Monitor
 from flowsim.solvers.solve import solve
 from flowsim.solvers.trajectory import Trajectory
@@ -418,3 +419,31 @@ class TestCards:
         assert "Squared" in case.problem._repr_html_()
         decaying = Problem(case.problem.loss, case.problem.layers, 1.0, 0.5)
         assert "weight decay" in repr(decaying)
+
+
+def arrays_of(result: object) -> dict[str, np.ndarray]:
+    """Return all arrays that a trajectory hands out, by attribute."""
+    found = {}
+    for name in (name for name in dir(result) if not name.startswith("_")):
+        value = getattr(result, name)
+        if isinstance(value, tuple) and value and isinstance(value[0], np.ndarray):
+            found |= {f"{name} {k}": each for k, each in enumerate(value) if hasattr(each, "flags")}
+        elif isinstance(value, np.ndarray):
+            found[name] = value
+    return found
+
+
+def test_results_cannot_be_overwritten() -> None:
+    """What is written into one array would change others that share its memory."""
+    layers = [0.5 * np.eye(2), 0.5 * np.eye(2)]
+    problem = Problem(losses.Squared(np.diag([2.0, 1.0])), layers, 1.0)
+    flow = solve(problem, times=np.linspace(0, 1, 5), keep_layers=True)
+    descent = descend(problem, [0.1, 0.2], flow.times)
+    held = {**arrays_of(flow), **{f"descent {k}": x for k, x in arrays_of(descent).items()}}
+    for name in ("times", "loss", "end_to_end", "layers 0", "descent loss", "descent end_to_end"):
+        assert held[name].size
+        with pytest.raises(ValueError, match="read-only"):
+            held[name][...] = 0.0
+    shared = {"between 0", "descent times"}  # made at every access, or not public
+    assert {name for name, array in held.items() if array.flags.writeable} <= shared
+    assert flow.loss.copy().flags.writeable
