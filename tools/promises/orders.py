@@ -30,10 +30,10 @@ STEPS = np.rint(2 ** np.arange(2, 8.5, 0.5)).astype(int)
 DESCENT_STEPS = 16 * STEPS
 """The same for descent, whose errors are larger and whose steps take less time."""
 
-ROUNDING = 4e-14
+ROUNDING = 2e-13
 """Errors of W, relative to W, below which rounding counts."""
 
-PROBLEMS = 8
+PROBLEMS = 12
 """Problems whose median is taken: in one alone, the errors of two orders may cancel."""
 
 
@@ -73,8 +73,8 @@ def _problem(rng: np.random.Generator, *, plateau: bool) -> Problem:
         layers = [0.1 * rng.standard_normal((2, 2)) for _ in range(2)]
         Phi = 2 * np.linalg.qr(rng.standard_normal((2, 2)))[0]
         return Problem(losses.Squared(Phi), layers, 2.0)
-    layers = [np.eye(2) + rng.standard_normal((2, 2)) / 2 for _ in range(2)]
-    return Problem(losses.Squared(rng.standard_normal((2, 2))), layers, 1.0)
+    layers = [np.eye(2) + rng.standard_normal((2, 2)) for _ in range(2)]
+    return Problem(losses.Squared(rng.standard_normal((2, 2))), layers, 0.5)
 
 
 def _by_steps(problem: Problem, name: str) -> np.ndarray:

@@ -93,7 +93,7 @@ def _errors(
     resolved = 100 * reference.RTOL * scale
     within = errors <= ESTIMATE_FACTOR * estimates + resolved
     return {
-        "verdict": trajectory.verdict.name,
+        "outcome": trajectory.verdict.outcome,
         "error": float(errors.max() / (rtol * scale)),
         "estimate": float(estimates.max() / (rtol * scale)),
         "honest": bool(errors.max() <= ESTIMATE_FACTOR * estimates.max() + resolved),
@@ -109,7 +109,7 @@ def _norms(W: np.ndarray) -> np.ndarray:
 def judge(records: Sequence[Record]) -> Verdict:
     """Return the largest error, and the fraction of runs and times with an honest estimate."""
     runs = [run for record in records for run in record["spaces"].values()]
-    finished = all(run["verdict"] == "REACHED_HORIZON" for run in runs)
+    finished = all(run["outcome"] == "completed" for run in runs)
     largest = max(run["error"] for run in runs)
     honest = sum(run["honest"] for run in runs) / len(runs)
     times = sum(run["times_honest"] for run in runs) / sum(run["times"] for run in runs)

@@ -34,14 +34,14 @@ def case(seed: int, k: int) -> Record:
         for space in ("layers", "end_to_end")
     )
     distance = np.linalg.norm(one.end_to_end - other.end_to_end, axis=(1, 2))
-    verdicts = {one.verdict.name, other.verdict.name}
-    return {"widths": widths, "distance": float(distance.max()), "verdicts": sorted(verdicts)}
+    outcomes = {one.verdict.outcome, other.verdict.outcome}
+    return {"widths": widths, "distance": float(distance.max()), "outcomes": sorted(outcomes)}
 
 
 def judge(records: Sequence[Record]) -> Verdict:
     """Return the largest distance."""
     largest = max(record["distance"] for record in records)
-    finished = all(record["verdicts"] == ["REACHED_HORIZON"] for record in records)
+    finished = all(record["outcomes"] == ["completed"] for record in records)
     deepest = max(len(record["widths"]) - 1 for record in records)
     return Verdict(
         f"depths up to {deepest}, largest distance {largest:.2e} at rtol {RTOL:g}",
