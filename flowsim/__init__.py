@@ -138,7 +138,8 @@ def run(
     CatalogError
         If there is no such scenario or file.
     ArchiveError
-        If the run cannot be written to `directory`, raised before the simulation where possible.
+        If the run cannot be written to `directory`, raised before the simulation where possible. If
+        it is raised afterwards, as by a full disk, its attribute `run` is the run.
     ValueError
         If a `Scenario` is given together with `overrides`.
 
@@ -167,7 +168,12 @@ def run(
         from flowsim.results import archive
 
         with archive.reserve(directory, force=force) as place:
-            archive.fill(place, simulate(), figures.save_available)
+            run = simulate()
+            try:
+                archive.fill(place, run, figures.save_available)
+            except archive.ArchiveError as error:
+                error.run = run  # what took long to compute is not lost with the disk
+                raise
         return archive.read(directory)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +87,35 @@ def test_a_run_is_not_lost_with_a_figure(tmp_path: Path, simulated, monkeypatch)
     assert "loss.png" not in drawn
     assert run.summary["notes"] == ["The figure 'loss' was not drawn (ZeroDivisionError: no pen)."]
     assert run["layers.loss"].size
+
+
+def test_a_run_that_cannot_be_written_is_in_the_error(tmp_path, simulated, monkeypatch) -> None:
+    def full(*_arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("flowsim.results.archive.netcdf.write", full)
+    with pytest.raises(
+        archive.ArchiveError, match=r"No result is kept.*the disk is full"
+    ) as caught:
+        flowsim.run(from_toml(made_runs.TOML), directory=tmp_path / "run")
+    assert caught.value.run is not None
+    assert caught.value.run["layers.loss"].size
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "noted"), [(errno.EACCES, "The figure"), (errno.ENOSPC, "No fig")]
+)
+def test_a_run_is_not_lost_with_a_file_of_a_figure(
+    tmp_path, simulated, monkeypatch, number: int, noted: str
+) -> None:
+    def fail(*_arguments):
+        raise OSError(number, "cannot")
+
+    monkeypatch.setattr("flowsim.pictures.kit.files.write", fail)
+    run = flowsim.run(from_toml(made_runs.TOML), directory=tmp_path / "run")
+    assert all(note.startswith(noted) for note in run.summary["notes"])
+    assert run.summary["notes"]
 
 
 def test_a_figure_is_drawn_of_a_run_or_its_directory(tmp_path: Path) -> None:

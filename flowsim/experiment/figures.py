@@ -136,9 +136,11 @@ def save_available(
     Raises
     ------
     OSError
-        If a file cannot be written.
+        If the disk is full.
 
     """
+    from flowsim.results.archive.errors import NO_SPACE
+
     notes: list[str] = []
     chosen = [name for name in FIGURES if name in set(names) or not names]
     for done, name in enumerate(chosen):
@@ -150,9 +152,9 @@ def save_available(
         try:
             if FIGURES[name].available(run):
                 save(run, folder, format, [name])
-        except OSError:
-            raise
         except Exception as error:  # a run must not be lost with its picture
+            if isinstance(error, OSError) and error.errno in NO_SPACE:
+                raise
             notes.append(f"The figure {name!r} was not drawn ({type(error).__name__}: {error}).")
             failed(name, error)
     return notes

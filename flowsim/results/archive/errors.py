@@ -5,10 +5,19 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flowsim.results.run import Run
 
 
 class ArchiveError(Exception):
-    """A run cannot be written or read; the text is a sentence for the user."""
+    """A run cannot be written or read; the text is a sentence for the user.
+
+    Where `flowsim.run` could not write a computed run, `run` is that run, else None.
+    """
+
+    run: Run | None = None
 
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
