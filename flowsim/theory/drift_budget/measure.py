@@ -186,7 +186,7 @@ OF_PAIRS = ("accumulated", "measured", "difference", "error")
 def measure(setting: Setting) -> Arrays:
     """Return the imbalance drift and its effect on W at the recorded iterates of descent.
 
-    Values are nan where descent has diverged, and after an interrupt.
+    Values are nan where descent has diverged or their squares overflow, and after an interrupt.
     """
     scenario, problem = setting.scenario, setting.problem
     assert scenario.descent is not None
@@ -209,10 +209,9 @@ def measure(setting: Setting) -> Arrays:
         accumulator=Budgeting(network.rank_bound(problem.layers)),
         monitor=setting.monitor,
     )
+    found = {"cost": cost, "rebalanced": rebalanced, **dict(zip(OF_PAIRS, pairs, strict=True))}
     return {
         "step_size": sizes,
         "time": count * sizes[:, None],
-        "cost": cost,
-        "rebalanced": rebalanced,
-        **dict(zip(OF_PAIRS, pairs, strict=True)),
+        **{name: np.where(np.isfinite(values), values, np.nan) for name, values in found.items()},
     }
