@@ -10,6 +10,16 @@ from flowsim.results.run import Run
 
 LABEL = r"loss $\ell(W)$"
 
+HEADING = {
+    "converged": ", its minimum",
+    "plateau": ", on a plateau",
+    "saddle": ", at a saddle",
+    "slow": ", by a power of time",
+    "no_finite_minimizer": ", without a minimum",
+    "decided_by_rounding": ", in part decided by rounding",
+}
+"""What the headline says beside the change of the loss, by the verdict on the flow."""
+
 
 def why_unavailable(run: Run) -> str | None:
     """Return the reason why the figure is unavailable, or None."""
@@ -79,8 +89,11 @@ def highest_shown(losses: list[np.ndarray]) -> float:
 
 
 def headline(run: Run) -> str:
-    """Return how the loss changes along the flow, and which step sizes diverge."""
-    flow = f"The loss {reading.describe_change(reading.first_flow(run, 'loss'))} along the flow"
+    """Return how the loss changes along the flow and where it is heading; what diverges."""
+    change = reading.describe_change(reading.first_flow(run, "loss"))
+    space = next(iter(reading.flows_with(run, "loss")), "")
+    verdict = (run.summary.get("verdict") or {}).get(space) or {}
+    flow = f"The loss {change} along the flow{HEADING.get(verdict.get('name', ''), '')}"
     divergence = describe_divergence(run)
     return f"{flow}; {divergence}" if divergence else flow
 
