@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
+import os
 import shutil
 import signal
 import subprocess
@@ -17,20 +19,25 @@ import numpy as np
 from promises import stored
 from promises.part import Part, Record, Verdict, generator
 
-COMMANDS = 10
+COMMANDS = 20
 """One case in so many kills `flowsim run`; the others kill a process that writes all the time."""
 
-WRITER = """
-import sys
+WRITERS = """
+import os, sys
 from pathlib import Path
 from flowsim.results import archive
-runs = [archive.read(Path(path)) for path in sys.argv[2:]]
-archive.write(runs[1], sys.argv[1], force=True)
-print("ready", flush=True)
-while True:
-    for run in runs:
-        archive.write(run, sys.argv[1], force=True)
+runs = [archive.read(Path(path)) for path in sys.argv[1:]]
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        while True:
+            for run in runs:
+                archive.write(run, line.strip(), force=True)
+    print(child, flush=True)
+    os.waitpid(child, 0)
+    print("ended", flush=True)
 """
+"""A program that reads names of directories and forks, for each, a process that writes there."""
 
 
 def case(seed: int, k: int) -> Record:
@@ -48,23 +55,38 @@ def case(seed: int, k: int) -> Record:
     return {"command": whole, "delay": delay, "found": found, "restored": restored, "left": left}
 
 
-def _kill_writer(directory: Path, rng: np.random.Generator) -> float:
+@functools.cache
+def _writers() -> subprocess.Popen[str]:
+    """Return the process that forks writers, so that none has to import anything."""
     sources = [stored.folder("new"), stored.folder("old")]
-    process = subprocess.Popen(
-        [sys.executable, "-c", WRITER, directory, *sources], stdout=subprocess.PIPE
-    )
-    assert process.stdout is not None
-    process.stdout.readline()
-    delay = float(rng.uniform(0, 1.0))
-    return _killed(process, delay)
+    command = [sys.executable, "-c", WRITERS, *map(str, sources)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    # it ends with its input
+    assert process.stdin is not None
+    atexit.register(process.stdin.close)
+    return process
+
+
+def _kill_writer(directory: Path, rng: np.random.Generator) -> float:
+    writers, delay = _writers(), float(rng.uniform(0, 1.5))
+    assert writers.stdin is not None
+    assert writers.stdout is not None
+    print(directory, file=writers.stdin, flush=True)
+    writer = int(writers.stdout.readline())
+    time.sleep(delay)
+    os.kill(writer, signal.SIGKILL)
+    assert writers.stdout.readline() == "ended\n"
+    return delay
 
 
 def _kill_command(directory: Path, rng: np.random.Generator) -> float:
     delay = float(rng.uniform(0, 1.1 * _command_seconds()))
-    return _killed(
-        subprocess.Popen(_command(directory), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL),
-        delay,
-    )
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(_command(directory), stdout=quiet, stderr=quiet)
+    time.sleep(delay)
+    process.kill()
+    process.wait()
+    return delay
 
 
 def _command(directory: Path) -> list[str]:
@@ -81,16 +103,6 @@ def _command_seconds() -> float:
             started = time.monotonic()
             subprocess.run(_command(Path(place) / "run"), check=True, capture_output=True)
     return time.monotonic() - started
-
-
-def _killed(process: subprocess.Popen[bytes], delay: float) -> float:
-    """Kill a process after a delay, and return the delay."""
-    time.sleep(delay)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
-    return delay
 
 
 def judge(records: Sequence[Record]) -> Verdict:
