@@ -145,7 +145,11 @@ def run(
 
     """
     from flowsim.experiment.plan.footprint import refuse_if_impossible
+    from flowsim.problem import arguments
 
+    arguments.optional(arguments.path)("directory", directory)
+    arguments.truth("force", force)
+    arguments.optional(arguments.function)("progress", progress)
     name, chosen, located = _named(scenario, overrides)
     from flowsim.experiment import provenance
     from flowsim.experiment import run as experiment
@@ -182,16 +186,20 @@ def _named(
 ) -> tuple[str, Scenario, AbstractContextManager[None]]:
     """Return the name, the scenario, and a context that adds file and line to later mistakes."""
     from flowsim.experiment.plan.reading import check, read
+    from flowsim.problem.arguments import instance_of
     from flowsim.scenario.reading import located
+    from flowsim.scenario.spec.scenario import Scenario
 
-    if not isinstance(scenario, str | Path):
+    kinds, required = (str, os.PathLike, Scenario), "a name, a path or a Scenario"
+    instance_of(kinds, required=required)("scenario", scenario)
+    if isinstance(scenario, Scenario):
         if overrides:
             raise ValueError("A Scenario takes no overrides; pass them to flowsim.read instead.")
         check(scenario)
         return "scenario", scenario, nullcontext()
     from flowsim.scenario import catalog
 
-    path, replaced = catalog.resolve(scenario), dict(overrides or {})
+    path, replaced = catalog.resolve(scenario), {} if overrides is None else overrides
     return path.stem, read(path, replaced), located(path, replaced)
 
 
@@ -222,9 +230,14 @@ def plot(run: Run | str | Path, name: str | None = None) -> Figure:
 
     """
     from flowsim.experiment import figures
+    from flowsim.problem import arguments
     from flowsim.results import archive
+    from flowsim.results.run import Run
 
-    drawn = archive.read(run) if isinstance(run, str | Path) else run
+    kinds, required = (str, os.PathLike, Run), "a Run or the directory of one"
+    arguments.instance_of(kinds, required=required)("run", run)
+    arguments.optional(arguments.instance_of(str, required="a name"))("name", name)
+    drawn = run if isinstance(run, Run) else archive.read(run)
     return figures.draw(drawn, figures.lead(drawn) if name is None else name)
 
 

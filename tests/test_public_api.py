@@ -127,3 +127,21 @@ def test_a_figure_is_drawn_of_a_run_or_its_directory(tmp_path: Path) -> None:
     assert isinstance(flowsim.plot(tmp_path / "run", "loss"), Figure)
     with pytest.raises(ValueError, match="no figure 'lost'"):
         flowsim.plot(run, "lost")
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: flowsim.read(3), "path must be a path, a string or Path, but is 3."),
+        (lambda: flowsim.run(None), "scenario must be a name, a path or a Scenario, but is None."),
+        (lambda: flowsim.run("x", directory=3), "directory must be a path, a string or Path, but"),
+        (lambda: flowsim.run("x", force="yes"), "force must be True or False, but is 'yes'."),
+        (lambda: flowsim.run("x", progress=3), "progress must be a function, but is 3."),
+        (lambda: flowsim.plot(3), "run must be a Run or the directory of one, but is 3."),
+        (lambda: flowsim.plot("x", 3), "name must be a name, but is 3."),
+        (lambda: flowsim.load(None), "directory must be a path, a string or Path, but is None."),
+    ],
+)
+def test_arguments_of_another_kind_are_refused_by_name(call, sentence: str) -> None:
+    with pytest.raises(ValueError, match=f"^{sentence}"):
+        call()

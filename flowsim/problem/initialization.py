@@ -1,24 +1,41 @@
 """Initial layers W_1, …, W_N, one function per scheme.
 
 `scale` is always that of the end-to-end matrix, so that networks of different depth start from the
-same product. Every function returns float64 NumPy layers; random ones draw from `rng`.
+same product. Every function returns float64 NumPy layers; random ones draw from `rng`. Arguments of
+another kind or range raise ValueError.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
-from typing import TypeAlias
+from typing import ParamSpec, TypeAlias
 
 import numpy as np
 
+from flowsim.problem import arguments
 from flowsim.problem.environment import isolated
+from flowsim.problem.limits import LARGEST
 
 Widths: TypeAlias = Sequence[int]
 NumpyLayers: TypeAlias = tuple[np.ndarray, ...]
+P = ParamSpec("P")
 
 
-@isolated()
+def _public(draw: Callable[P, NumpyLayers]) -> Callable[P, NumpyLayers]:
+    """Check the arguments of an initialization, and isolate it."""
+    checks: dict[str, arguments.Check] = {
+        "widths": arguments.widths,
+        "scale": partial(arguments.finite_number, least=0.0, most=LARGEST),
+        "imbalance": partial(arguments.finite_number, least=-LARGEST, most=LARGEST),
+        "Phi": arguments.matrix,
+        "rng": arguments.random_generator,
+    }
+    return isolated()(arguments.checked(**checks)(draw))
+
+
+@_public
 def balanced(widths: Widths, scale: float, rng: np.random.Generator) -> NumpyLayers:
     """Return exactly balanced layers of a random W with largest singular value `scale`.
 
@@ -30,7 +47,7 @@ def balanced(widths: Widths, scale: float, rng: np.random.Generator) -> NumpyLay
     return from_svd(widths, U, sigma, Vt)
 
 
-@isolated()
+@_public
 def gaussian(widths: Widths, scale: float, rng: np.random.Generator) -> NumpyLayers:
     """Return layers with i.i.d. Gaussian entries, E‖W‖²_F = scale² min(d_0, d_N).
 
@@ -47,6 +64,7 @@ def gaussian(widths: Widths, scale: float, rng: np.random.Generator) -> NumpyLay
     )
 
 
+@_public
 def xavier(widths: Widths, rng: np.random.Generator) -> NumpyLayers:
     """Return layers uniform on ±√(6/(d_{j-1} + d_j)) (Glorot & Bengio 2010, eq. 16)."""
     bounds = [np.sqrt(6 / (below + above)) for below, above in pairwise(widths)]
@@ -56,7 +74,7 @@ def xavier(widths: Widths, rng: np.random.Generator) -> NumpyLayers:
     )
 
 
-@isolated()
+@_public
 def orthogonal(widths: Widths, scale: float, rng: np.random.Generator) -> NumpyLayers:
     """Return scaled semi-orthogonal layers whose product has singular values all `scale`.
 
@@ -72,7 +90,7 @@ def orthogonal(widths: Widths, scale: float, rng: np.random.Generator) -> NumpyL
     return tuple(root * frames[j + 1][:, :r] @ frames[j][:, :r].T for j, r in enumerate(ranks))
 
 
-@isolated()
+@_public
 def identity(widths: Widths, scale: float) -> NumpyLayers:
     """Return balanced layers with W = scale · I, the rectangular identity of shape d_N × d_0.
 
@@ -93,7 +111,7 @@ def identity(widths: Widths, scale: float) -> NumpyLayers:
     return from_svd(widths, np.eye(widths[-1], rank), np.full(rank, scale), np.eye(rank, widths[0]))
 
 
-@isolated()
+@_public
 def aligned(widths: Widths, scale: float, Phi: np.ndarray) -> NumpyLayers:
     """Return balanced layers of W = scale · U Vᵀ, U and V the singular vectors of `Phi`.
 
@@ -105,7 +123,7 @@ def aligned(widths: Widths, scale: float, Phi: np.ndarray) -> NumpyLayers:
     return from_svd(widths, U[:, :rank], np.full(rank, scale), Vt[:rank])
 
 
-@isolated()
+@_public
 def lambda_balanced(
     widths: Widths, scale: float, imbalance: float, rng: np.random.Generator
 ) -> NumpyLayers:

@@ -40,9 +40,11 @@ def check_layers(layers: Sequence[Array]) -> None:
             raise ValueError(f"W_{j} must be finite, but holds nan or inf.")
     for j, (below, above) in enumerate(pairwise(layers), start=1):
         if above.shape[1] != below.shape[0]:
+            reverse = all(a.shape[1] == b.shape[0] for a, b in pairwise(layers))
             raise ValueError(
                 f"W_{j + 1} must have as many columns as W_{j} has rows ({below.shape[0]}), "
                 f"but has shape {above.shape}."
+                + (" In reverse order the layers fit: give W_1 first." if reverse else "")
             )
 
 

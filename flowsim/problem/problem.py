@@ -9,7 +9,7 @@ import numpy as np
 
 from flowsim import cards
 from flowsim.problem import network
-from flowsim.problem.arguments import finite_number, real_array
+from flowsim.problem.arguments import finite_number, real_array, shown
 from flowsim.problem.environment import computing, isolated
 from flowsim.problem.losses import Differentiable, Loss, value_and_gradient
 from flowsim.problem.types import Array, Layers, Matrix, Scalar
@@ -59,7 +59,7 @@ class Problem:
             given = list(layers)
         except TypeError:
             raise ValueError(
-                f"layers must be a list of matrices [W_1, …, W_N], but is {layers!r}."
+                f"layers must be a list of matrices [W_1, …, W_N], but is {shown(layers)}."
             ) from None
         arrays = [real_array(f"W_{j}", W) for j, W in enumerate(given, start=1)]
         network.check_layers(arrays)
@@ -72,6 +72,10 @@ class Problem:
 
     def _checked_loss(self, loss: Loss | Callable[[Matrix], Scalar]) -> Loss:
         """Evaluate the loss once, so that its errors are raised before anything compiles."""
+        if not (isinstance(loss, Loss) or callable(loss)):
+            raise ValueError(
+                f"loss must be one of flowsim.losses or a function of W, but is {shown(loss)}."
+            )
         loss = loss if isinstance(loss, Loss) else Differentiable(loss)
         target = loss.target
         if target is not None and target.shape != self.initial.shape:
@@ -82,7 +86,7 @@ class Problem:
         try:
             loss = loss.traced(self.initial.shape)
             value, gradient = value_and_gradient(loss, self.initial)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, LookupError, AttributeError) as error:
             raise ValueError(
                 "The loss must be a differentiable function from an end-to-end matrix of shape "
                 f"{self.initial.shape} to a single number, but it failed: {error}"

@@ -51,7 +51,7 @@ def read(
 
     """
     if not isinstance(path, str | PathLike):
-        raise TypeError(f"The path of a scenario must be a string or Path, but is {path!r}.")
+        raise ValueError(f"path must be a path, a string or Path, but is {path!r}.")
     path, name = Path(path), printable(str(path), 300)
     try:
         with path.open("rb") as stream:

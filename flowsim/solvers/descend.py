@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import equinox as eqx
@@ -14,9 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowsim.dynamics.descent import Iterates
-from flowsim.dynamics.registry import AlgorithmName, Momentum, follows_flow
-from flowsim.problem import network
-from flowsim.problem.arguments import finite_number, times_from_zero
+from flowsim.dynamics.registry import ALGORITHMS, AlgorithmName, Momentum, follows_flow
+from flowsim.problem import arguments, network
 from flowsim.problem.environment import computing
 from flowsim.problem.gradient_noise import Stream
 from flowsim.problem.losses import Loss
@@ -116,6 +115,17 @@ class DescentTrajectory:
 
 
 @computing()
+@arguments.checked(
+    problem=arguments.instance_of(Problem, required="a flowsim.Problem"),
+    step_sizes=arguments.step_sizes,
+    times=arguments.times_from_zero,
+    algorithm=partial(arguments.one_of, names=ALGORITHMS),
+    momentum=arguments.momentum,
+    precision=partial(arguments.one_of, names=PRECISIONS),
+    noise=arguments.optional(arguments.instance_of(Stream, required="a Stream of draws")),
+    reference=arguments.optional(arguments.instance_of(Mapping, required="a mapping of times")),
+    monitor=arguments.instance_of(Monitor, required="a Monitor"),
+)
 def descend(
     problem: Problem,
     step_sizes: Sequence[float],
@@ -162,12 +172,8 @@ def descend(
         If JAX cannot compute in double precision with its present settings.
 
     """
-    times = times_from_zero("times", times)
-    step_sizes = [finite_number("a step size", eta, above=0.0) for eta in step_sizes]
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, but is {precision!r}.")
     count = iterations(times, step_sizes)
-    keep = np.ones(times.size, dtype=bool) if keep is None else keep
+    keep = arguments.mask("keep", keep, times.size)
     started = time.perf_counter()
     options = DescentOptions(algorithm, momentum, precision, noise)
     descent = make_descent(problem, step_sizes, options)

@@ -19,6 +19,7 @@ from flowsim.dynamics.accumulators import Accumulator, LossCrossings
 from flowsim.dynamics.descent import Descent, Iterates
 from flowsim.dynamics.registry import AlgorithmName, Momentum
 from flowsim.dynamics.update_rules import rule
+from flowsim.problem import arguments
 from flowsim.problem.gradient_noise import Stream
 from flowsim.problem.losses import value_and_gradient
 from flowsim.problem.problem import Problem
@@ -81,6 +82,7 @@ PLAIN = DescentOptions()
 """Gradient descent in double precision, without momentum or noise."""
 
 
+@arguments.checked(times=arguments.times_in_any_order, step_sizes=arguments.step_sizes)
 def iterations(times: np.ndarray, step_sizes: Sequence[float]) -> np.ndarray:
     """Return round(t_i / η) for every step size and saved time, shape (step_size, sample)."""
     return np.asarray(np.rint(times / np.asarray(step_sizes)[:, None]), dtype=np.int64)

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from flowsim.dynamics.registry import FLOWS
-from flowsim.problem.arguments import finite_number, times_from_zero, whole_number
+from flowsim.problem.arguments import (
+    checked,
+    finite_number,
+    instance_of,
+    mask,
+    one_of,
+    optional,
+    times_from_zero,
+    times_in_any_order,
+    truth,
+    whole_number,
+)
 from flowsim.problem.environment import computing
 from flowsim.problem.problem import Problem
 from flowsim.solvers import methods
@@ -28,6 +40,18 @@ DEFAULT_SAMPLES = 200
 
 
 @computing()
+@checked(
+    problem=instance_of(Problem, required="a flowsim.Problem"),
+    space=partial(one_of, names=FLOWS),
+    times=optional(times_from_zero),
+    method=instance_of(str, required='"auto" or a name from flowsim.methods'),
+    max_steps=partial(whole_number, least=1),
+    stop_at_loss=optional(finite_number),
+    between=times_in_any_order,
+    keep_layers=truth,
+    estimate_error=truth,
+    monitor=instance_of(Monitor, required="a Monitor"),
+)
 def solve(
     problem: Problem,
     space: str = "layers",
@@ -63,7 +87,8 @@ def solve(
           rounding of W's entries.
         - `"modes"`: the same over log σ alone, where the singular vectors are constant.
     times
-        Saved times, increasing from 0; default: 200 equally spaced ones up to the final time.
+        Saved times, increasing from 0; default: 200 equally spaced ones up to the final time. The
+        last one takes the place of the problem's final time, also where it is later.
     method
         A name from `flowsim.methods`, or "auto": explicit, and changed where the flow is stiff.
     rtol, atol
@@ -104,13 +129,9 @@ def solve(
     """
     tolerances = Tolerances(rtol, atol)
     chosen = methods.first_choice(method, rtol)
-    saved = _checked_times(problem, times)
-    if space not in FLOWS:
-        raise ValueError(f"space must be one of {', '.join(FLOWS)}, but is {space!r}.")
-    max_steps = whole_number("max_steps", max_steps, least=1)
-    if stop_at_loss is not None:
-        stop_at_loss = finite_number("stop_at_loss", stop_at_loss)
-    kept = np.ones(saved.size, dtype=bool) if keep is None else np.array(keep, dtype=bool)
+    default = np.linspace(0.0, problem.horizon, DEFAULT_SAMPLES)
+    saved = default if times is None else np.asarray(times)
+    kept = mask("keep", keep, saved.size)
     kept[-1] = True
     # the error estimate compares W at these times; those not requested are dropped at the end
     saved_too = compared_times(saved.size, problem) if estimate_error else False
@@ -136,9 +157,3 @@ def solve(
         if method == AUTO:
             trajectory = solve_to_accuracy(trajectory, task)
     return with_read_only_arrays(replace(trajectory.thinned(kept), judge=ending_of))
-
-
-def _checked_times(problem: Problem, times: Sequence[float] | np.ndarray | None) -> np.ndarray:
-    if times is None:
-        return np.linspace(0.0, problem.horizon, DEFAULT_SAMPLES)
-    return times_from_zero("times", times)

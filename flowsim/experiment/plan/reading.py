@@ -10,6 +10,7 @@ from typing import Any
 from flowsim.experiment.figure_registry import FIGURES
 from flowsim.experiment.plan.claims import broken_claim
 from flowsim.scenario import reading
+from flowsim.scenario.build.shapes import used_samples
 from flowsim.scenario.spec.errors import Mistake, mistake_at
 from flowsim.scenario.spec.scenario import Scenario
 from flowsim.scenario.validate.examine import RULES, Rules
@@ -43,6 +44,18 @@ def measures_available(scenario: Scenario) -> Iterator[Mistake]:
             yield mistake_at("output.measures", f"names {name}, but {reason}")
 
 
+def holds_out_some(scenario: Scenario) -> Iterator[Mistake]:
+    """Require that a fraction of samples to hold out is one sample at least."""
+    data = scenario.data
+    if data is None or not data.held_out or (data.dataset is None and data.inputs is None):
+        return
+    if round(data.held_out * (total := used_samples(data))) < 1:
+        text = (
+            f"is {data.held_out} of {total} samples, which is none; write {1 / total:.2g} or more"
+        )
+        yield mistake_at("data.held_out", text)
+
+
 def options_used(scenario: Scenario) -> Iterator[Mistake]:
     """Require the diagnostic that an option of `[output]` belongs to."""
     output = scenario.output
@@ -52,7 +65,9 @@ def options_used(scenario: Scenario) -> Iterator[Mistake]:
             yield mistake_at(f"output.{option}", text)
 
 
-ALL_RULES = Rules((*RULES, names_exist, measures_available, options_used), broken_claim)
+ALL_RULES = Rules(
+    (*RULES, names_exist, measures_available, options_used, holds_out_some), broken_claim
+)
 """All rules that a scenario must satisfy."""
 
 from_toml = partial(reading.from_toml, rules=ALL_RULES)

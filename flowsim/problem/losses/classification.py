@@ -63,6 +63,12 @@ class Logistic(Classifier):
 
     y: Float[Array, "1 sample"]
 
+    def __post_init__(self) -> None:
+        """Check the labels and the arrays."""
+        super().__post_init__()
+        if not (np.abs(self.y) == 1).all():
+            raise ValueError("Logistic: y must be labels 1 and -1, but holds other numbers.")
+
     def value(self, W: Matrix) -> Scalar:
         """Return the mean softplus(-y w x), which does not overflow."""
         return jnp.mean(jax.nn.softplus(-self.y * (W @ self.X)))
@@ -94,6 +100,14 @@ class CrossEntropy(Classifier):
     sample_axes: ClassVar[Mapping[str, int]] = {"X": 1, "classes": 0}
 
     classes: Int[Array, " sample"]
+
+    def __post_init__(self) -> None:
+        """Check the classes and the arrays."""
+        super().__post_init__()
+        if self.classes.dtype.kind not in "iu" or (np.asarray(self.classes) < 0).any():
+            raise ValueError(
+                "CrossEntropy: classes must be integers from 0, but holds other numbers."
+            )
 
     def value(self, W: Matrix) -> Scalar:
         """Return the mean of logsumexp(W x) - (W x)_class."""

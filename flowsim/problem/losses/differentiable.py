@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxpr_as_fun, subjaxprs
 
+from flowsim.problem.arguments import shown
 from flowsim.problem.losses.loss import Loss
 from flowsim.problem.types import Array, Matrix, Scalar
 
@@ -31,6 +32,10 @@ class Differentiable(Loss):
 
     def __post_init__(self) -> None:
         """Wrap the function: two losses from one function may differ in what it reads."""
+        if not callable(self.function):
+            raise ValueError(
+                f"Differentiable: function must be a function of W, but is {shown(self.function)}."
+            )
         self.function = functools.partial(self.function)
 
     def value(self, W: Matrix) -> Scalar:

@@ -7,8 +7,9 @@ declares what is special about it and nothing else.
 from __future__ import annotations
 
 import abc
+import functools
 from collections.abc import Callable, Mapping
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, get_args, get_type_hints
 
 import equinox as eqx
 import jax
@@ -71,12 +72,28 @@ class Loss(eqx.Module):
     summed: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        """Keep copies of NumPy arrays and lists, so that overwriting them changes no loss."""
-        for name, value in vars(self).items():
-            is_jax = isinstance(value, jax.Array)
-            if isinstance(value, list) or (hasattr(value, "__array__") and not is_jax):
-                label = f"{type(self).__name__}: {name}"
-                setattr(self, name, real_array(label, value, keep_integers=True))
+        """Check the arrays, and keep copies of those of NumPy, which may be overwritten."""
+        for name, axes in _axes(type(self)).items():
+            value, label = getattr(self, name), f"{type(self).__name__}: {name}"
+            if not isinstance(value, jax.Array):
+                value = real_array(label, value, keep_integers=True)
+                setattr(self, name, value)
+            elif value.dtype.kind not in "iub" and value.dtype != np.float64:
+                raise ValueError(
+                    f"{label} must be an array of float64, but is one of {value.dtype}; "
+                    "arrays of JAX made before flowsim was imported are float32."
+                )
+            if value.ndim != len(axes):
+                required = f"{len(axes)} axes ({', '.join(axes)})" if axes else "no axes"
+                raise ValueError(
+                    f"{label} must be an array of {required}, but has shape {value.shape}."
+                )
+        counts = {name: getattr(self, name).shape[axis] for name, axis in self.sample_axes.items()}
+        if len(set(counts.values())) > 1:
+            found = ", ".join(f"{name} {count}" for name, count in counts.items())
+            raise ValueError(
+                f"{type(self).__name__}: arrays must have as many samples each, but have {found}."
+            )
 
     @abc.abstractmethod
     def value(self, W: Matrix) -> Scalar:
@@ -188,6 +205,17 @@ class Loss(eqx.Module):
 
         """
         raise TypeError(f"A loss {type(self).__name__} has no labels that noise could be added to.")
+
+
+@functools.cache
+def _axes(loss: type[Loss]) -> dict[str, list[str]]:
+    """Return the names of the axes of each array of a loss, from their annotations."""
+    axes = {}
+    for name, annotation in get_type_hints(loss).items():
+        kind, *_ = get_args(annotation) or [annotation]
+        if hasattr(kind, "dim_str"):
+            axes[name] = kind.dim_str.split()
+    return axes
 
 
 @eqx.filter_jit

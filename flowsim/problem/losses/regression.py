@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from flowsim.problem.arguments import finite_number, matrix
 from flowsim.problem.environment import isolated
 from flowsim.problem.errors import NotApplicable
 from flowsim.problem.losses.loss import (
@@ -45,7 +46,12 @@ class LeastSquares(Loss):
     @isolated()
     def from_data(cls, X: Inputs, Y: Targets) -> LeastSquares:
         """Return the loss of samples (columns of X and Y), by one thin SVD, X = U S Vᵀ."""
+        X, Y = (matrix(f"LeastSquares: {name}", Z) for name, Z in (("X", X), ("Y", Y)))
         m = X.shape[1]
+        if Y.shape[1] != m:
+            raise ValueError(
+                f"LeastSquares: Y must have a column per sample, {m} as X, but has {Y.shape[1]}."
+            )
         U, S, Vt = np.linalg.svd(X, full_matrices=False)
         T = Y @ Vt.T
         # from the residual Y - T Vᵀ itself: ‖Y‖² - ‖T‖² would cancel for data that are fitted well
@@ -128,6 +134,11 @@ class PowerRegression(Loss):
     X: Inputs
     Y: Targets
     p: float = eqx.field(static=True)
+
+    def __post_init__(self) -> None:
+        """Check p and the arrays."""
+        super().__post_init__()
+        finite_number("PowerRegression: p", self.p, least=1.0)
 
     def value(self, W: Matrix) -> Scalar:
         """Return the mean over samples of Σ_outputs |e|^p / p, e = W X - Y."""

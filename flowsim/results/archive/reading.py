@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flowsim.problem.arguments import path
 from flowsim.problem.environment import isolated
 from flowsim.results.archive import manifest, netcdf
 from flowsim.results.archive.errors import ArchiveError, sentences
@@ -109,7 +110,7 @@ def figures(directory: str | os.PathLike[str]) -> list[Path]:
 @contextmanager
 def _verified(directory: str | os.PathLike[str]) -> Iterator[tuple[Path, manifest.Manifest]]:
     """Yield the folder and manifest of an intact run; errors in the block become sentences."""
-    folder = Path(directory)
+    folder = Path(path("directory", directory))
     with sentences(f"Cannot read {str(folder)!r}"):
         yield folder, _intact(folder)
 

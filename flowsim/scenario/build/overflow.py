@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flowsim.problem import network
+from flowsim.problem.limits import LARGEST
 from flowsim.problem.losses import Loss, value_and_gradient
 from flowsim.scenario.spec.errors import Mistake, mistake_at
-from flowsim.scenario.spec.init import LARGEST, Explicit
+from flowsim.scenario.spec.init import Explicit
 from flowsim.scenario.spec.loss import MatrixLoss
 
 if TYPE_CHECKING:

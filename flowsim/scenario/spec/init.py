@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Discriminator, Field
 
+from flowsim.problem.limits import LARGEST
 from flowsim.scenario.spec.errors import Mistake, mistake_at
 from flowsim.scenario.spec.forms import FileRef, Layers
 from flowsim.scenario.spec.network import Network
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
     from flowsim.problem.initialization import NumpyLayers, Widths
     from flowsim.problem.losses import Loss
-
-LARGEST = 1e150
-"""Numbers up to this size have squares within the range of float64."""
 
 Scale = Annotated[
     float,

@@ -225,7 +225,7 @@ def dataset_fits(scenario: Scenario) -> Iterator[Mistake]:
 
 
 def samples_fit(scenario: Scenario) -> Iterator[Mistake]:
-    """Require enough samples, of which neither none nor all are held out where some should be."""
+    """Require enough samples, of which not all are held out."""
     data = scenario.data
     if data is None or (data.dataset is None and data.inputs is None):
         return
@@ -234,11 +234,6 @@ def samples_fit(scenario: Scenario) -> Iterator[Mistake]:
         yield mistake_at("data.samples", f"is {data.samples}, but there are {there}; write no more")
     elif (total := used_samples(data)) - round(data.held_out * total) < 1:
         text = f"is {data.held_out} of {total} samples, which leaves none; write less"
-        yield mistake_at("data.held_out", text)
-    elif data.held_out and round(data.held_out * total) < 1:
-        text = (
-            f"is {data.held_out} of {total} samples, which is none; write {1 / total:.2g} or more"
-        )
         yield mistake_at("data.held_out", text)
 
 

@@ -35,10 +35,11 @@ class Tolerances:
     atol: float | None = None
 
     def __post_init__(self) -> None:
-        if not SMALLEST_RTOL <= real_number("rtol", self.rtol) <= LARGEST_RTOL:
+        rtol = real_number("rtol", self.rtol)
+        if not SMALLEST_RTOL <= rtol <= LARGEST_RTOL:
             raise ValueError(
                 f"rtol must lie between {SMALLEST_RTOL:.2g} (100 times the float64 epsilon) and "
-                f"{LARGEST_RTOL:g}, but is {self.rtol:g}."
+                f"{LARGEST_RTOL:g}, but is {rtol:g}."
             )
         if self.atol is not None:
             finite_number("atol", self.atol, above=0.0)
