@@ -16,7 +16,7 @@ import numpy as np
 from flowsim.dynamics.descent import Iterates
 from flowsim.dynamics.registry import ALGORITHMS, AlgorithmName, Momentum, follows_flow
 from flowsim.problem import arguments, network
-from flowsim.problem.environment import computing
+from flowsim.problem.environment import computing, isolated
 from flowsim.problem.gradient_noise import Stream
 from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
@@ -93,6 +93,7 @@ class DescentTrajectory:
     last: LastIterates | None = None
 
     @cached_property
+    @isolated()
     def endings(self) -> tuple[Ending, ...]:
         """How descent ended at each step size: its verdict, the iteration, and numbers with it."""
         assert self.last is not None

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from flowsim import cards
+from flowsim.problem.environment import isolated
 from flowsim.problem.problem import Problem
 from flowsim.problem.types import Layers
 from flowsim.solvers import rounding
@@ -123,6 +124,7 @@ class Trajectory:
         )
 
     @cached_property
+    @isolated()
     def proven_error(self) -> np.ndarray:
         """Return a lower bound on the error of each W, from what the exact flow conserves."""
         return rounding.proven_error(self.problem, self.space, self.singular_values, self.det_sign)
@@ -136,6 +138,7 @@ class Trajectory:
         return rounding.decided_from(self.times, self.proven_error, self.singular_values)
 
     @cached_property
+    @isolated()
     def ending(self) -> Ending:
         """How the flow ended, with the numbers that belong to it."""
         return self.judge(self)
