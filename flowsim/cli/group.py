@@ -13,6 +13,7 @@ _COMMANDS = {
     "run": "run",
     "plot": "plot",
     "verify": "verify",
+    "doctor": "doctor",
     "schema": "scenarios",
 }
 

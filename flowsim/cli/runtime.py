@@ -28,7 +28,7 @@ def cache_programs() -> None:
     # as nan instead, which every solve is checked for.
     os.environ.setdefault("EQX_ON_ERROR", "nan")
     with suppress(OSError, RuntimeError):
-        folder = _private(_chosen() / "jax")
+        folder = program_folder()
         trim(folder, _LIMIT)
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", _SECONDS)
@@ -50,6 +50,18 @@ def trim(folder: Path, limit: int) -> None:
             return
         path.unlink(missing_ok=True)
         total -= status.st_size
+
+
+def program_folder() -> Path:
+    """Return the folder of compiled programs, created if missing.
+
+    Raises
+    ------
+    OSError, RuntimeError
+        If there is none to which this user alone can write.
+
+    """
+    return _private(_chosen() / "jax")
 
 
 def _chosen() -> Path:

@@ -14,7 +14,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from flowsim.results.run import Run
@@ -41,18 +40,20 @@ def asked(run: Run, command: str, settings: Mapping[str, object]) -> Run:
 @cache
 def _process() -> Entries:
     """Return what does not change while this process runs."""
+    import jax
+
     return {
         "sources": sources_digest(),
-        **_commit(),
+        **commit(),
         "platform": platform.platform(),
-        "cpu": _cpu(),
+        "cpu": cpu(),
         "cores": os.cpu_count(),
-        "blas": _blas(),
+        "blas": blas(),
         "devices": [f"{device.platform}: {device.device_kind}" for device in jax.devices()],
     }
 
 
-def _commit() -> Entries:
+def commit() -> Entries:
     """Return the commit of a checkout, and whether its sources are those; None if there is none."""
     root = PACKAGE.parent
     commit = _git("rev-parse", "HEAD") if (root / ".git").exists() else None
@@ -73,7 +74,7 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip()
 
 
-def _cpu() -> str:
+def cpu() -> str:
     """Return the name of the processor."""
     with suppress(OSError), Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
         for line in lines:
@@ -82,7 +83,7 @@ def _cpu() -> str:
     return platform.processor() or platform.machine()
 
 
-def _blas() -> str:
+def blas() -> str:
     """Return the name and version of the library with which NumPy multiplies matrices."""
     found: Any = np.show_config(mode="dicts")
     library = found.get("Build Dependencies", {}).get("blas", {})

@@ -87,6 +87,13 @@ def checks(
     yield from flows(known, spaces or tuple(FLOWS), methods or tuple(METHODS))
 
 
+def quick() -> Iterator[Check]:
+    """Yield a check of the arithmetic, and of one flow against its exact solution: about 1 s."""
+    yield float64()
+    case = next(case for case in cases() if case.name == "modes, N = 2")
+    yield from flows([case], ["layers"], ["tsit5"])
+
+
 def expected(spaces: Sequence[str] | None = None, methods: Sequence[str] | None = None) -> int:
     """Return the largest possible number of checks."""
     plain, known = 1 + len(every_loss()) + len(STEP_SIZES), len(cases())
