@@ -16,6 +16,7 @@ from flowsim.dynamics.gauss_newton import curvature, end_to_end_inverse
 from flowsim.dynamics.layers import LayerFlow
 from flowsim.dynamics.preconditioner import precondition
 from flowsim.problem import initialization, network
+from flowsim.problem.errors import NotApplicable
 from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
 from flowsim.problem.types import Array, Matrix
@@ -44,7 +45,18 @@ class EndToEndFlow(Flow):
 
     @classmethod
     def of(cls, problem: Problem) -> EndToEndFlow:
-        """Return the flow of a problem's depth, with the rank bound of its initial layers."""
+        """Return the flow of a problem's depth, with the rank bound of its initial layers.
+
+        Raises
+        ------
+        NotApplicable
+            If W(0) is below float64's range while the layers are not.
+
+        """
+        try:
+            network.require_size(problem.layers)
+        except NotApplicable as reason:
+            raise NotApplicable(f'end_to_end: {reason}; take "layers".') from None
         return cls(depth=problem.depth, rank=network.rank_bound(problem.layers))
 
     def initial_state(self, problem: Problem) -> State:

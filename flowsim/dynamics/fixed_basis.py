@@ -16,6 +16,9 @@ from flowsim.problem.errors import NotApplicable
 from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
 
+SMALLEST = 1e-150
+"""Size of W(0) below which its norm underflows, as that squares the entries."""
+
 ALIGNED = 1e-12
 """Largest part off the diagonal of the basis, relative to the whole, that counts as rounding."""
 
@@ -89,6 +92,7 @@ def aligned_basis(problem: Problem) -> FixedBasis:
         As `fixed_basis`, balance apart.
 
     """
+    network.require_size(problem.layers, SMALLEST)
     loss = problem.loss
     if not loss.quadratic:
         raise NotApplicable(

@@ -65,7 +65,8 @@ class SpectralFlow(Flow):
         Raises
         ------
         NotApplicable
-            At depth 1, where W may lose rank, and for W(0) = 0.
+            At depth 1, where W may lose rank, for W(0) = 0, and where W(0) is below float64's range
+            and not the product of balanced layers, which hold log σ.
 
         """
         if problem.depth == 1:
@@ -73,7 +74,12 @@ class SpectralFlow(Flow):
                 "The spectral space needs at least 2 layers: with one, singular values may pass "
                 'through 0, where they have no logarithm; take "layers" or "end_to_end".'
             )
-        if not np.any(problem.initial):
+        if not network.is_balanced_to_rounding(problem.layers):
+            try:
+                network.require_size(problem.layers)
+            except NotApplicable as reason:
+                raise NotApplicable(f'spectral: {reason}; take "layers".') from None
+        if network.log_size(problem.layers) == -np.inf:
             raise NotApplicable(
                 "The spectral space needs an end-to-end matrix that is not 0 at the start, since 0 "
                 'has no logarithm; take "layers" or "end_to_end".'

@@ -18,6 +18,7 @@ from flowsim.experiment.step_sizes import (
     NoCriticalStepSizeError,
     critical_step_size,
 )
+from flowsim.problem import network
 from flowsim.results.run import Group
 from flowsim.scenario.build.problem import (
     build_problem,
@@ -88,18 +89,18 @@ class Plan:
         return kept_samples(self.scenario)
 
     def mistakes(self) -> list[Mistake]:
-        """Return why there is no problem, or no flow in a formulation asked for."""
+        """Return why there is no problem, or no flow or descent that is asked for."""
         conditional = [space for space in self.scenario.flow.spaces if FLOWS[space].requires]
         try:
             # without such flows it is built and freed again
             problem = self.problem if conditional else build_problem(self.scenario)
         except UnplacedError as error:
             return list(error.found)
-        return [
-            mistake_at("flow.spaces", reason)
-            for space in conditional
-            if (reason := _missing(space, problem))
-        ]
+        spaces, descent = self.scenario.flow.spaces, self.scenario.descent
+        reasons = [("flow.spaces", _missing(space, problem)) for space in spaces]
+        if descent is not None:
+            reasons.append(("descent.precision", _too_small(problem, descent.precision)))
+        return [mistake_at(key, reason) for key, reason in reasons if reason]
 
     def with_absolute_step_sizes(self, monitor: Monitor) -> Plan:
         """Return the plan with step sizes η; without descent after a stop request.
@@ -135,6 +136,15 @@ def _missing(space: str, problem: Problem) -> str:
     """Return why a formulation has no flow of a problem, or ""."""
     try:
         FLOWS[space].build(problem)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _too_small(problem: Problem, precision: str) -> str:
+    """Return why layers are too small for descent in a precision, or ""."""
+    try:
+        network.check_sizes(problem.layers, precision)
     except ValueError as error:
         return str(error)
     return ""

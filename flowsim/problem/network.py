@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate, pairwise
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
+from flowsim.problem.errors import NotApplicable
 from flowsim.problem.types import Array, Layer, Layers, Matrix
 
 
@@ -38,6 +40,7 @@ def check_layers(layers: Sequence[Array]) -> None:
             raise ValueError(f"W_{j} must be a non-empty matrix, but has shape {layer.shape}.")
         if not np.isfinite(layer).all():
             raise ValueError(f"W_{j} must be finite, but holds nan or inf.")
+    check_sizes(layers)
     for j, (below, above) in enumerate(pairwise(layers), start=1):
         if above.shape[1] != below.shape[0]:
             reverse = all(a.shape[1] == b.shape[0] for a, b in pairwise(layers))
@@ -46,6 +49,65 @@ def check_layers(layers: Sequence[Array]) -> None:
                 f"but has shape {above.shape}."
                 + (" In reverse order the layers fit: give W_1 first." if reverse else "")
             )
+
+
+def smallest_size(dtype: Any = np.float64) -> float:
+    """Return the power of ten above which a type has all its digits: 1e-291, 1e-31 in float32."""
+    limits = np.finfo(dtype)
+    return float(10.0 ** np.ceil(np.log10(float(limits.tiny) / float(limits.eps))))
+
+
+def check_sizes(layers: Sequence[Array], dtype: Any = np.float64) -> None:
+    """Check that each layer is 0, or large enough for a type to hold its digits.
+
+    Raises
+    ------
+    ValueError
+        With the size of its largest entry and the smallest one that works.
+
+    """
+    least = smallest_size(dtype)
+    for j, layer in enumerate(layers, start=1):
+        largest = float(np.abs(layer).max())
+        if 0 < largest < least:
+            raise ValueError(
+                f"W_{j} must be 0 or have an entry of at least {least:.0e}, below which "
+                f"{np.dtype(dtype).name} loses digits, but its largest is {largest:.1e}."
+            )
+
+
+def binary_scale(matrices: Iterable[Array]) -> float:
+    """Return the power of 2 next below the largest |entry|; 1 if all are 0.
+
+    Division by it changes no digit, and keeps squares within float64's range.
+    """
+    largest = max(float(np.abs(matrix).max()) for matrix in matrices)
+    return float(2.0 ** np.floor(np.log2(largest or 1.0)))
+
+
+def log_size(layers: Layers) -> float:
+    """Return log max|W| of W = W_N ⋯ W_1, where W itself may be below float64's range."""
+    units = [binary_scale([layer]) for layer in layers]
+    W = end_to_end(tuple(layer / unit for layer, unit in zip(layers, units, strict=True)))
+    with np.errstate(divide="ignore"):  # log 0 = -inf
+        return float(np.log(np.abs(W).max()) + np.sum(np.log(units)))
+
+
+def require_size(layers: Layers, least: float | None = None) -> None:
+    """Check that W(0) is 0, or large enough for formulas in W.
+
+    Raises
+    ------
+    NotApplicable
+        With its size and the smallest one that works, by default `smallest_size`.
+
+    """
+    least, size = least or smallest_size(), log_size(layers)
+    if -np.inf < size < np.log(least):
+        raise NotApplicable(
+            f"W(0) must be 0 or have an entry of at least {least:.0e}, but its largest is about "
+            f"1e{size / np.log(10):.0f}"
+        )
 
 
 SMALL = 6
@@ -139,6 +201,8 @@ def det_sign(layers: Layers) -> Array:
 
 def balance_defect(layers: Layers) -> float:
     """Return the largest imbalance relative to the largest ‖W_j‖²_F: 0 for balanced layers."""
+    unit = binary_scale(layers)
+    layers = tuple(layer / unit for layer in layers)
     scale = max(float(np.sum(np.square(layer))) for layer in layers)
     return max((float(d) for d in imbalance(layers)), default=0.0) / (scale or 1.0)
 

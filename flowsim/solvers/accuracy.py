@@ -45,7 +45,8 @@ class Remedy:
 
 def largest_norm(trajectory: Trajectory) -> float:
     """Return the largest ‖W‖_F over the saved times."""
-    return float(np.linalg.norm(trajectory.singular_values, axis=1).max())
+    # unlike the root of a sum of squares, hypot does not underflow
+    return float(np.hypot.reduce(trajectory.singular_values, axis=1).max())
 
 
 def is_inaccurate(trajectory: Trajectory) -> bool:

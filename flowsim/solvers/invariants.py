@@ -42,7 +42,8 @@ def of_flow(trajectory: Trajectory) -> list[Invariant]:
     """
     times, problem = trajectory.times, trajectory.problem
     watched = []
-    if trajectory.det_sign is not None and keeps_det_sign(problem):
+    # a determinant that underflows at the start has no sign to keep
+    if trajectory.det_sign is not None and trajectory.det_sign[0] and keeps_det_sign(problem):
         watched.append(_det_sign(times, trajectory.det_sign))
     # an infinite error estimate, where rounding has decided, explains any change
     if not np.isnan(trajectory.loss_error).any():

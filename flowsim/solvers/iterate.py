@@ -19,7 +19,7 @@ from flowsim.dynamics.accumulators import Accumulator, LossCrossings
 from flowsim.dynamics.descent import Descent, Iterates
 from flowsim.dynamics.registry import AlgorithmName, Momentum
 from flowsim.dynamics.update_rules import rule
-from flowsim.problem import arguments
+from flowsim.problem import arguments, network
 from flowsim.problem.gradient_noise import Stream
 from flowsim.problem.losses import value_and_gradient
 from flowsim.problem.problem import Problem
@@ -99,11 +99,12 @@ def make_descent(
     Raises
     ------
     ValueError
-        If the algorithm does not support the momentum.
+        If the algorithm does not support the momentum, or the precision layers so small.
 
     """
     # the loss too: mixed with float64 data, float32 iterates would be promoted
     dtype = np.dtype(options.precision)
+    network.check_sizes(problem.layers, dtype)
     loss, noise = jax.tree.map(
         lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x, (problem.loss, options.noise)
     )

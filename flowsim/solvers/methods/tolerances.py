@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from flowsim.problem.arguments import finite_number, real_number
+from flowsim.problem.network import binary_scale
 
 SMALLEST_RTOL = 100 * float(np.finfo(np.float64).eps)
 """Smallest rtol: below it, rounding would be mistaken for truncation error."""
@@ -63,5 +64,11 @@ class Tolerances:
         """
         if self.atol is not None:
             return (self.atol / self.rtol,) * len(state)
-        sizes = [float(np.sqrt(np.mean(np.square(np.asarray(y))))) for y in state]
+        sizes = [_root_mean_square(np.asarray(y)) for y in state]
         return tuple(size or max(sizes) or 1.0 for size in sizes)
+
+
+def _root_mean_square(y: np.ndarray) -> float:
+    """Return the root mean square entry, whose squares may be below float64's range."""
+    unit = binary_scale([y])
+    return float(unit * np.sqrt(np.mean(np.square(y / unit))))

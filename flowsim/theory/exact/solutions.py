@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 
+from flowsim.problem import network
 from flowsim.problem.errors import NotApplicable
 from flowsim.problem.problem import Problem
 from flowsim.theory.exact.modes import ExactModes, UnbalancedModes
@@ -34,6 +35,13 @@ def exact_solution(problem: Problem) -> ExactSolution | None:
 
 
 def _applicable(problem: Problem) -> Iterator[ExactSolution]:
+    with suppress(NotApplicable):
+        # their formulas are in W, which underflows before the layers do
+        network.require_size(problem.layers)
+        yield from _solutions(problem)
+
+
+def _solutions(problem: Problem) -> Iterator[ExactSolution]:
     for solution in SOLUTIONS:
         with suppress(NotApplicable):
             yield solution.of(problem)
