@@ -16,9 +16,6 @@ from flowsim.problem.errors import NotApplicable
 from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
 
-SMALLEST = 1e-150
-"""Size of W(0) below which its norm underflows, as that squares the entries."""
-
 ALIGNED = 1e-12
 """Largest part off the diagonal of the basis, relative to the whole, that counts as rounding."""
 
@@ -77,7 +74,9 @@ def fixed_basis(problem: Problem) -> FixedBasis:
     # singular values are at least 0: the sign of a strength moves into U, and so into b
     signs = np.where(basis.initial < 0, -1.0, 1.0)
     # s_r = ‖W_1 v_r‖^N is exact relative to s_r, while entries of W are only so relative to ‖W‖
-    initial = np.linalg.norm(problem.layers[0] @ basis.Vt.T, axis=0) ** problem.depth
+    first = problem.layers[0]
+    unit = network.binary_scale([first])
+    initial = (unit * np.linalg.norm(first / unit @ basis.Vt.T, axis=0)) ** problem.depth
     # a mode of strength 0 stays 0, but the layers hold its roundoff, which would grow
     initial[np.argsort(-initial)[network.rank_bound(problem.layers) :]] = 0.0
     return FixedBasis(basis.U * signs, basis.Vt, initial, basis.h, basis.b * signs)
@@ -92,7 +91,7 @@ def aligned_basis(problem: Problem) -> FixedBasis:
         As `fixed_basis`, balance apart.
 
     """
-    network.require_size(problem.layers, SMALLEST)
+    network.require_size(problem.layers)
     loss = problem.loss
     if not loss.quadratic:
         raise NotApplicable(
@@ -151,10 +150,12 @@ def _diagonal(A: np.ndarray, U: np.ndarray, Vt: np.ndarray) -> np.ndarray:
 
 def _off_diagonal(A: np.ndarray, U: np.ndarray, Vt: np.ndarray) -> float:
     """Return the fraction of ‖A‖_F off the diagonal of the basis."""
+    A = A / network.binary_scale([A])
     rest = np.linalg.norm(A - (U * _diagonal(A, U, Vt)) @ Vt)
     return float(rest / (np.linalg.norm(A) or 1.0))
 
 
 def _unit(A: np.ndarray) -> np.ndarray:
     """Return A/‖A‖_F, or 0 for A = 0."""
+    A = A / network.binary_scale([A])
     return np.asarray(A / (np.linalg.norm(A) or 1.0))

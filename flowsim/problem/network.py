@@ -93,16 +93,16 @@ def log_size(layers: Layers) -> float:
         return float(np.log(np.abs(W).max()) + np.sum(np.log(units)))
 
 
-def require_size(layers: Layers, least: float | None = None) -> None:
-    """Check that W(0) is 0, or large enough for formulas in W.
+def require_size(layers: Layers) -> None:
+    """Check that W(0) is 0, or large enough for float64 to hold its digits.
 
     Raises
     ------
     NotApplicable
-        With its size and the smallest one that works, by default `smallest_size`.
+        With its size and the smallest one that works.
 
     """
-    least, size = least or smallest_size(), log_size(layers)
+    least, size = smallest_size(), log_size(layers)
     if -np.inf < size < np.log(least):
         raise NotApplicable(
             f"W(0) must be 0 or have an entry of at least {least:.0e}, but its largest is about "
