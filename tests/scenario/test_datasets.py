@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 
 from flowsim.experiment.plan.reading import from_toml
-from flowsim.scenario.build.problem import standardization_notes, training
+from flowsim.scenario.build.problem import held_out, standardization_notes, training
 from flowsim.scenario.spec.scenario import Scenario
 
 ROW = np.array([1.0, -2.0, 3.0, -1.0, 0.5])
@@ -65,3 +67,22 @@ def test_row_that_varies_by_rounding_alone_is_zero_and_noted() -> None:
 def test_constant_row_is_zero_without_a_note() -> None:
     np.testing.assert_array_equal(standardized(np.full(5, 0.3)), 0)
     assert not list(standardization_notes(scenario_of(np.full(5, 0.3))))
+
+
+def test_statistics_are_those_of_the_training_samples_alone() -> None:
+    scenario = scenario_of(ROW, held_out=0.4)
+    train, test = training(scenario)[1].X[0], held_out(scenario)
+    assert train.size == 3
+    assert train.mean() == pytest.approx(0, abs=1e-15)
+    assert train.std() == pytest.approx(1, rel=1e-15)
+    # loss 1/(2m) ‖w x - y‖² = ½‖w R - T‖²: R² is the mean of x² over the two held-out samples
+    drawn = [
+        row for row in combinations(ROW, 3) if np.allclose(np.sort(scaled(row)), np.sort(train))
+    ]
+    (chosen,) = drawn
+    others = (np.setdiff1d(ROW, chosen) - np.mean(chosen)) / np.std(chosen)
+    assert np.sum(np.square(test.R)) == pytest.approx(np.mean(others**2))
+
+
+def scaled(row: tuple[float, ...]) -> np.ndarray:
+    return (np.array(row) - np.mean(row)) / np.std(row)
