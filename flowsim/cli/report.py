@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from flowsim.results.run import endings
-
 Summary = Mapping[str, Any]
 
 MOST_STEP_SIZES = 12
@@ -35,6 +33,8 @@ def table_lines(name: str, summary: Summary, variants: Mapping[str, Summary]) ->
 
 
 def _rows(summary: Summary, prefix: str) -> Iterator[tuple[str, ...]]:
+    from flowsim.results.run import endings  # imports NumPy, which `run --help` does without
+
     losses = summary.get("final_loss") or {}
     errors = summary.get("error_estimate") or {}
     seconds = summary.get("seconds") or {}
