@@ -26,7 +26,8 @@ def table_lines(name: str, summary: Summary, variants: Mapping[str, Summary]) ->
         yield "\nclaims"
         for claim in claims:
             mark = "✓" if claim["holds"] else "✗"
-            yield f"  {mark} {claim['claim']}  (value {number(claim['value'])})"
+            value = claim.get("text") or number(claim["value"])
+            yield f"  {mark} {claim['claim']}  (value {value})"
     if notes:
         yield "\nnotes"
         yield from (f"  {note}" for note in notes)
@@ -40,7 +41,10 @@ def _rows(summary: Summary, prefix: str) -> Iterator[tuple[str, ...]]:
     seconds = summary.get("seconds") or {}
     for space, outcome in endings(summary).items():
         if isinstance(outcome, Mapping):
-            yield from _step_size_rows(f"{prefix}{space}", outcome, losses.get(space) or {})
+            written = summary.get("relative_step_sizes") or {}
+            yield from _step_size_rows(
+                f"{prefix}{space}", outcome, losses.get(space) or {}, written
+            )
             continue
         yield (
             f"{prefix}{space}",
@@ -52,13 +56,20 @@ def _rows(summary: Summary, prefix: str) -> Iterator[tuple[str, ...]]:
 
 
 def _step_size_rows(
-    name: str, outcome: Mapping[str, str], losses: Mapping[str, float]
+    name: str,
+    outcome: Mapping[str, str],
+    losses: Mapping[str, float],
+    written: Mapping[str, float],
 ) -> Iterator[tuple[str, ...]]:
-    """Yield one row per step size; of many, one per group of neighbours with the same verdict."""
+    """Yield one row per step size; of many, one per group of neighbours with the same verdict.
+
+    Step sizes are in the unit of the scenario, multiples `written` of 2/λ_max where there are any.
+    """
+    unit = " · 2/λ_max" if written else ""
     if len(outcome) <= MOST_STEP_SIZES:
         for size, result in outcome.items():
             yield (
-                f"{name}, step {size}",
+                f"{name}, step {written.get(size, float(size)):.12g}{unit}",
                 str(result),
                 number(losses.get(size), _missing(result)),
                 "",
@@ -70,7 +81,8 @@ def _step_size_rows(
         sizes = list(group)
         finite = [x for size in sizes if math.isfinite(x := losses.get(size, math.nan))]
         loss = " to ".join(map(number, sorted({min(finite), max(finite)}))) if finite else ""
-        between = " to ".join(number(float(size)) for size in dict.fromkeys((sizes[0], sizes[-1])))
+        ends = (written.get(size, float(size)) for size in dict.fromkeys((sizes[0], sizes[-1])))
+        between = " to ".join(map(number, ends)) + unit
         label = f"{name}, {len(sizes)} steps {between}" if sizes[1:] else f"{name}, step {between}"
         yield label, str(result), loss or _missing(result), "", ""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from flowsim.experiment.plan.variables import ALONG_TIME
+from flowsim.experiment.plan.variables import ALONG_TIME, ERRORS
 from flowsim.results.power_law import straight_fit
 from flowsim.results.run import Run, Variable
 
@@ -22,8 +23,20 @@ REDUCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
+class Judged(NamedTuple):
+    """The value of a claim, whether it holds, and the number that the value is compared with."""
+
+    value: float
+    holds: bool
+    limit: float
+
+
+NO_VALUE = Judged(math.nan, False, math.nan)
+"""The judgement of a claim about numbers that are not known."""
+
+
 def check(scenario: Scenario, run: Run) -> list[dict[str, Any]]:
-    """Return {"claim", "value", "holds"} for every claim of the scenario.
+    """Return {"claim", "value", "error", "text", "holds"} for every claim of the scenario.
 
     `max`, `min` and `mean` reduce over all entries but nan, which means "no value". `first` and
     `last` select that time; the comparison must then hold for every remaining entry, and the value
@@ -31,37 +44,92 @@ def check(scenario: Scenario, run: Run) -> list[dict[str, Any]]:
     quantity itself. A trend compares every pair of consecutive times; its value is the largest step
     against it. An order is the slope of log(reduced quantity) over log η, by least squares.
     A claim fails if the run lacks its quantity, or did not reach the time selected.
+
+    `error` is the estimated error of the value, None where there is none. `text` is the value in
+    as many digits as tell it from the number that it is compared with.
     """
     return [_check_claim(claim, run) for claim in scenario.claims]
 
 
 def _check_claim(claim: Claim, run: Run) -> dict[str, Any]:
     try:
-        value, holds = _value_and_verdict(claim, run)
+        picked = _selected(claim, claim.quantity, run)
+        value, holds, limit = _judged(claim, picked, run)
+        error = _error(claim, picked, value, run)
     except (KeyError, IndexError):
-        return {"claim": claim.sentence, "value": None, "holds": False}
-    return {"claim": claim.sentence, "value": value, "holds": holds}
+        value, holds, limit, error = None, False, math.nan, None
+    return {
+        "claim": claim.sentence,
+        "value": value,
+        "error": error,
+        "text": _text(value, limit, error),
+        "holds": holds,
+    }
 
 
-def _value_and_verdict(claim: Claim, run: Run) -> tuple[float, bool]:
-    picked = _selected(claim, claim.quantity, run)
+def _judged(claim: Claim, picked: Variable, run: Run) -> Judged:
     if claim.trend is not None:
         return _compare_trend(claim, picked)
     if claim.order is not None:
         slope = _order(claim, picked, run[f"{claim.quantity.rpartition('.')[0]}.step_size"])
-        return slope, bool(abs(slope - claim.order) <= (claim.within or 0.0))
+        within = claim.within or 0.0
+        limit = claim.order + math.copysign(within, slope - claim.order)
+        return Judged(slope, bool(abs(slope - claim.order) <= within), limit)
     other = claim.below_quantity or claim.above_quantity
     bound = None if other is None else _reduced(claim, _selected(claim, other, run))
     return _compare_bound(claim, _reduced(claim, picked), bound)
 
 
-def _compare_trend(claim: Claim, variable: Variable) -> tuple[float, bool]:
+def _error(claim: Claim, picked: Variable, value: float, run: Run) -> float | None:
+    """Return the estimated error of an entry, the largest of those that have this value."""
+    group, _, name = claim.quantity.rpartition(".")
+    known = ERRORS.get(f"{group.rpartition('/')[2]}.{name}", f"{name}_error")
+    if claim.trend or claim.order is not None or claim.reduce == "mean":
+        return None
+    try:
+        error = run.variable(f"{group}.{known}")
+    except KeyError:
+        return None
+    for dim, at in claim.picks:
+        if dim in error.dims or (dim == "time" and set(error.dims) & set(ALONG_TIME)):
+            error = _at(error, dim, at, run, group)
+    if not set(error.dims) <= set(picked.dims):
+        return None
+    # an error without a mode, say, holds for every mode
+    axes = tuple(i for i, dim in enumerate(picked.dims) if dim not in error.dims)
+    found = error.values[(picked.values == value).any(axis=axes)]
+    known_errors = found[np.isfinite(found)]
+    return float(known_errors.max()) if known_errors.size else None
+
+
+def _text(value: float | None, limit: float, error: float | None) -> str:
+    """Return a value with its error in words; – where there is no value."""
+    if value is None or math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    texts = (f"{value:.{digits}g}" for digits in range(3, 18))
+    shown = next(text for text in texts if _alike(float(text), value, limit))
+    return f"{shown}, error estimate {error:.1g}" if error else shown
+
+
+def _alike(rounded: float, value: float, limit: float) -> bool:
+    """Return whether a rounded value is on the same side of the limit as the value itself."""
+    return (
+        rounded == value
+        or not math.isfinite(limit)
+        or ((rounded > limit, rounded < limit) == (value > limit, value < limit))
+    )
+
+
+def _compare_trend(claim: Claim, variable: Variable) -> Judged:
     """Return the largest step against the trend, and whether it is within tolerance."""
     axis = next(i for i, dim in enumerate(variable.dims) if dim in ALONG_TIME)
     steps = np.diff(variable.values, axis=axis) * (1 if claim.trend == "decreasing" else -1)
     if np.isnan(steps).any() or not steps.size:  # a missing time could hide a step
-        return float("nan"), False
-    return float(steps.max()), bool(steps.max() <= (claim.within or 0.0))
+        return NO_VALUE
+    limit = claim.within or 0.0
+    return Judged(float(steps.max()), bool(steps.max() <= limit), limit)
 
 
 def _order(claim: Claim, variable: Variable, step_sizes: np.ndarray) -> float:
@@ -76,21 +144,21 @@ def _order(claim: Claim, variable: Variable, step_sizes: np.ndarray) -> float:
     return straight_fit(step_sizes[fit], sizes[fit])[0]
 
 
-def _compare_bound(
-    claim: Claim, values: np.ndarray, bound: np.ndarray | None
-) -> tuple[float, bool]:
+def _compare_bound(claim: Claim, values: np.ndarray, bound: np.ndarray | None) -> Judged:
     """Return the worst value and whether the claim holds for it; it never holds for nan."""
     if values.size == 0 or np.isnan(values).any():
-        return float("nan"), False
+        return NO_VALUE
     if claim.equals is not None:
-        worst = values[np.argmax(np.abs(values - claim.equals))]
-        return float(worst), bool(abs(worst - claim.equals) <= claim.within)
+        worst = float(values[np.argmax(np.abs(values - claim.equals))])
+        within = claim.within or 0.0
+        limit = claim.equals + math.copysign(within, worst - claim.equals)
+        return Judged(worst, abs(worst - claim.equals) <= within, limit)
     if claim.below is not None or claim.below_quantity is not None:
         # the strictest of several bounds: every entry must be below all of them
-        limit = np.min(bound) if bound is not None else claim.below
-        return float(values.max()), bool(values.max() < limit)
-    limit = np.max(bound) if bound is not None else claim.above
-    return float(values.min()), bool(values.min() > limit)
+        limit = float(np.min(bound)) if bound is not None else float(claim.below or 0.0)
+        return Judged(float(values.max()), bool(values.max() < limit), limit)
+    limit = float(np.max(bound)) if bound is not None else float(claim.above or 0.0)
+    return Judged(float(values.min()), bool(values.min() > limit), limit)
 
 
 def _selected(claim: Claim, path: str, run: Run) -> Variable:

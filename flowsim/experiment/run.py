@@ -102,6 +102,10 @@ def _run_plan(plan: Plan, name: str, monitor: Monitor, started: float) -> Run:
         notes=notes,
     )
     summary["drawn"] = checksums(plan.scenario, plan.problem)
+    if plan.unit is not None and outcome.descent is not None and plan.written.descent is not None:
+        sizes = (repr(float(eta)) for eta in outcome.descent.step_sizes)
+        multiples = zip(sizes, plan.written.descent.written, strict=True)
+        summary["relative_step_sizes"] = dict(multiples)
     return _concluded(Run(name, plan.written, {**groups, **measured}, {}), summary, started)
 
 

@@ -107,6 +107,8 @@ def test_variants_are_reached_by_their_name() -> None:
     assert result == {
         "claim": "min of depth-2/layers.loss is below 1",
         "value": 0.5,
+        "error": None,
+        "text": "0.5",
         "holds": True,
     }
 
@@ -165,3 +167,44 @@ def test_a_number_close_to_another_is_told_apart() -> None:
     claim = Claim.model_validate({"quantity": "layers.loss", "below": 1.0000001})
     (result,) = check(SimpleNamespace(claims=[claim]), made_run(layers=one_space()))
     assert result["claim"] == "max of layers.loss is below 1.0000001"
+
+
+def shown(variables: dict[str, Variable], **claim: object) -> str:
+    scenario = SimpleNamespace(claims=[Claim.model_validate(claim)])
+    (result,) = check(scenario, made_run(layers=variables))
+    return result["text"]
+
+
+@pytest.mark.parametrize(
+    ("value", "comparison", "text"),
+    [
+        (216.8087, {"below": 216.809}, "216.8"),
+        (216.7991, {"below": 216.8}, "216.799"),
+        (216.801, {"below": 216.8}, "217"),
+        (0.1 + 1e-12, {"above": 0.1}, "0.100000000001"),
+        (0.5, {"below": 0.5}, "0.5"),
+        (1.0004, {"equals": 1.0, "within": 5e-4}, "1"),
+        (1.00051, {"equals": 1.0, "within": 5e-4}, "1.001"),
+        (np.inf, {"above": 1.0}, "∞"),
+        (-np.inf, {"below": 1.0}, "−∞"),
+        (np.nan, {"below": 1.0}, "–"),
+    ],
+)
+def test_value_has_as_many_digits_as_tell_it_from_its_bound(
+    value: float, comparison: dict[str, float], text: str
+) -> None:
+    loss = {"loss": Variable(("time",), np.array([value]))}
+    assert shown(loss, quantity="layers.loss", reduce="last", **comparison) == text
+
+
+def test_value_has_the_error_estimate_of_its_time() -> None:
+    variables = one_space() | {
+        "error_estimate": Variable(("time",), np.array([0.0, 1e-9, 2e-7, 3e-5]))
+    }
+    at = {"time": 2.0, "mode": 0}
+    sigma = {"quantity": "layers.singular_values", "above": 2.0}
+    assert shown(variables, **sigma, at=at) == "3, error estimate 2e-07"
+    # the largest of mode 0 is that at the third time
+    assert shown(variables, **sigma, at={"mode": 0}, reduce="max") == "3, error estimate 2e-07"
+    assert shown(variables, **sigma, at={"mode": 0}, reduce="last") == "2.5, error estimate 3e-05"
+    assert shown(variables, **sigma, at={"mode": 0}, reduce="mean") == "2.12"

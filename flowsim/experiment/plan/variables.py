@@ -173,3 +173,18 @@ def dimensions(group: str, name: str, *, all_saved: bool = True) -> tuple[str, .
     if name == "end_to_end" and group in (*FLOWS, "descent", "exact"):
         return stored_dims(dims, all_saved=all_saved)
     return dims
+
+
+ERRORS: Mapping[str, str] = {
+    **{
+        f"{space}.{name}": "error_estimate"
+        for space in FLOWS
+        # no singular value and no norm changes by more than W itself
+        for name in ("singular_values", "distance_to_target", "end_to_end")
+    },
+    "sharpness.smallest": "error",
+    "sharpness.largest": "error",
+    "margin.largest_margin": "error",
+    "convergence.excess_loss": "error",
+}
+"""Variables with the error of another one of their group, where they are not named `x_error`."""
