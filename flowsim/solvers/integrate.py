@@ -206,9 +206,12 @@ class IntegrationState:
         return float(self.integrator.system.spectral_radius(self.progress.t, self.progress.y))
 
     def _at_pole(self) -> bool:
-        """Return whether the doubling time |y|/|ẏ| vanishes (see `POLE`), as at a pole."""
+        """Return whether y grows and its doubling time |y|/|ẏ| vanishes (see `POLE`)."""
         y = self.progress.y
         velocity = self.integrator.system.velocity(self.progress.t, y, None)
+        # the velocity is infinite too where the loss has no derivative, as √W at 0
+        if sum(float(np.vdot(y_j, v)) for y_j, v in zip(y, velocity, strict=True)) <= 0:
+            return False
         speed = max(float(np.max(np.abs(v))) for v in velocity)
         size = max(float(np.max(np.abs(y_j))) for y_j in y)
         doubling_time = size / speed if np.isfinite(speed) and speed > 0 else 0.0

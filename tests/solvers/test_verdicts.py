@@ -156,6 +156,11 @@ FLOWS = [
         Verdict.BLOW_UP,
         lambda: scalar(losses.Linear(np.eye(1)), 0.5, 0.5, 0.5, horizon=10.0),
     ),
+    Case(
+        "a root that reaches 0",
+        Verdict.TOLERANCE_TOO_TIGHT,
+        lambda: scalar(lambda W: jnp.sum(jnp.sqrt(W)), 1.0, horizon=5.0),
+    ),
     Case("weight decay", Verdict.CONVERGED, lambda: identity(2, 0.1, 60.0, weight_decay=0.1)),
     Case("weight decay, early", Verdict.PLATEAU, lambda: identity(2, 1e-7, 0.7, weight_decay=0.1)),
     Case(
