@@ -34,6 +34,7 @@ from flowsim.solvers.last_iterates import LastIterates
 from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.solvers.recorder import distance_to_target
 from flowsim.solvers.storage import Series, Store, with_read_only_arrays
+from flowsim.solvers.system import LARGEST
 from flowsim.solvers.verdict import Ending, Verdict
 
 AT_ONCE = 4096
@@ -192,7 +193,7 @@ def descend(
         compile=compiled - started,
         follows_flow=follows_flow(algorithm, momentum),
         noisy=noise is not None,
-        last=LastIterates(problem, descent, iterates),
+        last=LastIterates(problem, descent, iterates, record.left_range),
     )
 
 
@@ -215,6 +216,7 @@ class _DescentRecorder:
 
         self.objective, self.reference, kept = problem.loss, reference, np.flatnonzero(keep)
         self.alive = np.ones(steps, dtype=bool)
+        self.left_range = np.full(steps, -1)
         matrices = Store(steps * kept.size, (output, inputs))
         self.trajectory = DescentTrajectory(
             step_sizes=np.asarray(step_sizes, dtype=float),
@@ -231,11 +233,19 @@ class _DescentRecorder:
         )
 
     def take(self, sample: int, iterates: Iterates) -> None:
-        """Record every step size at one sample."""
-        record, self.alive = self.trajectory, np.asarray(iterates.alive)
+        """Record every step size at one sample.
+
+        An iterate beyond the range of flows counts as divergence, as its measures may overflow.
+        """
+        record = self.trajectory
         W, loss, distance, sign, squared_norm, imbalance = (
             np.asarray(a, dtype=np.float64) for a in _measured(self.objective, iterates)
         )
+        largest = np.abs(W).max(axis=(1, 2))
+        # the negation takes nan, inf times 0 in a product of layers, as beyond the range
+        leaves = self.alive & np.asarray(iterates.alive) & ~(largest < LARGEST)
+        self.left_range[leaves] = record.iteration[leaves, sample]
+        self.alive = np.asarray(iterates.alive) & (self.left_range < 0)
         # inf, rather than nan, orders divergence above every finite loss
         record.loss[:, sample] = np.where(self.alive, loss, np.inf)
         alive = np.flatnonzero(self.alive)

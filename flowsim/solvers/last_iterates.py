@@ -30,11 +30,15 @@ OSCILLATIONS = {
 
 @dataclass(frozen=True, eq=False)
 class LastIterates:
-    """The state in which descent ended at every step size."""
+    """The state in which descent ended at every step size.
+
+    `left_range` has the first recorded iteration at which W was beyond the range of flows, or -1.
+    """
 
     problem: Problem
     descent: Descent
     iterates: Iterates
+    left_range: np.ndarray
 
     def endings(self, times: np.ndarray, losses: np.ndarray, finished: bool) -> tuple[Ending, ...]:
         """Return how each step size ended, given the times kη and the losses `(row, sample)`."""
@@ -51,10 +55,18 @@ class LastIterates:
         return Ending(verdict, int(self.iterates.iteration[row]))
 
     def _stopped(self, row: int) -> Ending | None:
-        """Return the verdict on a row that has diverged, at the iteration after its last one."""
+        """Return the verdict on a row that has diverged, at the iteration after its last one.
+
+        If the loss decreased up to there it is unbounded below, which no step size changes.
+        """
+        if self.left_range[row] >= 0:
+            return Ending(Verdict.OUT_OF_RANGE, int(self.left_range[row]))
         if self.iterates.alive[row]:
             return None
-        return Ending(Verdict.DIVERGED, int(self.iterates.iteration[row]) + 1)
+        W, loss = self._matrices(self.iterates)[row], self.problem.loss
+        decreased = float(loss.value(W)) < float(loss.value(self.problem.initial))
+        verdict = Verdict.OUT_OF_RANGE if decreased else Verdict.DIVERGED
+        return Ending(verdict, int(self.iterates.iteration[row]) + 1)
 
     def _ending(
         self, row: int, times: np.ndarray, losses: np.ndarray, found: LongTermBehaviour | None

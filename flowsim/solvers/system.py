@@ -18,8 +18,10 @@ from flowsim.problem.types import Array, Matrix, Scalar
 from flowsim.solvers.methods.spectral_radius import SAFETY, chirp, spectral_radius
 from flowsim.solvers.methods.tolerances import Tolerances
 
-LOG_LARGEST = np.log(1e140)
-"""Largest log max|W| of a solution: losses and norms square it, and float64 ends at 1.8e308."""
+LARGEST = 1e140
+"""Largest max|W| of a solution: losses and norms square it, and float64 ends at 1.8e308."""
+
+LOG_LARGEST = np.log(LARGEST)
 
 
 class ScaledFlow(eqx.Module):
