@@ -176,7 +176,8 @@ class IntegrationState:
     def _reconsider_method(self) -> None:
         """Change the method where another one needs less work from here on."""
         (t, steps), self.decided = self.decided, (self.t, self.steps)
-        self.next_decision = self.steps + DECISION_STEPS
+        patience = methods.patience(len(self.choices) - 1)
+        self.next_decision = self.steps + DECISION_STEPS * patience
         if self.t == t:
             return  # every step was rejected: there is no mean step size
         info = StiffnessInfo(
@@ -190,7 +191,7 @@ class IntegrationState:
         choice = methods.next_choice(self.method, info)
         if choice is not None:
             self._change_method(choice)
-            self.next_decision = self.steps + TRIAL_STEPS
+            self.next_decision = self.steps + TRIAL_STEPS * patience
 
     def _change_method(self, choice: Choice) -> None:
         started, before = time.perf_counter(), self.progress

@@ -17,6 +17,9 @@ from flowsim.solvers.methods import Choice
 from flowsim.solvers.storage import ByTime, Series
 from flowsim.solvers.verdict import Ending, Verdict
 
+LISTED = 3
+"""Methods listed of the first and of the last ones, where there are more than both."""
+
 
 @dataclass(frozen=True)
 class Statistics:
@@ -165,10 +168,10 @@ class Trajectory:
 
     @property
     def method(self) -> str:
-        """Return the method, or the methods in turn: "tsit5, then kvaerno5 from t = 3.1"."""
+        """Return the methods in turn, of many the ends: "tsit5, then kvaerno5 from t = 3.1"."""
         first, *later = self.choices
         names = [first.method.name, *(f"{c.method.name} from t = {c.since:.4g}" for c in later)]
-        return ", then ".join(names)
+        return ", then ".join(_ends(names))
 
     def matrices(self) -> ByTime:
         """Return every saved W by its time."""
@@ -181,7 +184,7 @@ class Trajectory:
         return {
             "verdict": f"{self.ending}, t = {self.ending.at:.6g}",
             "method": f"{self.method}, rtol = {self.rtol:g}",
-            "because": "; then ".join(choice.why for choice in self.choices),
+            "because": "; then ".join(_ends([choice.why for choice in self.choices])),
             "steps": f"{steps.accepted} accepted, {steps.rejected} rejected",
             "saved": f"{len(self.times)} times, W of shape {self.end_to_end_series.shape[1:]}",
             "final loss": f"{self.loss[-1]:.6g}",
@@ -194,6 +197,14 @@ class Trajectory:
 
     def _repr_html_(self) -> str:
         return cards.as_html(f"Trajectory in {self.space} space", self._rows())
+
+
+def _ends(texts: list[str]) -> list[str]:
+    """Return the first and the last texts, with the number of those between."""
+    between = len(texts) - 2 * LISTED
+    if between <= 0:
+        return texts
+    return [*texts[:LISTED], f"{between} more", *texts[-LISTED:]]
 
 
 def reference(flows: Mapping[str, Trajectory]) -> Trajectory:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+import numpy as np
+import problems
 import pytest
 
+from flowsim.solvers import methods
 from flowsim.solvers.methods import METHODS, initial_choice, next_choice
 from flowsim.solvers.methods.method import MANY_STEPS, StiffnessInfo
+from flowsim.solvers.solve import solve
 
 
 def situation(
@@ -87,3 +93,28 @@ def test_every_choice_says_why() -> None:
     choice = next_choice(METHODS["tsit5"], situation(3.0))
     assert choice is not None
     assert choice.why == ("stability limits the step: step times spectral radius is 3, at most 3.5")
+
+
+def test_methods_that_never_suit_for_long_are_changed_less_and_less_often(monkeypatch) -> None:
+    """At a condition number of 1e18 thousands of changes were made, and listed."""
+
+    def other(method, info):
+        name = {"tsit5": "dopri5", "dopri5": "tsit5"}[method.name]
+        return methods.Choice(METHODS[name], info.t, f"not {method.name}")
+
+    monkeypatch.setattr(methods, "next_choice", other)
+    monkeypatch.setattr("flowsim.solvers.integrate.DECISION_STEPS", 10)
+    monkeypatch.setattr("flowsim.solvers.integrate.TRIAL_STEPS", 10)
+    case = problems.aligned(2)
+    found = solve(case.problem, times=np.linspace(0, 6, 2001), estimate_error=False)
+    steps = found.statistics.accepted
+    assert steps >= 2000
+    changes = len(found.choices) - 1
+    assert methods.FREE_CHANGES < changes <= methods.FREE_CHANGES + np.log2(steps / 10)
+    waits = np.array([b.since - a.since for a, b in pairwise(found.choices[-4:])])
+    assert waits[1:] / waits[:-1] == pytest.approx(2, rel=0.05)
+    first, last = "tsit5, then dopri5 from t = ", found.choices[-1].method.name
+    assert found.method.startswith(first)
+    assert f"then {changes - 5} more, then" in found.method
+    assert found.method.rsplit(", then ")[-1].startswith(last)
+    assert found.method.count(", then ") == 6

@@ -72,6 +72,19 @@ A stabilized method may find the flow far stiffer than the short steps of an exp
 and then takes hundreds of stages per step."""
 
 
+FREE_CHANGES = 8
+"""Changes of the method after which the steps before each further one double.
+
+Flows that pass a few saddles change that often. Where no method suits for long, as near rest at a
+condition number of 1e18, the doubling bounds the changes by the logarithm of the steps, and the
+steps taken by an unsuitable method by about as many as were taken before."""
+
+
+def patience(changes: int) -> int:
+    """Return the factor on `DECISION_STEPS` and `TRIAL_STEPS` after a number of changes."""
+    return int(2 ** max(0, changes - FREE_CHANGES))
+
+
 def named(name: str) -> Method:
     """Return the method of this name.
 
