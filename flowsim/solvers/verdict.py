@@ -65,8 +65,8 @@ class Verdict(Enum):
         "shorten the horizon, or take a loss that is bounded below"
     )
     TOLERANCE_TOO_TIGHT = (
-        "no step is small enough to meet the tolerance in float64: loosen rtol or raise atol; where "
-        "the gradient of the loss jumps or is infinite, take a smooth loss"
+        "no step is small enough to meet the tolerance in float64: loosen rtol or raise atol; "
+        "where the gradient of the loss jumps or is infinite, take a smooth loss"
     )
     INTERRUPTED = "the run was interrupted; what was reached is kept"
 
