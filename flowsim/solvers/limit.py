@@ -33,6 +33,10 @@ EXACT = 1e-13
 """The same where no saddle is looked for: a mode left out would have 3e-7 of the largest one."""
 FLAT = 1e-2
 """A slope ‖g‖²/2L, L the curvature, below this fraction of what is left to decrease is flat."""
+SLIGHT = 1e-5
+"""Negative curvature that a minimum without certificate may have, relative to the largest one.
+
+Where weight decay shrinks unbalanced layers it vanishes only as e^{-2λt}."""
 ALIKE = 0.2
 """Change of the exponent from one half of the last decade to the other in a power law."""
 FLATTEST, STEEPEST = 0.05, 6.0
@@ -103,7 +107,7 @@ def heading(
     else:
         distance, reason = near.decrease, "no direction of the layers decreases the loss"
         still = bool((np.abs(near.slopes) <= rounding).all())
-        descends = (near.bounded or still) and not negative.any()
+        descends = (near.bounded or still) and not (near.mu < -SLIGHT * near.largest).any()
     if minimum.known and not problem.loss.quadratic and _decreases_for_ever(problem, W):
         return Ending(Verdict.NO_FINITE_MINIMIZER, end)
     exponent = power_of_time(times, losses - float(value) + distance)
@@ -113,6 +117,9 @@ def heading(
         return Ending(Verdict.CONVERGED, end, {"certificate": reason})
     left = distance if minimum.known else max(span, distance, minimum.scale)
     flat = near.slopes @ near.slopes <= 2 * near.largest * FLAT * left
+    if not minimum.known:
+        # without the minimum, only a strongly negative curvature is evidence of a saddle
+        flat = flat and bool((near.mu < -FLAT * near.largest).any() or near.largest == 0)
     if flat and not descends:
         if growing is None:
             # what may have grown at this rate from rounding at the start is no reason to leave
