@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 def plot_command(directory: Path, names: tuple[str, ...], animate: bool, format: str | None) -> int:
     """Draw the figures of a stored run, without simulating.
 
-    The exit code is 3 if a figure could not be drawn.
+    The exit code is 3 if a figure could not be drawn or written.
     """
     from flowsim.results import archive
 
@@ -48,13 +48,13 @@ def plot_command(directory: Path, names: tuple[str, ...], animate: bool, format:
     chosen = _format(animate, format)
     with as_command_error(archive.ArchiveError):
         run = archive.read(directory)
-        with progress.displayed() as report:
-            if animate:
-                draw = animation_writer(report, run, chosen, _animated(run, names))
-            else:
-                available = _available(run, names)
-                draw = figure_writer(report, failures, format=chosen, names=available)
-            paths = archive.add_figures(run, draw)
+    with as_command_error(archive.ArchiveError, exit_code=3), progress.displayed() as report:
+        if animate:
+            draw = animation_writer(report, run, chosen, _animated(run, names))
+        else:
+            available = _available(run, names)
+            draw = figure_writer(report, failures, format=chosen, names=available)
+        paths = archive.add_figures(run, draw)
     for path in paths:
         print_answer(str(path))
     return 3 if failures else 0

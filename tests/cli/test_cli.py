@@ -218,6 +218,24 @@ def test_a_backend_that_is_not_installed_does_not_prevent_figures(here: Path) ->
         assert ours.read_bytes() == theirs.read_bytes()
 
 
+SMALL_DISK = """
+import resource, sys
+from flowsim.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_figure_that_the_disk_cannot_hold_is_exit_code_3(here: Path) -> None:
+    archive.write(made_runs.plain(), "run")
+    done = flow("plot", "run", "--figure", "loss", command=[sys.executable, "-c", SMALL_DISK])
+    assert done.returncode == 3
+    assert "Cannot write to 'run'" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert archive.figures("run") == []
+    assert archive.read("run")["layers.loss"].size
+
+
 BROKEN = """
 import sys
 from flowsim.cli import main
