@@ -121,6 +121,12 @@ def curvatures_of_matrix(loss: Loss, W: np.ndarray, G: np.ndarray) -> Curvatures
     return curvatures(product, G.ravel(), G.ravel())
 
 
+def largest_curvature(loss: Loss, W: np.ndarray) -> float:
+    """Return the largest |curvature| of ℓ at W, at a minimum too, from a random direction."""
+    random = np.random.default_rng(0).standard_normal(W.shape)
+    return curvatures_of_matrix(loss, W, random).largest
+
+
 def curvatures_of_layers(problem: Problem, layers: Layers) -> Curvatures:
     """Return the curvatures of the objective in the space of the layers.
 

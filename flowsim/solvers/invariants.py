@@ -13,9 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from flowsim.problem.losses import gradients
 from flowsim.problem.problem import Problem
+from flowsim.solvers.curvature import largest_curvature
 from flowsim.solvers.descend import DescentTrajectory
 from flowsim.solvers.rounding import keeps_det_sign
+from flowsim.solvers.storage import in_batches
 from flowsim.solvers.trajectory import Trajectory
 
 ROUNDING = 1e3 * float(np.finfo(np.float64).eps)
@@ -79,7 +82,26 @@ def _objective(trajectory: Trajectory, problem: Problem) -> Invariant:
     if problem.weight_decay:
         relative = _relative_error(trajectory)
         error += problem.weight_decay * _squared_norm(trajectory, problem) * relative
-    return Invariant("loss", _first(trajectory.times, objective > lowest + error))
+    rises = objective > lowest + error
+    if rises.any():
+        rises &= objective > lowest + error + _rise_by_error(trajectory)
+    return Invariant("loss", _first(trajectory.times, rises))
+
+
+def _rise_by_error(trajectory: Trajectory) -> np.ndarray:
+    """Return by how much the error e of W may raise the loss, ‖∇ℓ(W)‖ e + ½ L e².
+
+    L is the largest curvature at the last W. Near a minimum the estimated error of the loss is too
+    small for this comparison, as it is the difference of two losses that both are above the exact
+    one. Where W is not kept the gradient is that at the next one which is.
+    """
+    loss, series = trajectory.problem.loss, trajectory.end_to_end_series
+    size = np.linalg.norm(trajectory.singular_values, axis=1)
+    error = np.maximum.accumulate(trajectory.error_estimate) + ROUNDING * size
+    slopes = in_batches(lambda W: np.linalg.norm(gradients(loss, W), axis=(1, 2)), series)
+    following = np.searchsorted(trajectory.kept, np.arange(error.size))
+    curvature = largest_curvature(loss, np.asarray(series[-1]))
+    return np.asarray((slopes[following] + 0.5 * curvature * error) * error)
 
 
 def _imbalance(trajectory: Trajectory, problem: Problem) -> Invariant:

@@ -56,6 +56,23 @@ def test_a_rise_within_the_estimated_error_is_none(case, layers) -> None:
     assert broken(changed, case.problem)["loss"] is None
 
 
+@pytest.mark.parametrize("seed", [41, 47, 55])
+def test_a_flow_at_its_minimum_does_not_rise_by_more_than_the_error_of_w_explains(seed) -> None:
+    """The errors of W raise a loss of 1e-30, by ½ ‖error‖² for this loss."""
+    rng = np.random.default_rng(seed)
+    widths = [(3, 3, 3), (2, 4, 3), (3, 3, 3, 3)][seed % 3]
+    Phi = rng.standard_normal((widths[-1], widths[0])) * 10.0 ** rng.integers(-3, 4)
+    layers = initialization.from_svd(widths, *np.linalg.svd(Phi, full_matrices=False))
+    problem = Problem(losses.Squared(Phi), layers, 10.0)
+    found = solve(problem, times=np.linspace(0, 10, 11), method="tsit5", rtol=1e-8)
+    assert found.loss.max() > 1e10 * found.loss[0]
+    assert broken(found, problem)["loss"] is None
+    allowed = 0.5 * np.maximum.accumulate(found.error_estimate) ** 2
+    risen = found.loss.copy()
+    risen[4] += 10 * (allowed[4] + found.loss_error.max()) + 1e-12 * np.linalg.norm(Phi) ** 2
+    assert broken(replace(found, loss=risen), problem)["loss"] == found.times[4]
+
+
 def test_a_changed_imbalance_is_told_with_its_time(case, layers) -> None:
     imbalance = layers.imbalance.copy()
     imbalance[9:] += 1e-3
