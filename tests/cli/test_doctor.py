@@ -85,7 +85,7 @@ def test_settings_of_jax_that_cannot_work_are_faults(name: str, value: str, sent
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
     assert done.returncode == 1, done.stderr
     answer = json.loads(done.stdout)

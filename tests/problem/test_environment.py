@@ -83,7 +83,7 @@ def printed(code: str, **variables: str) -> str:
     environment = {**os.environ, **variables}
     command = [sys.executable, "-W", "error", "-c", code]
     done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False, timeout=60
+        command, env=environment, capture_output=True, text=True, check=False, timeout=300
     )
     return done.stdout + done.stderr
 
