@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import jax
-
 from flowsim.experiment import claims
 from flowsim.experiment.provenance import provenance
 from flowsim.experiment.repetition import checksums
@@ -27,6 +25,7 @@ from flowsim.scenario.overrides import variants
 from flowsim.scenario.spec.errors import UnplacedError
 from flowsim.scenario.validate.examine import in_variant
 from flowsim.solvers.monitor import SILENT, Monitor
+from flowsim.solvers.programs import free_programs
 from flowsim.theory import setting as diagnostics
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ def run(scenario: Scenario, name: str = "scenario", *, monitor: Monitor = SILENT
     for variant, resolved in members.items():
         if runs and resolved.network.widths != widths:
             # programs compiled for other shapes are not used again and only take memory
-            jax.clear_caches()  # type: ignore[no-untyped-call]
+            free_programs()
         widths = resolved.network.widths
         plan = plans.pop(variant)  # its problem is freed after its run
         runs[variant] = _run_plan(plan, variant, monitor.named(variant), time.perf_counter())

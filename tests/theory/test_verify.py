@@ -18,7 +18,7 @@ from flowsim.problem.problem import Problem
 from flowsim.solvers.descend import descend
 from flowsim.theory.exact.modes import ExactModes
 from flowsim.theory.exact.verification.cases import cases
-from flowsim.theory.exact.verification.checks import Check, checks, expected
+from flowsim.theory.exact.verification.checks import Check, _jobs, checks, expected
 
 
 class SlightlyWrong(ModeFlow):
@@ -148,3 +148,17 @@ def test_magnification_bounds_what_a_perturbed_start_does() -> None:
         perturbed = [W * (1 + 1e-6 * rng.choice([-1, 1], W.shape)) for W in layers]
         moved = exact.layer_flow(case.times, perturbed, gradient) - case.exact[0]
         assert 0 < np.linalg.norm(moved, axis=(1, 2)).max() < 1e-6 * case.magnification
+
+
+@pytest.mark.parametrize("space", FLOWS)
+def test_one_shape_is_solved_by_every_method_and_the_others_by_some(space: str) -> None:
+    known, methods = cases(), ("tsit5", "rock4", "rodas5p", "kvaerno5")
+    jobs = _jobs(known, space, methods)
+    assert {method for _, _, method in jobs} == set(methods)
+    by_shape = [{m for group, _, m in jobs if case in group} for case in known]
+    assert all(found in (set(methods), {"tsit5", "rodas5p"}) for found in by_shape)
+    # the case of two layers of which all formulations exist is solved by all methods
+    assert by_shape[[case.name for case in known].index("modes, N = 2")] == set(methods)
+    # what is asked for is solved in every case
+    assert {m for _, _, m in _jobs(known, space, ("rock4",))} == {"rock4"}
+    assert sum(len(group) for group, *_ in _jobs(known, space, ("rock4",))) == len(known)

@@ -22,6 +22,7 @@ from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
 from flowsim.solvers.descend import descend
 from flowsim.solvers.methods import METHODS
+from flowsim.solvers.programs import free_programs
 from flowsim.solvers.solve import solve
 from flowsim.solvers.trajectory import Trajectory
 from flowsim.solvers.verdict import Verdict
@@ -32,6 +33,13 @@ STEP_SIZES = (0.1, 0.9, 1.05)
 EPSILON = float(np.finfo(np.float64).eps)
 RTOL = 1e-9
 MOST_STEPS = 200_000
+MOST_WORKERS = 4
+"""Programs compiled at once, each of which takes some 100 MB."""
+SOME_METHODS = ("tsit5", "rodas5p")
+"""An explicit and an implicit method, for the shapes that are not solved by all."""
+
+Job = tuple[Sequence[Case], str, str]
+"""Cases of one shape, the formulation and the method by which they are solved."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +104,13 @@ def quick() -> Iterator[Check]:
 
 def expected(spaces: Sequence[str] | None = None, methods: Sequence[str] | None = None) -> int:
     """Return the largest possible number of checks."""
-    plain, known = 1 + len(every_loss()) + len(STEP_SIZES), len(cases())
-    return plain + known * (1 + len(spaces or FLOWS) * len(methods or METHODS))
+    plain, known = 1 + len(every_loss()) + len(STEP_SIZES), cases()
+    solved = [
+        len(group)
+        for space in spaces or FLOWS
+        for group, *_ in _jobs(known, space, methods or tuple(METHODS))
+    ]
+    return plain + len(known) + sum(solved)
 
 
 def float64() -> Check:
@@ -166,31 +179,52 @@ def agreement(case: Case) -> Check:
 
 
 def flows(known: Sequence[Case], spaces: Sequence[str], methods: Sequence[str]) -> Iterator[Check]:
-    """Yield the checks of all cases in all spaces by all methods, in order, as they are done.
+    """Yield the checks of all cases in all spaces, in order, as they are done.
 
     Cases of one shape share a compiled program and are solved one after the other; different
-    programs run in parallel. A formulation that applies to no case fails.
+    programs run in parallel, a few at a time, and are then freed. A formulation that applies to no
+    case fails.
     """
-    solved = dict.fromkeys(spaces, 0)
-    jobs = []
-    for space in spaces:
-        for _, shape in groupby(known, key=lambda case: case.problem.widths):
-            reasons = {case: _rejection(case, space) for case in shape}
+    workers = min(os.cpu_count() or 1, MOST_WORKERS)
+    pool = ThreadPoolExecutor(workers)
+    try:
+        for space in spaces:
+            reasons = {case: _rejection(case, space) for case in known}
             yield from (
                 Check(case.name, space, note=reason, refused=True)
                 for case, reason in reasons.items()
                 if reason
             )
             applicable = [case for case, reason in reasons.items() if not reason]
-            solved[space] += len(applicable)
-            jobs += [(applicable, space, method) for method in methods]
-    yield from (Check("any", s, note="refused in every case") for s in spaces if not solved[s])
-    pool = ThreadPoolExecutor(os.cpu_count())
-    try:
-        for results in pool.map(lambda job: [_checked(case, *job[1:]) for case in job[0]], jobs):
-            yield from results
+            if not applicable:
+                yield Check("any", space, note="refused in every case")
+            jobs = _jobs(applicable, space, methods)
+            for start in range(0, len(jobs), workers):
+                for results in pool.map(_all_checked, jobs[start : start + workers]):
+                    yield from results
+                free_programs()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _jobs(known: Sequence[Case], space: str, methods: Sequence[str]) -> list[Job]:
+    """Return what is solved in a space: the most frequent shape by all methods, others by some.
+
+    Compiling takes nearly all of the time, a program per shape, space and method.
+    """
+    shapes = [list(cases) for _, cases in groupby(known, key=lambda case: case.problem.widths)]
+    some = [method for method in methods if method in SOME_METHODS] or methods[:1]
+    most = max(shapes, key=len, default=[])
+    return [
+        (cases, space, method)
+        for cases in shapes
+        for method in (methods if cases is most else some)
+    ]
+
+
+def _all_checked(job: Job) -> list[Check]:
+    cases, space, method = job
+    return [_checked(case, space, method) for case in cases]
 
 
 def _rejection(case: Case, space: str) -> str:
