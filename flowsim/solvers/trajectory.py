@@ -130,7 +130,9 @@ class Trajectory:
     @isolated()
     def proven_error(self) -> np.ndarray:
         """Return a lower bound on the error of each W, from what the exact flow conserves."""
-        return rounding.proven_error(self.problem, self.space, self.singular_values, self.det_sign)
+        error = rounding.proven_error(self.problem, self.space, self.singular_values, self.det_sign)
+        error.flags.writeable = False
+        return error
 
     @property
     def decided_by_rounding_from(self) -> float | None:
