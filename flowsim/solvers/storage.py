@@ -12,14 +12,11 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import Field, dataclass, fields, replace
 from io import FileIO
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 IN_MEMORY = 1 << 25
 """Bytes of the largest store in memory; larger ones are in a file."""
@@ -40,7 +37,14 @@ def read_only(array: np.ndarray) -> np.ndarray:
     return view
 
 
-Result = TypeVar("Result", bound="DataclassInstance")
+@runtime_checkable
+class _Dataclass(Protocol):
+    """Any dataclass; also where types are checked as the tests run."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+
+Result = TypeVar("Result", bound=_Dataclass)
 
 
 def with_read_only_arrays(result: Result) -> Result:
