@@ -133,7 +133,7 @@ class TestIsRefused:
         (told,) = scenario_texts.told(text.replace('"regression"', '"regression"\np = 4'))
         assert "p = 4" in told
 
-    @pytest.mark.parametrize("where", ["", "variant v: "])
+    @pytest.mark.parametrize("where", ["", "in variant v, "])
     def test_else_before_anything_is_simulated(self, tmp_path: Path, capsys, where) -> None:
         text = ALIGNED.replace('"aligned"', '"identity"')
         if where:

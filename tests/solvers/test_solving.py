@@ -345,7 +345,7 @@ class TestRefusals:
             ({"rtol": "a"}, "rtol must be a number, but is 'a'"),
             ({"rtol": None}, "rtol must be a number, but is None"),
             ({"atol": 0.0}, "atol must be finite and greater than 0, but is 0"),
-            ({"method": None}, "There is no method None; choose from auto"),
+            ({"method": None}, "method must be .auto. or a name from flowsim.methods, but is None"),
             ({"times": ["0", "1"]}, "times must be an array of real numbers, but holds <U1"),
             ({"times": []}, "times must be a non-empty list of finite numbers"),
             ({"times": [[0.0, 1.0]]}, "times must be a non-empty list of finite numbers"),
