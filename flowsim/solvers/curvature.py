@@ -24,8 +24,8 @@ ROUNDING = 64 * float(np.finfo(np.float64).eps)
 """Rounding of a product of layers, relative to the product of their absolute values."""
 MOST_DIRECTIONS = 80
 """Steps of Lanczos' method at most; networks with fewer weights are resolved exactly."""
-MOST_NUMBERS = 2**22
-"""Numbers that all directions together hold at most, 32 MiB."""
+MOST_NUMBERS = 2**20
+"""Numbers that all directions together hold at most, 8 MiB."""
 NEGATIVE = 1e-7
 """Negative curvature relative to the largest one, above the rounding of Hessian-vector products."""
 
@@ -94,21 +94,28 @@ def curvatures(
     product: Callable[[np.ndarray], np.ndarray], g: np.ndarray, start: np.ndarray
 ) -> Curvatures:
     """Return the curvatures that Lanczos' method finds from a start, given v ↦ Hv."""
+    from scipy.linalg import eigh_tridiagonal
+
     most = min(start.size, MOST_DIRECTIONS, max(MOST_NUMBERS // start.size, 2))
-    basis, projected = np.zeros((most, start.size)), np.zeros((most, most))
-    vector, size, scale, count = start, float(np.linalg.norm(start)), 0.0, 0
-    while count < most and size > 0:
-        basis[count] = vector / size
-        vector = product(basis[count])
-        projected[count] = basis @ vector
-        scale, count = max(scale, float(np.linalg.norm(vector))), count + 1
+    basis = np.zeros((most, start.size))
+    alpha: list[float] = []
+    beta: list[float] = []
+    vector, size, scale = start, float(np.linalg.norm(start)), 0.0
+    while len(alpha) < most and size > 0:
+        count = len(alpha) + 1
+        basis[count - 1] = vector / size
+        vector = product(basis[count - 1])
+        alpha.append(float(basis[count - 1] @ vector))
+        scale = max(scale, float(np.linalg.norm(vector)))
         for _ in range(2):  # once leaves rounding that a second time removes
             vector = vector - basis[:count].T @ (basis[:count] @ vector)
         size = float(np.linalg.norm(vector))
         size = size if size > ROUNDING * scale else 0.0
-    basis, projected = basis[:count], np.tril(projected[:count, :count])
-    mu, inner = np.linalg.eigh(projected, "L")
-    directions = basis.T @ inner
+        beta.append(size)
+    if not alpha:
+        return Curvatures(np.zeros(0), np.zeros((start.size, 0)), np.zeros(0))
+    mu, inner = eigh_tridiagonal(alpha, beta[:-1])
+    directions = basis[: len(alpha)].T @ inner
     return Curvatures(mu, directions, directions.T @ g)
 
 
