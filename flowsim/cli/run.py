@@ -85,7 +85,7 @@ def run_command(
     All start from the same initialization. Without -o the run goes to runs/NAME-HASH/; a complete
     run there is reused.
     """
-    from flowsim.experiment.plan.footprint import refuse_if_impossible
+    from flowsim.experiment.plan.footprint import footprint, refuse_if_impossible
     from flowsim.results import archive
 
     asked = _Asked(*read_scenario(name_or_file, settings), name_or_file, settings, command)
@@ -98,6 +98,8 @@ def run_command(
         earlier = _earlier(target, key) if directory is None and not force else None
         if earlier is not None:
             return _show_again(*earlier, target, no_figures)
+        for measure, time in footprint(asked.scenario).long_diagnostics().items():
+            print_message(f"{measure} may take {time}.")
         with archive.reserve(target, force=replacing) as place:
             return _simulate(asked, place, target, no_figures)
 

@@ -30,6 +30,8 @@ class Measure:
         Returns the reason why a scenario cannot have it, with what to write instead, or None.
     floats
         Returns the number of float64 that it holds at once.
+    seconds
+        Returns an upper estimate of its seconds where it may take minutes; 0 where it takes little.
     levels
         Returns the entries of the dimension `level` of its variables.
     folder
@@ -43,6 +45,7 @@ class Measure:
     needs: Literal["layers", "matrices", ""] = ""
     why_unavailable: Callable[[Scenario], str | None] = lambda _: None
     floats: Callable[[Scenario], int] = lambda _: 0
+    seconds: Callable[[Scenario], float] = lambda _: 0.0
     levels: Callable[[Scenario], tuple[float, ...]] = lambda _: ()
     folder: str = ""
 

@@ -10,7 +10,7 @@ import pytest
 from scenario_texts import REGRESSION, SQUARED, spoilt
 
 from flowsim.experiment.plan import memory
-from flowsim.experiment.plan.footprint import footprint, human, refuse_if_impossible
+from flowsim.experiment.plan.footprint import duration, footprint, human, refuse_if_impossible
 from flowsim.experiment.plan.machine import MemoryLimit, memory_limit
 from flowsim.experiment.plan.reading import from_toml
 from flowsim.scenario.spec.errors import ScenarioError
@@ -194,3 +194,37 @@ def test_predicting_imports_no_numpy() -> None:
         "assert 'numpy' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+LARGE = """
+title = "Approximating flows of a large network"
+network = {{ widths = [10, 10, 10, 1] }}
+loss = {{ kind = "regression" }}
+data = {{ dataset = "diabetes", standardize = true }}
+init = {{ kind = "xavier" }}
+flow = {{ horizon = {horizon}, samples = 100 }}
+descent = {{ step_sizes = [0.05] }}
+output = {{ measures = ["descriptions"] }}
+"""
+
+
+def test_time_of_expensive_diagnostics_is_foretold() -> None:
+    found = footprint(from_toml(LARGE.format(horizon=1000)))
+    assert found.long_diagnostics() == {"descriptions": "up to 76 minutes"}
+    assert "time of descriptions" in repr(found)
+    # 20,000 iterations of 12 eigendecompositions of a 210 × 210 matrix, and those of other flows
+    decompositions = 12 * 20_000 + 12 * 300 + 4 * 100
+    assert found.seconds["descriptions"] == pytest.approx(decompositions * 2e-9 * 210**3)
+    # the principal flow takes its time at any horizon
+    assert footprint(from_toml(LARGE.format(horizon=1))).long_diagnostics() == {
+        "descriptions": "up to 79 seconds"
+    }
+    assert not footprint(scenario()).long_diagnostics()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(21, "21 seconds"), (119.5, "120 seconds"), (121, "3 minutes"), (7201, "3 hours")],
+)
+def test_durations_are_in_words(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

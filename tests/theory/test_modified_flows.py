@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from flowsim.problem import initialization, losses, network
-from flowsim.solvers.monitor import Monitor
+from flowsim.solvers.monitor import SILENT, Monitor
+from flowsim.theory.modified_flows import solution
 from flowsim.theory.modified_flows.measure import COMPLEX, UNSTABLE, compare
 from flowsim.theory.modified_flows.objective import (
     FIELDS,
@@ -180,3 +181,34 @@ def test_an_interrupt_ends_the_comparison():
     assert compare(objective, theta, 0.01, np.arange(6), monitor) is None
     assert len(told) == 5
     assert told == sorted(told)
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_solution_in_pieces_is_that_at_once_and_answers_a_stop_request(monkeypatch, name):
+    """Of many weights, progress and stop requests come between any two saved times."""
+    loss, layers = curved_network()
+    objective, theta = Objective.of(loss, layers), np.asarray(flatten(layers))
+    times = np.linspace(0, 0.2, 6)
+    whole = solve_field(name, objective, theta, 0.01, times)
+    monkeypatch.setattr(solution, "AT_ONCE", 1)
+    told = []
+    pieces = solve_field(name, objective, theta, 0.01, times, Monitor(lambda _, x: told.append(x)))
+    np.testing.assert_allclose(pieces.theta, whole.theta, rtol=1e-8)
+    assert told == pytest.approx(np.linspace(0.1, 1, 10))
+    stopped = Monitor(lambda _, x: told.append(x), lambda: len(told) >= 12)
+    some = solve_field(name, objective, theta, 0.01, times, stopped)
+    np.testing.assert_array_equal(some.theta[:3], pieces.theta[:3])
+    assert np.isnan(some.theta[3:]).all()
+
+
+def test_pieces_end_where_the_solution_blows_up(monkeypatch):
+    """On -w⁴/4 the flow from 0.5 is (4 - 2t)^(-1/2), to t = 2."""
+    loss = losses.Differentiable(lambda W: -(W[0, 0] ** 4) / 4)
+    start = (np.array([[0.5]]),)
+    times = np.linspace(0, 3, 31)
+    monkeypatch.setattr(solution, "AT_ONCE", 0)
+    found = solve_field("flow", Objective.of(loss, start), flatten(start), 0.1, times, SILENT)
+    assert found.valid_until == pytest.approx(2, abs=1e-3)
+    assert "loss exceeds" in found.reason
+    assert np.isfinite(found.theta[times < 2]).all() and np.isnan(found.theta[times > 2]).all()
+    np.testing.assert_allclose(found.theta[:15, 0], (4 - 2 * times[:15]) ** -0.5, rtol=1e-8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -25,6 +26,9 @@ OPERATIONS_PER_SECOND = 1e12
 
 ITERATION_SECONDS = 1e-6
 """Least time of an iteration, which is dispatch overhead for small networks."""
+
+LONG = 20.0
+"""Seconds from which on the time of a diagnostic is shown before a run."""
 
 REMEDIES: dict[str, str] = {
     "programs": "run it on a larger machine",
@@ -64,6 +68,8 @@ class Footprint:
         sizes are relative to 2/λ_max, which is unknown before the simulation.
     operations
         Floating-point operations of one right-hand side of the layer flow, or one gradient.
+    seconds
+        Upper estimates of the time of diagnostics that may take minutes, by name.
 
     """
 
@@ -72,6 +78,7 @@ class Footprint:
     iterations: int
     all_iterations: int
     operations: int
+    seconds: Mapping[str, float]
 
     @property
     def total(self) -> int:
@@ -86,7 +93,11 @@ class Footprint:
         rows["right-hand side"] = f"{self.operations:.2g} floating-point operations"
         if self.iterations:
             rows["descent"] = f"{self.iterations:,} iterations at the smallest step size"
-        return rows
+        return rows | {f"time of {name}": text for name, text in self.long_diagnostics().items()}
+
+    def long_diagnostics(self) -> dict[str, str]:
+        """Return in words how long each diagnostic may take that may take over `LONG` seconds."""
+        return {name: f"up to {duration(s)}" for name, s in self.seconds.items() if s > LONG}
 
     def __repr__(self) -> str:
         return cards.as_text("Footprint", self._rows())
@@ -115,13 +126,19 @@ def footprint(scenario: Scenario) -> Footprint:
         max(variant.iterations for variant in each),
         sum(variant.all_iterations for variant in each),
         max(variant.operations for variant in each),
+        {
+            name: sum(variant.seconds.get(name, 0.0) for variant in each)
+            for name in dict.fromkeys(name for variant in each for name in variant.seconds)
+        },
     )
 
 
 def _single(scenario: Scenario) -> Footprint:
     counts = _iterations(scenario)
     parts, disk = memory.parts(scenario), memory.disk(scenario)
-    return Footprint(parts, disk, max(counts, default=0), sum(counts), operations(scenario))
+    seconds = {name: MEASURES[name].seconds(scenario) for name in scenario.output.measures}
+    most = max(counts, default=0)
+    return Footprint(parts, disk, most, sum(counts), operations(scenario), seconds)
 
 
 def _iterations(scenario: Scenario) -> list[int]:
@@ -218,3 +235,10 @@ def human(size: int) -> str:
             return f"{value:.1f} {unit}" if value < 10 and unit != "B" else f"{value:.0f} {unit}"
         value /= 1000
     return f"{value:.2g} EB"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words, rounded up, as in "3 minutes"."""
+    units = {"day": 86400, "hour": 3600, "minute": 60}
+    unit, size = next(((u, n) for u, n in units.items() if seconds > 2 * n), ("second", 1))
+    return f"{math.ceil(seconds / size)} {unit}s"

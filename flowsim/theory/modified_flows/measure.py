@@ -5,12 +5,16 @@ All distances are over the layers, at each step size and the recorded iterates.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+import time
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, TypeVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
+from flowsim.solvers.chunks import ChunkSize
+from flowsim.solvers.integrate import wait_for
 from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.theory.modified_flows.central_flow import (
     NEAR,
@@ -28,6 +32,8 @@ from flowsim.theory.modified_flows.solution import (
 )
 from flowsim.theory.modified_flows.spec import APPROXIMATING, DESCRIPTIONS
 from flowsim.theory.setting import Arrays, Setting
+
+State = TypeVar("State")
 
 COMPLEX = "ηλ exceeds 1 for an eigenvalue λ of the Hessian, where log(1 − ηλ) is complex"
 UNSTABLE = "the sharpness at the iterates exceeds 2/η, where they oscillate and the flow does not"
@@ -106,22 +112,25 @@ def compare(
     """
     times, paths, tasks = counts * eta, {}, len(FIELDS) + 1
     for k, name in enumerate(FIELDS):
-        monitor.report(k / tasks)
+        task = monitor.part(k / tasks, (k + 1) / tasks)
+        task.report(0.0)
+        paths[name] = solve_field(name, objective, start, eta, times, task)
         if monitor.stop_requested():
             return None
-        paths[name] = solve_field(name, objective, start, eta, times)
     found = _iterate(objective, paths["flow"], eta, counts, monitor.part(len(FIELDS) / tasks, 1.0))
     if found is None:
         return None
     iterates, paths["central"], (predicted, measured) = found
     lambdas = {
-        name: np.asarray(sharpness(objective, theta))
+        name: sharpness(objective, theta, monitor)
         for name, theta in (
             ("principal", paths["principal"].theta),
             ("central", paths["central"].theta),
             ("iterates", iterates),
         )
     }
+    if monitor.stop_requested():
+        return None
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(predicted > 0, predicted / measured, np.nan)
     columns = {
@@ -155,6 +164,31 @@ def _validity(
     return found
 
 
+def _in_chunks(
+    program: Callable[[Objective, State, jax.Array, jax.Array], State],
+    objective: Objective,
+    eta: jax.Array,
+    monitor: Monitor,
+) -> Callable[[State, int], State]:
+    """Return the function that iterates a program, in chunks of a fraction of a second each.
+
+    After a stop request it returns the state that was reached.
+    """
+
+    def advance(state: State, count: int) -> State:
+        chunk = ChunkSize(program.__name__, objective, state)
+        if not chunk.known:  # compiled first, so that no chunk is timed with it
+            wait_for(program(objective, state, eta, jnp.asarray(0)))
+        while count > 0 and not monitor.stop_requested():
+            started, steps = time.perf_counter(), min(chunk.steps, count)
+            state = wait_for(program(objective, state, eta, jnp.asarray(steps)))
+            chunk.update(steps, time.perf_counter() - started)
+            count -= steps
+        return state
+
+    return advance
+
+
 def _iterate(
     objective: Objective, flow: FlowSolution, eta: float, counts: np.ndarray, monitor: Monitor
 ) -> tuple[np.ndarray, FlowSolution, np.ndarray] | None:
@@ -167,24 +201,26 @@ def _iterate(
     central flow is the gradient flow, which is known at a much smaller error.
     """
     step, samples = jnp.asarray(eta), counts.size
-    near = np.asarray(sharpness(objective, flow.theta)) > NEAR * 2 / eta
+    near = sharpness(objective, flow.theta, monitor) > NEAR * 2 / eta
     # one recorded time earlier, as the sharpness may reach the limit between two of them
     first = max(int(np.argmax(near)) - 1, 0) if near.any() else samples
     iterates, theta, error = flow.theta.copy(), flow.theta.copy(), flow.error.copy()
     variances = np.zeros((2, samples))
     ended, reason = (flow.valid_until, flow.reason) if first == samples else (float("nan"), "")
     at = JointState.start(jnp.asarray(iterates[0]), jnp.asarray(theta[0]))
+    descend = _in_chunks(iterate_descent, objective, step, monitor)
+    advance = _in_chunks(iterate_both, objective, step, monitor)
     for i in range(1, samples):
         monitor.report(i / samples)
         if monitor.stop_requested():
             return None
-        count = jnp.asarray(counts[i] - counts[i - 1])
+        count = int(counts[i] - counts[i - 1])
         if i <= first:
-            at = at._replace(iterate=iterate_descent(objective, at.iterate, step, count))
+            at = at._replace(iterate=descend(at.iterate, count))
             if i == first:
                 at = JointState.start(at.iterate, jnp.asarray(theta[i]))
         else:
-            at = iterate_both(objective, at, step, count)
+            at = advance(at, count)
             theta[i], error[i] = at.fine, np.linalg.norm(at.fine - at.coarse) + error[first]
             variances[:, i] = np.array([at.variances, at.oscillations]) / max(int(at.counted), 1)
             if at.failure:

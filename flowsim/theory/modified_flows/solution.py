@@ -13,10 +13,17 @@ import numpy as np
 
 from flowsim.problem.types import Array
 from flowsim.solvers.iterate import DIVERGENCE_FACTOR, divergence_threshold
+from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.theory.modified_flows.objective import FIELDS, Objective, Weights
 
 RTOL = 1e-10
 """Relative tolerance per step. A second solve at ten times this tolerance estimates the error."""
+
+AT_ONCE = 64
+"""Most weights for which one program takes all steps; of more a step takes milliseconds."""
+
+ROWS = 16
+"""Hessians per call of the program that computes sharpness."""
 
 MOST_STEPS = 50_000
 """Steps of the integrator after which a flow counts as too stiff to be solved."""
@@ -72,17 +79,25 @@ class FirstOrderFlow(ApproximatingFlow):
 
 
 def solve_field(
-    name: str, objective: Objective, start: Array, eta: float, times: Any
+    name: str,
+    objective: Objective,
+    start: Array,
+    eta: float,
+    times: Any,
+    monitor: Monitor = SILENT,
 ) -> FlowSolution:
     """Return the solution of the flow `FIELDS[name]` from θ(times[0]) = `start`."""
     flow = FirstOrderFlow(objective=objective, name=name, eta=jnp.asarray(eta))
-    return solve_flow(flow, jnp.asarray(start), times)
+    return solve_flow(flow, jnp.asarray(start), times, monitor)
 
 
-def solve_flow(flow: ApproximatingFlow, start: Any, times: np.ndarray) -> FlowSolution:
+def solve_flow(
+    flow: ApproximatingFlow, start: Any, times: np.ndarray, monitor: Monitor = SILENT
+) -> FlowSolution:
     """Return the solution from y(times[0]) = `start`; times ascend and may repeat.
 
     The solution ends where the loss exceeds the ceiling of divergence, or after `MOST_STEPS` steps.
+    It is nan from a stop request on.
     """
     different, place = np.unique(times, return_inverse=True)
     if different.size == 1:
@@ -92,34 +107,74 @@ def solve_flow(flow: ApproximatingFlow, start: Any, times: np.ndarray) -> FlowSo
     # interval, so that the number of times, and with it the compiled program, stays the same.
     more = np.linspace(different[0], different[1], times.size - different.size + 2)[1:-1]
     grid = np.sort(np.concatenate([different, more]))
-    fine, end, stopped, failed = _solve_once(flow, start, jnp.asarray(grid), jnp.asarray(RTOL))
-    coarse, *_ = _solve_once(flow, start, jnp.asarray(grid), jnp.asarray(10 * RTOL))
-    theta = np.where(np.isfinite(fine), fine, np.nan)
+    fine = _solved(flow, start, grid, RTOL, monitor.part(0.0, 0.5))
+    coarse = _solved(flow, start, grid, 10 * RTOL, monitor.part(0.5, 1.0)).theta
+    theta = np.where(np.isfinite(fine.theta), fine.theta, np.nan)
     error = np.linalg.norm(theta - np.where(np.isfinite(coarse), coarse, np.nan), axis=1)
     reason = ""
-    if stopped:
+    if fine.stopped:
         reason = f"its loss exceeds {DIVERGENCE_FACTOR:g} times the initial loss of descent"
-    elif failed:
+    elif fine.failed:
         reason = f"its solution takes more than {MOST_STEPS} steps"
     rows = np.searchsorted(grid, different)[place]
-    return FlowSolution(theta[rows], error[rows], float(end) if reason else float("nan"), reason)
+    return FlowSolution(
+        theta[rows], error[rows], float(fine.end) if reason else float("nan"), reason
+    )
+
+
+class _Piece(NamedTuple):
+    """θ at the times (not finite past the end), the end, y there, steps, and why it ended."""
+
+    theta: Array
+    end: Array | float
+    state: Any
+    steps: Array | int
+    stopped: Array | bool
+    failed: Array | bool
+
+
+def _solved(
+    flow: ApproximatingFlow, start: Any, times: np.ndarray, rtol: float, monitor: Monitor
+) -> _Piece:
+    """Return the solution at all times: of many weights interval by interval, else at once.
+
+    Between intervals progress is reported and stop requests are answered.
+    """
+    tolerance = jnp.asarray(rtol)
+    if flow.position(start).size <= AT_ONCE:
+        return _solve_once(flow, start, jnp.asarray(times), tolerance, start)
+    theta = np.full((times.size, flow.position(start).size), np.nan)
+    theta[0] = flow.position(start)
+    end, state, steps, stopped, failed = float(times[0]), start, 0, False, False
+    for i in range(times.size - 1):
+        if monitor.stop_requested() or stopped or failed:
+            break
+        piece = _solve_once(flow, state, jnp.asarray(times[i : i + 2]), tolerance, start)
+        theta[i + 1], end, state = piece.theta[1], float(piece.end), piece.state
+        steps += int(piece.steps)
+        stopped, failed = bool(piece.stopped), bool(piece.failed) or steps > MOST_STEPS
+        monitor.report((i + 1) / (times.size - 1))
+    return _Piece(theta, end, state, steps, stopped, failed)
 
 
 @eqx.filter_jit
 def _solve_once(
-    flow: ApproximatingFlow, start: Any, times: Array, rtol: Array
-) -> tuple[Array, Array, Array, Array]:
-    """Return θ at the times (not finite past the end), the end, and whether it diverged or failed.
+    flow: ApproximatingFlow, start: Any, times: Array, rtol: Array, origin: Any
+) -> _Piece:
+    """Return θ at the times, from y(times[0]) = `start` on the way from `origin`.
 
     Steps end at the times, so that θ is a solution of the integrator there and no interpolant,
     whose error would dominate at this tolerance.
     """
     objective, position = flow.objective, flow.position
-    scale = jnp.linalg.norm(position(start))
-    highest = ceiling(objective, position(start))
+    scale = jnp.linalg.norm(position(origin))
+    highest = ceiling(objective, position(origin))
 
     def diverged(t: Any, y: Any, args: Any, **_: Any) -> Array:  # noqa: ARG001
         return ~(jnp.abs(objective.value(position(y))) <= highest)  # nan counts as divergence
+
+    def at(t: Any, y: Any, args: Any) -> Array:  # noqa: ARG001
+        return position(y)
 
     found = diffrax.diffeqsolve(
         diffrax.ODETerm(lambda t, y, args: flow.derivative(jnp.asarray(t), y)),  # noqa: ARG005
@@ -128,7 +183,12 @@ def _solve_once(
         t1=times[-1],
         dt0=None,
         y0=start,
-        saveat=diffrax.SaveAt(ts=jnp.asarray(times), t1=True, fn=lambda t, y, args: position(y)),  # noqa: ARG005
+        saveat=diffrax.SaveAt(
+            subs=[
+                diffrax.SubSaveAt(ts=jnp.asarray(times), t1=True, fn=at),
+                diffrax.SubSaveAt(t1=True),
+            ]
+        ),
         stepsize_controller=diffrax.ClipStepSizeController(
             diffrax.PIDController(rtol=rtol, atol=rtol * scale), step_ts=times
         ),
@@ -140,9 +200,13 @@ def _solve_once(
     failed = (found.result != diffrax.RESULTS.successful) & ~stopped
     # diffrax stores the last state (t1=True) right behind the last time that was reached. Rows
     # whose time is not the one requested are therefore not solutions at the requested times.
-    reached = jnp.where(jnp.isfinite(found.ts), found.ts, times[0])
-    saved = (found.ts[:-1] == times)[:, None]
-    return jnp.where(saved, found.ys[:-1], jnp.nan), reached.max(), stopped, failed
+    assert found.ts is not None and found.ys is not None
+    known, theta = found.ts[0], found.ys[0]
+    reached = jnp.where(jnp.isfinite(known), known, times[0])
+    saved = (known[:-1] == times)[:, None]
+    state = jax.tree.map(lambda y: y[0], found.ys[1])
+    theta = jnp.where(saved, theta[:-1], jnp.nan)
+    return _Piece(theta, reached.max(), state, found.stats["num_steps"], stopped, failed)
 
 
 def ceiling(objective: Objective, start: Weights) -> Array:
@@ -162,12 +226,22 @@ def below_ceiling(objective: Objective, start: Weights, theta: Array) -> Array:
     return found
 
 
-@eqx.filter_jit
-def sharpness(objective: Objective, theta: Array) -> Array:
-    """Return λ_max(H) per row of `theta`, nan where θ is not finite.
+def sharpness(objective: Objective, theta: np.ndarray, monitor: Monitor = SILENT) -> np.ndarray:
+    """Return λ_max(H) per row of `theta`, nan where θ is not finite and from a stop request on."""
+    largest = np.full(len(theta), np.nan)
+    for first in range(0, len(theta), ROWS):
+        if monitor.stop_requested():
+            break
+        rows = np.full((ROWS, theta.shape[1]), np.nan)
+        piece = theta[first : first + ROWS]
+        rows[: len(piece)] = piece
+        largest[first : first + ROWS] = _sharpness(objective, rows)[: len(piece)]
+    return largest
 
-    The rows are processed one after the other: only one Hessian is in memory.
-    """
+
+@eqx.filter_jit
+def _sharpness(objective: Objective, theta: Array) -> Array:
+    """Return λ_max(H) per row of `theta`, one after the other: only one Hessian is in memory."""
 
     def one(at: Weights) -> Array:
         good = jnp.isfinite(at).all()

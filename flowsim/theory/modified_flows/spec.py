@@ -9,6 +9,13 @@ from flowsim.theory.measure import Measure, needs_plain_descent
 MOST_WEIGHTS = 256
 """Most weights: the Hessian over the layers has the square of that as entries."""
 
+EIGENDECOMPOSITION = 2e-9
+"""Seconds of an eigendecomposition over the cube of its size, on one core."""
+
+CENTRAL, PRINCIPAL_STEPS = 12, 300
+"""Eigendecompositions of the central flow per iteration, and typical steps of the principal flow,
+of six each, in two solves."""
+
 APPROXIMATING = {
     "flow": "gradient flow",
     "modified": "modified flow",
@@ -35,6 +42,21 @@ def _floats(scenario: Scenario) -> int:
     """Return the iterates and four flows, and a Hessian with its derivatives."""
     weights = scenario.network.weights
     return 16 * scenario.flow.samples * weights + 24 * weights**2
+
+
+def _seconds(scenario: Scenario) -> float:
+    """Return the time of all eigendecompositions, if the central flow takes them at every iterate.
+
+    Iterations at relative step sizes are unknown before the run and left out.
+    """
+    descent, samples = scenario.descent, scenario.flow.samples
+    if descent is None:
+        return 0.0
+    sizes = () if descent.relative_to is not None else descent.sizes
+    iterations = sum(scenario.flow.horizon / size for size in sizes)
+    solves = 2 * 6 * max(samples, PRINCIPAL_STEPS) + 4 * samples
+    count = solves * len(descent.written) + CENTRAL * iterations
+    return float(count * EIGENDECOMPOSITION * scenario.network.weights**3)
 
 
 DESCRIPTIONS = Measure(
@@ -65,5 +87,6 @@ DESCRIPTIONS = Measure(
     ),
     why_unavailable=_needs_small_network,
     floats=_floats,
+    seconds=_seconds,
     folder="modified_flows",
 )

@@ -37,6 +37,7 @@ import numpy as np
 
 from flowsim.dynamics.registry import AlgorithmName, Momentum
 from flowsim.problem.types import Array
+from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.theory.modified_flows.objective import Objective, Weights
 from flowsim.theory.modified_flows.solution import ApproximatingFlow, FlowSolution, solve_flow
 
@@ -108,9 +109,10 @@ class Description:
     unit: float
     shift: float = 0.0
 
-    def at(self, iterations: np.ndarray) -> FlowSolution:
-        """Return the solution at iterations, the first of which is 0."""
-        return solve_flow(self.motion, self.start, (iterations + self.shift) * self.unit)
+    def at(self, iterations: np.ndarray, monitor: Monitor = SILENT) -> FlowSolution:
+        """Return the solution at iterations from 0 on; nan from a stop request on."""
+        times = (iterations + self.shift) * self.unit
+        return solve_flow(self.motion, self.start, times, monitor)
 
 
 def descriptions(

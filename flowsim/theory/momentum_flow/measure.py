@@ -38,7 +38,10 @@ def measure(setting: Setting) -> Arrays:
             break
         given = descriptions(objective, start, eta, spec.algorithm, spec.momentum)
         columns["time"][k] = count[k] * given["inertia"].unit
-        found = {name: description.at(count[k]) for name, description in given.items()}
+        found = {
+            name: description.at(count[k], setting.monitor.silent())
+            for name, description in given.items()
+        }
         for name, there in found.items():
             columns[name][k] = np.linalg.norm(iterates[k] - there.theta, axis=1)
             columns[f"{name}_error"][k] = there.error
