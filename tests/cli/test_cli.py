@@ -515,6 +515,19 @@ def test_a_report_marks_claims_that_fail() -> None:
     assert "failed" in text
 
 
+def test_a_report_shows_step_sizes_in_the_unit_of_the_scenario() -> None:
+    size = repr(0.9 * 0.1234567890123)
+    summary = {
+        "outcome": {"descent": {size: "completed"}},
+        "final_loss": {"descent": {size: 0.5}},
+        "relative_step_sizes": {size: 0.9},
+    }
+    _, row = report.table_lines("made", summary, {})
+    assert row.startswith("descent, step 0.9 · 2/λ_max  completed")
+    (*_, row) = report.table_lines("made", {**summary, "relative_step_sizes": None}, {})
+    assert row.startswith("descent, step 0.111111110111  completed")
+
+
 def test_a_report_of_many_step_sizes_is_short() -> None:
     """Neighbours that ended alike share a row, with the range of what they came to."""
     sizes = [repr(0.1 * k) for k in range(1, 31)]
