@@ -22,6 +22,7 @@ from flowsim.problem.types import Layers
 from flowsim.solvers.curvature import (
     NEGATIVE,
     ROUNDING,
+    Curvatures,
     curvatures_of_layers,
     curvatures_of_matrix,
 )
@@ -45,6 +46,7 @@ LEAST_TIMES = 4
 """Saved times in each half of the last decade that an exponent takes."""
 NEWTON_STEPS = 4
 """Newton's steps that tell a loss that decreases for ever from one that has a minimum."""
+STILL = "no direction of the layers decreases the loss"
 LOCAL = "the gradient vanishes and no curvature is negative, a local minimum at least"
 
 
@@ -98,36 +100,51 @@ def heading(
         return Ending(Verdict.NO_FINITE_MINIMIZER, end)
     if _is_best_of_conserved_rank(problem, W, CONVERGED * span):
         return Ending(Verdict.SADDLE, end)
-    near = curvatures_of_layers(problem, layers)
-    rounding = np.abs(near.directions).T @ _rounding(problem, layers, near.largest)
-    negative = near.mu < -NEGATIVE * near.largest
-    if minimum.known:
-        distance, reason = minimum.distance, minimum.certificate
-        descends = near.decrease >= distance / 2
-    else:
-        distance, reason = near.decrease, "no direction of the layers decreases the loss"
-        still = bool((np.abs(near.slopes) <= rounding).all())
-        descends = (near.bounded or still) and not (near.mu < -SLIGHT * near.largest).any()
     if minimum.known and not problem.loss.quadratic and _decreases_for_ever(problem, W):
         return Ending(Verdict.NO_FINITE_MINIMIZER, end)
-    exponent = power_of_time(times, losses - float(value) + distance)
-    if descends and exponent is not None:
-        return Ending(Verdict.SLOW, end, {"exponent": exponent})
-    if descends and distance <= max(CONVERGED * span, floor):
-        return Ending(Verdict.CONVERGED, end, {"certificate": reason})
-    left = distance if minimum.known else max(span, distance, minimum.scale)
-    flat = near.slopes @ near.slopes <= 2 * near.largest * FLAT * left
-    if not minimum.known:
-        # without the minimum, only a strongly negative curvature is evidence of a saddle
-        flat = flat and bool((near.mu < -FLAT * near.largest).any() or near.largest == 0)
-    if flat and not descends:
+    near = curvatures_of_layers(problem, layers)
+    rounding = np.abs(near.directions).T @ _rounding(problem, layers, near.largest)
+    distance, descends = _descent_ahead(near, minimum, rounding)
+    if descends:
+        exponent = power_of_time(times, losses - float(value) + distance)
+        if exponent is not None:
+            return Ending(Verdict.SLOW, end, {"exponent": exponent})
+        if distance <= max(CONVERGED * span, floor):
+            return Ending(Verdict.CONVERGED, end, {"certificate": minimum.certificate or STILL})
+    elif _is_flat(near, minimum, span):
         if growing is None:
-            # what may have grown at this rate from rounding at the start is no reason to leave
-            early = np.linalg.norm(_rounding(problem, problem.layers, near.largest))
-            grown = np.abs(near.slopes) * np.exp(np.minimum(near.mu * end, 0.0))
-            growing = bool((grown > np.maximum(rounding, early))[negative].any())
+            growing = _leaves(problem, near, rounding, end)
         return Ending(Verdict.PLATEAU if growing else Verdict.SADDLE, end)
     return Ending(Verdict.REACHED_HORIZON, end)
+
+
+def _descent_ahead(near: Curvatures, minimum: Minimum, rounding: np.ndarray) -> tuple[float, bool]:
+    """Return how far the loss can still decrease, and whether the layers head there."""
+    if minimum.known:
+        return minimum.distance, near.decrease >= minimum.distance / 2
+    still = bool((np.abs(near.slopes) <= rounding).all())
+    leaves = bool((near.mu < -SLIGHT * near.largest).any())
+    return near.decrease, (near.bounded or still) and not leaves
+
+
+def _is_flat(near: Curvatures, minimum: Minimum, span: float) -> bool:
+    """Return whether the loss hardly changes although it can still decrease by far."""
+    left = minimum.distance if minimum.known else max(span, near.decrease, minimum.scale)
+    flat = bool(near.slopes @ near.slopes <= 2 * near.largest * FLAT * left)
+    # without the minimum, only a strongly negative curvature is evidence of a saddle
+    evident = minimum.known or (near.mu < -FLAT * near.largest).any() or near.largest == 0
+    return flat and bool(evident)
+
+
+def _leaves(problem: Problem, near: Curvatures, rounding: np.ndarray, end: float) -> bool:
+    """Return whether the gradient has a component along negative curvature, above rounding.
+
+    One that may have grown at this rate from rounding at the start does not count.
+    """
+    negative = near.mu < -NEGATIVE * near.largest
+    early = np.linalg.norm(_rounding(problem, problem.layers, near.largest))
+    grown = np.abs(near.slopes) * np.exp(np.minimum(near.mu * end, 0.0))
+    return bool((grown > np.maximum(rounding, early))[negative].any())
 
 
 def _is_best_of_conserved_rank(problem: Problem, W: np.ndarray, least: float) -> bool:
