@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 
 from flowsim.experiment.plan.reading import from_toml
 from flowsim.results import archive
-from flowsim.results.archive import ArchiveError, manifest, netcdf
+from flowsim.results.archive import ArchiveError, manifest, netcdf, places
 from flowsim.results.run import Run, Variable
 from flowsim.scenario.digest import digest
 
@@ -369,6 +370,31 @@ def test_a_run_set_aside_by_a_killed_writer_is_put_back(written: Path) -> None:
     written.rename(written.with_name(f".run.flowsim-old-{process.pid}-0123abcd"))
     archive.write(made_runs.plain(), written.parent / "other")
     same(archive.read(written), made_runs.plain())
+
+
+def test_what_a_writer_killed_while_deleting_left_is_removed(tmp_path: Path) -> None:
+    """Deleted file by file, manifests last: at every moment the next writer completes it."""
+    archive.write(made_runs.with_variants(), tmp_path / "run")
+    order: list[Path] = []
+    unlink = Path.unlink
+
+    def note(path: Path, **options: bool) -> None:
+        order.append(path)
+        unlink(path, **options)
+
+    shutil.copytree(tmp_path / "run", tmp_path / "model")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Path, "unlink", note)
+        places._remove(tmp_path / "model")
+    deleted = [path.relative_to(tmp_path / "model") for path in order]
+    assert len(deleted) > 6
+    for count in range(len(deleted) + 1):
+        aside = tmp_path / ".run.flowsim-old-999999-00000000"
+        shutil.copytree(tmp_path / "run", aside)
+        for name in deleted[:count]:
+            (aside / name).unlink()
+        with archive.reserve(tmp_path / "run", force=True):
+            assert not aside.exists()
 
 
 def test_the_temporaries_of_a_living_writer_are_left_alone(tmp_path: Path) -> None:

@@ -227,10 +227,10 @@ def _foreign_files(folder: Path) -> Iterator[str]:
 def _remove(folder: Path, *, keep: bool = False) -> None:
     """Delete the files that the manifests in `folder` list, and folders that are empty then."""
     files, folders = _listed(folder)
-    # the manifest goes last: after a crash its list shows what is left to delete
-    for name in sorted(files - {manifest.NAME}):
+    # manifests go last, the outermost at the end: after a crash they list what is left to delete
+    manifests = {name for name in files if PurePosixPath(name).name == manifest.NAME}
+    for name in [*sorted(files - manifests), *sorted(manifests, key=len, reverse=True)]:
         (folder / name).unlink(missing_ok=True)
-    (folder / manifest.NAME).unlink()
     # inner folders first; those that contain other files stay
     for name in sorted(folders, reverse=True):
         with suppress(OSError):
@@ -270,3 +270,9 @@ def _tidy(path: Path, kind: str | None, final: Path) -> None:
         path.rename(final)
     elif kind == "old":
         _remove(path)
+        # a crash after the manifest was deleted leaves empty folders that nothing lists
+        for inner in sorted(path.rglob("*"), reverse=True):
+            with suppress(OSError):
+                inner.rmdir()
+        with suppress(OSError):
+            path.rmdir()
