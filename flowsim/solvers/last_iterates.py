@@ -12,7 +12,7 @@ from flowsim.problem.problem import Problem
 from flowsim.solvers.behaviour import Behaviour, LongTermBehaviour
 from flowsim.solvers.iterate import iterate
 from flowsim.solvers.limit import heading
-from flowsim.solvers.long_run import long_term_behaviour
+from flowsim.solvers.long_run import alternating_part, long_term_behaviour
 from flowsim.solvers.verdict import Ending, Verdict
 
 WINDOW = 64
@@ -21,6 +21,9 @@ APART = 512
 """Iterations between two such windows at most, and no more than descent has taken."""
 MODES = 8
 """Modes of W in which they are looked for."""
+
+ALTERNATING = 0.1
+"""Part of the motion that alternates from iterate to iterate, at least, in an oscillation."""
 
 OSCILLATIONS = {
     Behaviour.PERSISTENT: Verdict.OSCILLATING,
@@ -114,5 +117,8 @@ def _behaviour(modes: np.ndarray) -> LongTermBehaviour:
     if not found.modes:
         return found
     late = modes[WINDOW:, list(found.modes)]
+    # the smooth oscillations of momentum have a small alternating part too
+    if np.ptp(alternating_part(late)) < ALTERNATING * np.ptp(late, axis=0).max():
+        return LongTermBehaviour(Behaviour.DRIFTS, found.modes)
     widest = late[:, np.argmax(np.ptp(late, axis=0))]
     return replace(found, low=float(widest.min()), high=float(widest.max()))

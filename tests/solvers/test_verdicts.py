@@ -352,3 +352,11 @@ def test_blow_ups_have_their_time(depth) -> None:
         assert trajectory.ending.at == pytest.approx(expected, rel=1e-2)
         assert trajectory.times[-1] <= expected
         assert np.isfinite(trajectory.end_to_end).all()
+
+
+def test_a_smooth_oscillation_of_momentum_is_none() -> None:
+    """With increasing momentum W swings about its minimum, over many iterates at small steps."""
+    problem = identity(2, 0.1, 1.0)
+    times = np.linspace(0, 40.0, 100)
+    found = descend(problem, [0.002], times, algorithm="nesterov", momentum="increasing")
+    assert found.verdicts == (Verdict.CONVERGED,)
