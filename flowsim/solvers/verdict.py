@@ -10,9 +10,8 @@ from typing import Any
 class Verdict(Enum):
     """How a flow or a descent ended; the value is a sentence with the cause and the remedy.
 
-    The first group completes a simulation, so that the command line exits with 0 if all claims
-    hold. The others leave it unfinished, exit code 3, but a descent that diverges: that is a
-    result.
+    Each has one `outcome`. "completed" and "diverged" are results, with which the command line exits
+    with 0 if all claims hold; with "failed" it exits with 3.
     """
 
     CONVERGED = "the loss is at its minimum"
@@ -116,7 +115,7 @@ class Ending:
 
     def __str__(self) -> str:
         numbers = ", ".join(
-            f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+            f"{name} {value:.4g}" if isinstance(value, float) else f"{name}: {value}"
             for name, value in self.details.items()
         )
         return self.name.replace("_", " ") + (f" ({numbers})" if numbers else "")
