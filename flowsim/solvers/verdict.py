@@ -10,8 +10,8 @@ from typing import Any
 class Verdict(Enum):
     """How a flow or a descent ended; the value is a sentence with the cause and the remedy.
 
-    Each has one `outcome`. "completed" and "diverged" are results, with which the command line exits
-    with 0 if all claims hold; with "failed" it exits with 3.
+    Each has one `outcome`. "completed" and "diverged" are results, with which the command line
+    exits with 0 if all claims hold; with "failed" it exits with 3.
     """
 
     CONVERGED = "the loss is at its minimum"
