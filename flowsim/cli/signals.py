@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,13 +15,19 @@ _SAME_SECONDS = 1.0
 """Signals within this time count as one: `timeout` and some shells send each twice."""
 
 
+_AGAIN_SECONDS = 0.01
+"""Time after which a signal whose exit was lost is sent again."""
+
+
 @contextmanager
 def handled(handler: Callable[[int, FrameType | None], None] | None = None) -> Iterator[None]:
     """Within the block, a signal exits quietly with code 128 + signal, after clean-up."""
     before = {number: signal.signal(number, handler or _exit) for number in _SIGNALS}
+    hook, sys.unraisablehook = sys.unraisablehook, _send_again
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number, previous in before.items():
             signal.signal(number, previous)
 
@@ -33,6 +40,18 @@ def ignore() -> None:
 
 def _exit(number: int, _frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
+
+
+def _send_again(lost: sys.UnraisableHookArgs) -> None:
+    """Repeat a signal whose exit was raised where Python ignores exceptions, as in a callback."""
+    if isinstance(lost.exc_value, SystemExit) and isinstance(lost.exc_value.code, int):
+        import threading
+
+        # at once, its exit would be lost in this function too
+        number = lost.exc_value.code - 128
+        threading.Timer(_AGAIN_SECONDS, os.kill, (os.getpid(), number)).start()
+    else:
+        sys.__unraisablehook__(lost)
 
 
 class StopRequest:

@@ -385,6 +385,31 @@ def test_a_second_signal_ends_at_once_and_leaves_nothing(here: Path) -> None:
     assert sorted(path.name for path in here.iterdir()) == ["cache", "small.toml"]
 
 
+def test_a_signal_within_a_callback_is_not_lost() -> None:
+    """Python ignores exceptions in callbacks of weak references, such as the exit of a signal."""
+    code = """
+import os, signal, time, weakref
+from flowsim.cli import signals
+
+class Held: ...
+
+def callback(_):
+    os.kill(os.getpid(), signal.SIGTERM)
+    sum(range(1000))
+
+held = Held()
+with signals.handled():
+    kept = weakref.ref(held, callback)
+    del held
+    time.sleep(30)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, timeout=20, check=False
+    )
+    assert done.returncode == 128 + signal.SIGTERM
+    assert b"Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("delay", [0.1, 0.2, 0.3, 0.4])
 def test_a_signal_at_any_time_ends_cleanly(here: Path, delay: float) -> None:
     process = subprocess.Popen(
