@@ -20,11 +20,11 @@ ROOT = Path(__file__).resolve().parent.parent
 SMALL = {
     "scenarios": (45,),
     "spaces": (5,),
-    "singular": range(50),
+    "singular": range(20),
     "orders": (9,),
-    "fuzz": range(1, 60, 2),
-    "writes": (0, 7),
-    "damage": range(30),
+    "fuzz": range(1, 60, 4),
+    "writes": (0,),
+    "damage": range(10),
 }
 """Cases that take about a second per part."""
 

@@ -186,6 +186,7 @@ def test_a_full_disk_after_simulating_is_exit_code_3(here: Path) -> None:
     assert [path.name for path in here.iterdir() if "run" in path.name] == []
 
 
+@pytest.mark.slow
 def test_a_disk_too_full_for_figures_keeps_the_results(here: Path) -> None:
     assert flow("run", "small.toml", "-o", "whole").returncode == 0
     results = [path for path in (here / "whole").iterdir() if path.is_file()]
@@ -202,6 +203,7 @@ def test_a_disk_too_full_for_figures_keeps_the_results(here: Path) -> None:
     assert note in done.stdout
 
 
+@pytest.mark.slow
 def test_a_backend_that_is_not_installed_does_not_prevent_figures(here: Path) -> None:
     """Notebooks set MPLBACKEND for the processes that they start."""
     # the one backend that Matplotlib looks for when it is imported

@@ -95,7 +95,7 @@ def calls_of(text: str) -> int:
     return len(asked)
 
 
-@pytest.mark.parametrize("fraction", [0.3, 0.6, 0.8, 0.95, 1.0])
+@pytest.mark.parametrize("fraction", [0.6, 1.0])
 def test_a_stop_is_in_the_summary_or_changes_nothing(fraction: float) -> None:
     found, _ = stopped_at(max(1, round(fraction * calls_of(PLAIN))))
     check(found, PLAIN)

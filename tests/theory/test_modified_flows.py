@@ -146,6 +146,7 @@ def test_descent_past_the_edge_breaks_the_flows_that_do_not_oscillate():
     assert set(FIELDS) <= set(found.columns)
 
 
+@pytest.mark.slow
 def test_descent_that_diverges_is_compared_up_to_there():
     loss = losses.Differentiable(lambda W: 5 * W[0, 0] ** 2 + W[0, 0] ** 4)
     start = (np.array([[1.0]]),)
@@ -157,6 +158,7 @@ def test_descent_that_diverges_is_compared_up_to_there():
     assert not gone[0]
 
 
+@pytest.mark.slow
 def test_repeated_times_and_none_at_all():
     """Saved times nearer than η fall on one iterate; a horizon below η/2 on the start."""
     loss, layers = curved_network()
