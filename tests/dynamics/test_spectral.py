@@ -152,6 +152,7 @@ def log_cholesky(alpha: float, level: float) -> tuple[float, float]:
     return float(found.t_events[0][0]), float(found.y_events[0][0][0] ** 2)
 
 
+@pytest.mark.slow
 class TestRazinCohen:
     """2 × 2 completion at depth 2, where σ_2 falls to e^{-2543} and its sign decides everything."""
 

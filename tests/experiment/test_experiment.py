@@ -219,6 +219,7 @@ samples = 50
 """
 
 
+@pytest.mark.slow
 def test_a_lost_sign_of_the_determinant_is_said_with_its_time() -> None:
     """Matrix entries cannot hold the smallest singular value of depth 2 (Razin & Cohen 2020)."""
     found = run(from_toml(RAZIN_COHEN), "lost")
@@ -608,6 +609,7 @@ def test_norms_of_what_no_matrix_holds_come_from_logarithms() -> None:
 DESCRIBED = '[descent]\nstep_sizes = [0.02, 0.01]\n[output]\nmeasures = ["descriptions"]\n'
 
 
+@pytest.mark.slow
 def test_descriptions_are_measured_beside_the_iterates_of_descent() -> None:
     found = run(scenario(DESCRIBED), "described")
     np.testing.assert_array_equal(found["descriptions.time"], found["descent.time"])

@@ -179,6 +179,7 @@ def test_iterations_do_not_grow_with_the_stiffness(method) -> None:
 
 
 @pytest.mark.parametrize("method", ["rodas4", "rodas5p"])
+@pytest.mark.slow
 def test_a_plateau_of_a_hundred_million(method) -> None:
     case = problems.aligned(4, 1e-16)
     times = np.linspace(0, 0.98 * case.horizon, 30)  # exits at thirds and halves of it fall between
@@ -234,6 +235,7 @@ def test_any_start_and_loss_is_solved_to_tolerance(kind) -> None:
 
 
 @pytest.mark.parametrize("method", ["rodas4", "rodas5p"])
+@pytest.mark.slow
 def test_errors_stay_near_the_tolerance_over_a_long_horizon(method) -> None:
     """Razin & Cohen's completion: what the linear systems are off by must not add up.
 

@@ -86,6 +86,7 @@ def test_several_critical_directions_share_a_covariance():
         assert variance[-1] == pytest.approx(2 * values[held].sum(), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_on_a_curved_edge_it_is_the_projected_flow_in_order_2():
     """½x²(10 + y² + z) - cᵀ(y, z): on the edge the velocity c loses its part across the edge."""
     c = np.array([0.5, 1.0])
@@ -107,6 +108,7 @@ def test_on_a_curved_edge_it_is_the_projected_flow_in_order_2():
     np.testing.assert_allclose(np.log2(np.divide(errors[:-1], errors[1:])), 2, atol=0.2)
 
 
+@pytest.mark.slow
 def test_the_covariance_predicts_the_oscillation_of_descent():
     """In the valley the mean of x² is 0.6 up to what y moves: Δy = Σ η(0.3 - x²/2) exactly.
 
@@ -131,6 +133,7 @@ def test_below_the_edge_it_is_the_gradient_flow():
     assert not found.columns["variance_predicted"].any()
 
 
+@pytest.mark.slow
 def test_more_critical_directions_than_it_holds_are_told():
     """Five equal valleys reach the edge at once."""
 

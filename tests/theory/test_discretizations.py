@@ -188,6 +188,7 @@ def scenario(algorithm: str, momentum: str = "0.0") -> Scenario:
     return from_toml(text, overrides={"flow.horizon": 2.0, "flow.samples": 5})
 
 
+@pytest.mark.slow
 def test_a_scenario_follows_the_flow_by_rk4() -> None:
     found = run(scenario("rk4"), "kutta")
     gaps = np.nanmax(found["comparison.descent_vs_flow"], axis=1)

@@ -131,6 +131,7 @@ def test_a_flow_that_blows_up_says_when():
     np.testing.assert_allclose(found.theta[:15, 0], 0.5 / (1 - 0.5 * times[:15]), rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_descent_past_the_edge_breaks_the_flows_that_do_not_oscillate():
     """On ½·10x², η = 0.21 is past 2/10: descent grows as 1.1^k, and the flow decays."""
     loss = losses.Differentiable(lambda W: 5 * W[0, 0] ** 2)
@@ -174,6 +175,7 @@ def test_repeated_times_and_none_at_all():
         np.testing.assert_array_equal(none.columns[name], 0)
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_the_comparison():
     loss, layers = curved_network()
     objective, theta = Objective.of(loss, layers), np.asarray(flatten(layers))

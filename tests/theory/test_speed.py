@@ -180,6 +180,7 @@ def test_levels_count_from_the_minimum_that_is_not_zero() -> None:
     np.testing.assert_allclose(found["speed.minimum"], least, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_classes_that_can_be_separated_count_from_the_infimum() -> None:
     text = REGRESSION.replace('"regression"', '"logistic"').replace("[[1, -1, 1]]", "[[1, 1, 1]]")
     found = measured(text + "[descent]\nstep_sizes = [0.5]\n", **{"flow.horizon": 50.0})
@@ -189,6 +190,7 @@ def test_classes_that_can_be_separated_count_from_the_infimum() -> None:
     assert np.isfinite(found["speed.iterations"][0, 0])
 
 
+@pytest.mark.slow
 def test_a_quartic_minimum_is_no_higher_than_duality_allows() -> None:
     """For u with u Xᵀ = 0: ℓ* ≥ -(⟨u, y⟩ + Σ|u|^q/q)/m, q = 4/3 (Young's inequality)."""
     found = run(from_toml(QUARTIC + MEASURED), "quartic")

@@ -329,6 +329,7 @@ def test_an_interrupt_leaves_what_was_reached():
     assert np.isnan(found["sgd_noise.descent_loss"][1]).all()
 
 
+@pytest.mark.slow
 def test_another_solver_finds_the_same_mean():
     """diffrax's own, on Brownian motion of its own, in steps so short that its bias is nothing.
 

@@ -186,6 +186,7 @@ def test_the_distance_of_two_layers_is_that_of_descent_written_out():
             assert found["tracking_bound.distance"][2, i] == pytest.approx(wanted, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_descent_is_of_order_one_and_below_the_bound_through_negative_curvature():
     found = tracked("[3, 4, 4, 2]")
     assert found["tracking_bound.smallest"].min() < -0.1
