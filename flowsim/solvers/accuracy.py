@@ -63,8 +63,8 @@ def remedy(trajectory: Trajectory, problem: Problem) -> Remedy:
     """
     fraction = trajectory.largest_error / largest_norm(trajectory)
     # rounded down to a power of ten, which leaves a margin of up to ten for the estimate
-    wanted = max(trajectory.rtol * ALLOWED_ERROR / fraction, TIGHTEST)
-    rtol = 10.0 ** np.floor(np.log10(wanted))
+    needed = max(trajectory.rtol * ALLOWED_ERROR / fraction, TIGHTEST)
+    rtol = 10.0 ** np.floor(np.log10(needed))
     lost = trajectory.space == "end_to_end" and fraction > PROPORTIONAL
     space = "layers" if lost and network.is_balanced(problem.layers) else trajectory.space
     return Remedy(space, float(max(rtol, TIGHTEST)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import equinox as eqx
 import jax
@@ -38,13 +39,15 @@ def hessian_product(
 
     Forward mode over the layers' gradients: no matrix larger than a layer or W is formed.
     """
-
-    def gradients(at: Layers) -> Layers:
-        slopes = network.layer_gradients(at, loss.gradient)
-        return tuple(g + weight_decay * W for g, W in zip(slopes, at, strict=True))
-
-    product: Layers = jax.jvp(gradients, (tuple(layers),), (tuple(directions),))[1]
+    at = partial(_gradients, loss, weight_decay)
+    product: Layers = jax.jvp(at, (tuple(layers),), (tuple(directions),))[1]
     return product
+
+
+def _gradients(loss: Loss, weight_decay: Array | float, layers: Layers) -> Layers:
+    """Return ∂φ/∂W_j + λ W_j."""
+    slopes = network.layer_gradients(layers, loss.gradient)
+    return tuple(g + weight_decay * W for g, W in zip(slopes, layers, strict=True))
 
 
 @eqx.filter_jit
@@ -152,8 +155,7 @@ def curvatures_of_layers(problem: Problem, layers: Layers) -> Curvatures:
         )
         return joined(hessian_product(problem.loss, layers, towards, decay))
 
-    slopes = network.layer_gradients(layers, problem.loss.gradient)
-    g = joined(tuple(s + decay * W for s, W in zip(slopes, layers, strict=True)))
+    g = joined(_gradients(problem.loss, decay, layers))
     random = np.random.default_rng(0).standard_normal(g.size)
     size = float(np.linalg.norm(g))
     start = random / np.linalg.norm(random) + (2 * g / size if size else 0.0)

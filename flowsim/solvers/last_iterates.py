@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -66,7 +67,7 @@ class LastIterates:
             return Ending(Verdict.OUT_OF_RANGE, int(self.left_range[row]))
         if self.iterates.alive[row]:
             return None
-        W, loss = self._matrices(self.iterates)[row], self.problem.loss
+        W, loss = self._last[row], self.problem.loss
         decreased = float(loss.value(W)) < float(loss.value(self.problem.initial))
         verdict = Verdict.OUT_OF_RANGE if decreased else Verdict.DIVERGED
         return Ending(verdict, int(self.iterates.iteration[row]) + 1)
@@ -90,7 +91,7 @@ class LastIterates:
         seem to reflect.
         """
         start = np.asarray(self.iterates.iteration)
-        U, _, Vt = np.linalg.svd(self._matrices(self.iterates), full_matrices=False)
+        U, _, Vt = np.linalg.svd(self._last, full_matrices=False)
         windows = np.full((len(start), 2 * WINDOW, min(MODES, U.shape[2])), np.nan)
 
         def visit(sample: int, iterates: Iterates) -> None:
@@ -103,6 +104,11 @@ class LastIterates:
         count = start[:, None] + np.concatenate([visited + 0 * gaps, visited + WINDOW + gaps], 1)
         iterate(self.descent, self.iterates, count, visit)
         return [_behaviour(modes) if np.isfinite(modes).all() else None for modes in windows]
+
+    @cached_property
+    def _last(self) -> np.ndarray:
+        """W of every step size at its last iterate."""
+        return self._matrices(self.iterates)
 
     @staticmethod
     def _matrices(iterates: Iterates) -> np.ndarray:
