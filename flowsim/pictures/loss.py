@@ -11,7 +11,7 @@ from flowsim.results.run import Run
 LABEL = r"loss $\ell(W)$"
 
 HEADING = {
-    "converged": ", its minimum",
+    "converged": ", to its minimum",
     "plateau": ", on a plateau",
     "saddle": ", at a saddle",
     "slow": ", by a power of time",
