@@ -133,7 +133,10 @@ def test_a_figure_is_drawn_of_a_run_or_its_directory(tmp_path: Path) -> None:
     ("call", "sentence"),
     [
         (lambda: flowsim.read(3), "path must be a path, a string or Path, but is 3."),
-        (lambda: flowsim.run(None), "scenario must be a name, a path or a Scenario, but is None."),
+        (
+            lambda: flowsim.run(None),
+            "scenario must be a name, a path, a Scenario or Problem, but is None.",
+        ),
         (lambda: flowsim.run("x", directory=3), "directory must be a path, a string or Path, but"),
         (lambda: flowsim.run("x", force="yes"), "force must be True or False, but is 'yes'."),
         (lambda: flowsim.run("x", progress=3), "progress must be a function, but is 3."),

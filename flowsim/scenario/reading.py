@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,25 @@ BASIC = Rules()
 
 OVERRIDE = "override"
 """What overrides are called in error messages, where they are not those of `--set`."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the values of a scenario come from, for messages.
+
+    Attributes
+    ----------
+    name, layout
+        The name of a text and the lines of its keys; no layout for values made in Python.
+    origin
+        What gave the overrides.
+
+    """
+
+    name: str = ""
+    layout: Layout | None = None
+    origin: str = OVERRIDE
+
 
 LARGEST = 16 * 2**20
 """The most bytes that a scenario file can have."""
@@ -78,9 +98,8 @@ def located(
             layout = scan(path.read_text("utf-8-sig"))
         except (OSError, ValueError):  # it has changed since: the first line stands for all
             layout = Layout("")
-        placed = [
-            _placed(mistake, name, layout, overrides or {}, origin) for mistake in error.found
-        ]
+        source = Source(name, layout, origin)
+        placed = [_placed(mistake, source, overrides or {}) for mistake in error.found]
         raise ScenarioError(*(text for _, text in sorted(placed))) from None
 
 
@@ -119,10 +138,29 @@ def from_toml(
     if len(text) > LARGEST:
         raise ScenarioError(_too_large(name))
     data, layout = _parsed(text, name)
-    overrides, wrong = _plain(overrides or {}, origin)
-    data, unknown = _overridden(data, overrides, origin)
+    return from_data(data, base, overrides, rules, Source(name, layout, origin))
+
+
+def from_data(
+    data: Mapping[str, Any],
+    base: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    rules: Rules = BASIC,
+    source: Source | None = None,
+) -> Scenario:
+    """Return the scenario with these values, which come from a source, or from Python if None.
+
+    Raises
+    ------
+    ScenarioError
+        With every mistake, at its place in the file if there is one.
+
+    """
+    source = source or Source()
+    overrides, wrong = _plain(overrides or {}, source.origin)
+    data, unknown = _overridden(data, overrides, source.origin)
     values, mistakes = find_mistakes(resolve_files(data, base or Path.cwd()), rules)
-    placed = [_placed(mistake, name, layout, overrides, origin) for mistake in mistakes]
+    placed = [_placed(mistake, source, overrides) for mistake in mistakes]
     complaints = (
         wrong + unknown + [complaint for _, complaint in sorted(placed, key=lambda place: place[0])]
     )
@@ -196,8 +234,8 @@ def _plain(overrides: Mapping[str, Any], origin: str) -> tuple[dict[str, Any], l
 
 
 def _overridden(
-    data: dict[str, Any], overrides: Mapping[str, Any], origin: str
-) -> tuple[dict[str, Any], list[str]]:
+    data: Mapping[str, Any], overrides: Mapping[str, Any], origin: str
+) -> tuple[Mapping[str, Any], list[str]]:
     wrong = []
     for key, value in overrides.items():
         try:
@@ -207,20 +245,20 @@ def _overridden(
     return data, wrong
 
 
-def _placed(
-    mistake: Mistake, name: str, layout: Layout, overrides: Mapping[str, Any], origin: str
-) -> tuple[int, str]:
+def _placed(mistake: Mistake, source: Source, overrides: Mapping[str, Any]) -> tuple[int, str]:
     """Return the line of a mistake, and the mistake with its place; overrides have line 0."""
     place = dotted(mistake.path)
-    new_table = mistake.path[:1] not in layout.places
+    new_table = source.layout is not None and mistake.path[:1] not in source.layout.places
     for key, value in overrides.items():
         inside = f"{place}.".startswith(f"{key}.") or f"{key}.".startswith(f"{place}.")
         if inside or (new_table and key.startswith(f"{mistake.path[0]}.")):
             text = mistake.text if place == key else f"{place}: {mistake.text}"
             text += single_keys(key, value, mistake.text)
-            return 0, f"{origin} {printable(key)}: {text}"
-    line = layout.line(mistake.path)
-    return line, f"{name}:{line}: {mistake}"
+            return 0, f"{source.origin} {printable(key)}: {text}"
+    if source.layout is None:
+        return 0, str(mistake)
+    line = source.layout.line(mistake.path)
+    return line, f"{source.name}:{line}: {mistake}"
 
 
 def check(scenario: Scenario, rules: Rules = BASIC) -> None:

@@ -171,7 +171,7 @@ def _why_layer_absent(name: str, run: Scenario) -> str | None:
 
 def _why_option_absent(name: str, run: Scenario) -> str | None:
     loss = run.loss
-    if name == "distance_to_target" and not loss.minimized_by_target:
+    if name == "distance_to_target" and not loss.has("minimized_by_target"):
         return f'a loss of kind "{loss.kind}" has no target; write another variable'
     if name in RELATIVE and (run.descent is None or run.descent.relative_to is None):
         return (
@@ -186,7 +186,7 @@ def _why_option_absent(name: str, run: Scenario) -> str | None:
         return 'W is saved at all times; write output.end_to_end = "last" or a stride'
     if name in HELD_OUT and not run.holds_out:
         return "no samples are held out; write data.held_out = 0.2"
-    if name == "held_out_accuracy" and not loss.classifies:
+    if name == "held_out_accuracy" and not loss.has("classifies"):
         return f'a loss of kind "{loss.kind}" has no classes; write held_out_loss'
     return None
 

@@ -48,6 +48,8 @@ def build_problem(scenario: Scenario) -> Problem:
         If the product of the initial layers underflows float64, or the loss there overflows.
 
     """
+    if scenario.loss.problem is not None:
+        return scenario.loss.problem
     loss, samples = training(scenario)
     rng = generator(scenario.seed, "init")
     layers = _perturbed(scenario, scenario.init.build(scenario.network.widths, rng, loss))
@@ -170,7 +172,7 @@ def _chosen(
 def _has_real_targets(scenario: Scenario) -> bool:
     """Return whether the targets are real numbers, not classes."""
     dataset = scenario.data.dataset if scenario.data else None
-    return not scenario.loss.classifies and (dataset is None or not BUNDLED[dataset].classes)
+    return not scenario.loss.has("classifies") and (dataset is None or not BUNDLED[dataset].classes)
 
 
 def _split(fraction: float, rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Discriminator, Field
 
 from flowsim.scenario.spec.forms import Samples
-from flowsim.scenario.spec.loss import Completion, Linear, Loss, Sensing, Shape, Squared
+from flowsim.scenario.spec.loss import (
+    Completion,
+    Linear,
+    Loss,
+    Python,
+    Sensing,
+    Shape,
+    Squared,
+    Trait,
+)
 from flowsim.scenario.spec.numbers import Size
 from flowsim.scenario.spec.table import Table, by_kind
 
@@ -68,7 +77,7 @@ class Data(Table):
 class DataLoss(Loss):
     """A mean over the samples of `[data]`."""
 
-    on_data = sampled = True
+    traits = frozenset({"on_data", "sampled"})
 
     classes: ClassVar[tuple[int, int]] = (0, 0)
     """The least and the largest number of classes; (0, 0) where targets may be real."""
@@ -117,7 +126,7 @@ class Regression(DataLoss):
         None, ge=1, description="The power p of the errors; 2 if left out.", examples=[2.0]
     )
 
-    labelled = True
+    traits = DataLoss.traits | {"labelled"}
 
     @property
     def power(self) -> float:
@@ -170,7 +179,7 @@ class Logistic(DataLoss):
         description="ℓ(w) = 1/m Σ log(1 + e^(−y w x))", examples=["logistic"]
     )
 
-    classifies = True
+    traits = DataLoss.traits | {"classifies"}
     classes = (2, 2)
     needs = "two classes"
 
@@ -202,7 +211,7 @@ class CrossEntropy(DataLoss):
         description="ℓ(W) = 1/m Σ −log softmax(W x)_class", examples=["cross_entropy"]
     )
 
-    classifies = True
+    traits = DataLoss.traits | {"classifies"}
     classes = (2, 10**9)
     needs = "classes"
 
@@ -232,13 +241,13 @@ class CrossEntropy(DataLoss):
 
 
 AnyLoss = Annotated[
-    Linear | Squared | Completion | Sensing | Regression | Logistic | CrossEntropy,
+    Linear | Squared | Completion | Sensing | Regression | Logistic | CrossEntropy | Python,
     Discriminator("kind"),
 ]
 LOSSES: dict[str, type[Loss]] = by_kind(AnyLoss)
 """The models of all losses by kind."""
 
 
-def kinds_with(trait: str) -> list[str]:
+def kinds_with(trait: Trait) -> list[str]:
     """Return the kinds of losses that have a trait."""
-    return [kind for kind, loss in LOSSES.items() if getattr(loss, trait)]
+    return [kind for kind, loss in LOSSES.items() if trait in loss.traits]

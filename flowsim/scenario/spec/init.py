@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Discriminator, Field
 
 from flowsim.problem.limits import LARGEST
-from flowsim.scenario.spec.errors import Mistake, mistake_at
+from flowsim.scenario.spec.errors import Mistake, UnplacedError, mistake_at
 from flowsim.scenario.spec.forms import FileRef, Layers
 from flowsim.scenario.spec.network import Network
 from flowsim.scenario.spec.table import Table, by_kind
@@ -97,6 +97,27 @@ class Explicit(Init):
         if isinstance(self.layers, FileRef):
             return load_layers(self.layers, len(widths) - 1)
         return tuple(np.asarray(W, dtype=float) for W in self.layers)
+
+
+class Python(Init):
+    """Layers from Python that are too large for a file: hashed, not written out."""
+
+    kind: Literal["python"] = Field(
+        description="Layers from Python, hashed but not written out", examples=["python"]
+    )
+    noise: Noise = 0.0
+    sha256: str = Field(
+        description="A hash of the layers.", pattern="^[0-9a-f]{64}$", examples=["0" * 64]
+    )
+
+    def describe(self) -> str:
+        """Return the row of the initialization in the summary table."""
+        return "layers from Python"
+
+    def build(self, widths: Widths, rng: Generator, loss: Loss) -> NumpyLayers:  # noqa: ARG002
+        """Raise: the layers are those of a problem, which a file does not have."""
+        text = 'is "python": the layers were given in Python; call flowsim.run with the problem'
+        raise UnplacedError(mistake_at("init.kind", text))
 
 
 class RandomScaled(Init):
@@ -256,7 +277,15 @@ class LambdaBalanced(Init):
 
 
 AnyInit = Annotated[
-    Explicit | Balanced | Gaussian | Xavier | Orthogonal | Identity | Aligned | LambdaBalanced,
+    Explicit
+    | Balanced
+    | Gaussian
+    | Xavier
+    | Orthogonal
+    | Identity
+    | Aligned
+    | LambdaBalanced
+    | Python,
     Discriminator("kind"),
 ]
 INITS: dict[str, type[Init]] = by_kind(AnyInit)

@@ -8,11 +8,12 @@ data, in `flowsim.scenario.spec.data`, and its name in `AnyLoss` there.
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
-from flowsim.scenario.spec.forms import Count, Fraction, Observed, Target
+from flowsim.scenario.spec.errors import UnplacedError, mistake_at
+from flowsim.scenario.spec.forms import Count, Fraction, Listed, Observed, Target
 from flowsim.scenario.spec.numbers import Size
 from flowsim.scenario.spec.table import Table
 
@@ -20,10 +21,35 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from flowsim.problem import losses
+    from flowsim.problem.problem import Problem
     from flowsim.problem.types import Array
     from flowsim.scenario.build.loss_data import LossData
 
 Shape = tuple[int, int]
+
+Trait = Literal[
+    "on_data", "classifies", "sampled", "labelled", "partial_target", "minimized_by_target",
+    "unbounded", "quadratic",
+]  # fmt: skip
+"""Properties of losses that rules and diagnostics ask for.
+
+on_data
+    ℓ is a mean over the samples of `[data]`.
+classifies
+    The targets are classes.
+sampled
+    ℓ is a sum or mean over samples, of which descent can draw batches.
+labelled
+    ℓ has real-valued labels, to which descent can add Gaussian noise.
+partial_target
+    ℓ depends on some entries, or on linear combinations, of a target alone.
+minimized_by_target
+    The target Φ minimizes ℓ.
+unbounded
+    ℓ has no infimum above −∞.
+quadratic
+    ℓ has a minimum and a gradient that is linear in W.
+"""
 
 
 class Loss(Table):
@@ -31,27 +57,24 @@ class Loss(Table):
 
     kind: str
 
-    on_data: ClassVar[bool] = False
-    """Whether ℓ is a mean over the samples of `[data]`."""
-    classifies: ClassVar[bool] = False
-    """Whether the targets are classes."""
-    sampled: ClassVar[bool] = False
-    """Whether ℓ is a sum or mean over samples, of which descent can draw batches."""
+    traits: ClassVar[frozenset[Trait]] = frozenset()
+    """Properties that ℓ has for all values of its options."""
     samples_name: ClassVar[str] = "samples to train on"
-    """What these samples are, in words."""
-    labelled: ClassVar[bool] = False
-    """Whether ℓ has real-valued labels, to which descent can add Gaussian noise."""
-    partial_target: ClassVar[bool] = False
-    """Whether ℓ depends on some entries, or on linear combinations, of a target alone."""
-    minimized_by_target: ClassVar[bool] = False
-    """Whether the target Φ minimizes ℓ."""
-    bounded_below: ClassVar[bool] = True
-    """Whether ℓ has an infimum above −∞."""
+    """What the samples are that batches are drawn of, in words."""
+
+    def has(self, trait: Trait) -> bool:
+        """Return whether ℓ has a property."""
+        return trait in self.traits
+
+    @property
+    def problem(self) -> Problem | None:
+        """The problem from Python whose loss it describes, if it is not written out."""
+        return None
 
     @property
     def quadratic(self) -> bool:
         """Whether ℓ has a minimum and a gradient that is linear in W."""
-        return False
+        return self.has("quadratic")
 
     @property
     def differentiable(self) -> bool:
@@ -112,13 +135,7 @@ class MatrixLoss(Loss):
         description="The target Φ, d_N × d_0.", examples=[[[1.0, 0.0], [0.0, 1.0]]]
     )
 
-    labelled = True
-    minimized_by_target = True
-
-    @property
-    def quadratic(self) -> bool:
-        """True: the gradient is linear in W − Φ."""
-        return True
+    traits = frozenset({"labelled", "minimized_by_target", "quadratic"})
 
     def arrays(self, data: LossData) -> tuple[Array, ...]:
         """Return Φ."""
@@ -140,12 +157,7 @@ class Linear(MatrixLoss):
 
     kind: Literal["linear"] = Field(description="ℓ(W) = −⟨Φ, W⟩", examples=["linear"])
 
-    labelled = minimized_by_target = bounded_below = False
-
-    @property
-    def quadratic(self) -> bool:
-        """False: there is no minimum."""
-        return False
+    traits = frozenset({"unbounded"})
 
     @property
     def has_directions(self) -> bool:
@@ -170,7 +182,7 @@ class Completion(MatrixLoss):
         examples=[{"fraction": 0.4}],
     )
 
-    sampled = partial_target = True
+    traits = MatrixLoss.traits | {"sampled", "partial_target"}
     samples_name = "observed entries"
 
     def describe(self) -> str:
@@ -214,7 +226,7 @@ class Sensing(MatrixLoss):
         examples=[600],
     )
 
-    sampled = partial_target = True
+    traits = MatrixLoss.traits | {"sampled", "partial_target"}
     samples_name = "measurements"
 
     @property
@@ -237,3 +249,78 @@ class Sensing(MatrixLoss):
     def label_count(self, shape: Shape) -> int:  # noqa: ARG002
         """Return the number of measurements, each of which has one label."""
         return self.measurements
+
+
+class Python(Loss):
+    """A loss from Python that no file can hold: described in words, and hashed.
+
+    `flowsim.run` writes it for a problem whose loss is a function, or has a term on the layers.
+    Only the scenario that it made has the problem; one that was read from a file cannot be built.
+    """
+
+    kind: Literal["python"] = Field(
+        description="A loss from Python, described but not written out", examples=["python"]
+    )
+    description: str = Field(description="The loss in words.", examples=["Σ log cosh(W − Φ)"])
+    sha256: str = Field(
+        description="A hash of the program and the arrays of the loss.",
+        pattern="^[0-9a-f]{64}$",
+        examples=["0" * 64],
+    )
+    properties: Annotated[tuple[Trait, ...], Listed] = Field(
+        (), description="The properties that the loss has.", examples=[["quadratic"]]
+    )
+    samples: Annotated[int, Field(ge=0)] = Field(
+        0, description="The number of samples that batches are drawn of.", examples=[100]
+    )
+
+    _problem: Problem | None = PrivateAttr(None)
+
+    def of(self, problem: Problem) -> Python:
+        """Return the same description with the problem that it describes."""
+        described = self.model_copy()
+        described._problem = problem
+        return described
+
+    @property
+    def problem(self) -> Problem | None:
+        """The problem whose loss it describes, or None if it was read from a file."""
+        return self._problem
+
+    @property
+    def label(self) -> str:
+        """The loss in words."""
+        return self.description
+
+    def has(self, trait: Trait) -> bool:
+        """Return whether the loss has a property."""
+        return trait in self.properties
+
+    def describe(self) -> str:
+        """Return the row of the loss in the summary table."""
+        return f"{self.description} (from Python)"
+
+    def arrays(self, data: LossData) -> tuple[Array, ...]:  # noqa: ARG002
+        """Return no arrays: they are those of the problem."""
+        return ()
+
+    def build(self, data: LossData) -> losses.Loss:  # noqa: ARG002
+        """Return the loss of the problem.
+
+        Raises
+        ------
+        UnplacedError
+            If there is no problem, because the scenario was read from a file.
+
+        """
+        if self._problem is None:
+            text = (
+                f'is "python": the loss ({self.description}) was given in Python and cannot be '
+                "built from this file alone; call flowsim.run with the same flowsim.Problem"
+            )
+            raise UnplacedError(mistake_at("loss.kind", text))
+        return self._problem.loss
+
+    def sample_count(self, shape: Shape, trained: int) -> int:  # noqa: ARG002
+        """Return the number of samples that batches are drawn of."""
+        return self.samples

@@ -40,6 +40,10 @@ class Table(BaseModel):
             return super().__getattr__(name)
 
 
+FROM_PYTHON = "python"
+"""The kind that stands for what no file can hold, which no message advises to write."""
+
+
 def by_kind(union: Any) -> dict[str, type[Any]]:
     """Return the models of a union that is discriminated by `kind`, by their kinds."""
     models = get_args(get_args(union)[0])

@@ -174,7 +174,7 @@ def modes_exist(scenario: Scenario) -> Iterator[Mistake]:
     if "modes" not in scenario.flow.spaces:
         return
     loss, init = scenario.loss, scenario.init
-    if not loss.bounded_below:
+    if loss.has("unbounded"):
         yield mistake_at(
             "flow.spaces",
             f'names "modes", which are those of a quadratic loss, and kind = "{loss.kind}" is not '
@@ -209,12 +209,12 @@ def batch_fits(scenario: Scenario) -> Iterator[Mistake]:
     descent, loss = scenario.descent, scenario.loss
     if descent is None or descent.batch is None:
         return
-    if not loss.sampled:
+    if not loss.has("sampled"):
         users = alternatives(f'"{name}"' for name in kinds_with("sampled"))
         text = f'is not used by loss.kind = "{loss.kind}", which has no samples, only by {users}; '
         yield mistake_at("descent.batch", text + "remove it")
         return
-    if loss.on_data and scenario.data is None:
+    if loss.has("on_data") and scenario.data is None:
         return
     count = sample_count(scenario)
     if descent.batch > count:
@@ -227,7 +227,7 @@ def label_noise_fits(scenario: Scenario) -> Iterator[Mistake]:
     descent, loss = scenario.descent, scenario.loss
     if descent is None or descent.label_noise is None:
         return
-    if not loss.labelled:
+    if not loss.has("labelled"):
         users = alternatives(f'"{name}"' for name in kinds_with("labelled"))
         text = f'is not used by loss.kind = "{loss.kind}", only by {users}; remove it'
         yield mistake_at("descent.label_noise", text)

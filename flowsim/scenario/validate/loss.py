@@ -52,13 +52,13 @@ def shape_at(key: str, value: Rows | FileRef, array: str | None = None) -> tuple
 def takes_data_or_not(scenario: Scenario) -> Iterator[Mistake]:
     """Require `[data]` of losses on data, and of no others."""
     loss, data = scenario.loss, scenario.data
-    if loss.on_data and data is None:
+    if loss.has("on_data") and data is None:
         yield mistake_at(
             "data",
             f'is missing, and loss.kind = "{loss.kind}" needs it; write [data] with inputs and '
             "targets, or with dataset",
         )
-    if not loss.on_data and data is not None:
+    if not loss.has("on_data") and data is not None:
         text = f'is not used by loss.kind = "{loss.kind}", which takes no data; remove it'
         yield mistake_at("data", text)
 
@@ -163,7 +163,7 @@ def _rows_fit(loss: DataLoss, outputs: int, size: tuple[int, int]) -> Iterator[M
     rows = loss.target_rows(outputs)
     if size[0] == rows:
         return
-    if loss.classifies:
+    if loss.has("classifies"):
         text = f'has {size[0]} rows, but loss.kind = "{loss.kind}" takes one; write 1 × m targets'
         yield mistake_at("data.targets", text)
     else:
@@ -184,7 +184,7 @@ def outputs_fit(scenario: Scenario) -> Iterator[Mistake]:
 def labels_fit(scenario: Scenario) -> Iterator[Mistake]:
     """Require targets with values that suit the loss."""
     targets, loss = _given(scenario, "targets"), scenario.loss
-    if targets is not None and isinstance(loss, DataLoss) and loss.classifies:
+    if targets is not None and isinstance(loss, DataLoss) and loss.has("classifies"):
         outputs = scenario.network.widths[-1]
         texts = (loss.wrong_label(label, outputs) for label in _labels(targets))
         if text := next(filter(None, texts), ""):

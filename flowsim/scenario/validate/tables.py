@@ -15,7 +15,7 @@ from flowsim.scenario.spec.claim import At
 from flowsim.scenario.spec.errors import Mistake, alternatives, format_value
 from flowsim.scenario.spec.forms import FORMS
 from flowsim.scenario.spec.scenario import SECTIONS, Head, Scenario, options
-from flowsim.scenario.spec.table import Table, kind_of
+from flowsim.scenario.spec.table import FROM_PYTHON, Table, kind_of
 from flowsim.scenario.toml.writing import assignment, format_toml
 from flowsim.scenario.validate.keys import not_known, unknown_key
 
@@ -62,8 +62,9 @@ def validated(
     kind = data.get("kind")
     if isinstance(kind, str) and kind in kinds:
         return _valid_part(kinds[kind], data, name)
-    quoted = alternatives(f'"{known}"' for known in kinds)
-    text = not_known(kind, kinds) if "kind" in data else f"is missing; write kind = {quoted}"
+    offered = [known for known in kinds if known != FROM_PYTHON]
+    quoted = alternatives(f'"{known}"' for known in offered)
+    text = not_known(kind, offered) if "kind" in data else f"is missing; write kind = {quoted}"
     return None, [Mistake(("kind",), text), *_mistakes_of_values(kinds, data, name)]
 
 

@@ -8,7 +8,7 @@ from flowsim.theory.measure import Measure
 
 
 def _needs_classes(scenario: Scenario) -> str | None:
-    if scenario.loss.classifies:
+    if scenario.loss.has("classifies"):
         return None
     return (
         f'a loss of kind "{scenario.loss.kind}" has no classes; leave it out, or write loss.kind = '

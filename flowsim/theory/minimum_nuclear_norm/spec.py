@@ -12,7 +12,7 @@ CONIC, SENSED = 230, 14
 
 
 def _needs_measurements(scenario: Scenario) -> str | None:
-    if scenario.loss.partial_target:
+    if scenario.loss.has("partial_target"):
         return None
     return (
         f'a loss of kind "{scenario.loss.kind}" does not measure a target in part; leave it out, '

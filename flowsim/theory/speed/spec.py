@@ -15,7 +15,7 @@ def _needs_a_minimum(scenario: Scenario) -> str | None:
     """Return why iterations to a fraction of the excess loss cannot be counted, or None."""
     if scenario.descent is None:
         return "there is no descent; write [descent] with step_sizes"
-    if not scenario.loss.bounded_below:
+    if scenario.loss.has("unbounded"):
         return "a linear loss has no minimum to count from; leave speed out"
     if not scenario.loss.differentiable:
         return "the minimum at p = 1 is not computed; leave speed out, or write a larger loss.p"

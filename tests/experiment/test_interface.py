@@ -1,0 +1,145 @@
+"""`flowsim.run` of a problem from Python, written out where a file can hold it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import flowsim
+from flowsim import inits, losses
+from flowsim.experiment.plan.posing import pose
+from flowsim.scenario.spec.errors import ScenarioError
+from flowsim.scenario.toml.writing import dumps
+
+RNG = np.random.default_rng(0)
+PHI = RNG.standard_normal((2, 3))
+LAYERS = inits.balanced([3, 2, 2], 0.3, RNG)
+X, Y = RNG.standard_normal((3, 7)), RNG.standard_normal((2, 7))
+SHORT = {"flow.samples": 9, "flow.spaces": ["layers"]}
+
+
+def log_cosh(W):
+    return jnp.sum(jnp.log(jnp.cosh(W - PHI)))
+
+
+def problem(loss=log_cosh, **options) -> flowsim.Problem:
+    return flowsim.Problem(loss, LAYERS, 2.0, **options)
+
+
+WRITTEN = {
+    "linear": losses.Linear(PHI),
+    "squared": losses.Squared(PHI),
+    "completion": losses.Completion(PHI, np.array([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]])),
+    "regression": losses.PowerRegression(X, Y, 4.0),
+    "cross_entropy": losses.CrossEntropy(X, np.array([0, 1, 1, 0, 1, 0, 0])),
+}
+
+
+@pytest.mark.parametrize("kind", WRITTEN)
+def test_a_loss_that_a_file_can_hold_is_written_and_read_again(kind: str, tmp_path: Path) -> None:
+    loss = WRITTEN[kind]
+    file = tmp_path / "scenario.toml"
+    posed = pose(problem(loss, weight_decay=0.1), SHORT)
+    assert posed.loss.kind == kind
+    file.write_text(dumps(posed), "utf-8")
+    again = flowsim.read(file)
+    assert again == posed
+    from flowsim.scenario.build.problem import build_problem
+
+    built = build_problem(again)
+    assert (built.horizon, built.weight_decay) == (2.0, 0.1)
+    np.testing.assert_array_equal(built.layers[0], LAYERS[0])
+    W = RNG.standard_normal(PHI.shape)
+    assert float(built.loss.value(W)) == float(loss.value(W))
+
+
+def test_the_run_of_a_problem_is_that_of_its_solvers() -> None:
+    run = flowsim.run(problem(), SHORT, step_sizes=[0.1, 0.05])
+    flow = flowsim.solve(problem(), times=run["layers.time"])
+    np.testing.assert_allclose(run["layers.end_to_end"], flow.end_to_end, atol=1e-9)
+    descent = flowsim.descend(problem(), [0.1, 0.05], run["layers.time"])
+    np.testing.assert_array_equal(run["descent.end_to_end"], descent.end_to_end)
+    assert run.summary["outcome"]["layers"] == "completed"
+
+
+def test_a_described_run_is_read_and_drawn_but_not_simulated_again(tmp_path: Path) -> None:
+    folder = tmp_path / "own"
+    claim = {"quantity": "layers.loss", "trend": "decreasing"}
+    run = flowsim.run(problem(), SHORT, measures=["norms"], claims=[claim], directory=folder)
+    assert run.scenario.loss.kind == "python"
+    assert run.summary["claims"][0]["holds"]
+    assert run["norms.nuclear_norm"].shape == (9,)
+    assert flowsim.plot(folder, "norms") is not None
+    with pytest.raises(ScenarioError, match=r"scenario.toml:\d+: loss.kind: .* given in Python"):
+        flowsim.run(folder / "scenario.toml")
+
+
+def test_the_hash_is_that_of_what_the_loss_computes() -> None:
+    def hashed(loss) -> str:
+        return pose(problem(loss)).loss.sha256
+
+    shift = {"by": 1.0}
+    one = hashed(lambda W: jnp.sum((W - shift["by"]) ** 4))
+    assert one == hashed(lambda V: jnp.sum((V - 1.0) ** 4))
+    shift["by"] = 2.0
+    assert one != hashed(lambda W: jnp.sum((W - shift["by"]) ** 4))
+    assert one != hashed(lambda W: jnp.sum((W - 1.0) ** 2))
+
+
+def test_known_properties_reach_the_rules() -> None:
+    least_squares = losses.LeastSquares.from_data(X, Y)
+    assert pose(problem(least_squares)).loss.quadratic
+    sensing = losses.Sensing(PHI, RNG.standard_normal((4, 2, 3)))
+    assert pose(problem(sensing), {"descent.step_sizes": [0.1], "descent.batch": 4})
+    with pytest.raises(ScenarioError, match="there are 4 samples"):
+        pose(problem(sensing), {"descent.step_sizes": [0.1], "descent.batch": 5})
+    with pytest.raises(ScenarioError, match="has no samples"):
+        pose(problem(), {"descent.step_sizes": [0.1], "descent.batch": 1})
+
+
+def test_batches_are_drawn_of_a_loss_from_python() -> None:
+    sensing = losses.Sensing(PHI, RNG.standard_normal((4, 2, 3)))
+    whole, part = (
+        flowsim.run(problem(sensing), {**SHORT, **batch}, step_sizes=[0.01])["descent.loss"]
+        for batch in ({}, {"descent.batch": 1})
+    )
+    assert np.isfinite(part).all()
+    assert not np.allclose(whole[0, -1], part[0, -1], rtol=1e-6)
+
+
+def test_large_layers_are_hashed() -> None:
+    rng = np.random.default_rng(1)
+    layers = [0.1 * rng.standard_normal((2, 60_000)), 0.1 * rng.standard_normal((2, 2))]
+    wide = flowsim.Problem(lambda W: jnp.sum(W**2), layers, 1.0)
+    posed = pose(wide)
+    assert (posed.init.kind, posed.loss.kind) == ("python", "python")
+    assert len(dumps(posed)) < 2000
+    assert posed.loss.problem is wide
+
+
+@pytest.mark.parametrize("key", ["network.widths", "loss.kind", "init", "flow.horizon"])
+def test_what_the_problem_determines_is_not_replaced(key: str) -> None:
+    with pytest.raises(ScenarioError, match=f"override {key}: is a property of the problem"):
+        flowsim.run(problem(), {key: 3})
+
+
+def test_mistakes_of_overrides_and_claims_are_placed() -> None:
+    with pytest.raises(ScenarioError) as caught:
+        flowsim.run(problem(), {"flow.rtol": -1.0, "flow.smaples": 3}, measures=["nrms"])
+    assert [text.partition(":")[0] for text in caught.value.mistakes] == [
+        "override flow.smaples",
+        "override flow.rtol",
+        "override output.measures",
+    ]
+
+
+def test_short_names_are_overrides_of_a_file_too(tmp_path: Path) -> None:
+    file = tmp_path / "scenario.toml"
+    file.write_text(dumps(pose(problem(WRITTEN["squared"]), SHORT)), "utf-8")
+    run = flowsim.run(file, {"flow.samples": 3}, spaces=["end_to_end"], measures=["norms"])
+    assert {"end_to_end", "norms"} <= run.groups.keys()
+    assert "layers" not in run.groups
+    assert run["end_to_end.loss"].shape == (3,)
