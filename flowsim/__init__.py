@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from flowsim.experiment.plan.reading import read
     from flowsim.problem import initialization as inits
     from flowsim.problem import losses
+    from flowsim.problem.losses.custom import loss
     from flowsim.problem.problem import Problem
     from flowsim.results.archive import load
     from flowsim.scenario.spec.scenario import Scenario
@@ -46,6 +47,7 @@ __all__ = [
     "inits",
     "iterations",
     "load",
+    "loss",
     "losses",
     "methods",
     "plot",
@@ -66,6 +68,7 @@ _HOMES = {
     "descend": "flowsim.solvers.descend",
     "iterations": "flowsim.solvers.iterate",
     "load": "flowsim.results.archive",
+    "loss": "flowsim.problem.losses.custom",
     "plot": "flowsim.experiment.interface",
     "read": "flowsim.experiment.plan.reading",
     "run": "flowsim.experiment.interface",

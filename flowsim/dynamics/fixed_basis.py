@@ -96,7 +96,7 @@ def aligned_basis(problem: Problem) -> FixedBasis:
     if not loss.quadratic:
         raise NotApplicable(
             "the loss must be quadratic, as a squared, completion or sensing loss is, "
-            f"or regression with p = 2, but the loss is {type(loss).__name__}"
+            f"or regression with p = 2, but the loss is {loss.label}"
         )
     W, B = np.asarray(problem.initial), -np.asarray(loss.gradient(np.zeros(problem.initial.shape)))
     U, Vt = _common_basis(W, B, loss)

@@ -206,6 +206,7 @@ def _notes(trajectory: Trajectory, problem: Problem, rtol: float) -> Iterable[st
         )
     caveats = {choice.method.caveat for choice in trajectory.choices} - {""}
     yield from (f"{space}: {caveat}." for caveat in sorted(caveats))
+    yield from (f"{space}: {note}" for note in trajectory.notes)
     ending = trajectory.ending
     if ending.verdict is Verdict.SADDLE or ending.verdict.outcome != "completed":
         yield f"{space}: at t = {ending.at:.6g}, {ending.verdict.value}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from flowsim import cards
 from flowsim.problem import network
 from flowsim.problem.arguments import finite_number, real_array, shown
 from flowsim.problem.environment import computing, isolated
-from flowsim.problem.losses import Differentiable, Loss, value_and_gradient
+from flowsim.problem.losses import Loss, custom, value_and_gradient
 from flowsim.problem.types import Array, Layers, Matrix, Scalar
 
 
@@ -76,7 +77,7 @@ class Problem:
             raise ValueError(
                 f"loss must be one of flowsim.losses or a function of W, but is {shown(loss)}."
             )
-        loss = loss if isinstance(loss, Loss) else Differentiable(loss)
+        loss = loss if isinstance(loss, Loss) else custom.loss(loss)
         target = loss.target
         if target is not None and target.shape != self.initial.shape:
             raise ValueError(
@@ -88,8 +89,8 @@ class Problem:
             value, gradient = value_and_gradient(loss, self.initial)
         except (TypeError, ValueError, LookupError, AttributeError) as error:
             raise ValueError(
-                "The loss must be a differentiable function from an end-to-end matrix of shape "
-                f"{self.initial.shape} to a single number, but it failed: {error}"
+                f"The loss must be a differentiable function from "
+                f"{loss.takes(self.initial.shape)} to a single number, but it failed: {error}"
             ) from error
         if np.shape(value) != ():
             raise ValueError(f"The loss must be a single number, but has shape {np.shape(value)}.")
@@ -100,7 +101,13 @@ class Problem:
                 "The gradient of the loss at the start must be finite, but holds nan or inf; "
                 "start where the loss is differentiable."
             )
-        return loss
+        return loss.verified(self.initial, float(value))
+
+    def doubted(self) -> Problem:
+        """Return the problem without what is stated about its loss."""
+        doubted = copy(self)
+        object.__setattr__(doubted, "loss", self.loss.doubted())
+        return doubted
 
     @property
     def depth(self) -> int:

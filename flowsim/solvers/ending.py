@@ -26,7 +26,8 @@ def ending_of(trajectory: Trajectory) -> Ending:
         return Ending(Verdict.INVARIANT_BROKEN, at, {"invariant": name})
     layers = tuple(np.asarray(W) for W in trajectory.last_layers())
     growing = _is_growing(trajectory)
-    return heading(trajectory.problem, layers, trajectory.times, trajectory.loss, growing=growing)
+    problem = trajectory.problem.doubted() if trajectory.notes else trajectory.problem
+    return heading(problem, layers, trajectory.times, trajectory.loss, growing=growing)
 
 
 def _is_growing(trajectory: Trajectory) -> bool | None:

@@ -16,7 +16,7 @@ from math import nan
 import numpy as np
 
 from flowsim.problem import network
-from flowsim.problem.losses import Measurements, value_and_gradient
+from flowsim.problem.losses import Loss, Measurements, value_and_gradient
 from flowsim.problem.problem import Problem
 from flowsim.problem.types import Layers
 from flowsim.solvers.curvature import (
@@ -194,10 +194,23 @@ def _minimum(problem: Problem, W: np.ndarray, value: float, G: np.ndarray) -> Mi
             return Minimum(value, "all measurements are met")
     newton = curvatures_of_matrix(loss, W, G)
     curved = not (newton.mu < -NEGATIVE * newton.largest).any()
-    if problem.weight_decay or narrowest < min(W.shape) or not (curved and newton.bounded):
+    is_local = curved and newton.bounded
+    distance = nan if problem.weight_decay else _above_stated(loss, W, value, narrowest)
+    # far above the stated minimum the gradient may vanish at another one, which is local
+    if not np.isnan(distance) and not (is_local and newton.decrease < FLAT * distance):
+        return Minimum(distance, "the stated minimum is reached")
+    if problem.weight_decay or narrowest < min(W.shape) or not is_local:
         return Minimum(scale=newton.decrease)
     convex = loss.why_not_smooth_convex == ""
     return Minimum(newton.decrease, "the gradient of a convex loss vanishes" if convex else LOCAL)
+
+
+def _above_stated(loss: Loss, W: np.ndarray, value: float, narrowest: int) -> float:
+    """Return the distance of the loss from its stated minimum; nan where no W may attain that."""
+    if loss.minimum is None:
+        return nan
+    attained = loss.target is not None and _has_rank(np.asarray(loss.target), narrowest)
+    return max(value - loss.minimum, 0.0) if attained or narrowest >= min(W.shape) else nan
 
 
 def _has_rank(Phi: np.ndarray, rank: int) -> bool:

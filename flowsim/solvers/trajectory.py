@@ -13,6 +13,7 @@ from flowsim.problem.environment import isolated
 from flowsim.problem.problem import Problem
 from flowsim.problem.types import Layers
 from flowsim.solvers import rounding
+from flowsim.solvers.contradictions import contradictions
 from flowsim.solvers.methods import Choice
 from flowsim.solvers.storage import ByTime, Series
 from flowsim.solvers.verdict import Ending, Verdict
@@ -144,6 +145,19 @@ class Trajectory:
 
     @cached_property
     @isolated()
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on what is stated about the loss, but contradicted by the solution."""
+        loss, series = self.problem.loss, self.end_to_end_series
+        return tuple(contradictions(loss, self.times, self.loss, self.kept, series))
+
+    @property
+    def excess_loss(self) -> np.ndarray:
+        """ℓ(W) - ℓ* over time, nan where the minimum ℓ* is not stated."""
+        least = self.problem.loss.minimum
+        return np.asarray(self.loss - (np.nan if least is None else least))
+
+    @cached_property
+    @isolated()
     def ending(self) -> Ending:
         """How the flow ended, with the numbers that belong to it."""
         return self.judge(self)
@@ -189,10 +203,15 @@ class Trajectory:
             "because": "; then ".join(_ends([choice.why for choice in self.choices])),
             "steps": f"{steps.accepted} accepted, {steps.rejected} rejected",
             "saved": f"{len(self.times)} times, W of shape {self.end_to_end_series.shape[1:]}",
-            "final loss": f"{self.loss[-1]:.6g}",
+            "final loss": f"{self.loss[-1]:.6g}" + self._excess(),
             "error estimate": f"{self.largest_error:.2g}",
             "seconds": f"{steps.integration:.2f}, and {steps.compile:.2f} to compile",
+            **({"notes": " ".join(self.notes)} if self.notes else {}),
         }
+
+    def _excess(self) -> str:
+        excess = float(self.excess_loss[-1])
+        return "" if np.isnan(excess) else f", {excess:.2g} above its minimum"
 
     def __repr__(self) -> str:
         return cards.as_text(f"Trajectory in {self.space} space", self._rows())

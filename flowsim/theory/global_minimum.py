@@ -56,8 +56,8 @@ class Minimum:
     error
         Estimate of how much ℓ* is too large. It is 0 for linear algebra. For a solve it is half the
         squared Newton decrement, ½ gᵀH⁺g: the remaining decrease to leading order in the gradient
-        g, and at most ℓ* itself, since no loss here is negative. For p < 2 it is the distance to a
-        lower bound by duality.
+        g, and at most ℓ* itself for losses that are never negative. For p < 2 it is the distance
+        to a lower bound by duality.
     how
         The method, or the reason why the minimum is unknown.
 
@@ -84,6 +84,8 @@ def global_minimum(
         return _interpolated(loss, rank)
     if isinstance(loss, PowerRegression) and loss.p < 2:
         return _of_powers(loss, rank, monitor)
+    if loss.minimum is not None:
+        return _stated(loss, loss.minimum, shape, rank)
     if reason := loss.why_not_smooth_convex:
         return _unknown(f"the minimum of {reason}")
     return _solved(loss, shape, rank, monitor)
@@ -132,6 +134,14 @@ def _interpolated(loss: Measurements, rank: int) -> Minimum:
         return _unknown("a minimum under a bound on the rank")
     one, how = loss.determines_target(), "the target fits exactly"
     return Minimum(0.0, Phi, only=one, free=True, error=0.0, how=how)
+
+
+def _stated(loss: Loss, least: float, shape: tuple[int, int], rank: int) -> Minimum:
+    """Return the stated minimum, at the stated target if any, which may not be the only one."""
+    Phi = None if loss.target is None else np.asarray(loss.target)
+    if _exceeds(Phi, rank) if Phi is not None else rank < min(shape):
+        return _unknown("a minimum under a bound on the rank")
+    return Minimum(least, Phi, only=False, free=True, error=0.0, how="as stated")
 
 
 def _of_powers(loss: PowerRegression, rank: int, monitor: Monitor) -> Minimum:
@@ -195,13 +205,15 @@ def _solved(loss: Loss, shape: tuple[int, int], rank: int, monitor: Monitor) -> 
     W = end.x.reshape(shape)
     if _exceeds(W, rank):
         return _unknown("a minimum under a bound on the rank")
-    found = Minimum(end.value, W, only=end.only, free=True, error=_left(end), how=METHOD)
+    # a loss given by a function may be negative; the named ones are not
+    left = _left(end, -np.inf if loss.convex else 0.0)
+    found = Minimum(end.value, W, only=end.only, free=True, error=left, how=METHOD)
     return _of_classes(loss, found) if isinstance(loss, Classifier) else found
 
 
-def _left(end: Bottom) -> float:
-    """Return what is left above a minimum, at most its value: no loss here is negative."""
-    return min(end.value, end.left)
+def _left(end: Bottom, least: float = 0.0) -> float:
+    """Return what is left above a minimum, at most its distance from a lower bound."""
+    return min(end.value - least, end.left)
 
 
 def _of_classes(loss: Classifier, found: Minimum) -> Minimum:

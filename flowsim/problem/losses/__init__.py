@@ -1,11 +1,11 @@
 """Losses ℓ(W) of the end-to-end matrix: a value, a gradient and its properties, one class per loss.
 
-Any differentiable function of W is a loss: wrap it in `Differentiable`. A new loss is a subclass of
-`Loss` that overrides whichever properties it has.
+Any differentiable function of W is a loss; `flowsim.loss` adds what is known about it. A new loss
+is a subclass of `Loss` that overrides whichever properties it has.
 """
 
 from flowsim.problem.losses.classification import Classifier, CrossEntropy, Logistic
-from flowsim.problem.losses.differentiable import Differentiable
+from flowsim.problem.losses.differentiable import Differentiable, OverSamples
 from flowsim.problem.losses.loss import (
     Isotropic,
     Loss,
@@ -35,6 +35,7 @@ __all__ = [
     "Logistic",
     "Loss",
     "Measurements",
+    "OverSamples",
     "PowerRegression",
     "Sensing",
     "Squared",

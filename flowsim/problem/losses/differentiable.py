@@ -1,4 +1,4 @@
-"""Losses given by a function of W, traced once so that they stay what they were.
+"""Losses given by a function, of W or of the prediction on each sample, and what is stated of them.
 
 A problem traces its loss when it is made (`flowsim.problem.tracing`). Equal losses are compiled
 once.
@@ -6,8 +6,10 @@ once.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
+import abc
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -15,34 +17,59 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowsim.problem.arguments import shown
-from flowsim.problem.losses.loss import Loss
-from flowsim.problem.tracing import NOT_TRACEABLE, Programs, evaluate, narrow_types, trace
-from flowsim.problem.types import Array, Matrix, Scalar
+from flowsim.problem.functions import Function, Given, Name
+from flowsim.problem.losses.loss import Loss, value_and_gradient
+from flowsim.problem.types import Array, Inputs, Matrix, Scalar
+
+AGREE = 1e-6
+"""Largest difference between a stated minimum and the loss at a stated target, relative to how far
+the loss at the initialization is above them."""
+ROUNDING = 1e3 * float(np.finfo(np.float64).eps)
+"""Relative rounding error of a loss."""
+STEPS = 0.1 * 0.25 ** np.arange(8)
+"""Distances from a stated target at which a lower loss is looked for, relative to that of W(0)."""
 
 
-class Differentiable(Loss):
-    """Any differentiable `function` of the end-to-end matrix; JAX differentiates it."""
+class Statement(eqx.Module):
+    """What is stated about a loss that is given by a function.
 
-    function: Callable[[Matrix], Scalar]
+    Attributes
+    ----------
+    target
+        A matrix that minimizes the loss, or None.
+    minimum
+        The least value of the loss over all matrices, or None.
+    convex
+        Whether the loss is smooth and convex.
+    name
+        Its name.
 
-    def __post_init__(self) -> None:
-        """Wrap the function: two losses from one function may differ in what it reads."""
-        if not callable(self.function):
-            raise ValueError(
-                f"Differentiable: function must be a function of W, but is {shown(self.function)}."
-            )
-        self.function = functools.partial(self.function)
+    """
 
-    def value(self, W: Matrix) -> Scalar:
-        """Return `function(W)`."""
-        return jnp.asarray(self.function(W))
+    target: Matrix | None = None
+    minimum: Scalar | None = None
+    convex: bool = eqx.field(static=True, default=False)
+    name: Name = eqx.field(static=True, default=Name("a function of W"))
 
-    def gradient(self, W: Matrix) -> Matrix:
-        """Return ∇`function`(W)."""
-        gradient: Matrix = jax.grad(self.function)(W)
-        return gradient
 
-    def traced(self, shape: tuple[int, ...]) -> Loss:
+class Custom(Loss):
+    """A loss given by a function, with the properties that are stated of it."""
+
+    function: eqx.AbstractVar[Function]
+    stated: eqx.AbstractVar[Statement]
+
+    @abc.abstractmethod
+    def arguments(self, shape: tuple[int, ...]) -> tuple[str, tuple[Array, ...]]:
+        """Return the name of the function's first argument, and examples of all, for W of a shape.
+
+        Raises
+        ------
+        ValueError
+            If the loss does not take matrices of this shape.
+
+        """
+
+    def traced(self, shape: tuple[int, ...]) -> Custom:
         """Return the loss for matrices W of a shape, with whatever the function reads now.
 
         Raises
@@ -52,56 +79,157 @@ class Differentiable(Loss):
             or it computes in less than double precision.
 
         """
-        try:
-            value, gradient = (trace(f, np.zeros(shape)) for f in (self.value, self.gradient))
-        except NOT_TRACEABLE as error:
-            raise TypeError(
-                "it converts W to numbers of NumPy or Python; write it with jax.numpy alone, "
-                "without float(), bool() or if on values of W."
-            ) from error
-        if narrow := narrow_types(value) | narrow_types(gradient):
-            raise TypeError(
-                f"it computes in {' and '.join(sorted(narrow))}, but float64 is required. "
-                "Arrays of JAX made before flowsim was imported are float32."
+        if not isinstance(self.function, Given):
+            return self
+        name, examples = self.arguments(shape)
+        return replace(self, function=self.function.traced(*examples, name=name))
+
+    def verified(self, W: Matrix, value: float) -> Custom:
+        """Return the loss with its minimum, ℓ(Φ) for a target Φ, if the statements hold at W.
+
+        Raises
+        ------
+        ValueError
+            If the minimum is above ℓ(W), or the target does not minimize the loss.
+
+        """
+        least, Phi = self.minimum, self.target
+        if Phi is not None:
+            at_target = _value_at_target(self, Phi, W, value)
+            least = at_target if least is None else least
+            if abs(least - at_target) > AGREE * abs(value - least) + _rounding(least, at_target):
+                raise ValueError(
+                    f"minimum must be the loss at target, {at_target:.6g}, but is {least:.6g}; "
+                    "leave one of them out, or correct it."
+                )
+        if least is None:
+            return self
+        if value < least - _rounding(least, value):
+            raise ValueError(
+                f"minimum must be at most the loss at the start, {value:.6g}, but is {least:.6g}; "
+                "correct it, or leave it out."
             )
-        # rules of custom derivatives cannot be compared, but what they compute can
-        curvature = trace(lambda W: jax.jvp(self.gradient, (W,), (W,))[1], np.zeros(shape))
-        programs = Programs(value, gradient, curvature)
-        return Traced(programs, tuple(value.consts), tuple(gradient.consts))
+        return replace(self, stated=replace(self.stated, minimum=np.asarray(least)))
 
-
-class Traced(Loss):
-    """A differentiable function of W as it was when traced, with copies of the arrays it read.
-
-    It computes in double precision, and rounds the results to the precision of W.
-    """
-
-    programs: Programs = eqx.field(static=True)
-    value_constants: tuple[Array, ...]
-    gradient_constants: tuple[Array, ...]
+    def doubted(self) -> Custom:
+        """Return the loss without statements but its name and target."""
+        unproven = Statement(target=self.stated.target, name=self.stated.name)
+        return replace(self, stated=unproven)
 
     @property
     def label(self) -> str:
-        """The loss in the card of a problem: the class by which it was made."""
-        return Differentiable.__name__
+        """The stated name."""
+        return str(self.stated.name)
+
+    @property
+    def target(self) -> Matrix | None:
+        """The stated target."""
+        return self.stated.target
+
+    @property
+    def minimum(self) -> float | None:
+        """The stated minimum, or the loss at the stated target."""
+        return None if self.stated.minimum is None else float(self.stated.minimum)
+
+    @property
+    def convex(self) -> bool:
+        """Whether it is stated to be smooth and convex."""
+        return self.stated.convex
+
+    @property
+    def why_not_smooth_convex(self) -> str:
+        """Empty if it is stated to be smooth and convex."""
+        return "" if self.convex else super().why_not_smooth_convex
+
+
+def _rounding(*values: float) -> float:
+    return ROUNDING * max(map(abs, values))
+
+
+def _value_at_target(loss: Loss, Phi: Matrix, W: Matrix, value: float) -> float:
+    """Return ℓ(Φ), checked against ℓ(W) and against the loss near Φ, down its gradient."""
+    at_target, slope = value_and_gradient(loss, Phi)
+    least, size = float(at_target), float(np.linalg.norm(slope))
+    lower = [value]
+    if np.isfinite(size) and size > 0:
+        lengths = STEPS * float(np.linalg.norm(W - Phi)) / size
+        lower += [float(value_and_gradient(loss, Phi - t * slope)[0]) for t in lengths]
+    if not min(lower) >= least - 1e-3 * AGREE * abs(value - least) - _rounding(least, value):
+        raise ValueError(
+            f"target must minimize the loss, but the loss is {least:.6g} there, and "
+            f"{min(lower):.6g} elsewhere; correct it, or leave it out."
+        )
+    return least
+
+
+def _function_of_w(function: Any) -> Function:
+    if not isinstance(function, Function) and not callable(function):
+        raise ValueError(
+            f"Differentiable: function must be a function of W, but is {shown(function)}."
+        )
+    return function if isinstance(function, Function) else Given(function)
+
+
+class Differentiable(Custom):
+    """Any differentiable `function` of the end-to-end matrix; JAX differentiates it."""
+
+    function: Function = eqx.field(converter=_function_of_w)
+    stated: Statement = Statement()
+
+    def arguments(self, shape: tuple[int, ...]) -> tuple[str, tuple[Array, ...]]:
+        """Return W alone."""
+        return "W", (np.zeros(shape),)
 
     def value(self, W: Matrix) -> Scalar:
-        """Return the function's value at W."""
-
-        # a rule of a custom derivative runs later, and what it reads may have changed by then
-        @jax.custom_jvp
-        def value(W: Matrix) -> Scalar:
-            return self._evaluate(0, self.value_constants, W)
-
-        value.defjvp(lambda W, dW: (value(*W), jnp.vdot(self.gradient(*W), *dW)))
-        of_W: Scalar = value(W)
-        return of_W
+        """Return `function(W)`."""
+        return self.function.value(W)
 
     def gradient(self, W: Matrix) -> Matrix:
-        """Return the function's gradient at W."""
-        return self._evaluate(1, self.gradient_constants, W)
+        """Return ∇`function`(W)."""
+        gradient: Matrix = self.function.gradient(W)
+        return gradient
 
-    def _evaluate(self, program: int, constants: tuple[Array, ...], W: Matrix) -> Array:
-        (result,) = evaluate(self.programs.jaxprs[program], constants, W.astype(float))
-        value: Array = result.astype(W.dtype)
-        return value
+
+class OverSamples(Custom):
+    """ℓ(W) = 1/m Σ_i f(W x_i, y_i) for a `function` f of a prediction and its label.
+
+    Attributes
+    ----------
+    function
+        f, of a prediction of shape (d_N,) and a label.
+    inputs
+        The samples x_i, the columns of a matrix.
+    labels
+        The labels y_i along the first axis, of any shape.
+
+    """
+
+    sample_axes: ClassVar[Mapping[str, int]] = {"inputs": 1, "labels": 0}
+
+    function: Function
+    stated: Statement
+    inputs: Inputs
+    labels: Array
+
+    def arguments(self, shape: tuple[int, ...]) -> tuple[str, tuple[Array, ...]]:
+        """Return a prediction and the first label."""
+        rows = self.inputs.shape[0]
+        if shape[1] != rows:
+            raise ValueError(
+                f"inputs must have a row for each of the {shape[1]} columns of W, but has {rows}."
+            )
+        return "the prediction", (np.zeros(shape[0]), np.asarray(self.labels[0]))
+
+    def takes(self, shape: tuple[int, ...]) -> str:
+        """Return the arguments of the function, in messages."""
+        return f"a prediction of shape {shape[:1]} and a label of shape {self.labels.shape[1:]}"
+
+    def value(self, W: Matrix) -> Scalar:
+        """Return the mean of f over the samples."""
+        return jnp.mean(jax.vmap(self.function.value, (1, 0))(W @ self.inputs, self.labels))
+
+    def gradient(self, W: Matrix) -> Matrix:
+        """Return 1/m Σ_i ∂f/∂(W x_i) x_iᵀ."""
+        slopes: Any = jax.vmap(self.function.gradient, (1, 0), 1)(W @ self.inputs, self.labels)
+        gradient: Matrix = slopes @ self.inputs.T / self.inputs.shape[1]
+        return gradient

@@ -107,15 +107,37 @@ class Loss(eqx.Module):
         """Return the loss for matrices W of a shape, independent of whatever it reads now."""
         return self
 
+    def takes(self, shape: tuple[int, ...]) -> str:
+        """Return the argument of the loss for matrices W of a shape, in messages."""
+        return f"an end-to-end matrix of shape {shape}"
+
+    def verified(self, W: Matrix, value: float) -> Loss:  # noqa: ARG002
+        """Return the loss, if what is stated about it holds at a matrix W with ℓ(W) = `value`."""
+        return self
+
+    def doubted(self) -> Loss:
+        """Return the loss without what is stated about it."""
+        return self
+
     @property
     def label(self) -> str:
-        """The loss in the card of a problem."""
+        """The name of the loss in tables and messages."""
         return type(self).__name__
 
     @property
     def target(self) -> Matrix | None:
         """The matrix Φ that minimizes the loss by construction, or None."""
         return None
+
+    @property
+    def minimum(self) -> float | None:
+        """The least value of the loss over all matrices, if it is stated."""
+        return None
+
+    @property
+    def convex(self) -> bool:
+        """Whether the loss is stated to be convex."""
+        return False
 
     @property
     def directions(self) -> Matrix | None:
@@ -138,7 +160,7 @@ class Loss(eqx.Module):
         """
         raise NotApplicable(
             "the loss must be ½‖W - Φ‖², or regression with p = 2 on white data, "
-            f"but is {type(self).__name__}"
+            f"but is {self.label}"
         )
 
     def diagonalized(self) -> Diagonalized | None:
@@ -172,7 +194,7 @@ class Loss(eqx.Module):
         """
         for name, axis in self.sample_axes.items():
             return int(getattr(self, name).shape[axis])
-        raise TypeError(f"A loss {type(self).__name__} is not over samples.")
+        raise TypeError(f"A loss {self.label} is not over samples.")
 
     def subset(self, chosen: Int[Array, " chosen"]) -> Loss:
         """Return the loss over some of its samples, a sum or a mean over these."""
@@ -193,7 +215,7 @@ class Loss(eqx.Module):
             If the loss has no such labels.
 
         """
-        raise TypeError(f"A loss {type(self).__name__} has no labels that noise could be added to.")
+        raise TypeError(f"A loss {self.label} has no labels that noise could be added to.")
 
     def label_gradient(self, zeta: Array) -> Matrix:  # noqa: ARG002
         """Return c𝒜*(ζ), by which ∇ℓ falls when the labels b rise by ζ, sample by sample.
@@ -204,7 +226,7 @@ class Loss(eqx.Module):
             If the loss has no such labels.
 
         """
-        raise TypeError(f"A loss {type(self).__name__} has no labels that noise could be added to.")
+        raise TypeError(f"A loss {self.label} has no labels that noise could be added to.")
 
 
 @functools.cache
