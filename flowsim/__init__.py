@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from flowsim.problem.losses.custom import loss
     from flowsim.problem.problem import Problem
     from flowsim.results.archive import load
+    from flowsim.results.comparison import compare
     from flowsim.scenario.spec.scenario import Scenario
     from flowsim.solvers import methods
     from flowsim.solvers.descend import descend
@@ -42,6 +43,7 @@ __all__ = [
     "Problem",
     "Scenario",
     "__version__",
+    "compare",
     "descend",
     "figures",
     "inits",
@@ -65,6 +67,7 @@ else:
 _HOMES = {
     "Problem": "flowsim.problem.problem",
     "Scenario": "flowsim.scenario.spec.scenario",
+    "compare": "flowsim.results.comparison",
     "descend": "flowsim.solvers.descend",
     "iterations": "flowsim.solvers.iterate",
     "load": "flowsim.results.archive",

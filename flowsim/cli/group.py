@@ -12,6 +12,7 @@ _COMMANDS = {
     "show": "scenarios",
     "run": "run",
     "plot": "plot",
+    "compare": "compare",
     "verify": "verify",
     "doctor": "doctor",
     "schema": "scenarios",

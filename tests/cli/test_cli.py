@@ -49,7 +49,7 @@ def flow(*arguments: str, command=FAKE, **environment: str) -> subprocess.Comple
 def test_help_names_every_command() -> None:
     done = flow("--help", command=REAL)
     assert done.returncode == 0
-    for name in ("list", "show", "run", "plot", "verify", "schema"):
+    for name in ("list", "show", "run", "plot", "compare", "verify", "schema"):
         assert f"\n  {name}  " in done.stdout.replace("   ", "  ") or name in done.stdout
     assert flow("--version", command=REAL).stdout == f"flowsim {flowsim.__version__}\n"
 
@@ -58,7 +58,7 @@ HEAVY = {"numpy", "jax", "matplotlib", "xarray", "h5py", "scipy", "equinox", "sk
 
 
 @pytest.mark.parametrize(
-    "arguments", [["list"], ["--help"], ["run", "--help"], ["verify", "--help"], ["show"]]
+    "arguments", [["list"], ["--help"], ["run", "--help"], ["compare", "--help"], ["show"]]
 )
 def test_light_commands_import_nothing_heavy(here: Path, arguments: list[str]) -> None:
     arguments = [*arguments, "small.toml"] if arguments == ["show"] else arguments
