@@ -1,4 +1,4 @@
-"""Iterations of descent by depth and algorithm on tables that come with scikit-learn.
+"""Iterations of descent by depth and update rule on tables that come with scikit-learn.
 
     python benchmarks/depth_and_speed.py [TABLE]...
 
@@ -17,6 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from sklearn import datasets
 
+from flowsim.dynamics.registry import RuleName
+from flowsim.dynamics.rules import named
 from flowsim.problem import initialization
 from flowsim.problem.losses import LeastSquares, Loss, PowerRegression
 from flowsim.problem.problem import Problem
@@ -67,30 +69,30 @@ def loss_of(table: Table, p: float) -> Loss:
     return PowerRegression(jnp.asarray(X), jnp.asarray(Y), p)
 
 
-def best(table: Table, loss: Loss, algorithm: str, depth: int) -> tuple[np.ndarray, np.ndarray]:
+def best(table: Table, loss: Loss, rule: RuleName, depth: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the fewest iterations to each level, and the step sizes that take them."""
     inputs = samples(table)[0].shape[0]
     layers = initialization.balanced([inputs, *[1] * depth], 1e-2, np.random.default_rng(0))
     problem = Problem(loss, layers, 1.0)
     least = global_minimum(loss, (1, inputs), 1).value
     losses = least + LEVELS * (float(loss.value(problem.initial)) - least)
-    sizes = 10 ** np.arange(-1.5, 2.5 if algorithm == "adagrad" else 1.01, 0.05)
+    sizes = 10 ** np.arange(-1.5, 2.5 if rule == "adagrad" else 1.01, 0.05)
     reached = iterations_to(
-        list(losses), problem, list(sizes), table.most, options=DescentOptions(algorithm)
+        list(losses), problem, list(sizes), table.most, options=DescentOptions(named(rule))
     )
     return reached.lasting.min(axis=0), sizes[np.argmin(reached.lasting, axis=0)]
 
 
 def main(names: list[str]) -> None:
-    """Print a line a table, power and algorithm."""
+    """Print a line a table, power and update rule."""
     for name in names:
         for p in (2.0, 4.0):
-            for algorithm, depth in DESCENTS:
-                count, sizes = best(TABLES[name], loss_of(TABLES[name], p), algorithm, depth)
+            for rule, depth in DESCENTS:
+                count, sizes = best(TABLES[name], loss_of(TABLES[name], p), rule, depth)
                 told = "  ".join(
                     f"{c:6.0f} (η = {s:.3g})" for c, s in zip(count, sizes, strict=True)
                 )
-                print(f"{name:16} p = {p:g}  {algorithm:8} N = {depth}  {told}", flush=True)
+                print(f"{name:16} p = {p:g}  {rule:8} N = {depth}  {told}", flush=True)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from flowsim.dynamics import rules
     from flowsim.experiment import figures
     from flowsim.experiment.interface import plot, run
     from flowsim.experiment.plan.reading import read
@@ -54,6 +55,7 @@ __all__ = [
     "methods",
     "plot",
     "read",
+    "rules",
     "run",
     "solve",
 ]
@@ -84,6 +86,7 @@ _MODULES = {
     "inits": "flowsim.problem.initialization",
     "losses": "flowsim.problem.losses",
     "methods": "flowsim.solvers.methods",
+    "rules": "flowsim.dynamics.rules",
 }
 """Public modules."""
 

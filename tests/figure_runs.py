@@ -36,7 +36,7 @@ def scenario(title: str = "Three modes are learned", **changes: Any) -> Scenario
         network=SimpleNamespace(
             widths=changes.get("widths", (3, 3, 3)), depth=changes.get("depth", 2)
         ),
-        descent=SimpleNamespace(algorithm=changes.get("algorithm", "gradient")),
+        descent=SimpleNamespace(rule=changes.get("rule", "gradient")),
         flow=SimpleNamespace(spacing=changes.get("spacing", "linear")),
         output=SimpleNamespace(figure=changes.get("figure"), plane=None),
     )

@@ -116,7 +116,7 @@ def test_python_runs_and_prints_what_the_page_says(page, shared, tmp_path, monke
     for block in (block for block in blocks(page) if block.info == "python"):
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
-            exec(compile(block.text, str(block), "exec"), namespace)
+            exec(compile(block.text, str(block), "exec", dont_inherit=True), namespace)
         told = following(block)
         if told is not None:
             assert shape(printed.getvalue()) == shape(told.text), f"{told}: now it prints\n" + (

@@ -134,8 +134,7 @@ class Descent(eqx.Module):
         self, eta: Scalar, layers: Layers, memory: Memory, k: Int[Array, ""]
     ) -> tuple[Layers, Memory, Scalar]:
         """Return W_{k+1}, the rule's memory and the loss there, for one step size."""
-        increments, memory = self.rule.increments(eta, self._gradient(k), memory, layers)
-        layers = tuple(W + move for W, move in zip(layers, increments, strict=True))
+        layers, memory = self.rule.step(layers, self._gradient(k), memory, eta)
         return layers, memory, self.loss.value(network.end_to_end(layers))
 
     def _gradient(self, k: Int[Array, ""]) -> Gradient:

@@ -17,8 +17,16 @@ if TYPE_CHECKING:
     from flowsim.problem.problem import Problem
 
 FlowName: TypeAlias = Literal["layers", "end_to_end", "spectral", "modes"]
-AlgorithmName: TypeAlias = Literal[
-    "gradient", "nesterov", "midpoint", "heun", "rk4", "adagrad", "adadelta"
+RuleName: TypeAlias = Literal[
+    "gradient",
+    "nesterov",
+    "midpoint",
+    "heun",
+    "rk4",
+    "adagrad",
+    "adadelta",
+    "sam",
+    "normalized",
 ]
 
 Momentum: TypeAlias = float | Literal["increasing"]
@@ -117,45 +125,54 @@ FLOWS: dict[str, Formulation] = {
 """Every formulation by its name, the reference first."""
 
 
+RHO = 0.05
+"""The radius ρ of SAM where none is given (Foret et al. 2021)."""
+
+
 @dataclass(frozen=True)
-class Algorithm:
+class UpdateRule:
     """What is known of an update rule without running it.
 
     Attributes
     ----------
     label
         Its name in pictures.
-    momentum
-        Whether it takes the parameter μ.
-    adaptive
-        Whether it rescales the gradient by its history (AdaGrad, AdaDelta): η is then no time, so
-        that no iterate corresponds to a time of the gradient flow. These rules are optax's.
+    parameters
+        The keys of its parameters beside η: `momentum` for μ, `rho` for ρ.
+    follows_flow
+        Whether iterate k approximates the gradient flow at time kη. It does not where η is no
+        time, as in rules that rescale the gradient.
+    of_optax
+        Whether optax brings it.
     copies
         How many copies of all layers descent holds at each step size, measured.
 
     """
 
     label: str
-    momentum: bool = False
-    adaptive: bool = False
+    parameters: tuple[str, ...] = ()
+    follows_flow: bool = True
+    of_optax: bool = False
     copies: int = 11
 
 
-ALGORITHMS: Mapping[str, Algorithm] = {
-    "gradient": Algorithm("gradient descent", momentum=True),
-    "nesterov": Algorithm("Nesterov's method", momentum=True),
-    "midpoint": Algorithm("midpoint method"),
-    "heun": Algorithm("Heun's method"),
-    "rk4": Algorithm("Runge–Kutta 4", copies=20),
-    "adagrad": Algorithm("AdaGrad", adaptive=True),
-    "adadelta": Algorithm("AdaDelta", adaptive=True, copies=20),
+RULES: Mapping[str, UpdateRule] = {
+    "gradient": UpdateRule("gradient descent", parameters=("momentum",)),
+    "nesterov": UpdateRule("Nesterov's method", parameters=("momentum",)),
+    "midpoint": UpdateRule("midpoint method"),
+    "heun": UpdateRule("Heun's method"),
+    "rk4": UpdateRule("Runge–Kutta 4", copies=20),
+    "adagrad": UpdateRule("AdaGrad", follows_flow=False, of_optax=True),
+    "adadelta": UpdateRule("AdaDelta", follows_flow=False, of_optax=True, copies=20),
+    "sam": UpdateRule("SAM", parameters=("rho",)),
+    "normalized": UpdateRule("normalized gradient descent", follows_flow=False),
 }
-"""Every update rule by its name in files; `update_rules.rule` makes them."""
+"""Every update rule by its name in files; `update_rules.named` makes them."""
 
 
-def follows_flow(algorithm: AlgorithmName, momentum: Momentum = 0.0) -> bool:
+def follows_flow(rule: RuleName, momentum: Momentum = 0.0) -> bool:
     """Return whether iterate k approximates the gradient flow at time kη.
 
-    It does not for adaptive rules, nor where momentum increases.
+    It does not where momentum increases either.
     """
-    return not ALGORITHMS[algorithm].adaptive and momentum != "increasing"
+    return RULES[rule].follows_flow and momentum != "increasing"

@@ -26,6 +26,7 @@ from flowsim.scenario.build.problem import (
     kept_samples,
     noise_stream,
     saved_times,
+    update_rule,
 )
 from flowsim.scenario.spec.errors import Mistake, UnplacedError, mistake_at
 from flowsim.solvers.descend import DescentTrajectory, descend
@@ -223,8 +224,7 @@ def _descent(plan: Plan, outcome: Outcome, monitor: Monitor) -> DescentTrajector
         plan.problem,
         spec.sizes,
         plan.times,
-        algorithm=spec.algorithm,
-        momentum=spec.momentum,
+        rule=update_rule(plan.scenario),
         precision=spec.precision,
         noise=noise_stream(plan.scenario),
         reference=reference(outcome.flows).matrices() if spec.follows_flow else None,

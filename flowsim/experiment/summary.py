@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flowsim.dynamics.registry import ALGORITHMS
+from flowsim.dynamics.registry import RULES
 from flowsim.problem.problem import Problem
 from flowsim.results.run import Run
 from flowsim.scenario.overrides import variants
@@ -258,6 +258,6 @@ def _seconds(
 
 def _versions(scenarios: Iterable[Scenario]) -> dict[str, str]:
     """Return the versions of the libraries that took part."""
-    adaptive = any(s.descent and ALGORITHMS[s.descent.algorithm].adaptive for s in scenarios)
-    libraries = (*LIBRARIES, *(["optax"] if adaptive else []))
+    of_optax = any(s.descent and RULES[s.descent.rule].of_optax for s in scenarios)
+    libraries = (*LIBRARIES, *(["optax"] if of_optax else []))
     return {"python": platform.python_version(), **{name: version(name) for name in libraries}}

@@ -194,6 +194,14 @@ def momentum(name: str, value: Any) -> Any:
     return number
 
 
+def constant_momentum(name: str, value: Any) -> float:
+    """Return μ, 0 ≤ μ < 1."""
+    number = finite_number(name, value, least=0.0)
+    if number >= 1:
+        raise ValueError(f"{name} must be below 1, but is {number:g}.")
+    return number
+
+
 def mask(name: str, value: Any, count: int) -> np.ndarray:
     """Return one boolean per saved time, all True for None."""
     if value is None:

@@ -54,15 +54,19 @@ _context: Any = jax.make_user_context(default_value=None)  # type: ignore[no-unt
 
 
 def trace(function: Callable[..., Any], *arguments: Any) -> ClosedJaxpr:
-    """Return the program of a function of arguments like these, with copies of its constants.
+    """Return the program of a function of arguments like these, with copies of its constants."""
+    return trace_with_shapes(function, *arguments)[0]
+
+
+def trace_with_shapes(function: Callable[..., Any], *arguments: Any) -> tuple[ClosedJaxpr, Any]:
+    """Return the program of a function, and its results as a tree of shapes and types.
 
     The new context keeps JAX from reusing what it traced of inner functions (jit, scan, cond)
     when the variables that they read had other values.
     """
     with _context(next(_fresh)):
-        closed = jax.make_jaxpr(function)(*arguments)
-    traced: ClosedJaxpr = _with_copies(closed)
-    return traced
+        closed, results = jax.make_jaxpr(function, return_shape=True)(*arguments)
+    return _with_copies(closed), results
 
 
 def evaluate(program: Jaxpr, constants: Sequence[Array], *arguments: Array) -> list[Array]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from flowsim.scenario.digest import resolve_files
+from flowsim.scenario.former import with_present_keys, with_present_places
 from flowsim.scenario.overrides import set_path
 from flowsim.scenario.spec.errors import Mistake, ScenarioError, UnplacedError, dotted, printable
 from flowsim.scenario.spec.plain import plain
@@ -95,7 +96,7 @@ def located(
     except UnplacedError as error:
         name = printable(str(path), 300)
         try:
-            layout = scan(path.read_text("utf-8-sig"))
+            layout = with_present_places(scan(path.read_text("utf-8-sig")))
         except (OSError, ValueError):  # it has changed since: the first line stands for all
             layout = Layout("")
         source = Source(name, layout, origin)
@@ -192,7 +193,7 @@ def _parsed(text: str, name: str) -> tuple[dict[str, Any], Layout]:
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     try:
         layout = scan(text)
-        return parse(layout), layout
+        return with_present_keys(parse(layout)), with_present_places(layout)
     except LimitError as error:
         complaint = f"{name}:{error.line}: {error}"
     except tomllib.TOMLDecodeError as error:
@@ -222,12 +223,13 @@ def _plain(overrides: Mapping[str, Any], origin: str) -> tuple[dict[str, Any], l
         raise TypeError(
             f'overrides must be a mapping such as {{"flow.rtol": 1e-6}}, but is {overrides!r}.'
         )
-    values, wrong = {}, []
+    values: dict[str, Any] = {}
+    wrong = []
     for key, value in overrides.items():
         try:
             if not isinstance(key, str):
                 raise ValueError('is no key; write a string such as "flow.rtol"')
-            values[key] = plain(value)
+            values |= with_present_keys({key: plain(value)})
         except ValueError as error:
             wrong.append(f"{origin} {printable(str(key))}: {error}")
     return values, wrong

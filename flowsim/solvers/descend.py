@@ -14,7 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowsim.dynamics.descent import Iterates
-from flowsim.dynamics.registry import ALGORITHMS, AlgorithmName, Momentum, follows_flow
+from flowsim.dynamics.registry import Momentum
+from flowsim.dynamics.rules import GivenRule, as_rule
+from flowsim.dynamics.update_rules import HeavyBall
 from flowsim.problem import arguments, network
 from flowsim.problem.environment import computing, isolated
 from flowsim.problem.gradient_noise import Stream
@@ -32,6 +34,7 @@ from flowsim.solvers.iterate import (
 )
 from flowsim.solvers.last_iterates import LastIterates
 from flowsim.solvers.monitor import SILENT, Monitor
+from flowsim.solvers.options import default_times
 from flowsim.solvers.recorder import distance_to_target
 from flowsim.solvers.storage import Series, Store, with_read_only_arrays
 from flowsim.solvers.system import LARGEST
@@ -66,6 +69,8 @@ class DescentTrajectory:
         `"completed"`, `"diverged"` or `"interrupted"`, per step size.
     seconds, compile
         Wall time of iterating and of compiling.
+    rule
+        The update rule in words.
     follows_flow
         Whether iterate k approximates the flow at time kη.
     noisy
@@ -89,6 +94,7 @@ class DescentTrajectory:
     outcome: tuple[str, ...] = ()
     seconds: float = 0.0
     compile: float = 0.0
+    rule: str = HeavyBall().label
     follows_flow: bool = True
     noisy: bool = False
     last: LastIterates | None = None
@@ -120,8 +126,7 @@ class DescentTrajectory:
 @arguments.checked(
     problem=arguments.instance_of(Problem, required="a flowsim.Problem"),
     step_sizes=arguments.step_sizes,
-    times=arguments.times_from_zero,
-    algorithm=partial(arguments.one_of, names=ALGORITHMS),
+    times=arguments.optional(arguments.times_from_zero),
     momentum=arguments.momentum,
     precision=partial(arguments.one_of, names=PRECISIONS),
     noise=arguments.optional(arguments.instance_of(Stream, required="a Stream of draws")),
@@ -131,9 +136,9 @@ class DescentTrajectory:
 def descend(
     problem: Problem,
     step_sizes: Sequence[float],
-    times: np.ndarray,
+    times: Sequence[float] | np.ndarray | None = None,
     *,
-    algorithm: AlgorithmName = "gradient",
+    rule: GivenRule = "gradient",
     momentum: Momentum = 0.0,
     precision: str = "float64",
     noise: Stream | None = None,
@@ -152,9 +157,19 @@ def descend(
     problem
         The loss, the starting layers and the weight decay λ.
     step_sizes, times
-        The step sizes η, and the times from 0 of which the nearest iterates kη are recorded.
-    algorithm, momentum
-        Another update rule (`flowsim.dynamics.update_rules`), which takes as many steps.
+        The step sizes η, and the times from 0 of which the nearest iterates kη are recorded;
+        default: the saved times of a flow, 200 equally spaced ones up to the final time.
+    rule
+        The update rule.
+
+        - A name, as in files: `"gradient"`, `"nesterov"`, `"midpoint"`, `"heun"`, `"rk4"`,
+          `"adagrad"`, `"adadelta"`, `"sam"` or `"normalized"`.
+        - One of `flowsim.rules` with its parameters, as in `SAM(rho=0.1)`.
+        - An optax factory, as in `optax.adam`, which is called with each η.
+        - A function (layers, gradients, state, η) → (layers, state), written with jax.numpy. The
+          state is one zero matrix per layer at the start; `flowsim.rules.Custom` gives another.
+    momentum
+        μ of the rules `"gradient"` and `"nesterov"`.
     precision
         With `"float32"` the iterates, not their measures, are in single precision.
     noise
@@ -169,15 +184,16 @@ def descend(
     Raises
     ------
     ValueError
-        If an argument is outside its range, or the algorithm does not support momentum.
+        If an argument is outside its range, or the rule fails or does not support momentum.
     SettingError
         If JAX cannot compute in double precision with its present settings.
 
     """
-    count = iterations(times, step_sizes)
-    keep = arguments.mask("keep", keep, times.size)
+    saved = default_times(problem) if times is None else np.asarray(times)
+    count = iterations(saved, step_sizes)
+    keep = arguments.mask("keep", keep, saved.size)
     started = time.perf_counter()
-    options = DescentOptions(algorithm, momentum, precision, noise)
+    options = DescentOptions(as_rule(rule, momentum), precision, noise)
     descent = make_descent(problem, step_sizes, options)
     record = _DescentRecorder(problem, step_sizes, count, reference or {}, keep)
     iterates = initial_iterates(descent, problem)
@@ -191,7 +207,8 @@ def descend(
         outcome=tuple(survived if alive else "diverged" for alive in record.alive),
         seconds=time.perf_counter() - compiled,
         compile=compiled - started,
-        follows_flow=follows_flow(algorithm, momentum),
+        rule=options.rule.label,
+        follows_flow=options.rule.follows_flow,
         noisy=noise is not None,
         last=LastIterates(problem, descent, iterates, record.left_range),
     )

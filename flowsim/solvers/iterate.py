@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import equinox as eqx
@@ -17,8 +17,7 @@ import numpy as np
 
 from flowsim.dynamics.accumulators import Accumulator, LossCrossings
 from flowsim.dynamics.descent import Descent, Iterates
-from flowsim.dynamics.registry import AlgorithmName, Momentum
-from flowsim.dynamics.update_rules import rule
+from flowsim.dynamics.update_rules import HeavyBall, Rule
 from flowsim.problem import arguments, network
 from flowsim.problem.gradient_noise import Stream
 from flowsim.problem.losses import value_and_gradient
@@ -57,8 +56,8 @@ class DescentOptions:
 
     Attributes
     ----------
-    algorithm, momentum
-        The update rule (`flowsim.dynamics.update_rules`), and its momentum where it has one.
+    rule
+        The update rule, with its parameters.
     precision
         `"float64"` or `"float32"`, in which the layers are stored and updated.
     noise
@@ -66,8 +65,7 @@ class DescentOptions:
 
     """
 
-    algorithm: AlgorithmName = "gradient"
-    momentum: Momentum = 0.0
+    rule: Rule = field(default_factory=HeavyBall)
     precision: str = "float64"
     noise: Stream | None = None
 
@@ -99,7 +97,7 @@ def make_descent(
     Raises
     ------
     ValueError
-        If the algorithm does not support the momentum, or the precision layers so small.
+        If the precision does not support layers so small, or a rule of the user fails.
 
     """
     # the loss too: mixed with float64 data, float32 iterates would be promoted
@@ -111,7 +109,7 @@ def make_descent(
     return Descent(
         loss=loss,
         step_sizes=np.asarray(step_sizes, dtype=dtype),
-        rule=rule(options.algorithm, options.momentum, dtype),
+        rule=options.rule.prepared(problem.layers, dtype.type),
         weight_decay=np.asarray(problem.weight_decay, dtype=dtype),
         ceiling=divergence_threshold_of(problem, dtype),
         accumulator=accumulator or Accumulator(),

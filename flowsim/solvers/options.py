@@ -15,11 +15,19 @@ from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.solvers.stepper import Integrator, Window
 from flowsim.solvers.system import ScaledFlow
 
+DEFAULT_SAMPLES = 200
+"""Saved times where none are given, enough for a smooth curve."""
+
 WINDOW_BYTES = 1 << 22
 """Bytes of states per transfer from the compiled program: few transfers, and little memory."""
 
 LARGEST_WINDOW = 256
 """Largest number of saved times of one window, whose buffers every step carries along."""
+
+
+def default_times(problem: Problem) -> np.ndarray:
+    """Return the saved times where none are given: equally spaced up to the final time."""
+    return np.linspace(0.0, problem.horizon, DEFAULT_SAMPLES)
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,12 +31,9 @@ from flowsim.solvers.integrate import integrate
 from flowsim.solvers.methods import AUTO
 from flowsim.solvers.methods.tolerances import Tolerances
 from flowsim.solvers.monitor import SILENT, Monitor
-from flowsim.solvers.options import SaveAt, Task, window_size
+from flowsim.solvers.options import SaveAt, Task, default_times, window_size
 from flowsim.solvers.storage import with_read_only_arrays
 from flowsim.solvers.trajectory import Trajectory
-
-DEFAULT_SAMPLES = 200
-"""Saved times where none are given, enough for a smooth curve."""
 
 
 @computing()
@@ -129,8 +126,7 @@ def solve(
     """
     tolerances = Tolerances(rtol, atol)
     chosen = methods.first_choice(method, rtol)
-    default = np.linspace(0.0, problem.horizon, DEFAULT_SAMPLES)
-    saved = default if times is None else np.asarray(times)
+    saved = default_times(problem) if times is None else np.asarray(times)
     kept = mask("keep", keep, saved.size)
     kept[-1] = True
     # the error estimate compares W at these times; those not requested are dropped at the end

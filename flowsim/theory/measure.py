@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from flowsim.dynamics.registry import ALGORITHMS
+from flowsim.dynamics.registry import RULES
 from flowsim.results.spec import NOTE, VariableSpec
 from flowsim.scenario.spec.descent import Descent
 from flowsim.scenario.spec.scenario import Scenario
@@ -67,7 +67,7 @@ class Measure:
 
 def iterate_copies(scenario: Scenario) -> int:
     """Return the copies of the layers that descent holds at each step size."""
-    return ALGORITHMS[scenario.descent.algorithm if scenario.descent else "gradient"].copies
+    return RULES[scenario.descent.rule if scenario.descent else "gradient"].copies
 
 
 def step_size_count(scenario: Scenario) -> int:
@@ -95,8 +95,8 @@ def needs_gradient_descent(scenario: Scenario) -> str | None:
     descent = scenario.descent
     if descent is None:
         return "there is no descent; write [descent] with step_sizes, or leave it out"
-    if descent.algorithm != "gradient":
-        return 'it requires gradient descent; write descent.algorithm = "gradient", or leave it out'
+    if descent.rule != "gradient":
+        return 'it requires gradient descent; write descent.rule = "gradient", or leave it out'
     if descent.momentum:
         return "it does not support momentum; remove descent.momentum, or leave it out"
     return needs_double_precision(descent)

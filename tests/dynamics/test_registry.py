@@ -9,8 +9,8 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from flowsim.dynamics import update_rules
-from flowsim.dynamics.registry import ALGORITHMS, FLOWS, AlgorithmName, FlowName
+from flowsim.dynamics import rules, update_rules
+from flowsim.dynamics.registry import FLOWS, RULES, FlowName, Momentum, RuleName, follows_flow
 from flowsim.problem import initialization, losses
 from flowsim.problem.problem import Problem
 
@@ -24,8 +24,8 @@ def problem() -> Problem:
 
 def test_names_in_files_are_those_of_the_registries() -> None:
     assert get_args(FlowName) == tuple(FLOWS)
-    assert get_args(AlgorithmName) == tuple(ALGORITHMS)
-    assert set(update_rules.TABLEAUS) < set(ALGORITHMS)
+    assert get_args(RuleName) == tuple(RULES)
+    assert set(update_rules.TABLEAUS) < set(RULES)
 
 
 @pytest.mark.parametrize("name", FLOWS)
@@ -42,9 +42,17 @@ def test_the_second_solve_is_in_the_declared_formulation(name: str) -> None:
     assert flow.space == FLOWS[name].checked_in
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
-def test_every_update_rule_can_be_made(name: AlgorithmName) -> None:
-    assert isinstance(update_rules.rule(name), update_rules.Rule)
+@pytest.mark.parametrize("name", RULES)
+def test_every_update_rule_can_be_made(name: RuleName) -> None:
+    assert isinstance(rules.named(name), rules.Rule)
+
+
+@pytest.mark.parametrize(
+    ("name", "momentum"),
+    [(name, 0.0) for name in RULES] + [("nesterov", 0.9), ("nesterov", "increasing")],
+)
+def test_a_rule_follows_the_flow_where_that_is_declared(name: RuleName, momentum: Momentum) -> None:
+    assert rules.named(name, momentum=momentum).follows_flow == follows_flow(name, momentum)
 
 
 def test_the_registries_need_neither_numpy_nor_jax() -> None:

@@ -330,8 +330,8 @@ def test_a_linear_loss_has_no_modes_and_nothing_that_minimizes_it() -> None:
         ("0.1]", "0.1]\nmomentum = 0.9", "it does not support momentum; remove descent.momentum"),
         (
             "0.1]",
-            '0.1]\nalgorithm = "adagrad"',
-            "it requires gradient descent; write descent.algor",
+            '0.1]\nrule = "adagrad"',
+            "it requires gradient descent; write descent.rule =",
         ),
         ("0.1]", '0.1]\nprecision = "float32"', "it is computed in float64; write descent.precis"),
         ("6.0", "6.0\nweight_decay = 0.1", "it does not support weight decay; remove flow.weight"),

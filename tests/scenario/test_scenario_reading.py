@@ -75,7 +75,7 @@ WRONG_LINES = [
     ),
     ("[flow]", 'spacing = "lin"', 'flow.spacing: is "lin", which is not known; did you mean "lin'),
     ("[descent]", "momentum = 1", "descent.momentum: is 1, but must be below 1"),
-    ("[descent]", 'algorithm = "adam"', 'descent.algorithm: is "adam", which is not known; '),
+    ("[descent]", 'rule = "adam"', 'descent.rule: is "adam", which is not known; '),
     ("[descent]", 'precision = "float16"', 'descent.precision: is "float16", which is not known'),
     ("[flow]", "rtoll = 1", "flow.rtoll: unknown key; did you mean flow.rtol"),
     ("[flow]", "momentum = 0.9", "flow.momentum: unknown key here; did you mean descent.momentum"),

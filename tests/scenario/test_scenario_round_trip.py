@@ -100,17 +100,24 @@ descents = (
     | st.fixed_dictionaries(
         {
             "step_sizes": st.lists(positive, min_size=1, max_size=4, unique=True),
-            "algorithm": st.sampled_from(
-                ["gradient", "midpoint", "heun", "rk4", "adagrad", "adadelta"]
+            "rule": st.sampled_from(
+                ["gradient", "midpoint", "heun", "rk4", "adagrad", "adadelta", "normalized"]
             ),
         }
     )
     | st.fixed_dictionaries(
         {
             "step_sizes": st.lists(positive, min_size=1, max_size=4, unique=True),
-            "algorithm": st.just("nesterov"),
+            "rule": st.just("nesterov"),
             "momentum": st.floats(0, 0.99, exclude_min=True) | st.just("increasing"),
         }
+    )
+    | st.fixed_dictionaries(
+        {
+            "step_sizes": st.lists(positive, min_size=1, max_size=4, unique=True),
+            "rule": st.just("sam"),
+        },
+        optional={"rho": st.floats(0, 10)},
     )
 )
 

@@ -23,7 +23,7 @@ SOLVE = {
     "keep_layers": False, "estimate_error": False, "monitor": 0,
 }  # fmt: skip
 DESCEND = {
-    "problem": PROBLEM, "step_sizes": [0.1], "times": TIMES, "algorithm": "gradient",
+    "problem": PROBLEM, "step_sizes": [0.1], "times": TIMES, "rule": "gradient",
     "momentum": 0.0, "precision": "float64", "noise": None, "reference": None, "keep": TIMES == 0,
     "monitor": 0,
 }  # fmt: skip

@@ -354,5 +354,5 @@ def test_a_smooth_oscillation_of_momentum_is_none() -> None:
     """With increasing momentum W swings about its minimum, over many iterates at small steps."""
     problem = identity(2, 0.1, 1.0)
     times = np.linspace(0, 40.0, 100)
-    found = descend(problem, [0.002], times, algorithm="nesterov", momentum="increasing")
+    found = descend(problem, [0.002], times, rule="nesterov", momentum="increasing")
     assert found.verdicts == (Verdict.CONVERGED,)

@@ -41,11 +41,11 @@ def problem(decay: float = 0.0) -> Problem:
 
 
 def each_step(
-    given: Problem, eta: float, steps: int, algorithm: str, **options: object
+    given: Problem, eta: float, steps: int, rule: str, **options: object
 ) -> DescentTrajectory:
     """Descend so that every iterate is saved."""
     times = eta * np.arange(steps + 1)
-    return descend(given, [eta], times, algorithm=algorithm, **options)
+    return descend(given, [eta], times, rule=rule, **options)
 
 
 @pytest.mark.parametrize(("name", "solver"), [("heun", "Heun"), ("midpoint", "Midpoint")])
@@ -75,11 +75,11 @@ def flow() -> dict[float, np.ndarray]:
     return dict(found.matrices())
 
 
-@pytest.mark.parametrize("algorithm", ORDERS)
-def test_each_follows_the_flow_in_its_order(algorithm: str, flow: dict[float, np.ndarray]) -> None:
-    etas, order = [0.1, 0.05, 0.025], ORDERS[algorithm]
+@pytest.mark.parametrize("rule", ORDERS)
+def test_each_follows_the_flow_in_its_order(rule: str, flow: dict[float, np.ndarray]) -> None:
+    etas, order = [0.1, 0.05, 0.025], ORDERS[rule]
     times = np.array([0.0, 1.0, 2.0])
-    found = descend(problem(0.2), etas, times, algorithm=algorithm, reference=flow)
+    found = descend(problem(0.2), etas, times, rule=rule, reference=flow)
     assert found.follows_flow
     gaps = found.vs_flow.max(axis=1)
     assert gaps[-1] > 1e-9  # above the flow's own error
@@ -89,16 +89,16 @@ def test_each_follows_the_flow_in_its_order(algorithm: str, flow: dict[float, np
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.5])
-@pytest.mark.parametrize("algorithm", ORDERS)
-def test_on_a_quadratic_a_step_is_its_stability_function(algorithm: str, decay: float) -> None:
+@pytest.mark.parametrize("rule", ORDERS)
+def test_on_a_quadratic_a_step_is_its_stability_function(rule: str, decay: float) -> None:
     """N = 1: the distance to the minimum is multiplied by R(-η(1 + λ)) at every step."""
     start = np.array([[3.0, -1.0]])
     target = np.array([[1.0, 2.0]])
     given = Problem(Squared(target), [start], 1.0, decay)
     rest = target / (1 + decay)
     for eta in (0.3, 1.1):
-        found = each_step(given, eta, 12, algorithm)
-        powers = GROWTH[algorithm](eta * (1 + decay)) ** np.arange(13)
+        found = each_step(given, eta, 12, rule)
+        powers = GROWTH[rule](eta * (1 + decay)) ** np.arange(13)
         wanted = rest + powers[:, None, None] * (start - rest)
         np.testing.assert_allclose(found.end_to_end[0], wanted, atol=1e-14)
 
@@ -107,17 +107,17 @@ def test_the_limits_of_stability() -> None:
     """2/λ for Euler's method, the midpoint rule and Heun's; 2.785/λ for Kutta's."""
     wanted = {"gradient": 2, "midpoint": 2, "heun": 2, "rk4": 2.785293563405282}
     assert pytest.approx(wanted, abs=1e-12) == LIMITS
-    for algorithm, limit in LIMITS.items():
-        below, above = losses_after(2000, limit, algorithm)
+    for rule, limit in LIMITS.items():
+        below, above = losses_after(2000, limit, rule)
         assert below < 1e-6
         assert above > 1e6
 
 
-def losses_after(steps: int, limit: float, algorithm: str, momentum: float = 0.0) -> np.ndarray:
+def losses_after(steps: int, limit: float, rule: str, momentum: float = 0.0) -> np.ndarray:
     """Return the share of the loss that is left of (w - 1)²/2 a little below and above a limit."""
     given = Problem(Squared(np.array([[1.0]])), [np.array([[0.5]])], 1.0)
     found = [
-        descend(given, [eta], eta * np.array([0.0, steps]), algorithm=algorithm, momentum=momentum)
+        descend(given, [eta], eta * np.array([0.0, steps]), rule=rule, momentum=momentum)
         for eta in (limit - 0.02, limit + 0.02)
     ]
     return np.array([each.loss[0, -1] / each.loss[0, 0] for each in found])
@@ -156,19 +156,19 @@ def test_without_momentum_nesterov_is_gradient_descent() -> None:
 @pytest.mark.parametrize("mu", [0.5, 0.9])
 def test_the_limits_of_momentum(mu: float) -> None:
     """ηλ < 2(1 + μ) for the heavy ball, 2(1 + μ)/(1 + 2μ) for Nesterov: the roots pass -1."""
-    for algorithm, limit in (("gradient", 2 * (1 + mu)), ("nesterov", 2 * (1 + mu) / (1 + 2 * mu))):
-        below, above = losses_after(3000, limit, algorithm, mu)
+    for rule, limit in (("gradient", 2 * (1 + mu)), ("nesterov", 2 * (1 + mu) / (1 + 2 * mu))):
+        below, above = losses_after(3000, limit, rule, mu)
         assert below < 1e-6
         assert above > 1e6
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "momentum"),
+    ("rule", "momentum"),
     [("nesterov", 0.9), ("nesterov", "increasing"), ("midpoint", 0.0), ("rk4", 0.0)],
 )
-def test_single_precision_exposes_rounding(algorithm: str, momentum: float | str) -> None:
+def test_single_precision_exposes_rounding(rule: str, momentum: float | str) -> None:
     double, single = (
-        each_step(problem(), 0.05, 30, algorithm, momentum=momentum, precision=precision)
+        each_step(problem(), 0.05, 30, rule, momentum=momentum, precision=precision)
         for precision in ("float64", "float32")
     )
     gap = np.abs(double.end_to_end - single.end_to_end).max()
@@ -176,15 +176,15 @@ def test_single_precision_exposes_rounding(algorithm: str, momentum: float | str
 
 
 def test_momentum_is_asked_where_there_is_any() -> None:
-    for algorithm in ("rk4", "adagrad"):
-        with pytest.raises(ValueError, match=f"Momentum is not used by '{algorithm}', but is 0.5"):
-            each_step(problem(), 0.1, 1, algorithm, momentum=0.5)
+    for rule in ("rk4", "adagrad"):
+        with pytest.raises(ValueError, match=f"Momentum is not used by '{rule}', but is 0.5"):
+            each_step(problem(), 0.1, 1, rule, momentum=0.5)
     with pytest.raises(ValueError, match="increases in 'nesterov' alone, not in 'gradient'"):
         each_step(problem(), 0.1, 1, "gradient", momentum="increasing")
 
 
-def scenario(algorithm: str, momentum: str = "0.0") -> Scenario:
-    text = SQUARED + f'algorithm = "{algorithm}"\nmomentum = {momentum}\n'
+def scenario(rule: str, momentum: str = "0.0") -> Scenario:
+    text = SQUARED + f'rule = "{rule}"\nmomentum = {momentum}\n'
     return from_toml(text, overrides={"flow.horizon": 2.0, "flow.samples": 5})
 
 
@@ -205,23 +205,27 @@ def test_increasing_momentum_has_no_times_of_the_flow() -> None:
     assert "nesterov, step sizes 0.4, 0.1, momentum increasing" in str(given)
     assert from_toml(dumps(given)) == given
     claim = '\n[[claims]]\nquantity = "descent.time" #!\nbelow = 1\n'
-    text = SQUARED + 'algorithm = "nesterov"\nmomentum = "increasing"\n' + claim
+    text = SQUARED + 'rule = "nesterov"\nmomentum = "increasing"\n' + claim
     reason = 'steps of "nesterov" with increasing momentum have no time of the flow'
     assert reason in the_mistake(text)
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "momentum", "says"),
+    ("rule", "momentum", "says"),
     [
         ("nesterov", "0.0", 'is 0, at which "nesterov" is gradient descent; write momentum = 0.9'),
-        ("rk4", "0.5", 'is not used by algorithm = "rk4", only by "gradient" and "nesterov"'),
-        ("gradient", '"increasing"', 'is "increasing", which "nesterov" alone can be; write algo'),
+        ("rk4", "0.5", 'is not used by rule = "rk4", only by "gradient" and "nesterov"'),
+        (
+            "gradient",
+            '"increasing"',
+            'is "increasing", which "nesterov" alone can be; write rule =',
+        ),
         ("nesterov", '"growing"', 'is "growing", but a number is required; write momentum = 0.9'),
         ("nesterov", "true", "is true, but a number is required; write momentum = 0.9"),
         ("nesterov", "-0.1", "is -0.1, but must be at least 0; write momentum = 0.9"),
         ("nesterov", "1", "is 1, but must be below 1; write momentum = 0.9"),
     ],
 )
-def test_momentum_that_does_not_fit_is_refused(algorithm: str, momentum: str, says: str) -> None:
-    written = f'[0.4, 0.1]\nalgorithm = "{algorithm}"\nmomentum = {momentum} #!'
+def test_momentum_that_does_not_fit_is_refused(rule: str, momentum: str, says: str) -> None:
+    written = f'[0.4, 0.1]\nrule = "{rule}"\nmomentum = {momentum} #!'
     assert the_mistake(spoilt("[0.4, 0.1]", written)).startswith(f"descent.momentum: {says}")

@@ -10,6 +10,7 @@ import pytest
 from scenario_texts import SQUARED, spoilt, the_mistake
 from scipy.special import j1, jv, y1, yv
 
+from flowsim.dynamics.rules import named
 from flowsim.experiment.plan.reading import from_toml
 from flowsim.experiment.run import run
 from flowsim.problem import initialization
@@ -31,10 +32,10 @@ REST = TARGET / LAMBDA
 
 
 def described(
-    algorithm: str, momentum: float | str, eta: float, loss: object = None, decay: float = DECAY
+    rule: str, momentum: float | str, eta: float, loss: object = None, decay: float = DECAY
 ) -> dict[str, Description]:
     objective = Objective.of(loss or Squared(TARGET), (START,), decay)
-    return dict(descriptions(objective, flatten((START,)), eta, algorithm, momentum))
+    return dict(descriptions(objective, flatten((START,)), eta, rule, momentum))
 
 
 def agrees(found: FlowSolution, modes: np.ndarray) -> None:
@@ -51,12 +52,12 @@ K = np.arange(0, 201, 5)
 
 @pytest.mark.parametrize("eta", [0.02, 0.4])
 @pytest.mark.parametrize("mu", [0.3, 0.9])
-@pytest.mark.parametrize("algorithm", ["gradient", "nesterov"])
-def test_at_one_layer_they_are_damped_oscillators(algorithm: str, mu: float, eta: float) -> None:
+@pytest.mark.parametrize("rule", ["gradient", "nesterov"])
+def test_at_one_layer_they_are_damped_oscillators(rule: str, mu: float, eta: float) -> None:
     """ηm ẍ + (1 - μ + ηbλ) ẋ + λx = 0 with x(0) = 1: two exponentials, complex or not."""
-    a = mu if algorithm == "nesterov" else 0.0
+    a = mu if rule == "nesterov" else 0.0
     pairs = {"inertia": ((1 + mu) / 2 - a * (1 - mu), 0.0), "high_resolution": ((1 + mu) / 2, a)}
-    found = described(algorithm, mu, eta)
+    found = described(rule, mu, eta)
     assert set(found) == {"flow", "inertia"} | ({"high_resolution"} if a else set())
     agrees(found["flow"].at(K), np.exp(-LAMBDA * K * eta / (1 - mu)))
     for name in set(found) - {"flow"}:
@@ -85,13 +86,13 @@ def test_with_increasing_momentum_they_are_bessel_functions(eta: float) -> None:
     agrees(found["high_resolution"].at(K), np.exp(-decay * (t - at)) * shape)
 
 
-@pytest.mark.parametrize("algorithm", ["gradient", "nesterov"])
-def test_where_the_gradient_is_constant_they_lag_as_the_iterates_do(algorithm: str) -> None:
+@pytest.mark.parametrize("rule", ["gradient", "nesterov"])
+def test_where_the_gradient_is_constant_they_lag_as_the_iterates_do(rule: str) -> None:
     """θ_k = θ_0 - (ηg/(1 - μ)) (k - μ/(1 - μ)) once μ^k is gone."""
     mu, eta, k = 0.8, 0.1, np.array([0, 400, 900])
     steps = k - mu / (1 - mu) * (k > 0)
     wanted = START.ravel() + eta / (1 - mu) * steps[:, None] * TARGET.ravel()
-    for name, one in described(algorithm, mu, eta, Linear(TARGET), 0.0).items():
+    for name, one in described(rule, mu, eta, Linear(TARGET), 0.0).items():
         off = np.abs(one.at(k).theta - wanted)[1:] / np.abs(TARGET.ravel())
         lag = eta / (1 - mu) * mu / (1 - mu) if name == "flow" else 0.0
         np.testing.assert_allclose(off, lag, rtol=0, atol=1e-6)
@@ -110,7 +111,7 @@ def test_increasing_momentum_on_a_constant_gradient() -> None:
 
 
 def layers_at(
-    problem: Problem, sizes: list[float], count: np.ndarray, algorithm: str, momentum: float | str
+    problem: Problem, sizes: list[float], count: np.ndarray, rule: str, momentum: float | str
 ) -> np.ndarray:
     """Return θ_k at iterations `count(step_size, sample)`."""
     found = np.full((*count.shape, sum(W.size for W in problem.layers)), np.nan)
@@ -118,7 +119,7 @@ def layers_at(
     def visit(k: int, sample: int, layers: list[np.ndarray], sums: object) -> None:
         found[k, sample] = np.concatenate([np.ravel(W) for W in layers])
 
-    replay(problem, sizes, count, visit, options=DescentOptions(algorithm, momentum))
+    replay(problem, sizes, count, visit, options=DescentOptions(named(rule, momentum=momentum)))
     return found
 
 
@@ -129,17 +130,17 @@ def two_layers(decay: float = 0.1) -> Problem:
 
 
 @cache
-def distances(algorithm: str, momentum: float | str, at_rest: bool = False) -> dict:
+def distances(rule: str, momentum: float | str, at_rest: bool = False) -> dict:
     """Return the largest distance at a few times, the same at each of three step sizes."""
     problem = two_layers()
     objective = Objective.of(problem.loss, problem.layers, problem.weight_decay)
     sizes = [0.01, 0.0025, 0.000625] if momentum == "increasing" else [0.01, 0.005, 0.0025]
     unit = np.sqrt(sizes) if momentum == "increasing" else np.array(sizes)
     count = np.rint(np.array([0.0, 1.0, 1.5, 2.0]) / unit[:, None]).astype(int)
-    iterates = layers_at(problem, sizes, count, algorithm, momentum)
+    iterates = layers_at(problem, sizes, count, rule, momentum)
     result: dict[str, list[float]] = {}
     for k, eta in enumerate(sizes):
-        given = descriptions(objective, flatten(problem.layers), eta, algorithm, momentum)
+        given = descriptions(objective, flatten(problem.layers), eta, rule, momentum)
         for name, one in given.items():
             if at_rest and name != "flow":
                 still = (one.start[0], jnp.zeros_like(one.start[1]))
@@ -150,7 +151,7 @@ def distances(algorithm: str, momentum: float | str, at_rest: bool = False) -> d
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "momentum", "orders"),
+    ("rule", "momentum", "orders"),
     [
         ("gradient", 0.0, {"flow": 1, "inertia": 2}),
         ("gradient", 0.5, {"flow": 1, "inertia": 2}),
@@ -159,10 +160,10 @@ def distances(algorithm: str, momentum: float | str, at_rest: bool = False) -> d
     ],
 )
 def test_distances_are_of_their_order(
-    algorithm: str, momentum: float | str, orders: dict[str, float]
+    rule: str, momentum: float | str, orders: dict[str, float]
 ) -> None:
     """At fixed times: of kη, or of k√η where momentum increases."""
-    found = distances(algorithm, momentum)
+    found = distances(rule, momentum)
     assert set(found) == set(orders)
     factor = 4 if momentum == "increasing" else 2
     for name, order in orders.items():
@@ -193,7 +194,7 @@ samples = 7
 spaces = ["layers"]
 [descent]
 step_sizes = [0.05, 0.025, 1.0]
-algorithm = "nesterov"
+rule = "nesterov"
 momentum = 0.6
 [output]
 measures = ["momentum_flow"]

@@ -8,7 +8,8 @@ import pytest
 from matplotlib.figure import Figure
 from scenario_texts import REGRESSION, SQUARED, the_mistake, told
 
-from flowsim.dynamics.registry import ALGORITHMS
+from flowsim.dynamics.registry import RULES
+from flowsim.dynamics.rules import HeavyBall, named
 from flowsim.experiment import figures
 from flowsim.experiment.plan.footprint import footprint
 from flowsim.experiment.plan.reading import from_toml
@@ -62,7 +63,7 @@ def test_a_loss_that_is_passed_through_does_not_last() -> None:
         loss.append(0.5 * w**2)
         v = mu * v - eta * w
         w += v
-    found = iterations_to([1e-2, 1e-5], SCALAR, [eta], most, options=DescentOptions(momentum=mu))
+    found = iterations_to([1e-2, 1e-5], SCALAR, [eta], most, options=DescentOptions(HeavyBall(mu)))
     for j, level in enumerate((1e-2, 1e-5)):
         low = np.array(loss) <= level
         assert found.first[0, j] == np.flatnonzero(low)[0]
@@ -83,12 +84,12 @@ def test_a_descent_that_diverges_may_pass_through_but_does_not_stay() -> None:
     assert np.isinf(found.lasting[0, 0])
 
 
-@pytest.mark.parametrize("algorithm", ["gradient", "adagrad", "adadelta"])
-def test_where_the_pieces_end_changes_nothing(monkeypatch, algorithm: str) -> None:
-    whole = iterations_to(LOSSES, SCALAR, [0.3, 0.05], 300, options=DescentOptions(algorithm))
+@pytest.mark.parametrize("rule", ["gradient", "adagrad", "adadelta"])
+def test_where_the_pieces_end_changes_nothing(monkeypatch, rule: str) -> None:
+    whole = iterations_to(LOSSES, SCALAR, [0.3, 0.05], 300, options=DescentOptions(named(rule)))
     monkeypatch.setattr(chunks, "CHUNK_SECONDS", 1e-9)
     monkeypatch.setattr(chunks, "FIRST_CHUNK", 1)
-    pieces = iterations_to(LOSSES, SCALAR, [0.3, 0.05], 300, options=DescentOptions(algorithm))
+    pieces = iterations_to(LOSSES, SCALAR, [0.3, 0.05], 300, options=DescentOptions(named(rule)))
     np.testing.assert_array_equal(pieces.first, whole.first)
     np.testing.assert_array_equal(pieces.lasting, whole.lasting)
 
@@ -241,12 +242,12 @@ def test_it_is_counted_in_the_footprint() -> None:
     assert more.all_iterations == plain.all_iterations + 2 * 60
     wide = {"network.widths": [4, 900, 900, 3], "flow.samples": 2}
     copy = 8 * (4 * 900 + 900**2 + 3 * 900)
-    texts = [SQUARED + f'algorithm = "{name}"\n' for name in ("adagrad", "adadelta")]
+    texts = [SQUARED + f'rule = "{name}"\n' for name in ("adagrad", "adadelta")]
     one, two = (
         footprint(from_toml(text, overrides=wide | {"descent.step_sizes": STEPS})).total
         for text in texts
     )
-    more = ALGORITHMS["adadelta"].copies - ALGORITHMS["adagrad"].copies
+    more = RULES["adadelta"].copies - RULES["adagrad"].copies
     assert two - one == len(STEPS) * more * copy
 
 
@@ -270,7 +271,7 @@ def test_the_figure_draws_iterations_against_the_step_size() -> None:
 def test_the_figure_of_variants_joins_depths() -> None:
     several = made.with_variants(
         **{f"depth-{N}": made.plain(sizes=[0.1 * N], depth=N) for N in (1, 2)},
-        adagrad=made.plain(sizes=[0.1], algorithm="adagrad"),
+        adagrad=made.plain(sizes=[0.1], rule="adagrad"),
     )
     figure = figures.draw(several, "speed")
     (axes,) = figure.axes

@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 
 from flowsim.dynamics.layers import LayerFlow
-from flowsim.dynamics.registry import AlgorithmName
+from flowsim.dynamics.registry import RuleName
 from flowsim.problem import losses
 from flowsim.problem.problem import Problem
 from flowsim.solvers.descend import descend
@@ -97,7 +97,7 @@ def _by_descent(problem: Problem, name: str) -> np.ndarray:
     """Return W after each number of steps of an update rule."""
     times = np.array([0.0, problem.horizon])
     sizes = [problem.horizon / n for n in DESCENT_STEPS]
-    found = descend(problem, sizes, times, algorithm=cast(AlgorithmName, name))
+    found = descend(problem, sizes, times, rule=cast(RuleName, name))
     return np.asarray(found.end_to_end[:, -1])
 
 

@@ -144,8 +144,8 @@ def _why_absent(group: str, name: str, run: Scenario) -> str | None:
     if run.descent is not None and not run.descent.follows_flow and _in_flow_time(group, name):
         momentum = "with increasing momentum " if run.descent.momentum == "increasing" else ""
         return (
-            f'steps of "{run.descent.algorithm}" {momentum}have no time of the flow; write '
-            'another variable, or algorithm = "gradient"'
+            f'steps of "{run.descent.rule}" {momentum}have no time of the flow; write '
+            'another variable, or rule = "gradient"'
         )
     if group in MEASURES and group not in run.output.measures:
         return f'that is not computed; write output.measures = ["{group}"]'

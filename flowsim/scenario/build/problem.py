@@ -15,6 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Key
 
+from flowsim.dynamics.rules import named
+from flowsim.dynamics.update_rules import Rule
 from flowsim.problem.environment import isolated
 from flowsim.problem.gradient_noise import Batches, LabelNoise, Noise, Stream
 from flowsim.problem.initialization import NumpyLayers
@@ -75,6 +77,13 @@ def noise_stream(scenario: Scenario) -> Stream | None:
     """Return the gradient noise of the first run, or None without noise."""
     noise = gradient_noise(scenario)
     return None if noise is None else Stream(noise, noise_keys(scenario, "noise", 1)[0])
+
+
+def update_rule(scenario: Scenario) -> Rule:
+    """Return the update rule of `[descent]`, with its parameters."""
+    spec = scenario.descent
+    assert spec is not None
+    return named(spec.rule, momentum=spec.momentum, rho=spec.radius)
 
 
 def noise_keys(scenario: Scenario, name: str, count: int) -> Key[Array, " run"]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from flowsim.dynamics.registry import AlgorithmName, follows_flow
+from flowsim.dynamics.registry import RHO, RuleName, follows_flow
 from flowsim.scenario.spec.forms import UNITS, Place, StepSizeRange, StepSizes
 from flowsim.scenario.spec.numbers import Momentum, Positive, Size
 from flowsim.scenario.spec.table import Table
@@ -20,16 +20,21 @@ class Descent(Table):
         "kη.",
         examples=[[0.4, 0.1]],
     )
-    algorithm: AlgorithmName = Field(
+    rule: RuleName = Field(
         "gradient",
-        description="gradient descent, nesterov, Runge-Kutta's midpoint, heun or rk4, or "
-        "adagrad or adadelta, which optax brings.",
+        description="The update rule: gradient descent, nesterov, Runge-Kutta's midpoint, heun or "
+        "rk4, adagrad or adadelta, which optax brings, sam, or normalized gradient descent.",
         examples=["nesterov"],
     )
     momentum: Momentum = Field(
         0.0,
         description="μ of the heavy ball (gradient) or of nesterov, which also accepts increasing.",
         examples=[0.9],
+    )
+    rho: Annotated[float, Field(ge=0)] | None = Field(
+        None,
+        description=f"ρ of sam, the radius of the perturbation; {RHO} if left out.",
+        examples=[0.1],
     )
     precision: Literal["float64", "float32"] = Field(
         "float64", description="float32 exposes rounding.", examples=["float32"]
@@ -55,12 +60,17 @@ class Descent(Table):
     @property
     def follows_flow(self) -> bool:
         """Whether iterate k is compared with the flow at time kη."""
-        return follows_flow(self.algorithm, self.momentum)
+        return follows_flow(self.rule, self.momentum)
+
+    @property
+    def radius(self) -> float:
+        """The radius ρ of SAM."""
+        return RHO if self.rho is None else self.rho
 
     @property
     def plain(self) -> bool:
         """Whether it is gradient descent without momentum or noise in double precision."""
-        usual = (self.algorithm, self.momentum, self.precision) == ("gradient", 0, "float64")
+        usual = (self.rule, self.momentum, self.precision) == ("gradient", 0, "float64")
         return usual and not self.noisy
 
     @property
@@ -95,7 +105,8 @@ class Descent(Table):
         """Return the row of gradient descent in the summary table."""
         mu = self.momentum if isinstance(self.momentum, str) else f"{self.momentum:g}"
         momentum = f", momentum {mu}" if self.momentum else ""
-        other = f"{self.algorithm}, " if self.algorithm != "gradient" else ""
+        other = f"{self.rule}, " if self.rule != "gradient" else ""
+        other += f"ρ {self.radius:g}, " if self.rule == "sam" else ""
         noise = "" if self.batch is None else f", batches of {self.batch}"
         noise += "" if self.label_noise is None else f", label noise {self.label_noise:g}"
         return f"{other}step sizes {self._listing()}{momentum}{noise}, {self.precision}"

@@ -113,7 +113,7 @@ Mask = Annotated[
 
 def momentum(value: object) -> float | Literal["increasing"]:
     """Return μ, 0 ≤ μ < 1, or "increasing"."""
-    write = 'write momentum = 0.9, or "increasing" with algorithm = "nesterov"'
+    write = 'write momentum = 0.9, or "increasing" with rule = "nesterov"'
     if value == "increasing":
         return "increasing"
     if type(value) is not int and type(value) is not float:

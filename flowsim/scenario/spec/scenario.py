@@ -8,6 +8,7 @@ from pydantic import AfterValidator, FailFast, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from flowsim import cards
+from flowsim.scenario.former import with_present_keys
 from flowsim.scenario.spec.claim import Claim
 from flowsim.scenario.spec.data import LOSSES, AnyLoss, Data
 from flowsim.scenario.spec.descent import Descent
@@ -107,7 +108,7 @@ class Scenario(Head):
                     "flowsim.read(path) returns the scenario of a file."
                 )
             try:
-                super().__init__(**plain(values))
+                super().__init__(**plain(with_present_keys(values)))
             except ValidationError as error:
                 details = error.errors(include_url=False)
                 raise ScenarioError(*dict.fromkeys(map(complaint, details))) from None

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from math import log10
 from typing import TYPE_CHECKING
 
+from flowsim.dynamics import registry
 from flowsim.scenario.build.shapes import format_shape, matrix_shape, sample_count
 from flowsim.scenario.spec.data import Regression, kinds_with
 from flowsim.scenario.spec.errors import Mistake, alternatives, mistake_at
@@ -130,16 +131,25 @@ def momentum_fits(scenario: Scenario) -> Iterator[Mistake]:
     descent = scenario.descent
     if descent is None:
         return
-    if descent.algorithm == "nesterov":
+    if descent.rule == "nesterov":
         if descent.momentum == 0:
             text = 'is 0, at which "nesterov" is gradient descent; write momentum = 0.9 or '
-            yield mistake_at("descent.momentum", text + '"increasing", or algorithm = "gradient"')
-    elif descent.momentum and descent.algorithm != "gradient":
-        text = f'is not used by algorithm = "{descent.algorithm}", only by "gradient" and '
+            yield mistake_at("descent.momentum", text + '"increasing", or rule = "gradient"')
+    elif descent.momentum and "momentum" not in registry.RULES[descent.rule].parameters:
+        text = f'is not used by rule = "{descent.rule}", only by "gradient" and '
         yield mistake_at("descent.momentum", text + '"nesterov"; remove it')
     elif descent.momentum == "increasing":
-        text = 'is "increasing", which "nesterov" alone can be; write algorithm = "nesterov", '
+        text = 'is "increasing", which "nesterov" alone can be; write rule = "nesterov", '
         yield mistake_at("descent.momentum", text + "or momentum = 0.9")
+
+
+def rho_fits(scenario: Scenario) -> Iterator[Mistake]:
+    """Require the rule that has the radius ρ where it is given."""
+    descent = scenario.descent
+    if descent is None or descent.rho is None or "rho" in registry.RULES[descent.rule].parameters:
+        return
+    text = f'is not used by rule = "{descent.rule}"; remove it, or write rule = "sam"'
+    yield mistake_at("descent.rho", text)
 
 
 def layers_exist(scenario: Scenario) -> Iterator[Mistake]:
@@ -244,6 +254,7 @@ RULES = (
     times_differ,
     descent_ends,
     momentum_fits,
+    rho_fits,
     layers_exist,
     plane_fits,
     modes_exist,

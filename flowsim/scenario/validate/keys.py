@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any, get_args
 
+from flowsim.scenario.former import present
 from flowsim.scenario.spec.errors import alternatives, format_value
 from flowsim.scenario.spec.scenario import SECTIONS, Scenario, options
 from flowsim.scenario.spec.table import Table
@@ -30,6 +31,9 @@ def not_known(value: object, names: Iterable[str]) -> str:
 
 def unknown_key(key: str, siblings: list[str], table: str) -> str:
     """Return the message for an unknown key of `table`, with the nearest known key."""
+    former = f"{table}.{key}"
+    if (new := present(former)) != former:
+        return f"is the former name of {new}; write that one alone"
     elsewhere = [known for known in known_keys() if known.rpartition(".")[2] == key]
     if elsewhere:
         return f"unknown key here; did you mean {alternatives(elsewhere)}"

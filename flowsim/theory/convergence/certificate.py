@@ -148,7 +148,7 @@ def _of_descent(smallest: float, eta: float, plain: bool) -> tuple[Hypothesis, H
         Hypothesis(
             "plain descent",
             "gradient descent without momentum, in double precision",
-            "satisfied" if plain else "another algorithm, momentum, noise or single precision",
+            "satisfied" if plain else "another update rule, momentum, noise or single precision",
             plain,
         ),
         Hypothesis(

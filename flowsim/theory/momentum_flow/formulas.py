@@ -35,7 +35,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 import numpy as np
 
-from flowsim.dynamics.registry import AlgorithmName, Momentum
+from flowsim.dynamics.registry import Momentum, RuleName
 from flowsim.problem.types import Array
 from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.theory.modified_flows.objective import Objective, Weights
@@ -116,7 +116,7 @@ class Description:
 
 
 def descriptions(
-    objective: Objective, theta: Weights, eta: float, algorithm: AlgorithmName, momentum: Momentum
+    objective: Objective, theta: Weights, eta: float, rule: RuleName, momentum: Momentum
 ) -> Mapping[str, Description]:
     """Return the approximating flows of heavy ball ("gradient") or Nesterov's method, by name.
 
@@ -136,7 +136,7 @@ def descriptions(
     # m and b of each equation of second order
     plain, none = (1 + mu) / 2, jnp.zeros(())
     terms = {"inertia": (plain, none)}
-    if algorithm != "gradient":
+    if rule != "gradient":
         terms = {"inertia": ((1 - mu + 2 * mu**2) / 2, none), "high_resolution": (plain, mu)}
     for name, (m, b) in terms.items():
         motion = Inertia(objective, jnp.asarray(eta), mu, m, b)

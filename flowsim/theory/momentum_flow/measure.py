@@ -8,6 +8,7 @@ import numpy as np
 
 from flowsim.problem import network
 from flowsim.problem.types import Layers
+from flowsim.scenario.build.problem import update_rule
 from flowsim.solvers.descend import DescentTrajectory
 from flowsim.solvers.iterate import DescentOptions
 from flowsim.theory.modified_flows.objective import Objective, flatten
@@ -36,7 +37,7 @@ def measure(setting: Setting) -> Arrays:
     for k, eta in enumerate(sizes.tolist()):
         if setting.monitor.stop_requested():
             break
-        given = descriptions(objective, start, eta, spec.algorithm, spec.momentum)
+        given = descriptions(objective, start, eta, spec.rule, spec.momentum)
         columns["time"][k] = count[k] * given["inertia"].unit
         found = {
             name: description.at(count[k], setting.monitor.silent())
@@ -69,7 +70,7 @@ def _iterates(setting: Setting, descent: DescentTrajectory) -> np.ndarray:
         descent.step_sizes.tolist(),
         descent.iteration,
         visit,
-        options=DescentOptions(spec.algorithm, spec.momentum),
+        options=DescentOptions(update_rule(setting.scenario)),
         monitor=setting.monitor.silent(),
     )
     return found

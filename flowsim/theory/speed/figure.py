@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from flowsim.dynamics.registry import ALGORITHMS
+from flowsim.dynamics.registry import RULES, RuleName
 from flowsim.pictures.kit import curves, layout, reading, style
 from flowsim.pictures.kit.words import number
 from flowsim.results.run import Run
@@ -71,15 +71,15 @@ def draw_variants(subject: reading.Subject) -> layout.PanelGrid:
 
 def draw_group(panel: Axes, group: dict[str, Run], line_styles: list[style.LineStyle]) -> None:
     """Draw the variants of one loss, in their order."""
-    algorithms = [algorithm(part) for part in group.values()]
+    rules = [rule_of(part) for part in group.values()]
     places = np.arange(len(group))
     best = np.array([part["speed.best_iterations"] for part in group.values()])
     edge = np.array([at_edge(part) for part in group.values()])
     # 0 iterations, of a loss that starts at its target, have no place on a logarithmic axis
     best = np.where(np.isfinite(best), np.maximum(best, 1), np.nan)
     for level, line_style in enumerate(line_styles):
-        for name in dict.fromkeys(algorithms):
-            mine = np.array([each == name for each in algorithms])
+        for name in dict.fromkeys(rules):
+            mine = np.array([each == name for each in rules])
             panel.plot(places[mine], best[mine, level], **{**line_style, "marker": None})
         for place in places:
             face = {"markerfacecolor": "white"} if edge[place, level] else {}
@@ -87,7 +87,7 @@ def draw_group(panel: Axes, group: dict[str, Run], line_styles: list[style.LineS
     panel.set_xlim(-0.5, len(group) - 0.5)
     panel.set_xticks(places, labels=tick_labels(group))
     panel.tick_params(axis="x", length=0, labelsize=6.0)
-    for gap in np.flatnonzero(np.array(algorithms[1:]) != np.array(algorithms[:-1])):
+    for gap in np.flatnonzero(np.array(rules[1:]) != np.array(rules[:-1])):
         panel.axvline(gap + 0.5, **style.FAINT)
 
 
@@ -116,21 +116,21 @@ def by_loss(parts: dict[str, Run]) -> dict[str, dict[str, Run]]:
     return groups
 
 
-def algorithm(run: Run) -> str:
-    """Return the key of a run's algorithm."""
+def rule_of(run: Run) -> RuleName:
+    """Return the name of a run's update rule."""
     descent = run.scenario.descent
-    return "gradient" if descent is None else descent.algorithm
+    return "gradient" if descent is None else descent.rule
 
 
-def adaptive_rule(run: Run) -> str:
-    """Return "AdaGrad" or "AdaDelta", or "" if the update rule is not adaptive."""
-    rule = ALGORITHMS[algorithm(run)]
-    return rule.label if rule.adaptive else ""
+def other_rule(run: Run) -> str:
+    """Return the label of the update rule, as in "AdaGrad", or "" if it is gradient descent."""
+    rule = rule_of(run)
+    return "" if rule == "gradient" else RULES[rule].label
 
 
 def tick_labels(group: dict[str, Run]) -> list[str]:
     """Return depths or algorithms where these are distinct, else the names of the variants."""
-    short = [adaptive_rule(p) or f"{p.scenario.network.depth}" for p in group.values()]
+    short = [other_rule(p) or f"{p.scenario.network.depth}" for p in group.values()]
     return short if len(set(short)) == len(short) else list(group)
 
 
@@ -178,12 +178,12 @@ def describe_fastest(group: dict[str, Run], level: int) -> str:
     """Return the fastest variant of gradient descent relative to the first, then the others."""
     best = {key: float(part["speed.best_iterations"][level]) for key, part in group.items()}
     names = {
-        key: adaptive_rule(part) or f"depth {part.scenario.network.depth}"
+        key: other_rule(part) or f"depth {part.scenario.network.depth}"
         for key, part in group.items()
     }
     if len(set(names.values())) < len(names):
         names = {key: key for key in group}
-    own = [key for key, part in group.items() if algorithm(part) == "gradient"] or list(group)
+    own = [key for key, part in group.items() if rule_of(part) == "gradient"] or list(group)
     first, winner = own[0], min(own, key=best.__getitem__)
     others = [f"{names[key]} {number(best[key], 4)}" for key in group if key not in own]
     if winner == first or not np.isfinite(best[winner]):

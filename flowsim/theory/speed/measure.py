@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from flowsim.scenario.build.problem import noise_stream
+from flowsim.scenario.build.problem import noise_stream, update_rule
 from flowsim.solvers.iterate import DescentOptions, iterations_to
 from flowsim.solvers.trajectory import Trajectory
 from flowsim.theory.global_minimum import global_minimum
@@ -33,8 +33,7 @@ def measure(setting: Setting) -> Arrays:
         spec.sizes,
         spec.most_iterations(setting.scenario.flow.horizon),
         options=DescentOptions(
-            spec.algorithm,
-            spec.momentum,
+            update_rule(setting.scenario),
             spec.precision,
             noise_stream(setting.scenario),
         ),
