@@ -16,6 +16,7 @@ import numpy as np
 from flowsim.dynamics.flow import State
 from flowsim.solvers import methods
 from flowsim.solvers.chunks import ChunkSize
+from flowsim.solvers.edges import at_pole, at_rest, exit_time
 from flowsim.solvers.methods import DECISION_STEPS, TRIAL_STEPS, Choice
 from flowsim.solvers.methods.method import Method, StiffnessInfo
 from flowsim.solvers.options import Task
@@ -28,17 +29,10 @@ from flowsim.solvers.stepper import (
     Integrator,
     Progress,
 )
-from flowsim.solvers.system import LOG_LARGEST
 from flowsim.solvers.trajectory import Statistics, Trajectory
 from flowsim.solvers.verdict import Verdict
 
 T = TypeVar("T")
-
-POLE = 1e-6
-"""A solution that would double within this fraction of the elapsed time is at a pole.
-
-Steps underflow there. They also do at a tolerance that float64 cannot meet, but on solutions that
-change slowly: the doubling time separates the two failures."""
 
 
 def integrate(task: Task) -> Trajectory:
@@ -132,10 +126,12 @@ class IntegrationState:
                 self._stop_at_loss()
                 return Verdict.STOPPED_AT_LOSS
             if status == LEFT_RANGE:
-                self.t = self._exit_time()
+                last = float(task.save.times[max(self.reached - 1, 0)])
+                self.t = max(exit_time(self.integrator.system, self.t, self.progress.y), last)
                 return Verdict.OUT_OF_RANGE
             if status == STEP_UNDERFLOW:
-                return Verdict.BLOW_UP if self._at_pole() else Verdict.TOLERANCE_TOO_TIGHT
+                pole = at_pole(self.integrator.system, self.t, self.progress.y, end)
+                return Verdict.BLOW_UP if pole else Verdict.TOLERANCE_TOO_TIGHT
             if self.reached == task.save.times.size:
                 return Verdict.REACHED_HORIZON
             if task.monitor.stop_requested():
@@ -145,8 +141,8 @@ class IntegrationState:
                     float(self.progress.h) * self._spectral_radius()
                 )
                 return Verdict.STIFF if stiff else Verdict.BUDGET_EXHAUSTED
-            if task.adaptive_method and self.steps >= self.next_decision:
-                self._reconsider_method()
+            if self._reconsidered and self.steps >= self.next_decision and self._reconsider():
+                return Verdict.REACHED_HORIZON
 
     def _advance(self) -> int:
         """Return the status after one chunk of steps, whose states are recorded."""
@@ -171,15 +167,20 @@ class IntegrationState:
     def _steps_allowed(self) -> int:
         """Return the steps left before `max_steps` or the next decision on the method."""
         left = self.task.max_steps - self.steps
-        return min(left, self.next_decision - self.steps) if self.task.adaptive_method else left
+        return min(left, self.next_decision - self.steps) if self._reconsidered else left
 
-    def _reconsider_method(self) -> None:
-        """Change the method where another one needs less work from here on."""
+    @property
+    def _reconsidered(self) -> bool:
+        """Whether the method may change, or rest may keep it from taking longer steps."""
+        return self.task.adaptive_method or self.method.family == "implicit"
+
+    def _reconsider(self) -> bool:
+        """Return whether the flow is at rest up to its final time; else take the best method."""
         (t, steps), self.decided = self.decided, (self.t, self.steps)
         patience = methods.patience(len(self.choices) - 1)
         self.next_decision = self.steps + DECISION_STEPS * patience
         if self.t == t:
-            return  # every step was rejected: there is no mean step size
+            return False  # every step was rejected: there is no mean step size
         info = StiffnessInfo(
             t=self.t,
             step=(self.t - t) / (self.steps - steps),
@@ -188,10 +189,22 @@ class IntegrationState:
             entries=sum(y.size for y in self.task.start),
             rtol=self.task.tolerances.rtol,
         )
-        choice = methods.next_choice(self.method, info)
+        if at_rest(self.integrator.system, self.progress.y, info):
+            self._rest()
+            return True
+        choice = methods.next_choice(self.method, info) if self.task.adaptive_method else None
         if choice is not None:
             self._change_method(choice)
             self.next_decision = self.steps + TRIAL_STEPS * patience
+        return False
+
+    def _rest(self) -> None:
+        """Keep the present state up to the final time."""
+        times, self.t = self.task.save.times, float(self.task.save.end)
+        for time_ahead in times[self.reached :].tolist():
+            self.record(time_ahead, self.progress.y)
+        self.reached = times.size
+        self.progress = replace(self.progress, t=np.asarray(self.t))
 
     def _change_method(self, choice: Choice) -> None:
         started, before = time.perf_counter(), self.progress
@@ -205,27 +218,6 @@ class IntegrationState:
 
     def _spectral_radius(self) -> float:
         return float(self.integrator.system.spectral_radius(self.progress.t, self.progress.y))
-
-    def _at_pole(self) -> bool:
-        """Return whether y grows and its doubling time |y|/|ẏ| vanishes (see `POLE`)."""
-        y = self.progress.y
-        velocity = self.integrator.system.velocity(self.progress.t, y, None)
-        # the velocity is infinite too where the loss has no derivative, as √W at 0
-        if sum(float(np.vdot(y_j, v)) for y_j, v in zip(y, velocity, strict=True)) <= 0:
-            return False
-        speed = max(float(np.max(np.abs(v))) for v in velocity)
-        size = max(float(np.max(np.abs(y_j))) for y_j in y)
-        doubling_time = size / speed if np.isfinite(speed) and speed > 0 else 0.0
-        # a pole at the very start is compared with the final time, as t is 0
-        return doubling_time < POLE * max(self.t, POLE * float(self.task.save.end))
-
-    def _exit_time(self) -> float:
-        """Return when W left the range of float64, from its growth rate after the last step."""
-        system, y = self.integrator.system, self.progress.y
-        velocity = system.velocity(self.progress.t, y, None)
-        size, rate = jax.jvp(system.log_size, (y,), (velocity,))
-        last = self.task.save.times[max(self.reached - 1, 0)]
-        return max(float(self.t - (size - LOG_LARGEST) / rate), float(last))
 
     def _stop_at_loss(self) -> None:
         """Step exactly to the required loss, and record the state there.

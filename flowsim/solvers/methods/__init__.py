@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import diffrax
 
+from flowsim.solvers.methods.chord import kvaerno5
 from flowsim.solvers.methods.method import (
     ExplicitMethod,
     Family,
@@ -40,7 +41,7 @@ METHODS: dict[str, Method] = {
         ExplicitMethod("dopri8", 8, False, diffrax.Dopri8, "Prince & Dormand 1981", 5.1),
         StabilizedMethod("rkc2", 2, True, rkc2, "Sommeijer, Shampine & Verwer 1998", caveat=CAVEAT),
         StabilizedMethod("rock4", 4, False, rock4, "Abdulle 2002"),
-        ImplicitMethod("kvaerno5", 5, False, diffrax.Kvaerno5, "Kværnø 2004"),
+        ImplicitMethod("kvaerno5", 5, False, kvaerno5, "Kværnø 2004"),
         RosenbrockMethod("rodas4", 4, False, partial(Rosenbrock, RODAS4), "Hairer & Wanner 1996"),
         RosenbrockMethod("rodas5p", 5, False, partial(Rosenbrock, RODAS5P), "Steinebach 2023"),
     )
