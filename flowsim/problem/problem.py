@@ -12,6 +12,7 @@ from flowsim import cards
 from flowsim.problem import network
 from flowsim.problem.arguments import finite_number, real_array, shown
 from flowsim.problem.environment import computing, isolated
+from flowsim.problem.limits import LARGEST_RATE
 from flowsim.problem.losses import Loss, custom, value_and_gradient
 from flowsim.problem.types import Array, Layers, Matrix, Scalar
 
@@ -31,7 +32,7 @@ class Problem:
     horizon
         The final time T > 0 of the flow.
     weight_decay
-        λ ≥ 0.
+        λ, from 0 to 1e140.
 
     Raises
     ------
@@ -68,7 +69,8 @@ class Problem:
         set_field = object.__setattr__
         set_field(self, "layers", tuple(arrays))
         set_field(self, "horizon", finite_number("horizon", horizon, above=0.0))
-        set_field(self, "weight_decay", finite_number("weight_decay", weight_decay, least=0.0))
+        rate = finite_number("weight_decay", weight_decay, least=0.0, most=LARGEST_RATE)
+        set_field(self, "weight_decay", rate)
         set_field(self, "loss", self._checked_loss(loss))
 
     def _checked_loss(self, loss: Loss | Callable[[Matrix], Scalar]) -> Loss:

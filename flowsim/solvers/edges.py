@@ -8,7 +8,8 @@ import numpy as np
 from flowsim.dynamics.flow import State
 from flowsim.solvers.methods import DECISION_STEPS
 from flowsim.solvers.methods.method import StiffnessInfo
-from flowsim.solvers.system import LOG_LARGEST, ScaledFlow
+from flowsim.solvers.system import LARGEST, LOG_LARGEST, ScaledFlow
+from flowsim.solvers.verdict import Verdict
 
 POLE = 1e-6
 """A solution that would double within this fraction of the elapsed time is at a pole.
@@ -27,9 +28,16 @@ change the layers but not W, rounding makes this matrix singular at hρ = 1/ε, 
 ill-conditioned."""
 
 
-def at_pole(system: ScaledFlow, t: float, y: State, end: float) -> bool:
-    """Return whether y grows and its doubling time |y|/|ẏ| vanishes (see `POLE`)."""
+def without_step(system: ScaledFlow, t: float, y: State, end: float) -> Verdict:
+    """Return the verdict where no step is small enough to be accepted."""
     velocity = system.velocity(t, y, None)
+    if np.isfinite(_largest(velocity)) and _largest(velocity) > LARGEST:
+        return Verdict.OUT_OF_RANGE
+    return Verdict.BLOW_UP if _at_pole(y, velocity, t, end) else Verdict.TOLERANCE_TOO_TIGHT
+
+
+def _at_pole(y: State, velocity: State, t: float, end: float) -> bool:
+    """Return whether y grows and its doubling time |y|/|ẏ| vanishes (see `POLE`)."""
     # the velocity is infinite too where the loss has no derivative, as √W at 0
     if sum(float(np.vdot(y_j, v)) for y_j, v in zip(y, velocity, strict=True)) <= 0:
         return False

@@ -16,7 +16,7 @@ import numpy as np
 from flowsim.dynamics.flow import State
 from flowsim.solvers import methods
 from flowsim.solvers.chunks import ChunkSize
-from flowsim.solvers.edges import at_pole, at_rest, exit_time
+from flowsim.solvers.edges import at_rest, exit_time, without_step
 from flowsim.solvers.methods import DECISION_STEPS, TRIAL_STEPS, Choice
 from flowsim.solvers.methods.method import Method, StiffnessInfo
 from flowsim.solvers.options import Task
@@ -130,8 +130,7 @@ class IntegrationState:
                 self.t = max(exit_time(self.integrator.system, self.t, self.progress.y), last)
                 return Verdict.OUT_OF_RANGE
             if status == STEP_UNDERFLOW:
-                pole = at_pole(self.integrator.system, self.t, self.progress.y, end)
-                return Verdict.BLOW_UP if pole else Verdict.TOLERANCE_TOO_TIGHT
+                return without_step(self.integrator.system, self.t, self.progress.y, end)
             if self.reached == task.save.times.size:
                 return Verdict.REACHED_HORIZON
             if task.monitor.stop_requested():

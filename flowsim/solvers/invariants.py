@@ -70,7 +70,8 @@ def of_descent(descent: DescentTrajectory, problem: Problem) -> list[list[Invari
 
 
 def _det_sign(times: np.ndarray, sign: np.ndarray) -> Invariant:
-    return Invariant("det_sign", _first(times, np.isfinite(sign) & (sign != sign[0])))
+    # 0 is a determinant that has underflowed; nan is not below 0 either
+    return Invariant("det_sign", _first(times, sign * sign[0] < 0))
 
 
 def _objective(trajectory: Trajectory, problem: Problem) -> Invariant:

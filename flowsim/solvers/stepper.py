@@ -223,7 +223,9 @@ class Integrator(eqx.Module):
         # a step cut short to land has a small error, which must not change the proposed step
         h = jnp.where(keep & clipped, jnp.maximum(proposed - t, now.h), proposed - t)
         # only after a rejection: an accepted step may be tiny because a landing was close
-        underflow = ~keep & (h < TINIEST_STEP_ULPS * jnp.spacing(t))
+        # the step is nan where a velocity squares beyond the range, and the spacing is 0 at t = 0
+        tiniest = jnp.maximum(TINIEST_STEP_ULPS * jnp.spacing(t), np.finfo(np.float64).tiny)
+        underflow = ~keep & ~(h >= tiniest)
         # for the same reason the controller's memory of errors is kept from before a clipped step
         moved = Progress(
             t=t,

@@ -60,8 +60,9 @@ class Verdict(Enum):
         "shorten the horizon, or take a loss that is bounded below"
     )
     OUT_OF_RANGE = (
-        "W grew beyond 1e140, whose square float64 can hardly represent; nothing past it was kept; "
-        "shorten the horizon, or take a loss that is bounded below"
+        "W, or the rate at which it changes, is beyond 1e140, whose square float64 can hardly "
+        "represent; nothing past it was kept; shorten the horizon, take a loss that is bounded "
+        "below, or smaller units"
     )
     TOLERANCE_TOO_TIGHT = (
         "no step is small enough to meet the tolerance in float64: loosen rtol or raise atol; "

@@ -61,6 +61,7 @@ WRONG_LINES = [
     ("[flow]", "max_steps = 0", "flow.max_steps: is 0, but must be at least 1"),
     ("[flow]", "stop_at_loss = nan", "flow.stop_at_loss: is nan, but must be finite"),
     ("[flow]", "weight_decay = -1", "flow.weight_decay: is -1, but must be at least 0"),
+    ("[flow]", "weight_decay = 1e308", "flow.weight_decay: is 1e+308, but must be at most 1e+140"),
     ("[flow]", "spaces = []", "flow.spaces: has 0 entries, but needs 1"),
     ("[flow]", 'spaces = ["layers", "layers"]', "flow.spaces: names layers twice"),
     (

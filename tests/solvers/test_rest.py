@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -53,3 +54,19 @@ def test_rounding_in_the_stages_of_an_implicit_method_rejects_no_steps_for_long(
     # d log σ/dt = 2 uᵀ(Φ - W)v = -2 σ_2(Φ) at depth 2
     late = np.diff(found.log_singular_values[1:, 1])[0]
     assert late == pytest.approx(-2 * smallest * 5e3, rel=1e-9)
+
+
+@pytest.mark.parametrize("unit", [1e12, pytest.param(1e-6, marks=pytest.mark.slow)])
+def test_steps_of_an_implicit_method_do_not_depend_on_the_unit_of_time(unit) -> None:
+    """ℓ = ½ c ‖W - Φ‖² at depth 1, whose solution Φ + (W(0) - Φ) e^{-ct} depends on ct alone."""
+    target = np.array([[1.0, 2.0], [3.0, 4.0]])
+
+    def loss(W):
+        return 0.5 * unit * jnp.sum((W - target) ** 2)
+
+    problem = Problem(loss, [np.zeros((2, 2))], 40 / unit)
+    times = np.array([0.0, 1.0, 40.0]) / unit
+    found = solve(problem, times=times, method="kvaerno5", max_steps=300, estimate_error=False)
+    exact = -np.expm1(-unit * times)[:, None, None] * target
+    np.testing.assert_allclose(found.end_to_end, exact, atol=1e-6)
+    assert found.statistics.rejected < 10

@@ -367,7 +367,14 @@ class TestRefusals:
             (None, [np.eye(2)], 1.0, 0.0, r"shape \(2, 2\), but its target has shape \(3, 3\)"),
             (None, [np.eye(3)], 0.0, 0.0, "horizon must be finite and greater than 0, but is 0"),
             (None, [np.eye(3)], np.inf, 0.0, "horizon must be finite and greater than 0"),
-            (None, [np.eye(3)], 1.0, -1.0, "weight_decay must be finite and at least 0, but is -1"),
+            (None, [np.eye(3)], 1.0, -1.0, "weight_decay must be .* at least 0 .*, but is -1"),
+            (
+                None,
+                [np.eye(3)],
+                1.0,
+                1e308,
+                "weight_decay must be .* at most 1e.140, but is 1e.308",
+            ),
             (None, [], 1.0, 0.0, "at least one layer"),
             (
                 None,

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, FailFast, Field
 
 from flowsim.dynamics.registry import FlowName
+from flowsim.problem.limits import LARGEST_RATE
 from flowsim.scenario.spec.forms import Listed
 from flowsim.scenario.spec.numbers import Positive, Size, unique
 from flowsim.scenario.spec.table import Table
@@ -70,6 +71,7 @@ class Flow(Table):
     weight_decay: float = Field(
         0.0,
         ge=0,
+        le=LARGEST_RATE,
         description="λ in the term −λW_j of both flows and gradient descent.",
         examples=[1e-3],
     )

@@ -5,16 +5,36 @@ from __future__ import annotations
 from typing import Any
 
 import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
 import optimistix
 
 
 class Chord(diffrax.VeryChord):
-    """A chord iteration that also ends where rounding keeps its increments from decreasing.
+    """A chord iteration whose increments are measured in the state, at the tolerance of a step.
 
-    Its increments, in units of the tolerance, end about at ε/rtol. There they neither vanish nor
-    decrease, by which diffrax's iteration recognizes convergence: near rest most steps would be
-    rejected by chance. Increments below `kappa`, 1 % of the tolerance, are as good.
+    The unknown of diffrax is the velocity f of a stage. Its own iteration compares increments of f
+    with the tolerance of the state: in large units rounding in f, about ε ρ|y|, never meets it, and
+    steps are rejected without end. An increment Δf changes the state of the stage by γhΔf, which is
+    compared here with rtol |y| + atol.
+
+    It also ends where rounding keeps increments below `kappa`, 1 % of the tolerance, from
+    decreasing further.
     """
+
+    def step(
+        self, fn: Any, y: Any, args: Any, options: Any, state: Any, tags: frozenset[object]
+    ) -> tuple[Any, Any, Any]:
+        """Return the next velocity of the stage, with the state of the iteration."""
+        velocity, after, aux = super().step(fn, y, args, options, state, tags)
+        _, diagonal, _, product, _, known, _, control = args  # y = known + γ f h
+        increment = jax.tree.map(lambda d: diagonal * d, product(after.diff, control))
+        scaled = jax.tree.map(
+            lambda d, y: d / (self.atol + self.rtol * jnp.abs(y)), increment, known
+        )
+        size = self.norm(scaled)
+        return velocity, eqx.tree_at(lambda s: s.diffsize, after, size), aux
 
     def terminate(
         self, fn: Any, y: Any, args: Any, options: Any, state: Any, tags: frozenset[object]
