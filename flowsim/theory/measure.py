@@ -65,6 +65,15 @@ class Measure:
         return {spec.name: spec.dims for spec in self.variables if not spec.text}
 
 
+OPERATIONS_PER_SECOND = 1e9
+"""Rate of floating-point operations on small matrices, in one thread."""
+
+
+def gradient_seconds(scenario: Scenario) -> float:
+    """Return an upper estimate of the time of one gradient over the layers in compiled code."""
+    return 2 * scenario.network.weights * sum(scenario.network.shape) / OPERATIONS_PER_SECOND
+
+
 def iterate_copies(scenario: Scenario) -> int:
     """Return the copies of the layers that descent holds at each step size."""
     return RULES[scenario.descent.rule if scenario.descent else "gradient"].copies

@@ -12,10 +12,11 @@ from contextlib import AbstractContextManager
 import jax
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 import flowsim
 from flowsim import inits, losses
-from flowsim.problem.environment import SettingError, quiet
+from flowsim.problem.environment import SettingError, one_blas_thread, quiet
 
 
 def tiny() -> flowsim.Problem:
@@ -76,6 +77,18 @@ def test_filters_of_warnings_are_restored_by_whoever_leaves_last() -> None:
         quiet.__exit__()
         with pytest.raises(UserWarning, match="seen again"):
             warnings.warn("seen again", stacklevel=1)
+
+
+def test_blas_has_one_thread_until_whoever_leaves_last() -> None:
+    def threads() -> set[int]:
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+    before = threads()
+    with one_blas_thread:
+        with one_blas_thread:
+            assert threads() == {1}
+        assert threads() == {1}
+    assert threads() == before
 
 
 def printed(code: str, **variables: str) -> str:

@@ -216,3 +216,28 @@ def test_pieces_end_where_the_solution_blows_up(monkeypatch):
     assert "loss exceeds" in found.reason
     assert np.isfinite(found.theta[times < 2]).all() and np.isnan(found.theta[times > 2]).all()
     np.testing.assert_allclose(found.theta[:15, 0], (4 - 2 * times[:15]) ** -0.5, rtol=1e-8)
+
+
+@pytest.mark.parametrize("at_once", [0, 64])
+def test_a_stop_request_is_answered_after_few_steps_of_a_long_interval(monkeypatch, at_once):
+    """Work between two questions is bounded by steps, whatever the saved times are."""
+    loss, layers = curved_network()
+    objective, theta = Objective.of(loss, layers), np.asarray(flatten(layers))
+    times = np.array([0.0, 1.0])
+    whole = solve_field("flow", objective, theta, 0.01, times)
+    monkeypatch.setattr(solution, "AT_ONCE", at_once)
+    monkeypatch.setattr(solution, "STEPS", 4)
+    monkeypatch.setattr(solution, "STEPS_AT_ONCE", 4)
+    taken, asked, once = [], [], solution._solve_once
+
+    def counted(*arguments):
+        piece = once(*arguments)
+        taken.append(int(piece.steps))
+        return piece
+
+    monkeypatch.setattr(solution, "_solve_once", counted)
+    stop = Monitor(stop_requested=lambda: asked.append(len(taken)))
+    found = solve_field("flow", objective, theta, 0.01, times, stop)
+    np.testing.assert_allclose(found.theta, whole.theta, rtol=1e-8)
+    assert max(taken) <= 4 and sum(taken) > 40
+    assert np.diff([*asked, len(taken)]).max() <= 2  # a first call of all times, and one of few

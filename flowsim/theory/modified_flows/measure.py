@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from flowsim.problem.environment import one_blas_thread
 from flowsim.solvers.chunks import ChunkSize
 from flowsim.solvers.integrate import wait_for
 from flowsim.solvers.monitor import SILENT, Monitor
@@ -83,7 +84,8 @@ def measure(setting: Setting) -> Arrays:
     count = len(descent.step_sizes)
     for k, eta in enumerate(descent.step_sizes.tolist()):
         monitor = setting.monitor.part(k / count, (k + 1) / count)
-        found = compare(objective, start, eta, descent.iteration[k], monitor)
+        with one_blas_thread:
+            found = compare(objective, start, eta, descent.iteration[k], monitor)
         if found is None:
             break
         for name, values in found.columns.items():

@@ -19,8 +19,11 @@ from flowsim.theory.modified_flows.objective import FIELDS, Objective, Weights
 RTOL = 1e-10
 """Relative tolerance per step. A second solve at ten times this tolerance estimates the error."""
 
-AT_ONCE = 64
-"""Most weights for which one program takes all steps; of more a step takes milliseconds."""
+AT_ONCE, STEPS_AT_ONCE = 64, 1024
+"""Most weights for which one call takes all steps, and the most steps that it takes: a second."""
+
+STEPS = 32
+"""Most steps per call of more weights, of which a step takes up to 30 ms."""
 
 ROWS = 16
 """Hessians per call of the program that computes sharpness."""
@@ -123,7 +126,10 @@ def solve_flow(
 
 
 class _Piece(NamedTuple):
-    """θ at the times (not finite past the end), the end, y there, steps, and why it ended."""
+    """θ at the times (not finite past the end), the end, y there, steps, and why it ended.
+
+    `paused` is whether it may continue from the end, after the most steps of a call.
+    """
 
     theta: Array
     end: Array | float
@@ -131,37 +137,47 @@ class _Piece(NamedTuple):
     steps: Array | int
     stopped: Array | bool
     failed: Array | bool
+    paused: Array | bool
 
 
 def _solved(
     flow: ApproximatingFlow, start: Any, times: np.ndarray, rtol: float, monitor: Monitor
 ) -> _Piece:
-    """Return the solution at all times: of many weights interval by interval, else at once.
+    """Return the solution at all times, in one call if it is short, else in calls of few steps.
 
-    Between intervals progress is reported and stop requests are answered.
+    Between calls progress is reported and stop requests are answered.
     """
-    tolerance = jnp.asarray(rtol)
-    if flow.position(start).size <= AT_ONCE:
-        return _solve_once(flow, start, jnp.asarray(times), tolerance, start)
+    tolerance, small = jnp.asarray(rtol), flow.position(start).size <= AT_ONCE
+    if small:
+        whole = _solve_once(flow, start, jnp.asarray(times), tolerance, start, STEPS_AT_ONCE)
+        if not whole.paused:
+            return whole
+    most = STEPS_AT_ONCE if small else STEPS
     theta = np.full((times.size, flow.position(start).size), np.nan)
     theta[0] = flow.position(start)
-    end, state, steps, stopped, failed = float(times[0]), start, 0, False, False
-    for i in range(times.size - 1):
-        if monitor.stop_requested() or stopped or failed:
-            break
-        piece = _solve_once(flow, state, jnp.asarray(times[i : i + 2]), tolerance, start)
-        theta[i + 1], end, state = piece.theta[1], float(piece.end), piece.state
-        steps += int(piece.steps)
-        stopped, failed = bool(piece.stopped), bool(piece.failed) or steps > MOST_STEPS
-        monitor.report((i + 1) / (times.size - 1))
-    return _Piece(theta, end, state, steps, stopped, failed)
+    now = _Piece(theta, float(times[0]), start, 0, False, False, False)
+    for i, until in enumerate(times[1:], start=1):
+        while now.end < until and not (now.stopped or now.failed):
+            if monitor.stop_requested():
+                return now
+            ends = jnp.asarray([now.end, until])
+            piece = _solve_once(flow, now.state, ends, tolerance, start, most)
+            theta[i], steps = piece.theta[1], int(now.steps + piece.steps)
+            failed = bool(piece.failed) or steps > MOST_STEPS
+            now = _Piece(
+                theta, float(piece.end), piece.state, steps, bool(piece.stopped), failed, False
+            )
+        monitor.report(i / (times.size - 1))
+    return now
 
 
 @eqx.filter_jit
 def _solve_once(
-    flow: ApproximatingFlow, start: Any, times: Array, rtol: Array, origin: Any
+    flow: ApproximatingFlow, start: Any, times: Array, rtol: Array, origin: Any, most: int
 ) -> _Piece:
     """Return θ at the times, from y(times[0]) = `start` on the way from `origin`.
+
+    It ends after at most `most` steps.
 
     Steps end at the times, so that θ is a solution of the integrator there and no interpolant,
     whose error would dominate at this tolerance.
@@ -193,11 +209,12 @@ def _solve_once(
             diffrax.PIDController(rtol=rtol, atol=rtol * scale), step_ts=times
         ),
         event=diffrax.Event(diverged),
-        max_steps=MOST_STEPS,
+        max_steps=most,
         throw=False,
     )
     stopped = found.result == diffrax.RESULTS.event_occurred
-    failed = (found.result != diffrax.RESULTS.successful) & ~stopped
+    paused = found.result == diffrax.RESULTS.max_steps_reached
+    failed = (found.result != diffrax.RESULTS.successful) & ~stopped & ~paused
     # diffrax stores the last state (t1=True) right behind the last time that was reached. Rows
     # whose time is not the one requested are therefore not solutions at the requested times.
     assert found.ts is not None and found.ys is not None
@@ -206,7 +223,8 @@ def _solve_once(
     saved = (known[:-1] == times)[:, None]
     state = jax.tree.map(lambda y: y[0], found.ys[1])
     theta = jnp.where(saved, theta[:-1], jnp.nan)
-    return _Piece(theta, reached.max(), state, found.stats["num_steps"], stopped, failed)
+    end, steps = reached.max(), found.stats["num_steps"]
+    return _Piece(theta, end, state, steps, stopped, failed, paused)
 
 
 def ceiling(objective: Objective, start: Weights) -> Array:

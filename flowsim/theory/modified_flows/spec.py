@@ -9,8 +9,8 @@ from flowsim.theory.measure import Measure, needs_plain_descent
 MOST_WEIGHTS = 256
 """Most weights: the Hessian over the layers has the square of that as entries."""
 
-EIGENDECOMPOSITION = 2e-9
-"""Seconds of an eigendecomposition over the cube of its size, on one core."""
+EIGENDECOMPOSITION = 4e-10
+"""Seconds of an eigendecomposition over the cube of its size, in one thread."""
 
 CENTRAL, PRINCIPAL_STEPS = 12, 300
 """Eigendecompositions of the central flow per iteration, and typical steps of the principal flow,

@@ -18,16 +18,10 @@ from flowsim.results.power_law import PowerLaw, power_law
 from flowsim.solvers.monitor import Monitor
 from flowsim.theory.long_run.regimes import PASSED, threshold_passed
 from flowsim.theory.step_size_thresholds.scanning import Scan, Scanner
-from flowsim.theory.step_size_thresholds.spec import BLOCK
+from flowsim.theory.step_size_thresholds.spec import BLOCK, ITERATIONS, MORE_ITERATIONS
 
 SCANNED, FROM, TO = 192, 1e-3, 8.0
 """Number of step sizes of the scan, and its ends as multiples of the least and largest 2/λ_max."""
-
-ITERATIONS, MORE_ITERATIONS = 1 << 12, 1 << 15
-"""Smallest numbers of iterations of the scan and of its refinement.
-
-Near a threshold oscillations grow or decay slowly, so that the refinement requires longer runs.
-"""
 
 DIVIDED, NARROW, ROUNDS = 15, 5e-4, 4
 """Step sizes that divide a bracket, its final relative width, and the most rounds of division.

@@ -5,14 +5,28 @@ from __future__ import annotations
 from flowsim.results.spec import STEP_SIZE, VariableSpec, specs
 from flowsim.scenario.spec.scenario import Scenario
 from flowsim.theory.long_run.regimes import Regime
-from flowsim.theory.measure import Measure, iterate_copies, needs_plain_descent
-from flowsim.theory.sharpness.spec import LANCZOS
+from flowsim.theory.measure import (
+    Measure,
+    gradient_seconds,
+    iterate_copies,
+    needs_plain_descent,
+)
+from flowsim.theory.sharpness.spec import LANCZOS, seconds_at_saved_times
 
 TRACK_WITHIN = (0.1, 0.01)
 """Default distances within which descent tracks the flow, as fractions of its largest ‖W‖_F."""
 
 BLOCK = 64
 """Step sizes that are iterated at once."""
+
+ITERATIONS, MORE_ITERATIONS = 1 << 12, 1 << 15
+"""Smallest numbers of iterations of the scan and of its refinement.
+
+Near a threshold oscillations grow or decay slowly, so that the refinement requires longer runs.
+"""
+
+SCANS, REFINEMENTS = 5, 8
+"""Usual numbers of blocks that are scanned, and that refine the brackets."""
 
 COEFFICIENTS, DERIVATIVES, TAILS = 6, 9, 128
 """As in `flowsim.theory.step_size_thresholds.scanning`: numbers kept of each step size or time."""
@@ -56,6 +70,16 @@ def _floats(scenario: Scenario) -> int:
     return walked + course * rows * columns + LANCZOS * network.weights
 
 
+def _seconds(scenario: Scenario) -> float:
+    """Return the time of the sharpness along the flow and of all long runs.
+
+    Iterations to the final time at the smallest step sizes are unknown before the run, as those
+    are relative to 2/λ_max.
+    """
+    iterations = BLOCK * (SCANS * ITERATIONS + REFINEMENTS * MORE_ITERATIONS)
+    return seconds_at_saved_times(scenario) + iterations * gradient_seconds(scenario)
+
+
 STEP_SIZE_THRESHOLDS = Measure(
     "step_size_thresholds",
     question="At which step sizes does descent track the flow, oscillate and diverge?",
@@ -95,5 +119,6 @@ STEP_SIZE_THRESHOLDS = Measure(
     ),
     why_unavailable=needs_plain_descent,
     floats=_floats,
+    seconds=_seconds,
     levels=levels,
 )

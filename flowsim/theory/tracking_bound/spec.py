@@ -5,7 +5,7 @@ from __future__ import annotations
 from flowsim.results.spec import STEP_SIZE, TIME, specs
 from flowsim.scenario.spec.scenario import Scenario
 from flowsim.theory.measure import Measure, needs_plain_descent, step_size_count
-from flowsim.theory.sharpness.spec import LANCZOS
+from flowsim.theory.sharpness.spec import LANCZOS, seconds_at_saved_times
 
 
 def _floats(scenario: Scenario) -> int:
@@ -39,4 +39,5 @@ TRACKING_BOUND = Measure(
     ),
     why_unavailable=needs_plain_descent,
     floats=_floats,
+    seconds=seconds_at_saved_times,
 )
