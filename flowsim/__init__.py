@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from flowsim.dynamics import rules
     from flowsim.experiment import figures
-    from flowsim.experiment.interface import plot, run
+    from flowsim.experiment.interface import measure, open, plot, run
     from flowsim.experiment.plan.reading import read
     from flowsim.problem import initialization as inits
     from flowsim.problem import losses
@@ -52,7 +52,9 @@ __all__ = [
     "load",
     "loss",
     "losses",
+    "measure",
     "methods",
+    "open",
     "plot",
     "read",
     "rules",
@@ -74,6 +76,8 @@ _HOMES = {
     "iterations": "flowsim.solvers.iterate",
     "load": "flowsim.results.archive",
     "loss": "flowsim.problem.losses.custom",
+    "measure": "flowsim.experiment.interface",
+    "open": "flowsim.experiment.interface",
     "plot": "flowsim.experiment.interface",
     "read": "flowsim.experiment.plan.reading",
     "run": "flowsim.experiment.interface",

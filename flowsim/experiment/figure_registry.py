@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from flowsim.theory.registry import MEASURES
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from flowsim.pictures.animation.animation import Animation
@@ -55,13 +56,15 @@ class FigureSpec:
         """Return whether this figure can be drawn of `run`, or of one of its variants."""
         return self.why_unavailable(run) is None
 
-    def draw(self, run: Run) -> Figure:
-        """Return the figure; the user's own Matplotlib settings are not changed.
+    def draw(self, run: Run, ax: Axes | None = None) -> Figure:
+        """Return the figure, or that of the given axes, with what a figure of one panel shows.
+
+        The user's own Matplotlib settings are not changed.
 
         Raises
         ------
         ValueError
-            If the figure is unavailable, with the reason.
+            If the figure is unavailable, with the reason, or has several panels with `ax`.
 
         """
         reason = self.why_unavailable(run)
@@ -73,7 +76,7 @@ class FigureSpec:
         from flowsim.pictures.kit import style
 
         with style.settings():
-            return self._draw(self._subject(run))
+            return self._draw(replace(self._subject(run), axes=ax))
 
     def why_not_animatable(self, run: Run) -> str | None:
         """Return the reason why this figure of `run` cannot be animated, or None if it can."""

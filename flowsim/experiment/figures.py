@@ -21,6 +21,7 @@ from flowsim.problem.environment import isolated
 from flowsim.solvers.monitor import SILENT, Monitor
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from flowsim.results.run import Run
@@ -40,16 +41,16 @@ __all__ = [
 
 
 @isolated()
-def draw(run: Run, name: str) -> Figure:
-    """Return one figure, by name.
+def draw(run: Run, name: str, *, ax: Axes | None = None) -> Figure:
+    """Return one figure, by name; with `ax` it is drawn into these axes.
 
     Raises
     ------
     ValueError
-        If there is no such figure, or it is unavailable for the run.
+        If there is no such figure, it is unavailable for the run, or it does not fit into axes.
 
     """
-    return _figure(name, run).draw(run)
+    return _figure(name, run).draw(run, ax)
 
 
 def lead(run: Run) -> str:

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flowsim.experiment import loss_plane
-from flowsim.experiment.plan.variables import VARIABLES, layer_spec, stored_dims
+from flowsim.experiment.plan.variables import VARIABLES
 from flowsim.experiment.step_sizes import CriticalStepSize
 from flowsim.problem import spectra
 from flowsim.problem.losses import Classifier, Loss, values
 from flowsim.problem.problem import Problem
 from flowsim.results.run import Group, group
-from flowsim.results.spec import VariableSpec
 from flowsim.scenario.spec.forms import UNITS
 from flowsim.solvers.descend import DescentTrajectory
 from flowsim.solvers.storage import Series, Store, in_batches, rows_at_once
 from flowsim.solvers.trajectory import Trajectory, reference
+from flowsim.solvers.variables import VariableSpec, layer_spec, stored_dims
 from flowsim.theory.exact.solution import ExactSolution
 
 if TYPE_CHECKING:

@@ -10,21 +10,27 @@ from typing import TYPE_CHECKING, Any
 
 from flowsim.experiment import figures, provenance
 from flowsim.experiment import run as experiment
+from flowsim.experiment.assembled import Assembled, Solved
 from flowsim.experiment.plan.footprint import refuse_if_impossible
 from flowsim.experiment.plan.posing import pose
 from flowsim.experiment.plan.reading import check, read
 from flowsim.experiment.repetition import Earlier
+from flowsim.experiment.summary import summarize_variants
 from flowsim.problem import arguments
 from flowsim.problem.problem import Problem
 from flowsim.results import archive
-from flowsim.results.run import Run
+from flowsim.results.run import Group, Run
 from flowsim.scenario import catalog
 from flowsim.scenario.reading import located
 from flowsim.scenario.spec.claim import Claim
 from flowsim.scenario.spec.scenario import Scenario
+from flowsim.solvers.descend import DescentTrajectory
 from flowsim.solvers.monitor import SILENT, Monitor
+from flowsim.solvers.trajectory import Trajectory
+from flowsim.theory.registry import MEASURES
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -172,11 +178,66 @@ def _named(
     return path.stem, read(path, overrides), located(path, overrides)
 
 
-def plot(run: Run | str | Path, name: str | None = None) -> Figure:
-    """Return a Matplotlib figure of a run; nothing is simulated.
+def measure(
+    name: str,
+    trajectory: Trajectory,
+    *,
+    descent: DescentTrajectory | None = None,
+    **options: Any,
+) -> Group:
+    """Return the variables of a diagnostic of a trajectory, by their names.
+
+    >>> flow = flowsim.solve(problem)
+    >>> flowsim.measure("sharpness", flow)["largest"]                 # λ_max, shape (time,)
+    >>> descent = flowsim.descend(problem, [0.1, 0.01], flow.times)
+    >>> flowsim.measure("tracking_bound", flow, descent=descent)
+
+    The trajectory has its problem. Where the diagnostic needs layers, or W at times at which it was
+    not kept, the flow is solved again. `numpy.asarray` of a variable is its array; `dims` and
+    `long_name` describe it.
+
+    Parameters
+    ----------
+    name
+        The diagnostic, as in `output.measures` (`flowsim schema` lists them).
+    trajectory
+        A solution of the flow.
+    descent
+        Gradient descent on the same problem, for diagnostics of descent.
+    options
+        Options of diagnostics in `[output]`, such as `noise_runs=1000`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such diagnostic, it is not defined for the problem, with the reason, or
+        descent is of another problem.
+
+    """
+    arguments.one_of("name", name, names=MEASURES)
+    arguments.instance_of(Trajectory, required="a Trajectory, as flowsim.solve returns")(
+        "trajectory", trajectory
+    )
+    of_descent = arguments.instance_of(
+        DescentTrajectory, required="a DescentTrajectory, as flowsim.descend returns"
+    )
+    arguments.optional(of_descent)("descent", descent)
+    solved: list[Solved] = [trajectory, *([] if descent is None else [descent])]
+    return Assembled.of(solved).measure(name, options)
+
+
+def plot(
+    run: Run | str | Path | Solved | Sequence[Solved] | Mapping[str, Any],
+    name: str | None = None,
+    *,
+    ax: Axes | None = None,
+) -> Figure:
+    """Return a Matplotlib figure of results; nothing is simulated.
 
     >>> flowsim.plot(run)                                # the leading figure
     >>> flowsim.plot("runs/two-modes-1f2e3d4c", "loss")  # of a run on disk
+    >>> flowsim.plot([flow, descent], "loss")            # of trajectories of one problem
+    >>> flowsim.plot({"N = 2": two, "N = 3": three})     # compared
     >>> flowsim.figures.available(run)                   # the names of all figures of a run
 
     The headline states the finding. `figure.savefig("loss.pdf")` saves the figure; your own
@@ -185,21 +246,64 @@ def plot(run: Run | str | Path, name: str | None = None) -> Figure:
     Parameters
     ----------
     run
-        A `Run`, or the directory of one.
+        A `Run` or the directory of one; a trajectory of a flow, or a list of flows and descent of
+        one problem; or a mapping from names to any of these, which are then compared.
     name
         The figure; by default the one that the scenario names in `[output] figure`, else the first
         available one.
+    ax
+        Axes of your own, into which a figure of one panel is drawn with its legend, without its
+        headline.
 
     Raises
     ------
     ValueError
-        If there is no such figure, or it is unavailable for the run, with the reason.
+        If there is no such figure, it is unavailable for the run, with the reason, or it has
+        several panels and `ax` is given.
     ArchiveError
         If the directory contains no intact run.
 
     """
-    kinds, required = (str, os.PathLike, Run), "a Run or the directory of one"
-    arguments.instance_of(kinds, required=required)("run", run)
     arguments.optional(arguments.instance_of(str, required="a name"))("name", name)
-    drawn = run if isinstance(run, Run) else archive.read(run)
-    return figures.draw(drawn, figures.lead(drawn) if name is None else name)
+    drawn = _drawn(run)
+    return figures.draw(drawn, figures.lead(drawn) if name is None else name, ax=ax)
+
+
+def _drawn(given: object) -> Run:
+    """Return the run that is drawn."""
+    if isinstance(given, Run):
+        return given
+    if isinstance(given, str | os.PathLike):
+        return archive.read(given)
+    if isinstance(given, Trajectory | DescentTrajectory):
+        return Assembled.of([given]).run()
+    if isinstance(given, Mapping) and given:
+        return _compared({str(name): _drawn(each) for name, each in given.items()})
+    if isinstance(given, Sequence) and given:
+        solved = [each for each in given if isinstance(each, Trajectory | DescentTrajectory)]
+        if len(solved) == len(given):
+            return Assembled.of(solved).run()
+    required = "a Run, its directory, trajectories, or a mapping from names to these"
+    raise ValueError(f"run must be {required}, but is {arguments.shown(given)}.")
+
+
+def _compared(runs: Mapping[str, Run]) -> Run:
+    """Return a run whose variants are these runs."""
+    first = next(iter(runs.values()))
+    scenario = first.scenario.model_copy(update={"title": ", ".join(runs)})
+    summary = summarize_variants(scenario, runs)
+    return Run("comparison", scenario, {}, {**summary, "claims": []}, runs)
+
+
+def open(directory: str | Path) -> Run:
+    """Return the `Run` in a directory, as `run` returned it; all its files are verified.
+
+    `flowsim.load` returns the same as an xarray `DataTree`.
+
+    Raises
+    ------
+    ArchiveError
+        If there is no complete run, or a file differs from what was written.
+
+    """
+    return archive.read(directory)

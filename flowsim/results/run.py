@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flowsim import cards
-from flowsim.results.spec import VariableSpec
 from flowsim.solvers.storage import Series, in_batches, read_only
+from flowsim.solvers.variables import VariableSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +44,9 @@ class Variable:
     def values(self) -> np.ndarray:
         """The whole array."""
         return self.held.whole() if isinstance(self.held, Series) else self.held
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.values, dtype=dtype, copy=copy)
 
     @property
     def shape(self) -> tuple[int, ...]:

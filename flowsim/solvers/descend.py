@@ -99,6 +99,12 @@ class DescentTrajectory:
     noisy: bool = False
     last: LastIterates | None = None
 
+    @property
+    def problem(self) -> Problem:
+        """What descent minimized."""
+        assert self.last is not None
+        return self.last.problem
+
     @cached_property
     @isolated()
     def endings(self) -> tuple[Ending, ...]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from flowsim.dynamics.registry import RULES
-from flowsim.results.spec import NOTE, VariableSpec
 from flowsim.scenario.spec.descent import Descent
 from flowsim.scenario.spec.scenario import Scenario
+from flowsim.solvers.variables import NOTE, VariableSpec
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import flowsim
 from flowsim import inits, losses
@@ -143,3 +144,107 @@ def test_short_names_are_overrides_of_a_file_too(tmp_path: Path) -> None:
     assert {"end_to_end", "norms"} <= run.groups.keys()
     assert "layers" not in run.groups
     assert run["end_to_end.loss"].shape == (3,)
+
+
+@pytest.fixture(scope="module")
+def flow():
+    return flowsim.solve(problem(), times=np.linspace(0, 2, 9))
+
+
+@pytest.fixture(scope="module")
+def descent(flow):
+    return flowsim.descend(flow.problem, [0.1, 0.05], flow.times)
+
+
+def test_a_measure_of_a_trajectory_is_that_of_a_run(flow, descent) -> None:
+    measures = ["sharpness", "tracking_bound", "norms"]
+    run = flowsim.run(problem(), SHORT, step_sizes=[0.1, 0.05], measures=measures)
+    for name in measures:
+        found = flowsim.measure(name, flow, descent=descent)
+        assert found.keys() == run.groups[name].keys()
+        for variable, values in found.items():
+            if not values.dims or "note" not in values.dims:
+                expected = run[f"{name}.{variable}"]
+                np.testing.assert_allclose(values, expected, rtol=1e-6, atol=1e-9)
+
+
+def test_layers_that_were_not_kept_are_computed_again(flow) -> None:
+    assert flow.layers is None
+    kept = flowsim.solve(problem(), times=flow.times, keep_layers=True)
+    found, expected = (flowsim.measure("tangent_kernel", each) for each in (flow, kept))
+    np.testing.assert_array_equal(found["norm"], expected["norm"])
+
+
+def test_what_cannot_be_measured_is_refused_with_the_reason(flow, descent) -> None:
+    with pytest.raises(ValueError, match='margin cannot be measured: a loss of kind "python"'):
+        flowsim.measure("margin", flow)
+    with pytest.raises(ValueError, match="tracking_bound cannot be measured: there is no descent"):
+        flowsim.measure("tracking_bound", flow)
+    with pytest.raises(ValueError, match=r"name must be one of norms, .*'nrms'"):
+        flowsim.measure("nrms", flow)
+    with pytest.raises(ValueError, match="trajectory must be a Trajectory"):
+        flowsim.measure("norms", descent)
+    other = flowsim.descend(problem(), [0.1], flow.times)
+    with pytest.raises(ValueError, match="of one problem"):
+        flowsim.measure("tracking_bound", flow, descent=other)
+
+
+def test_trajectories_are_drawn_as_their_run_is(flow, descent) -> None:
+    own = flowsim.plot([flow, descent], "loss")
+    run = flowsim.run(problem(), SHORT, step_sizes=[0.1, 0.05])
+    for mine, theirs in zip(curves_of(own), curves_of(flowsim.plot(run, "loss")), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-6)
+
+
+def curves_of(figure: Figure) -> list[np.ndarray]:
+    return [np.asarray(line.get_xydata()) for line in figure.axes[0].lines]
+
+
+def test_named_trajectories_are_compared(flow) -> None:
+    deep = flowsim.Problem(log_cosh, inits.balanced([3, 2, 2, 2], 0.3, RNG), 2.0)
+    figure = flowsim.plot({"N = 2": flow, "N = 3": flowsim.solve(deep)}, "loss")
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["N = 2", "N = 3"]
+    assert figure.texts[0].get_text() == "N = 2, N = 3"
+
+
+def test_a_figure_of_one_panel_is_drawn_into_given_axes(flow, descent) -> None:
+    figure = Figure()
+    left, right = figure.subplots(1, 2)
+    before = right.get_position().bounds
+    assert flowsim.plot([flow, descent], "loss", ax=right) is figure
+    assert right.get_position().bounds == before
+    assert not left.lines
+    assert right.get_ylabel() == r"loss $\ell(W)$"
+    entries = [text.get_text() for text in right.get_legend().get_texts()]
+    assert entries == ["layer flow", "η = 0.05", "η = 0.1"]
+    with pytest.raises(ValueError, match="figures of one panel, but this one has 2 panels"):
+        flowsim.plot([flow, descent], "imbalance", ax=left)
+
+
+@pytest.mark.parametrize(
+    ("given", "required"),
+    [
+        (3, "a Run, its directory, trajectories"),
+        ([], "a Run, its directory, trajectories"),
+        ({}, "a Run, its directory, trajectories"),
+        ([3], "a Run, its directory, trajectories"),
+    ],
+)
+def test_what_is_no_result_is_not_drawn(given, required: str) -> None:
+    with pytest.raises(ValueError, match=f"run must be {required}"):
+        flowsim.plot(given)
+
+
+def test_trajectories_that_do_not_belong_together_are_not_drawn(flow, descent) -> None:
+    with pytest.raises(ValueError, match="one per formulation"):
+        flowsim.plot([flow, flow])
+    with pytest.raises(ValueError, match="A flow is required"):
+        flowsim.plot(descent)
+
+
+def test_a_directory_is_opened_as_a_run_and_loaded_as_a_tree(tmp_path: Path) -> None:
+    run = flowsim.run(problem(), SHORT, directory=tmp_path / "own")
+    again = flowsim.open(tmp_path / "own")
+    np.testing.assert_array_equal(again["layers.loss"], run["layers.loss"])
+    tree = flowsim.load(again)
+    np.testing.assert_array_equal(tree["layers"]["loss"], run["layers.loss"])

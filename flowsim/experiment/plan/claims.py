@@ -15,11 +15,11 @@ from flowsim.experiment.plan.variables import (
     dimensions,
     layer_number,
 )
-from flowsim.results.spec import RENAMED
 from flowsim.scenario.spec.errors import Mistake, alternatives, mistake_at, printable
 from flowsim.scenario.spec.forms import StepSizeRange
 from flowsim.scenario.spec.table import InvalidValueError
 from flowsim.scenario.validate.keys import nearest
+from flowsim.solvers.variables import RENAMED
 from flowsim.theory.explicit_loss.spec import LOOPS, POINTS
 from flowsim.theory.oscillation.spec import VISITS
 from flowsim.theory.preconditioner.spec import EIGENVALUES

@@ -148,6 +148,8 @@ def panel_grid(
     if panels is None:
         panels, names = len(subject.parts), list(subject.parts) if subject.run.variants else ()
     gap, legend, width = gap or SHARED_AXIS, legend or {}, width or figure_width(panels)
+    if subject.axes is not None:
+        return _within(subject.axes, panels, under, legend, steps)
     lines = wrap_headline(subject.headline, width)
     # all heights are added up before the figure is made: axes are placed in fractions of it
     legend_rows, legend_columns = legend_shape(list(legend), width)
@@ -174,6 +176,33 @@ def panel_grid(
     if steps is not None:
         scales.draw(figure, steps, LEFT)
     return PanelGrid(figure, tuple(axes), columns, strip, gap)
+
+
+def _within(
+    axes: Axes,
+    panels: int,
+    under: float,
+    legend: Mapping[str, LineStyle],
+    steps: scales.StepScale | None,
+) -> PanelGrid:
+    """Return the grid of axes that the user gives, with a legend inside.
+
+    Raises
+    ------
+    ValueError
+        If the figure has more than one panel.
+
+    """
+    if panels != 1 or under:
+        count = f"{panels} panels" if panels > 1 else "small panels below the large one"
+        raise ValueError(f"ax takes figures of one panel, but this one has {count}; leave out ax.")
+    entries = {**legend, **({} if steps is None else steps.entries())}
+    if entries:
+        handles = [legend_handle(line_style) for line_style in entries.values()]
+        drawn = axes.legend(handles, list(entries))
+        for label in drawn.get_texts():
+            label.set_parse_math(False)
+    return PanelGrid(figure_of(axes), (axes,), 1, 0.0, SHARED_AXIS)
 
 
 def figure_of(panel: Axes) -> Figure:

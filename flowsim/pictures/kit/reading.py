@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from flowsim.dynamics import registry
 from flowsim.pictures.kit.words import distinct_numbers, join_words, number, truncate
@@ -23,12 +24,13 @@ class Subject:
     """What a figure shows: a run, its variants that are drawn, and the finding in words.
 
     `parts` are the variants for which the figure is available, at most `MOST_PANELS`, or the run
-    itself where it has no variants.
+    itself where it has no variants. `axes` are those of the user to draw into, if any.
     """
 
     run: Run
     parts: dict[str, Run]
     headline: str
+    axes: Axes | None = None
 
 
 def has_numbers(run: Run, path: str) -> bool:

@@ -50,6 +50,14 @@ class StepScale:
         even = np.linspace(0, 1, len(self.sizes))
         return style.shades(even if self.few else style.step_fractions(self.sizes))
 
+    def entries(self) -> dict[str, style.LineStyle]:
+        """Return entries of a legend in place of the scale: all step sizes, or both ends."""
+        last = len(self.sizes) - 1
+        shown = range(last + 1) if self.few else (0, last)
+        styles = style.step_size_styles(self.sizes)
+        labels = reading.step_labels(self.sizes, np.zeros(last + 1, dtype=bool))
+        return {labels[k]: styles[k] for k in shown}
+
 
 def step_size_scale(runs: Iterable[Run]) -> StepScale | None:
     """Return the scale of the step sizes of these runs, or None if there is one or none."""

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flowsim.results.run import Group, Variable
-from flowsim.results.spec import RENAMED
 from flowsim.solvers.storage import Series
+from flowsim.solvers.variables import RENAMED
 
 if TYPE_CHECKING:
     import numpy as np

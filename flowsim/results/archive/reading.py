@@ -14,7 +14,7 @@ from flowsim.problem.environment import isolated
 from flowsim.results.archive import manifest, netcdf
 from flowsim.results.archive.errors import ArchiveError, sentences
 from flowsim.results.run import Run
-from flowsim.results.spec import RENAMED
+from flowsim.solvers.variables import RENAMED
 
 if TYPE_CHECKING:
     from xarray import Dataset, DataTree

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from flowsim.results.spec import STEP_SIZE, TIME, YES_NO, VariableSpec, specs
 from flowsim.scenario.spec.scenario import Scenario
+from flowsim.solvers.variables import STEP_SIZE, TIME, YES_NO, VariableSpec, specs
 from flowsim.theory.measure import Measure
 
 SHARE = 1e-3

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from flowsim.results.spec import ITERATE_TIME, STEP_SIZE, specs
 from flowsim.scenario.spec.scenario import Scenario
+from flowsim.solvers.variables import ITERATE_TIME, STEP_SIZE, specs
 from flowsim.theory.measure import Measure, needs_plain_descent, step_size_count
 
 

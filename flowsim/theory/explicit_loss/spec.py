@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from flowsim.results.spec import YES_NO, VariableSpec, specs
 from flowsim.scenario.spec.scenario import Scenario
+from flowsim.solvers.variables import YES_NO, VariableSpec, specs
 from flowsim.theory.measure import Measure
 
 ON_TRAJECTORY = 6

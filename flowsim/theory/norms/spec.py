@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from flowsim.results.spec import TIME, specs
+from flowsim.solvers.variables import TIME, specs
 from flowsim.theory.measure import Measure
 
 SCHATTEN: Mapping[str, float] = {

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from flowsim.results.spec import ITERATE_TIME, STEP_SIZE, VariableSpec, specs
 from flowsim.scenario.build.shapes import draws_per_step
 from flowsim.scenario.spec.scenario import Scenario
+from flowsim.solvers.variables import ITERATE_TIME, STEP_SIZE, VariableSpec, specs
 from flowsim.theory.measure import Measure, needs_gradient_descent
 
 SOURCES = {

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from flowsim.results.spec import TIME, specs
 from flowsim.scenario.spec.scenario import Scenario
+from flowsim.solvers.variables import TIME, specs
 from flowsim.theory.measure import Measure
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from flowsim.results.spec import STEP_SIZE, VariableSpec, specs
 from flowsim.scenario.spec.scenario import Scenario
+from flowsim.solvers.variables import STEP_SIZE, VariableSpec, specs
 from flowsim.theory.convergence.spec import minimum_floats
 from flowsim.theory.measure import Measure, iterate_copies, step_size_count
 

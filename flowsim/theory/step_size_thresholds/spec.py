@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from flowsim.results.spec import STEP_SIZE, VariableSpec, specs
 from flowsim.scenario.spec.scenario import Scenario
+from flowsim.solvers.variables import STEP_SIZE, VariableSpec, specs
 from flowsim.theory.long_run.regimes import Regime
 from flowsim.theory.measure import (
     Measure,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from flowsim.results.spec import STEP_SIZE, TIME, specs
 from flowsim.scenario.spec.scenario import Scenario
+from flowsim.solvers.variables import STEP_SIZE, TIME, specs
 from flowsim.theory.measure import Measure, needs_plain_descent, step_size_count
 from flowsim.theory.sharpness.spec import LANCZOS, seconds_at_saved_times
 

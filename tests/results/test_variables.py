@@ -12,7 +12,7 @@ import pytest
 from flowsim.results import archive
 from flowsim.results.archive import netcdf
 from flowsim.results.run import Variable, group
-from flowsim.results.spec import RENAMED, STEP_SIZE, VariableSpec
+from flowsim.solvers.variables import RENAMED, STEP_SIZE, VariableSpec
 
 FATE = VariableSpec("fate", ("step_size",), "behaviour", {0: "tracks_flow", 1: "diverges"})
 DECLARED = (STEP_SIZE, FATE, VariableSpec("note", ("note",), "notes", text=True))

@@ -1,0 +1,151 @@
+"""Trajectories that were solved one by one, as the run that a scenario of theirs gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from flowsim.experiment import groups
+from flowsim.experiment.plan.posing import pose
+from flowsim.experiment.summary import concluded, summarize
+from flowsim.problem.problem import Problem
+from flowsim.results.run import Group, Run
+from flowsim.scenario.spec.scenario import Scenario
+from flowsim.solvers.descend import DescentTrajectory
+from flowsim.solvers.monitor import SILENT
+from flowsim.solvers.solve import solve
+from flowsim.solvers.trajectory import Trajectory, reference
+from flowsim.theory import setting
+from flowsim.theory.exact.solutions import exact_solution
+from flowsim.theory.registry import MEASURES
+
+Solved = Trajectory | DescentTrajectory
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """Flows of one problem by their formulation, and descent of it, if any.
+
+    Raises
+    ------
+    ValueError
+        If two of them are of one formulation or both descent, or they are of several problems.
+
+    """
+
+    flows: Mapping[str, Trajectory]
+    descent: DescentTrajectory | None
+
+    @classmethod
+    def of(cls, solved: Sequence[Solved]) -> Assembled:
+        """Return trajectories by what they are."""
+        flows = [each for each in solved if isinstance(each, Trajectory)]
+        descents = [each for each in solved if isinstance(each, DescentTrajectory)]
+        spaces = [flow.space for flow in flows]
+        if len(set(spaces)) < len(spaces) or len(descents) > 1:
+            raise ValueError(
+                "Trajectories drawn together are one per formulation and one of descent; give a "
+                "mapping from names to trajectories to compare several of a kind."
+            )
+        if not flows:
+            raise ValueError("A flow is required beside gradient descent; solve the problem too.")
+        if any(each.problem is not flows[0].problem for each in solved):
+            raise ValueError(
+                "Trajectories drawn together are of one problem; give a mapping from names to "
+                "trajectories to compare problems."
+            )
+        return cls(dict(zip(spaces, flows, strict=True)), descents[0] if descents else None)
+
+    @property
+    def problem(self) -> Problem:
+        """What was solved."""
+        return self.reference.problem
+
+    @property
+    def reference(self) -> Trajectory:
+        """The flow over the layers, else the first one."""
+        return reference(self.flows)
+
+    def scenario(self, overrides: Mapping[str, Any]) -> Scenario:
+        """Return the scenario of these trajectories, with further keys."""
+        flow = self.reference
+        known: dict[str, Any] = {"flow.spaces": list(self.flows), "flow.rtol": flow.rtol}
+        known |= _saved(flow.times, self.problem.horizon)
+        if self.descent is not None:
+            known |= {"descent.step_sizes": self.descent.step_sizes.tolist()}
+        return pose(self.problem, {**known, **overrides})
+
+    def run(self, name: str = "problem") -> Run:
+        """Return the run with the variables of the trajectories, without diagnostics."""
+        scenario, problem, exact = self.scenario({}), self.problem, exact_solution(self.problem)
+        found: dict[str, Group] = {
+            space: groups.flow_group(
+                flow, problem, None, _kept(flow), layers=flow.layer_series is not None
+            )
+            for space, flow in self.flows.items()
+        }
+        if self.descent is not None:
+            kept = np.zeros(self.descent.iteration.shape[1], dtype=bool)
+            kept[self.descent.kept] = True
+            found["descent"] = groups.descent_group(self.descent, problem, None, kept)
+        if comparison := groups.comparison_group(self.flows, self.descent, exact):
+            found["comparison"] = comparison
+        if exact is not None:
+            flow = self.reference
+            found["exact"] = groups.exact_group(exact, problem, flow.times, _kept(flow))
+        summary = summarize(scenario, problem, self.flows, self.descent)
+        return Run(name, scenario, found, concluded(summary, [], summary["seconds"]["compile"]))
+
+    def measure(self, name: str, options: Mapping[str, Any]) -> Group:
+        """Return the variables of a diagnostic of the trajectories.
+
+        Raises
+        ------
+        ValueError
+            If the diagnostic is not defined for them, with the reason.
+
+        """
+        output = {f"output.{key}": value for key, value in options.items()}
+        if reason := MEASURES[name].why_unavailable(self.scenario({})):
+            raise ValueError(f"{name} cannot be measured: {reason}.")
+        able = self._with_states(MEASURES[name].needs)
+        scenario = able.scenario({"output.measures": [name], **output})
+        given = setting.Setting(scenario, able.problem, able.flows, able.descent, SILENT)
+        return setting.measure(name, given)
+
+    def _with_states(self, needs: str) -> Assembled:
+        """Return the same with a flow that has the layers, or W, at every saved time."""
+        flow = self.reference
+        layers = needs == "layers" and (flow.space != "layers" or flow.layer_series is None)
+        matrices = needs == "matrices" and flow.kept.size < flow.times.size
+        if not (layers or matrices):
+            return self
+        again = solve(
+            flow.problem,
+            "layers" if layers else flow.space,
+            times=flow.times,
+            rtol=flow.rtol,
+            keep_layers=layers,
+        )
+        return Assembled({again.space: again, **_others(self.flows, again.space)}, self.descent)
+
+
+def _others(flows: Mapping[str, Trajectory], space: str) -> dict[str, Trajectory]:
+    return {name: flow for name, flow in flows.items() if name != space}
+
+
+def _kept(flow: Trajectory) -> np.ndarray:
+    """Return at which saved times W is stored."""
+    kept = np.zeros(flow.times.size, dtype=bool)
+    kept[flow.kept] = True
+    return kept
+
+
+def _saved(times: np.ndarray, horizon: float) -> dict[str, Any]:
+    """Return the keys of the saved times."""
+    if np.array_equal(times, np.linspace(0.0, horizon, times.size)):
+        return {"flow.samples": times.size}
+    return {"flow.times": times.tolist()}
