@@ -142,7 +142,8 @@ def test_a_figure_is_drawn_of_a_run_or_its_directory(tmp_path: Path) -> None:
         (lambda: flowsim.run("x", progress=3), "progress must be a function, but is 3."),
         (
             lambda: flowsim.plot(3),
-            "run must be a Run, its directory, trajectories, or a mapping from names to these, but is 3.",
+            "run must be a Run, its directory, trajectories, or a mapping from names to these, "
+            "but is 3.",
         ),
         (lambda: flowsim.plot("x", 3), "name must be a name, but is 3."),
         (lambda: flowsim.load(None), "directory must be a path, a string or Path, but is None."),
