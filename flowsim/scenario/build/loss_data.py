@@ -40,7 +40,7 @@ class Samples(NamedTuple):
 
 @dataclass(frozen=True)
 class LossData:
-    """The shape d_N × d_0 of W, the scenario's seed, and the samples of a loss on data."""
+    """The shape d_N × d_0 of W, the seed of the loss, and the samples of a loss on data."""
 
     shape: tuple[int, int]
     seed: int

@@ -53,12 +53,18 @@ def build_problem(scenario: Scenario) -> Problem:
     if scenario.loss.problem is not None:
         return scenario.loss.problem
     loss, samples = training(scenario)
-    rng = generator(scenario.seed, "init")
+    rng = generator(seed_of(scenario, "init"), "init")
     layers = _perturbed(scenario, scenario.init.build(scenario.network.widths, rng, loss))
     _refuse_underflow(layers)
     if overflows(loss, layers):
         raise UnplacedError(overflow_at(scenario, loss, samples, layers))
     return Problem(loss, layers, scenario.flow.horizon, scenario.flow.weight_decay)
+
+
+def seed_of(scenario: Scenario, section: str) -> int:
+    """Return the seed of what a table draws: its own, or that of the scenario."""
+    own: int | None = getattr(getattr(scenario, section), "seed", None)
+    return scenario.seed if own is None else own
 
 
 def training(scenario: Scenario) -> tuple[Loss, Samples | None]:
@@ -88,7 +94,7 @@ def update_rule(scenario: Scenario) -> Rule:
 
 def noise_keys(scenario: Scenario, name: str, count: int) -> Key[Array, " run"]:
     """Return the keys of the draw called `name` for `count` runs; key i depends on no other."""
-    seed = int(generator(scenario.seed, name).integers(2**63))
+    seed = int(generator(seed_of(scenario, "descent"), name).integers(2**63))
     root = jax.random.key(seed, impl="threefry2x32")  # whatever JAX's default is
     drawn: Key[Array, " run"] = jax.vmap(lambda r: jax.random.fold_in(root, r))(jnp.arange(count))
     return drawn
@@ -171,11 +177,12 @@ def _chosen(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return inputs and targets, and which columns are for training and which are held out."""
     X, Y = _raw(spec, scenario.loss)
+    seed = seed_of(scenario, "data")
     if spec.samples is not None:
-        chosen = generator(scenario.seed, "samples").permutation(X.shape[1])[: spec.samples]
+        chosen = generator(seed, "samples").permutation(X.shape[1])[: spec.samples]
         # in the order of the file, as without a choice
         X, Y = X[:, np.sort(chosen)], Y[:, np.sort(chosen)]
-    return X, Y, *_split(spec.held_out, generator(scenario.seed, "held_out"), X.shape[1])
+    return X, Y, *_split(spec.held_out, generator(seed, "held_out"), X.shape[1])
 
 
 def _has_real_targets(scenario: Scenario) -> bool:
@@ -243,14 +250,14 @@ def _whitening(train: np.ndarray) -> np.ndarray:
 
 def _loss_data(scenario: Scenario, samples: Samples | None) -> LossData:
     """Return what the loss of a scenario is built from."""
-    return LossData(scenario.network.shape, scenario.seed, samples)
+    return LossData(scenario.network.shape, seed_of(scenario, "loss"), samples)
 
 
 def _perturbed(scenario: Scenario, layers: NumpyLayers) -> NumpyLayers:
     """Return the layers with the noise of `init.noise` on every entry."""
     if not scenario.init.noise:
         return layers
-    rng = generator(scenario.seed, "init.noise")
+    rng = generator(seed_of(scenario, "init"), "init.noise")
     return tuple(W + scenario.init.noise * rng.standard_normal(W.shape) for W in layers)
 
 

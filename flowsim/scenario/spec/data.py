@@ -17,7 +17,7 @@ from flowsim.scenario.spec.loss import (
     Squared,
     Trait,
 )
-from flowsim.scenario.spec.numbers import Size
+from flowsim.scenario.spec.numbers import Seed, Size, seed_row
 from flowsim.scenario.spec.table import Table, by_kind
 
 if TYPE_CHECKING:
@@ -62,6 +62,16 @@ class Data(Table):
     held_out: float = Field(
         0.0, ge=0, lt=1, description="The fraction of samples kept for testing.", examples=[0.2]
     )
+    seed: Seed | None = Field(
+        None,
+        description="Draws which samples are used and held out in place of the scenario's seed.",
+        examples=[1],
+    )
+
+    @property
+    def draws(self) -> bool:
+        """Whether anything of it is drawn at random."""
+        return self.samples is not None or self.held_out > 0
 
     def describe(self) -> str:
         """Return the row of the data in the summary table."""
@@ -71,7 +81,7 @@ class Data(Table):
             parts.append(f"{self.samples} samples")
         if self.held_out:
             parts.append(f"{self.held_out:g} held out")
-        return ", ".join(parts)
+        return ", ".join([*parts, *seed_row(self.seed)])
 
 
 class DataLoss(Loss):

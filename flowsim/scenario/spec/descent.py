@@ -8,7 +8,7 @@ from pydantic import Field
 
 from flowsim.dynamics.registry import RHO, RuleName, follows_flow
 from flowsim.scenario.spec.forms import UNITS, Place, StepSizeRange, StepSizes
-from flowsim.scenario.spec.numbers import Momentum, Positive, Size
+from flowsim.scenario.spec.numbers import Momentum, Positive, Seed, Size, seed_row
 from flowsim.scenario.spec.table import Table
 
 
@@ -51,6 +51,17 @@ class Descent(Table):
         "at every step.",
         examples=[0.5],
     )
+
+    seed: Seed | None = Field(
+        None,
+        description="Draws batches and label noise in place of the scenario's seed.",
+        examples=[1],
+    )
+
+    @property
+    def draws(self) -> bool:
+        """Whether anything of it is drawn at random."""
+        return self.noisy
 
     @property
     def noisy(self) -> bool:
@@ -109,7 +120,8 @@ class Descent(Table):
         other += f"ρ {self.radius:g}, " if self.rule == "sam" else ""
         noise = "" if self.batch is None else f", batches of {self.batch}"
         noise += "" if self.label_noise is None else f", label noise {self.label_noise:g}"
-        return f"{other}step sizes {self._listing()}{momentum}{noise}, {self.precision}"
+        seed = "".join(f", {seed}" for seed in seed_row(self.seed))
+        return f"{other}step sizes {self._listing()}{momentum}{noise}{seed}, {self.precision}"
 
     def _listing(self) -> str:
         sizes = [f"{size:g}" for size in self.written]

@@ -15,6 +15,7 @@ from flowsim.problem.limits import LARGEST
 from flowsim.scenario.spec.errors import Mistake, UnplacedError, mistake_at
 from flowsim.scenario.spec.forms import FileRef, Layers
 from flowsim.scenario.spec.network import Network
+from flowsim.scenario.spec.numbers import Seed, seed_row
 from flowsim.scenario.spec.table import Table, by_kind
 
 if TYPE_CHECKING:
@@ -49,6 +50,9 @@ class Init(Table):
     """The traits of an initialization, and what they are for most kinds."""
 
     kind: str
+    seed: Seed | None = Field(
+        None, description="Draws the layers in place of the scenario's seed.", examples=[1]
+    )
     if TYPE_CHECKING:  # every kind declares it after its own options, which orders written files
         noise: float
 
@@ -67,7 +71,12 @@ class Init(Table):
         options = {key: getattr(self, key, None) for key in ("scale", "imbalance")}
         parts = [f"{key} {value:g}" for key, value in options.items() if value is not None]
         noise = [f"noise {self.noise:g}"] if self.noise else []
-        return ", ".join([self.label, *parts, *noise])
+        return ", ".join([self.label, *parts, *noise, *seed_row(self.seed)])
+
+    @property
+    def draws(self) -> bool:
+        """Whether anything of it is drawn at random."""
+        return self.random or self.noise > 0
 
     @abc.abstractmethod
     def build(self, widths: Widths, rng: Generator, loss: Loss) -> NumpyLayers:

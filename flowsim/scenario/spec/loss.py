@@ -13,8 +13,16 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field, PrivateAttr
 
 from flowsim.scenario.spec.errors import UnplacedError, mistake_at
-from flowsim.scenario.spec.forms import Count, Fraction, Listed, Observed, Target
-from flowsim.scenario.spec.numbers import Size
+from flowsim.scenario.spec.forms import (
+    Count,
+    Fraction,
+    Listed,
+    Observed,
+    RankNorm,
+    Spectrum,
+    Target,
+)
+from flowsim.scenario.spec.numbers import Seed, Size, seed_row
 from flowsim.scenario.spec.table import Table
 
 if TYPE_CHECKING:
@@ -134,8 +142,18 @@ class MatrixLoss(Loss):
     target: Target = Field(
         description="The target Φ, d_N × d_0.", examples=[[[1.0, 0.0], [0.0, 1.0]]]
     )
+    seed: Seed | None = Field(
+        None,
+        description="Draws the target and what is measured of it in place of the scenario's seed.",
+        examples=[1],
+    )
 
     traits = frozenset({"labelled", "minimized_by_target", "quadratic"})
+
+    @property
+    def draws(self) -> bool:
+        """Whether anything of it is drawn at random: here Φ or its singular vectors."""
+        return isinstance(self.target, RankNorm | Spectrum)
 
     def arrays(self, data: LossData) -> tuple[Array, ...]:
         """Return Φ."""
@@ -149,7 +167,7 @@ class MatrixLoss(Loss):
             if isinstance(form, tuple)
             else form.describe()
         )
-        return f"{self.label}, target {target}"
+        return ", ".join([self.label, f"target {target}", *seed_row(self.seed)])
 
 
 class Linear(MatrixLoss):
@@ -195,6 +213,11 @@ class Completion(MatrixLoss):
         )
         return f"{super().describe()}, observed {observed}"
 
+    @property
+    def draws(self) -> bool:
+        """Whether Φ or the observed entries are drawn at random."""
+        return super().draws or isinstance(self.observed, Count | Fraction)
+
     def arrays(self, data: LossData) -> tuple[Array, ...]:
         """Return Φ and the matrix that is 1 at observed entries, else 0."""
         return (*super().arrays(data), data.observed(self.observed))
@@ -228,6 +251,11 @@ class Sensing(MatrixLoss):
 
     traits = MatrixLoss.traits | {"sampled", "partial_target"}
     samples_name = "measurements"
+
+    @property
+    def draws(self) -> bool:
+        """True: the measurement matrices are."""
+        return True
 
     @property
     def sensing_matrices(self) -> int:

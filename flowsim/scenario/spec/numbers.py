@@ -12,6 +12,15 @@ from pydantic import Field, PlainValidator, WithJsonSchema
 
 from flowsim.scenario.spec.errors import format_value
 
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+"""What random draws derive from, beside their names."""
+
+
+def seed_row(seed: int | None) -> list[str]:
+    """Return a seed for the row of its table in the summary, nothing where there is none."""
+    return [] if seed is None else [f"seed {seed}"]
+
+
 Row = tuple[float, ...]
 Rows = tuple[Row, ...]
 

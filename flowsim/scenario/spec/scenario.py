@@ -17,6 +17,7 @@ from flowsim.scenario.spec.flow import Flow
 from flowsim.scenario.spec.forms import Listed
 from flowsim.scenario.spec.init import INITS, AnyInit
 from flowsim.scenario.spec.network import Network
+from flowsim.scenario.spec.numbers import Seed
 from flowsim.scenario.spec.output import Output
 from flowsim.scenario.spec.plain import plain
 from flowsim.scenario.spec.table import Table
@@ -44,11 +45,10 @@ class Head(Table):
         description="The literature behind it.",
         examples=[["arXiv:1802.06509, Theorem 1"]],
     )
-    seed: int = Field(
+    seed: Seed = Field(
         0,
-        ge=0,
-        lt=2**63,
-        description="Every random draw derives from it and the draw's name.",
+        description="Every random draw derives from it and the draw's name, unless its table has a "
+        "seed of its own.",
         examples=[0],
     )
 
