@@ -104,7 +104,7 @@ def __getattr__(name: str) -> Any:
             return version("flowsim")
         except PackageNotFoundError:
             return "unknown (not installed)"
-    from flowsim.problem.environment import quiet
+    from flowsim.process.environment import quiet
 
     with quiet:  # libraries warn while they are imported, and warnings may be errors
         if name in _HOMES:

@@ -59,6 +59,9 @@ def pytest_configure(config: pytest.Config) -> None:
         install_import_hook([f"flowsim.{room}" for room in NUMERICAL_ROOMS], "beartype.beartype")
     import jax
 
+    from flowsim.process.program_cache import keep_programs
+
+    keep_programs()  # also those that tests compile before the first simulation
     # diffrax passes under both, so what raises is ours
     jax.config.update("jax_numpy_rank_promotion", "raise")
     jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -86,10 +89,8 @@ def set_compilation(config: pytest.Config) -> None:
     if config.getoption("--compile") == "fast":
         chosen = [f"--{name}={value}" for name, value in known_flags().items()]
         os.environ["XLA_FLAGS"] = " ".join([*chosen, os.environ.get("XLA_FLAGS", "")])
-    from flowsim.cli import runtime
-
     os.environ.setdefault("FLOWSIM_CACHE", str(config.rootpath / "build" / "programs"))
-    runtime.cache_programs()
+    os.environ.setdefault("EQX_ON_ERROR", "nan")
 
 
 def known_flags() -> dict[str, str]:

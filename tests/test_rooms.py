@@ -17,8 +17,8 @@ import flowsim
 HOME = Path(flowsim.__file__).parent
 
 ROOMS = [
-    "cards", "problem", "dynamics", "scenario", "solvers", "results", "pictures", "theory",
-    "experiment", "cli",
+    "cards", "process", "problem", "dynamics", "scenario", "solvers", "results", "pictures",
+    "theory", "experiment", "cli",
 ]  # fmt: skip
 """The subpackages, lowest first, above one leaf of helpers."""
 

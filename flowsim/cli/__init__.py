@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from flowsim.cli import signals, terminal
 from flowsim.cli.errors import CommandError, report_internal_error
-from flowsim.problem.environment import quiet
+from flowsim.process.environment import quiet
 
 
 def entry() -> NoReturn:

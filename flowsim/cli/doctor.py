@@ -17,7 +17,8 @@ import click
 
 from flowsim.cli import runtime
 from flowsim.cli.terminal import print_answer
-from flowsim.problem.environment import jax_faults
+from flowsim.process.environment import jax_faults
+from flowsim.process.program_cache import program_folder
 
 _VARIABLES = re.compile(r"(JAX|XLA|EQX|FLOWSIM)_.*|.*_NUM_THREADS|TMPDIR|PYTHONWARNINGS|MPLBACKEND")
 """Environment variables that can change how flowsim runs."""
@@ -44,7 +45,7 @@ def doctor_command(as_json: bool) -> int:
     Show versions, devices, threads, caches and folders, and compare a flow with its exact solution.
     The exit code is 1 if something is at fault.
     """
-    runtime.cache_programs()  # before JAX is imported
+    runtime.set_error_handling()  # before JAX is imported
     findings = []
     for finding in _findings():
         findings.append(finding)
@@ -129,7 +130,7 @@ def _folders() -> Iterator[_Finding]:
     from flowsim.solvers import storage
 
     try:
-        folder = runtime.program_folder()
+        folder = program_folder()
         size = sum(path.stat().st_size for path in folder.glob("*-cache"))
         yield _Finding("cache", f"{folder}: {human(size)}")
     except (OSError, RuntimeError) as error:

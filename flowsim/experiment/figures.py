@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowsim.experiment.figure_registry import FIGURES, FigureSpec, animatable, available
 from flowsim.pictures import ANIMATION_FORMATS, FORMATS
-from flowsim.problem.environment import isolated
+from flowsim.process.environment import isolated
 from flowsim.solvers.monitor import SILENT, Monitor
 
 if TYPE_CHECKING:

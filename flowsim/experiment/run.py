@@ -18,7 +18,7 @@ from flowsim.experiment.simulation import (
     trajectory_groups,
 )
 from flowsim.experiment.summary import Summary, concluded, summarize, summarize_variants
-from flowsim.problem.environment import computing
+from flowsim.process.environment import computing
 from flowsim.results.run import Run
 from flowsim.scenario.build.problem import standardization_notes
 from flowsim.scenario.overrides import variants

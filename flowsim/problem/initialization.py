@@ -15,8 +15,8 @@ from typing import ParamSpec, TypeAlias
 import numpy as np
 
 from flowsim.problem import arguments
-from flowsim.problem.environment import isolated
 from flowsim.problem.limits import LARGEST
+from flowsim.process.environment import isolated
 
 Widths: TypeAlias = Sequence[int]
 NumpyLayers: TypeAlias = tuple[np.ndarray, ...]

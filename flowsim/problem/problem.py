@@ -11,10 +11,10 @@ import numpy as np
 from flowsim import cards
 from flowsim.problem import network
 from flowsim.problem.arguments import finite_number, real_array, shown
-from flowsim.problem.environment import computing, isolated
 from flowsim.problem.limits import LARGEST_RATE
 from flowsim.problem.losses import Loss, custom, value_and_gradient
 from flowsim.problem.types import Array, Layers, Matrix, Scalar
+from flowsim.process.environment import computing, isolated
 
 
 @dataclass(frozen=True, eq=False)

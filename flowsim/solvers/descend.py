@@ -18,11 +18,11 @@ from flowsim.dynamics.registry import Momentum
 from flowsim.dynamics.rules import GivenRule, as_rule
 from flowsim.dynamics.update_rules import HeavyBall
 from flowsim.problem import arguments, network
-from flowsim.problem.environment import computing, isolated
 from flowsim.problem.gradient_noise import Stream
 from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
 from flowsim.problem.types import Array, Layers
+from flowsim.process.environment import computing, isolated
 from flowsim.solvers.iterate import (
     PRECISIONS,
     DescentOptions,

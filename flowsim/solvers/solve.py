@@ -21,8 +21,8 @@ from flowsim.problem.arguments import (
     truth,
     whole_number,
 )
-from flowsim.problem.environment import computing
 from flowsim.problem.problem import Problem
+from flowsim.process.environment import computing
 from flowsim.solvers import methods
 from flowsim.solvers.accuracy import solve_to_accuracy
 from flowsim.solvers.ending import ending_of

@@ -9,9 +9,9 @@ from functools import cached_property
 import numpy as np
 
 from flowsim import cards
-from flowsim.problem.environment import isolated
 from flowsim.problem.problem import Problem
 from flowsim.problem.types import Layers
+from flowsim.process.environment import isolated
 from flowsim.solvers import rounding
 from flowsim.solvers.contradictions import contradictions
 from flowsim.solvers.methods import Choice

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import flowsim
-from flowsim.cli import main, progress, report, runtime, scenarios, terminal
+from flowsim.cli import main, progress, report, scenarios, terminal
 from flowsim.results import archive
 from flowsim.scenario import catalog
 from flowsim.scenario.digest import digest
@@ -570,36 +570,3 @@ def test_a_report_of_many_step_sizes_is_short() -> None:
     assert completed.split("  ")[0] == "descent, 29 steps 0.1 to 2.9"
     assert "1 to 29" in completed
     assert diverged.split() == ["descent,", "step", "3", "diverged", "not", "finite"]
-
-
-@pytest.fixture
-def environment(tmp_path: Path, monkeypatch) -> dict[str, str]:
-    """Work with environment variables of one's own."""
-    variables = {"FLOWSIM_CACHE": str(tmp_path / "deep" / "cache")}
-    monkeypatch.setattr(os, "environ", variables)
-    return variables
-
-
-def test_the_compile_cache_is_private_and_bounded(tmp_path: Path, environment) -> None:
-    runtime.cache_programs()
-    folder = tmp_path / "deep" / "cache" / "jax"
-    assert environment["JAX_COMPILATION_CACHE_DIR"] == str(folder)
-    assert environment["EQX_ON_ERROR"] == "nan"
-    assert folder.stat().st_mode & 0o777 == 0o700
-    for age, name in enumerate(["c", "b", "a"]):
-        (folder / f"{name}-cache").write_bytes(b"x" * 10)
-        os.utime(folder / f"{name}-cache", (1000 - age, 1000 - age))
-    runtime.trim(folder, 25)
-    assert sorted(path.name for path in folder.iterdir()) == ["b-cache", "c-cache"]
-
-
-@pytest.mark.parametrize("what", ["a file", "open to others"])
-def test_an_unusable_cache_folder_is_no_cache(tmp_path: Path, environment, what: str) -> None:
-    if what == "a file":
-        (tmp_path / "deep").write_text("")
-    else:
-        (tmp_path / "deep" / "cache" / "jax").mkdir(parents=True)
-        (tmp_path / "deep" / "cache" / "jax").chmod(0o777)
-    runtime.cache_programs()
-    assert "JAX_COMPILATION_CACHE_DIR" not in environment
-    assert environment["EQX_ON_ERROR"] == "nan"

@@ -14,10 +14,10 @@ import numpy as np
 
 from flowsim.experiment.plan.reading import ALL_RULES
 from flowsim.problem import losses
-from flowsim.problem.environment import isolated
 from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
 from flowsim.problem.tracing import fingerprint
+from flowsim.process.environment import isolated
 from flowsim.scenario import reading
 from flowsim.scenario.spec.errors import ScenarioError
 from flowsim.scenario.spec.loss import Python, Trait

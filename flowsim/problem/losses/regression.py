@@ -13,7 +13,6 @@ import numpy as np
 from jaxtyping import Float
 
 from flowsim.problem.arguments import finite_number, matrix
-from flowsim.problem.environment import isolated
 from flowsim.problem.errors import NotApplicable
 from flowsim.problem.losses.loss import (
     Diagonalized,
@@ -23,6 +22,7 @@ from flowsim.problem.losses.loss import (
     smallest_positive_eigenvalue,
 )
 from flowsim.problem.types import Array, Inputs, Matrix, Scalar, Targets
+from flowsim.process.environment import isolated
 
 WHITE = 1e-12
 """Largest part of XXᵀ/m beside a multiple of I, relative to the whole, that counts as rounding."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flowsim.problem.arguments import path
-from flowsim.problem.environment import isolated
+from flowsim.process.environment import isolated
 from flowsim.results.archive import manifest, netcdf
 from flowsim.results.archive.errors import ArchiveError, sentences
 from flowsim.results.run import Run

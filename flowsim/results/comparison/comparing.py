@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from flowsim.problem.arguments import instance_of
-from flowsim.problem.environment import isolated
+from flowsim.process.environment import isolated
 from flowsim.results import archive
 from flowsim.results.comparison.accuracy import Accuracy, accuracies
 from flowsim.results.comparison.alignment import (

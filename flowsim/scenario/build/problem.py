@@ -17,12 +17,12 @@ from jaxtyping import Key
 
 from flowsim.dynamics.rules import named
 from flowsim.dynamics.update_rules import Rule
-from flowsim.problem.environment import isolated
 from flowsim.problem.gradient_noise import Batches, LabelNoise, Noise, Stream
 from flowsim.problem.initialization import NumpyLayers
 from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
 from flowsim.problem.types import Array
+from flowsim.process.environment import isolated
 from flowsim.scenario.build.files import load_array
 from flowsim.scenario.build.loss_data import LossData, Samples, generator
 from flowsim.scenario.build.overflow import overflow_at, overflows

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowsim.problem.environment import one_blas_thread
+from flowsim.process.environment import one_blas_thread
 from flowsim.solvers.chunks import ChunkSize
 from flowsim.solvers.integrate import wait_for
 from flowsim.solvers.monitor import SILENT, Monitor

@@ -1,15 +1,19 @@
-"""What surrounds a simulation: settings of JAX, handling of errors by NumPy, filters of warnings.
+"""What surrounds a simulation: JAX's settings, NumPy's handling of errors, filters of warnings.
 
 Under settings of JAX with which flowsim cannot compute it refuses to; all others change no result.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
+
+from flowsim.process.program_cache import keep_programs
 
 _DEVICES = ("jax_platforms", "jax_platform_name", "jax_default_device")
 """The settings by which JAX chooses a device; their environment variables are in capitals."""
@@ -37,6 +41,13 @@ def check_jax() -> None:
 
 def jax_faults() -> Iterator[str]:
     """Yield what keeps JAX from computing in double precision, one sentence per setting."""
+    if _fork.is_after_use:  # any call of JAX may wait for ever
+        yield (
+            "This process was forked from one in which JAX had computed, whose threads it lacks: "
+            "JAX would never finish here. Start processes by joblib, or by multiprocessing with "
+            'get_context("spawn"), or fork before the first computation.'
+        )
+        return
     try:
         import jax
     except ValueError as error:  # of a variable such as JAX_ENABLE_X64=maybe
@@ -79,6 +90,7 @@ def _no_device(settings: Mapping[str, object], reason: str) -> str:
 def computing() -> Iterator[None]:
     """Compute in double precision, isolated; raises SettingError where JAX cannot."""
     check_jax()
+    keep_programs()
     with isolated():
         yield
 
@@ -94,6 +106,28 @@ def isolated() -> Iterator[None]:
 
     with quiet, np.errstate(all="ignore"):
         yield
+
+
+class _Fork:
+    """Whether this process was forked after JAX had started its threads."""
+
+    def __init__(self) -> None:
+        self.is_after_use = False
+        self._is_used = False
+        if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork
+            os.register_at_fork(before=self._before, after_in_child=self._in_child)
+
+    def _before(self) -> None:
+        # before the fork: in the child, another thread's lock would never be released
+        bridge = sys.modules.get("jax._src.xla_bridge")
+        started = getattr(bridge, "backends_are_initialized", None)
+        self._is_used = bool(started is not None and started())
+
+    def _in_child(self) -> None:
+        self.is_after_use = self.is_after_use or self._is_used
+
+
+_fork = _Fork()
 
 
 class _Shared:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import warnings
@@ -16,7 +17,7 @@ from threadpoolctl import threadpool_info
 
 import flowsim
 from flowsim import inits, losses
-from flowsim.problem.environment import SettingError, one_blas_thread, quiet
+from flowsim.process.environment import SettingError, one_blas_thread, quiet
 
 
 def tiny() -> flowsim.Problem:
@@ -89,6 +90,56 @@ def test_blas_has_one_thread_until_whoever_leaves_last() -> None:
             assert threads() == {1}
         assert threads() == {1}
     assert threads() == before
+
+
+def in_fork(act: Callable[[], object]) -> str:
+    """Return what `act` raises in a forked child, or "nothing", or "hangs" after 20 seconds."""
+    read, write = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # JAX warns of any fork
+        child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        try:
+            act()
+            answer = "nothing"
+        except BaseException as error:
+            answer = f"{type(error).__name__}: {error}"
+        os.write(write, answer.encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read, encoding="utf-8") as stream:
+        answer = stream.read()
+    os.waitpid(child, 0)
+    return answer or "hangs"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_process_forked_after_use_is_refused_instead_of_waiting_for_ever() -> None:
+    problem = tiny()
+    for act in (
+        lambda: flowsim.solve(problem),
+        lambda: flowsim.descend(problem, [0.1], [0.0, 1.0]),
+        lambda: flowsim.run(problem),
+        lambda: flowsim.Problem(losses.Squared(np.eye(2)), [np.eye(2)], 1.0),
+        lambda: in_fork(lambda: flowsim.solve(problem)) and flowsim.solve(problem),
+    ):
+        assert in_fork(act).startswith("SettingError: This process was forked from one in which")
+    assert flowsim.solve(problem).times.size > 1  # the parent goes on
+    assert in_fork(lambda: inits.balanced([2, 2], 0.1, np.random.default_rng(0))) == "nothing"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_process_forked_before_use_computes() -> None:
+    code = (
+        "import os, flowsim, numpy as np\n"
+        "if os.fork():\n"
+        "    print(os.wait()[1])\n"
+        "else:\n"
+        "    loss = flowsim.losses.Squared(np.eye(2))\n"
+        "    flowsim.Problem(loss, [np.eye(2)], 1.0)\n"
+    )
+    assert printed(code) == "0\n"
 
 
 def printed(code: str, **variables: str) -> str:

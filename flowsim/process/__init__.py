@@ -1,0 +1,1 @@
+"""The process in which simulations run: JAX's settings, warnings, and programs on disk."""
