@@ -82,15 +82,13 @@ class Assembled:
         """Return the run with the variables of the trajectories, without diagnostics."""
         scenario, problem, exact = self.scenario({}), self.problem, exact_solution(self.problem)
         found: dict[str, Group] = {
-            space: groups.flow_group(
-                flow, problem, None, _kept(flow), layers=flow.layer_series is not None
-            )
+            space: groups.flow_group(flow, None, _kept(flow), layers=flow.layer_series is not None)
             for space, flow in self.flows.items()
         }
         if self.descent is not None:
             kept = np.zeros(self.descent.iteration.shape[1], dtype=bool)
             kept[self.descent.kept] = True
-            found["descent"] = groups.descent_group(self.descent, problem, None, kept)
+            found["descent"] = groups.descent_group(self.descent, None, kept)
         if comparison := groups.comparison_group(self.flows, self.descent, exact):
             found["comparison"] = comparison
         if exact is not None:

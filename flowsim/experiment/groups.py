@@ -34,7 +34,6 @@ Arrays = dict[str, np.ndarray | Series | None]
 
 def flow_group(
     trajectory: Trajectory,
-    problem: Problem,
     held_out: Loss | None,
     keep: np.ndarray,
     *,
@@ -45,13 +44,7 @@ def flow_group(
     `keep` is whether W is stored, for each saved time; the last time reached is always stored.
     """
     arrays: Arrays = {
-        "time": trajectory.times,
-        "loss": trajectory.loss,
-        "error_estimate": trajectory.error_estimate,
-        **_of_w(trajectory, problem),
-        "log_singular_values": trajectory.log_singular_values,
-        "imbalance": trajectory.imbalance,
-        "squared_norm": trajectory.squared_norm,
+        **trajectory.arrays(),
         **_scores(held_out, trajectory.end_to_end_series),
     }
     # a flow that ended early keeps its last W, which claims and figures call its final one
@@ -59,30 +52,19 @@ def flow_group(
     stored = np.array([keep[i] or i == last for i in trajectory.kept], dtype=bool)
     arrays["end_to_end"] = trajectory.end_to_end_series.take(stored)
     arrays["saved_time"] = None if keep.all() else trajectory.times[trajectory.kept[stored]]
-    histories = (trajectory.layer_series or ()) if layers else ()
-    declared = [*_declared(trajectory.space, keep)]
-    for j, history in enumerate(histories, start=1):
-        arrays[f"layer_{j}"] = history
-        declared.append(layer_spec(j))
-    return group(declared, arrays)
+    of_layers = [layer_spec(j) for j in range(1, len(trajectory.layer_series or ()) + 1)]
+    if not layers:
+        arrays |= dict.fromkeys(spec.name for spec in of_layers)
+    return group([*_declared(trajectory.space, keep), *of_layers], arrays)
 
 
-def descent_group(
-    trajectory: DescentTrajectory, problem: Problem, held_out: Loss | None, keep: np.ndarray
-) -> Group:
+def descent_group(trajectory: DescentTrajectory, held_out: Loss | None, keep: np.ndarray) -> Group:
     """Return the group of gradient descent, over step sizes and recorded iterates."""
     W = trajectory.end_to_end_series
     arrays: Arrays = {
-        "step_size": trajectory.step_sizes,
-        "iteration": trajectory.iteration,
-        "time": trajectory.times if trajectory.follows_flow else None,
-        "loss": trajectory.loss,
-        **_of_w(trajectory, problem),
-        "imbalance": trajectory.imbalance,
-        "squared_norm": trajectory.squared_norm,
-        "outcome": np.array(trajectory.outcome, dtype=object),
+        **trajectory.arrays(),
         **_scores(held_out, W),
-        "end_to_end": W,
+        "saved_sample": None,
     }
     if not keep.all():
         stored = keep[trajectory.kept]
@@ -212,19 +194,6 @@ def _with_attribute(name: str, texts: Mapping[str, str], variables: Group) -> Gr
         if variable in texts
     }
     return {**variables, **changed}
-
-
-def _of_w(trajectory: Trajectory | DescentTrajectory, problem: Problem) -> Arrays:
-    """Return what is computed of W along a flow or descent."""
-    sigma = trajectory.singular_values
-    targeted = problem.loss.target is not None
-    return {
-        "singular_values": sigma,
-        "effective_rank": spectra.effective_rank(sigma),
-        "nuclear_norm": spectra.nuclear_norm(sigma),
-        "det_sign": trajectory.det_sign,
-        "distance_to_target": trajectory.distance_to_target if targeted else None,
-    }
 
 
 def _scores(loss: Loss | None, W: Series) -> Arrays:

@@ -239,11 +239,11 @@ def trajectory_groups(plan: Plan, outcome: Outcome) -> dict[str, Group]:
     test = held_out(plan.scenario) if plan.scenario.holds_out else None
     layers = plan.scenario.output.layers
     found: dict[str, Group] = {
-        space: groups.flow_group(trajectory, problem, test, plan.kept, layers=layers)
+        space: groups.flow_group(trajectory, test, plan.kept, layers=layers)
         for space, trajectory in flows.items()
     }
     if descent is not None:
-        found["descent"] = groups.descent_group(descent, problem, test, plan.kept)
+        found["descent"] = groups.descent_group(descent, test, plan.kept)
         if plan.unit is not None:
             units = groups.step_size_units(plan.unit, plan.written)
             found["descent"] = {**found["descent"], **units}

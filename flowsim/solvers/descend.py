@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
@@ -17,7 +17,7 @@ from flowsim.dynamics.descent import Iterates
 from flowsim.dynamics.registry import Momentum
 from flowsim.dynamics.rules import GivenRule, as_rule
 from flowsim.dynamics.update_rules import HeavyBall
-from flowsim.problem import arguments, network
+from flowsim.problem import arguments, network, spectra
 from flowsim.problem.gradient_noise import Stream
 from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
@@ -38,14 +38,19 @@ from flowsim.solvers.options import default_times
 from flowsim.solvers.recorder import distance_to_target
 from flowsim.solvers.storage import Series, Store, with_read_only_arrays
 from flowsim.solvers.system import LARGEST
+from flowsim.solvers.tables import Tabular
+from flowsim.solvers.variables import DESCENT, VariableSpec
 from flowsim.solvers.verdict import Ending, Verdict
+
+if TYPE_CHECKING:
+    from pandas import Index
 
 AT_ONCE = 4096
 """Entries of the widest matrices, over all step sizes that are measured at once."""
 
 
 @dataclass(frozen=True, eq=False)
-class DescentTrajectory:
+class DescentTrajectory(Tabular):
     """Gradient descent at the iterations nearest to the saved times of a flow.
 
     Arrays are read-only, with leading axes (step_size, sample). At and after divergence the loss is
@@ -98,6 +103,43 @@ class DescentTrajectory:
     follows_flow: bool = True
     noisy: bool = False
     last: LastIterates | None = None
+
+    rows = ("step_size", "sample")
+
+    @property
+    def declared(self) -> tuple[VariableSpec, ...]:
+        """The declarations of all variables."""
+        return DESCENT
+
+    def arrays(self) -> dict[str, Any]:
+        """Return the arrays by the names of their variables; None where there is none."""
+        targeted = self.problem.loss.target is not None
+        all_kept = self.kept.size == self.iteration.shape[1]
+        return {
+            "step_size": self.step_sizes,
+            "iteration": self.iteration,
+            "time": self.times if self.follows_flow else None,
+            "loss": self.loss,
+            "singular_values": self.singular_values,
+            "effective_rank": spectra.effective_rank(self.singular_values),
+            "nuclear_norm": spectra.nuclear_norm(self.singular_values),
+            "det_sign": self.det_sign,
+            "distance_to_target": self.distance_to_target if targeted else None,
+            "imbalance": self.imbalance,
+            "squared_norm": self.squared_norm,
+            "outcome": np.array(self.outcome, dtype=object),
+            "end_to_end": self.end_to_end_series,
+            "saved_sample": None if all_kept else self.kept,
+        }
+
+    def labels(self) -> Index:
+        """Return the step size and the iteration of each row."""
+        import pandas
+
+        sizes = np.repeat(self.step_sizes, self.iteration.shape[1])
+        return pandas.MultiIndex.from_arrays(
+            [sizes, self.iteration.ravel()], names=["step_size", "iteration"]
+        )
 
     @property
     def problem(self) -> Problem:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from flowsim import cards
+from flowsim.problem import spectra
 from flowsim.problem.problem import Problem
 from flowsim.problem.types import Layers
 from flowsim.process.environment import isolated
@@ -16,7 +18,12 @@ from flowsim.solvers import rounding
 from flowsim.solvers.contradictions import contradictions
 from flowsim.solvers.methods import Choice
 from flowsim.solvers.storage import ByTime, Series
+from flowsim.solvers.tables import Tabular
+from flowsim.solvers.variables import FLOW, VariableSpec, layer_spec
 from flowsim.solvers.verdict import Ending, Verdict
+
+if TYPE_CHECKING:
+    from pandas import Index
 
 LISTED = 3
 """Methods listed of the first and of the last ones, where there are more than both."""
@@ -39,7 +46,7 @@ def stopping(trajectory: Trajectory) -> Ending:
 
 
 @dataclass(frozen=True, eq=False)
-class Trajectory:
+class Trajectory(Tabular):
     """The solution of a flow at the saved times, in read-only arrays.
 
     Attributes
@@ -107,6 +114,42 @@ class Trajectory:
     loss_error: np.ndarray = field(default_factory=lambda: np.zeros(0))
     statistics: Statistics = Statistics()
     judge: Callable[[Trajectory], Ending] = stopping
+
+    rows = ("time",)
+
+    @property
+    def declared(self) -> tuple[VariableSpec, ...]:
+        """The declarations of all variables."""
+        layers = range(1, len(self.layer_series or ()) + 1)
+        return (*FLOW[self.space], *map(layer_spec, layers))
+
+    def arrays(self) -> dict[str, Any]:
+        """Return the arrays by the names of their variables; None where there is none."""
+        targeted = self.problem.loss.target is not None
+        all_kept = self.kept.size == self.times.size
+        layers = enumerate(self.layer_series or (), start=1)
+        return {
+            "time": self.times,
+            "loss": self.loss,
+            "error_estimate": self.error_estimate if self.error_estimate.size else None,
+            "singular_values": self.singular_values,
+            "effective_rank": spectra.effective_rank(self.singular_values),
+            "nuclear_norm": spectra.nuclear_norm(self.singular_values),
+            "det_sign": self.det_sign,
+            "distance_to_target": self.distance_to_target if targeted else None,
+            "log_singular_values": self.log_singular_values,
+            "imbalance": self.imbalance,
+            "squared_norm": self.squared_norm,
+            "end_to_end": self.end_to_end_series,
+            "saved_time": None if all_kept else self.times[self.kept],
+            **{f"layer_{j}": history for j, history in layers},
+        }
+
+    def labels(self) -> Index:
+        """Return the saved times."""
+        import pandas
+
+        return pandas.Index(self.times, name="time")
 
     def with_error_estimate(
         self, estimate: np.ndarray, loss_error: np.ndarray, seconds: float

@@ -246,5 +246,8 @@ def test_a_directory_is_opened_as_a_run_and_loaded_as_a_tree(tmp_path: Path) -> 
     run = flowsim.run(problem(), SHORT, directory=tmp_path / "own")
     again = flowsim.open(tmp_path / "own")
     np.testing.assert_array_equal(again["layers.loss"], run["layers.loss"])
-    tree = flowsim.load(again)
-    np.testing.assert_array_equal(tree["layers"]["loss"], run["layers.loss"])
+    memory, disk = flowsim.load(again), flowsim.load(tmp_path / "own")
+    assert [node.path for node in memory.subtree] == [node.path for node in disk.subtree]
+    for node in disk.subtree:
+        assert memory[node.path].to_dataset().identical(node.to_dataset())
+    assert memory.attrs == disk.attrs

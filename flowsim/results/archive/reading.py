@@ -13,7 +13,9 @@ from flowsim.problem.arguments import path
 from flowsim.process.environment import isolated
 from flowsim.results.archive import manifest, netcdf
 from flowsim.results.archive.errors import ArchiveError, sentences
+from flowsim.results.archive.writing import strict_json
 from flowsim.results.run import Run
+from flowsim.scenario.toml.writing import dumps
 from flowsim.solvers.variables import RENAMED
 
 if TYPE_CHECKING:
@@ -51,8 +53,8 @@ def read(directory: str | os.PathLike[str]) -> Run:
 
 
 @isolated()
-def load(directory: str | os.PathLike[str]) -> DataTree:
-    """Return the run in `directory` as an xarray `DataTree` in memory.
+def load(directory: str | os.PathLike[str] | Run) -> DataTree:
+    """Return a run, or that in a directory, as an xarray `DataTree` in memory.
 
     >>> tree = flowsim.load("runs/two-modes-1f2e3d4c")
     >>> tree["layers"]["loss"].isel(time=-1)
@@ -68,6 +70,8 @@ def load(directory: str | os.PathLike[str]) -> DataTree:
         If there is no complete run, or a file differs from what was written.
 
     """
+    if isinstance(directory, Run):
+        return _tree(directory)
     with _verified(directory) as (folder, content):
         return _load(folder, content)
 
@@ -163,6 +167,25 @@ def _load(folder: Path, content: manifest.Manifest) -> DataTree:
         tree = tree.assign({name: _load(inner, find(inner))})
     tree.attrs["summary"] = (folder / "summary.json").read_text("utf-8")
     tree.attrs["scenario"] = (folder / "scenario.toml").read_text("utf-8")
+    return tree
+
+
+def _tree(run: Run) -> DataTree:
+    """Return a run in memory as the tree that is loaded from its directory."""
+    import xarray
+
+    groups = {
+        name: xarray.Dataset(
+            {key: (v.dims, v.values, dict(v.attributes)) for key, v in variables.items()}
+        )
+        for name, variables in run.groups.items()
+    }
+    inner = {name: _tree(variant) for name, variant in run.variants.items()}
+    tree = xarray.DataTree.from_dict(groups).assign(inner)
+    if run.groups:
+        tree.attrs |= {"title": run.scenario.title, "name": run.name}
+    tree.attrs["summary"] = strict_json(run.summary)
+    tree.attrs["scenario"] = dumps(run.scenario)
     return tree
 
 
