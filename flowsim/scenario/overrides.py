@@ -9,8 +9,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from flowsim.scenario.spec.errors import ScenarioError, format_value, printable
+from flowsim.scenario.spec.flow import EXCLUSIVE
 from flowsim.scenario.spec.scenario import Scenario
 from flowsim.scenario.validate.keys import known_keys, nearest_key
+
+REPLACED = {"flow.times": EXCLUSIVE, "flow.horizon": ("times",)}
+"""Keys of the same table that a key replaces, as two ways to give one thing."""
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
@@ -76,7 +80,8 @@ def replace_key(data: Mapping[str, Any], key: str, value: Any, above: str = "") 
     """
     first, _, rest = key.partition(".")
     if not rest:
-        return {**data, first: value}
+        replaced = REPLACED.get(f"{above}{first}", ())
+        return {**{k: v for k, v in data.items() if k not in replaced}, first: value}
     inner = data.get(first)
     if isinstance(inner, BaseModel):
         inner = inner.model_dump(exclude_none=True)

@@ -209,7 +209,7 @@ def refuse_if_impossible(scenario: Scenario) -> None:
 def _key(scenario: Scenario, part: str) -> str:
     """Return the key that is most to blame for the memory of a part."""
     if part == "saved" and scenario.flow.samples > max(scenario.network.widths):
-        return "flow.samples"
+        return "flow.samples" if scenario.flow.times is None else "flow.times"
     return KEYS.get(part, "network.widths")
 
 

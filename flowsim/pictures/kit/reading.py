@@ -101,7 +101,7 @@ def members(run: Run) -> dict[str, Run]:
 
 def has_log_times(runs: Iterable[Run]) -> bool:
     """Whether all runs saved logarithmically spaced times, so that a logarithmic axis suits."""
-    return all(run.scenario.flow.spacing == "log" for run in runs)
+    return all(run.scenario.flow.has_log_times for run in runs)
 
 
 def has_descent(run: Run, variable: str) -> bool:

@@ -117,8 +117,10 @@ def gradient_noise(scenario: Scenario) -> Noise | None:
 
 
 def saved_times(scenario: Scenario) -> np.ndarray:
-    """Return the saved times: equally spaced from 0, or 0 and then geometric, to the final time."""
+    """Return the saved times: as given, equally spaced from 0, or 0 and then geometric."""
     flow = scenario.flow
+    if flow.times is not None:
+        return np.asarray(flow.times, dtype=float)
     if flow.spacing == "linear":
         return np.linspace(0.0, flow.horizon, flow.samples)
     later = np.geomspace(flow.first_saved_time, flow.horizon, flow.samples - 1)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from flowsim.dynamics import registry
 from flowsim.scenario.build.shapes import format_shape, matrix_shape, sample_count
 from flowsim.scenario.spec.data import Regression, kinds_with
-from flowsim.scenario.spec.errors import Mistake, alternatives, mistake_at
+from flowsim.scenario.spec.errors import Mistake, alternatives, format_value, mistake_at
+from flowsim.scenario.spec.flow import CLOSEST, SMALLEST_TIME
 from flowsim.scenario.spec.forms import FileRef
 from flowsim.scenario.spec.init import Explicit
 from flowsim.scenario.spec.numbers import Rows
@@ -87,12 +88,29 @@ def network_fits(scenario: Scenario) -> Iterator[Mistake]:
         yield mistake
 
 
+def times_alone(scenario: Scenario) -> Iterator[Mistake]:
+    """Require that saved times are given in one way."""
+    flow = scenario.flow
+    if flow.times is None:
+        return
+    for key, agrees in (
+        ("horizon", flow.horizon == flow.times[-1]),
+        ("samples", flow.samples == len(flow.times)),
+        ("spacing", flow.spacing == "linear"),
+    ):
+        if not agrees:
+            value = format_value(getattr(flow, key))
+            yield mistake_at(f"flow.{key}", f"is {value}, but flow.times are given; remove one")
+
+
 def first_time_fits(scenario: Scenario) -> Iterator[Mistake]:
     """Require log spacing for a first time, which is before the final time."""
     first = scenario.flow.first_time
     if first is None:
         return
-    if scenario.flow.spacing != "log":
+    if scenario.flow.times is not None:
+        yield mistake_at("flow.first_time", "is not used with flow.times; remove it")
+    elif scenario.flow.spacing != "log":
         text = 'is not used by spacing = "linear"; remove it or write spacing = "log"'
         yield mistake_at("flow.first_time", text)
     elif first >= scenario.flow.horizon:
@@ -103,14 +121,14 @@ def first_time_fits(scenario: Scenario) -> Iterator[Mistake]:
 def times_differ(scenario: Scenario) -> Iterator[Mistake]:
     """Require saved times that are different numbers of float64."""
     flow = scenario.flow
-    # near the smallest normal number of float64, 2.2e-308, differences lose their digits
-    if flow.horizon / flow.samples < 1e-290 or flow.first_saved_time < 1e-290:
+    if flow.times is not None:
+        return
+    if flow.horizon / flow.samples < SMALLEST_TIME or flow.first_saved_time < SMALLEST_TIME:
         text = f"is {flow.horizon}, too small for saved times to differ; write a larger one"
         yield mistake_at("flow.horizon", text)
         return
     first = flow.first_saved_time if flow.spacing == "log" else 0.0
-    # neighbours must differ by a few roundings of the last time
-    if first < flow.horizon and (flow.horizon - first) / flow.samples < 1e-15 * flow.horizon:
+    if first < flow.horizon and (flow.horizon - first) / flow.samples < CLOSEST * flow.horizon:
         text = f"is {flow.samples}, too many for saved times to differ; write less"
         yield mistake_at("flow.samples", text)
 
@@ -250,6 +268,7 @@ RULES = (
     layers_fit,
     directions_exist,
     network_fits,
+    times_alone,
     first_time_fits,
     times_differ,
     descent_ends,
