@@ -31,6 +31,7 @@ __all__ = [
     "as_rule",
     "from_optax",
     "named",
+    "written",
 ]
 
 GivenRule: TypeAlias = RuleName | Rule | Step | Callable[[Scalar], Any]
@@ -93,6 +94,26 @@ def as_rule(rule: GivenRule, momentum: Momentum = 0.0) -> Rule:
         raise ValueError(f"rule must be an object, as in {rule.__name__}(…), but is the class.")
     given: Any = rule
     return from_optax(given) if _accepts(rule, 1) else Custom(given)
+
+
+def written(rule: Rule) -> dict[str, Any] | None:
+    """Return the keys of `[descent]` that give a rule; None for one that no file can give."""
+    match rule:
+        case HeavyBall():
+            return {"rule": "gradient", "momentum": float(rule.momentum)}
+        case Nesterov():
+            increasing = isinstance(rule.momentum, str)
+            return {
+                "rule": "nesterov",
+                "momentum": rule.momentum if increasing else float(rule.momentum),
+            }
+        case SAM():
+            return {"rule": "sam", "rho": float(rule.rho)}
+        case NormalizedDescent():
+            return {"rule": "normalized"}
+        case RungeKutta() if rule.tableau in TABLEAUS.values():
+            return {"rule": rule.label}
+    return None
 
 
 def _accepts(function: object, count: int) -> bool:

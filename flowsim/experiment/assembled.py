@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from flowsim.dynamics import rules
 from flowsim.experiment import groups
 from flowsim.experiment.plan.posing import pose
 from flowsim.experiment.summary import concluded, summarize
@@ -69,6 +70,17 @@ class Assembled:
         """The flow over the layers, else the first one."""
         return reference(self.flows)
 
+    @property
+    def _rule(self) -> dict[str, Any] | None:
+        """The keys of the update rule and the precision of descent, or None if it is your own."""
+        assert self.descent is not None
+        assert self.descent.last is not None
+        descent, iterates = self.descent.last.descent, self.descent.last.iterates
+        rule = rules.written(descent.rule)
+        if rule is None or descent.noise is not None:
+            return None
+        return {**rule, "precision": str(iterates.layers[0].dtype)}
+
     def scenario(self, overrides: Mapping[str, Any]) -> Scenario:
         """Return the scenario of these trajectories, with further keys."""
         flow = self.reference
@@ -76,6 +88,7 @@ class Assembled:
         known |= _saved(flow.times, self.problem.horizon)
         if self.descent is not None:
             known |= {"descent.step_sizes": self.descent.step_sizes.tolist()}
+            known |= {f"descent.{key}": value for key, value in (self._rule or {}).items()}
         return pose(self.problem, {**known, **overrides})
 
     def run(self, name: str = "problem") -> Run:
@@ -109,6 +122,11 @@ class Assembled:
         output = {f"output.{key}": value for key, value in options.items()}
         if reason := MEASURES[name].why_unavailable(self.scenario({})):
             raise ValueError(f"{name} cannot be measured: {reason}.")
+        if self.descent is not None and self._rule is None:
+            raise ValueError(
+                f"{name} cannot be measured with this descent, whose iterates are computed again: "
+                "its update rule or its noise is your own; leave out descent, or name a rule."
+            )
         able = self._with_states(MEASURES[name].needs)
         scenario = able.scenario({"output.measures": [name], **output})
         given = setting.Setting(scenario, able.problem, able.flows, able.descent, SILENT)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
@@ -13,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from flowsim import cards
 from flowsim.dynamics.descent import Iterates
 from flowsim.dynamics.registry import Momentum
 from flowsim.dynamics.rules import GivenRule, as_rule
@@ -39,11 +41,14 @@ from flowsim.solvers.recorder import distance_to_target
 from flowsim.solvers.storage import Series, Store, with_read_only_arrays
 from flowsim.solvers.system import LARGEST
 from flowsim.solvers.tables import Tabular
-from flowsim.solvers.variables import DESCENT, VariableSpec
+from flowsim.solvers.variables import DESCENT, GRID, VariableSpec, layer_spec
 from flowsim.solvers.verdict import Ending, Verdict
 
 if TYPE_CHECKING:
     from pandas import Index
+
+LISTED = 6
+"""Step sizes that a card lists."""
 
 AT_ONCE = 4096
 """Entries of the widest matrices, over all step sizes that are measured at once."""
@@ -76,6 +81,8 @@ class DescentTrajectory(Tabular):
         Wall time of iterating and of compiling.
     rule
         The update rule in words.
+    layers
+        W_1, …, W_N in float64 if requested, each of shape (step_size, sample, d_j, d_{j-1}).
     follows_flow
         Whether iterate k approximates the flow at time kη.
     noisy
@@ -100,6 +107,7 @@ class DescentTrajectory(Tabular):
     seconds: float = 0.0
     compile: float = 0.0
     rule: str = HeavyBall().label
+    layers: tuple[np.ndarray, ...] | None = None
     follows_flow: bool = True
     noisy: bool = False
     last: LastIterates | None = None
@@ -109,7 +117,8 @@ class DescentTrajectory(Tabular):
     @property
     def declared(self) -> tuple[VariableSpec, ...]:
         """The declarations of all variables."""
-        return DESCENT
+        layers = range(1, len(self.layers or ()) + 1)
+        return (*DESCENT, *(layer_spec(j, *GRID) for j in layers))
 
     def arrays(self) -> dict[str, Any]:
         """Return the arrays by the names of their variables; None where there is none."""
@@ -130,6 +139,7 @@ class DescentTrajectory(Tabular):
             "outcome": np.array(self.outcome, dtype=object),
             "end_to_end": self.end_to_end_series,
             "saved_sample": None if all_kept else self.kept,
+            **{f"layer_{j}": history for j, history in enumerate(self.layers or (), start=1)},
         }
 
     def labels(self) -> Index:
@@ -169,6 +179,27 @@ class DescentTrajectory(Tabular):
         """Return t = kη of each recorded iterate."""
         return np.asarray(self.iteration * self.step_sizes[:, None])
 
+    def _rows(self) -> Mapping[str, str]:
+        ends = (
+            f"{eta:g}: {ended}" for eta, ended in zip(self.step_sizes, self.endings, strict=True)
+        )
+        listed = list(islice(ends, LISTED))
+        more = self.step_sizes.size - len(listed)
+        return {
+            "rule": self.rule + (", noisy" if self.noisy else ""),
+            "verdict": "; ".join([*listed, *([f"and {more} more step sizes"] if more else [])]),
+            "saved": f"{self.iteration.shape[1]} iterates, W of shape "
+            f"{self.end_to_end_series.shape[2:]}",
+            "final loss": ", ".join(f"{loss:.6g}" for loss in self.loss[: len(listed), -1]),
+            "seconds": f"{self.seconds:.2f}, and {self.compile:.2f} to compile",
+        }
+
+    def __repr__(self) -> str:
+        return cards.as_text("DescentTrajectory", self._rows())
+
+    def _repr_html_(self) -> str:
+        return cards.as_html("DescentTrajectory", self._rows())
+
 
 @computing()
 @arguments.checked(
@@ -179,6 +210,7 @@ class DescentTrajectory(Tabular):
     precision=partial(arguments.one_of, names=PRECISIONS),
     noise=arguments.optional(arguments.instance_of(Stream, required="a Stream of draws")),
     reference=arguments.optional(arguments.instance_of(Mapping, required="a mapping of times")),
+    keep_layers=arguments.truth,
     monitor=arguments.instance_of(Monitor, required="a Monitor"),
 )
 def descend(
@@ -192,6 +224,7 @@ def descend(
     noise: Stream | None = None,
     reference: Mapping[float, np.ndarray] | None = None,
     keep: np.ndarray | None = None,
+    keep_layers: bool = False,
     monitor: Monitor = SILENT,
 ) -> DescentTrajectory:
     """Return gradient descent W_j ← W_j - η (∂φ/∂W_j + λ W_j) at every step size η.
@@ -226,6 +259,8 @@ def descend(
         The flow's W by time kη, for the distance between the two.
     keep
         Booleans over `times`: where W is kept (default: all).
+    keep_layers
+        Whether to keep W_1, …, W_N of every step size at every one of `times`.
     monitor
         Where progress is reported and stop requests come from.
 
@@ -243,7 +278,7 @@ def descend(
     started = time.perf_counter()
     options = DescentOptions(as_rule(rule, momentum), precision, noise)
     descent = make_descent(problem, step_sizes, options)
-    record = _DescentRecorder(problem, step_sizes, count, reference or {}, keep)
+    record = _DescentRecorder(problem, step_sizes, count, reference or {}, keep, keep_layers)
     iterates = initial_iterates(descent, problem)
     _measured(problem.loss, iterates)
     compiled = time.perf_counter()
@@ -272,6 +307,7 @@ class _DescentRecorder:
         count: np.ndarray,
         reference: Mapping[float, np.ndarray],
         keep: np.ndarray,
+        keep_layers: bool,
     ) -> None:
         steps, samples = count.shape
         output, inputs = problem.initial.shape
@@ -295,6 +331,7 @@ class _DescentRecorder:
             vs_flow=empty(),
             kept=kept,
             end_to_end_series=Series(matrices, np.full((steps, kept.size), -1)),
+            layers=tuple(empty(*W.shape) for W in problem.layers) if keep_layers else None,
         )
 
     def take(self, sample: int, iterates: Iterates) -> None:
@@ -317,6 +354,8 @@ class _DescentRecorder:
         record.distance_to_target[alive, sample] = distance[alive]
         record.imbalance[alive, sample] = imbalance[alive]
         record.squared_norm[alive, sample] = squared_norm[alive]
+        for history, W_j in zip(record.layers or (), iterates.layers, strict=bool(record.layers)):
+            history[alive, sample] = np.asarray(W_j, dtype=np.float64)[alive]
         record.singular_values[alive, sample] = np.linalg.svd(W[alive], compute_uv=False)
         if record.det_sign is not None:
             record.det_sign[alive, sample] = sign[alive]

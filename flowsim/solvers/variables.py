@@ -145,9 +145,10 @@ DESCENT = (
 """The variables of gradient descent."""
 
 
-def layer_spec(j: int) -> VariableSpec:
-    """Return the declaration of `layer_j` in the group of the layer flow."""
-    return VariableSpec(f"layer_{j}", ("time", f"unit_{j}", f"unit_{j - 1}"), f"layer W_{j}")
+def layer_spec(j: int, *at: str) -> VariableSpec:
+    """Return the declaration of `layer_j`, by default along the layer flow."""
+    dims = (*(at or ("time",)), f"unit_{j}", f"unit_{j - 1}")
+    return VariableSpec(f"layer_{j}", dims, f"layer W_{j}")
 
 
 def stored_dims(dims: tuple[str, ...], *, all_saved: bool) -> tuple[str, ...]:

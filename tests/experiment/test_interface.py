@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 import flowsim
 from flowsim import inits, losses
+from flowsim.experiment.assembled import Assembled
 from flowsim.experiment.plan.posing import pose
 from flowsim.scenario.spec.errors import ScenarioError
 from flowsim.scenario.toml.writing import dumps
@@ -251,3 +252,30 @@ def test_a_directory_is_opened_as_a_run_and_loaded_as_a_tree(tmp_path: Path) -> 
     for node in disk.subtree:
         assert memory[node.path].to_dataset().identical(node.to_dataset())
     assert memory.attrs == disk.attrs
+
+
+@pytest.mark.parametrize(
+    ("rule", "keys"),
+    [
+        (flowsim.rules.HeavyBall(0.5), {"rule": "gradient", "momentum": 0.5}),
+        (flowsim.rules.Nesterov("increasing"), {"rule": "nesterov", "momentum": "increasing"}),
+        (flowsim.rules.SAM(0.1), {"rule": "sam", "rho": 0.1}),
+        ("normalized", {"rule": "normalized"}),
+        ("heun", {"rule": "heun"}),
+    ],
+    ids=str,
+)
+def test_the_rule_of_descent_is_that_of_its_scenario(flow, rule, keys) -> None:
+    descent = flowsim.descend(flow.problem, [0.1], flow.times, rule=rule)
+    posed = Assembled.of([flow, descent]).scenario({}).descent
+    assert {key: getattr(posed, key) for key in keys} == keys
+
+
+def test_a_measure_is_not_taken_of_another_rule_than_the_given_one(flow) -> None:
+    def half(layers, gradients, state, eta):
+        return tuple(W - eta / 2 * G for W, G in zip(layers, gradients, strict=True)), state
+
+    descent = flowsim.descend(flow.problem, [0.1], flow.times, rule=half)
+    assert flowsim.plot([flow, descent], "loss").axes
+    with pytest.raises(ValueError, match="update rule or its noise is your own"):
+        flowsim.measure("drift_budget", flow, descent=descent)

@@ -77,6 +77,29 @@ def test_a_frame_of_descent_has_a_row_per_iterate_of_each_step_size(descent) -> 
     np.testing.assert_array_equal(data["saved_sample"], [0, 3])
 
 
+def test_layers_of_descent_are_kept_on_request(descent) -> None:
+    kept = flowsim.descend(PROBLEM, [0.1, 0.25], TIMES, keep_layers=True)
+    W_1, W_2 = kept.layers
+    assert (W_1.shape, W_2.shape) == ((2, 5, 3, 2), (2, 5, 2, 3))
+    np.testing.assert_allclose(W_2 @ W_1, kept.end_to_end, rtol=0, atol=1e-15)
+    np.testing.assert_array_equal(W_1[:, 0], [PROBLEM.layers[0]] * 2)
+    assert kept.to_xarray()["layer_2"].dims == ("step_size", "sample", "unit_2", "unit_1")
+    assert descent.layers is None
+    diverging = flowsim.descend(PROBLEM, [0.1, 5.0], 40 * TIMES, keep_layers=True)
+    assert np.isnan(diverging.layers[0][1, -1]).all()
+    assert np.isfinite(diverging.layers[0][0]).all()
+
+
+def test_descent_shows_itself(descent) -> None:
+    text = repr(descent)
+    assert "gradient descent" in text
+    assert "0.25: reached horizon" in text
+    assert "5 iterates, W of shape (2, 2)" in text
+    assert "<table" in descent._repr_html_()
+    many = flowsim.descend(PROBLEM, np.linspace(0.01, 0.1, 9), TIMES)
+    assert "and 3 more step sizes" in repr(many)
+
+
 def test_an_unknown_column_is_refused_with_those_that_there_are(flow, descent) -> None:
     for each in (flow, descent):
         with pytest.raises(ValueError, match=r"no variable 'losses'; there are .*loss"):
