@@ -15,7 +15,7 @@ from flowsim.experiment.summary import concluded, summarize
 from flowsim.problem.problem import Problem
 from flowsim.results.run import Group, Run
 from flowsim.scenario.spec.scenario import Scenario
-from flowsim.solvers.descend import DescentTrajectory
+from flowsim.solvers.descent_trajectory import DescentTrajectory
 from flowsim.solvers.monitor import SILENT
 from flowsim.solvers.solve import solve
 from flowsim.solvers.trajectory import Trajectory, reference

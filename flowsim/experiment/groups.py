@@ -20,7 +20,7 @@ from flowsim.problem.losses import Classifier, Loss, values
 from flowsim.problem.problem import Problem
 from flowsim.results.run import Group, group
 from flowsim.scenario.spec.forms import UNITS
-from flowsim.solvers.descend import DescentTrajectory
+from flowsim.solvers.descent_trajectory import DescentTrajectory
 from flowsim.solvers.storage import Series, Store, in_batches, rows_at_once
 from flowsim.solvers.trajectory import Trajectory, reference
 from flowsim.solvers.variables import VariableSpec, layer_spec, stored_dims

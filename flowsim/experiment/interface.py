@@ -24,7 +24,7 @@ from flowsim.scenario import catalog
 from flowsim.scenario.reading import located
 from flowsim.scenario.spec.claim import Claim
 from flowsim.scenario.spec.scenario import Scenario
-from flowsim.solvers.descend import DescentTrajectory
+from flowsim.solvers.descent_trajectory import DescentTrajectory
 from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.solvers.trajectory import Trajectory
 from flowsim.theory.registry import MEASURES

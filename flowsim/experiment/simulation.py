@@ -29,7 +29,8 @@ from flowsim.scenario.build.problem import (
     update_rule,
 )
 from flowsim.scenario.spec.errors import Mistake, UnplacedError, mistake_at
-from flowsim.solvers.descend import DescentTrajectory, descend
+from flowsim.solvers.descend import descend
+from flowsim.solvers.descent_trajectory import DescentTrajectory
 from flowsim.solvers.iterate import iterations
 from flowsim.solvers.monitor import Monitor
 from flowsim.solvers.solve import solve

@@ -17,7 +17,7 @@ from flowsim.problem.problem import Problem
 from flowsim.results.run import Run
 from flowsim.scenario.overrides import variants
 from flowsim.solvers import accuracy, invariants
-from flowsim.solvers.descend import DescentTrajectory
+from flowsim.solvers.descent_trajectory import DescentTrajectory
 from flowsim.solvers.invariants import Invariant
 from flowsim.solvers.trajectory import Trajectory
 from flowsim.solvers.verdict import Verdict

@@ -16,7 +16,7 @@ import numpy as np
 from flowsim.problem.losses import gradients
 from flowsim.problem.problem import Problem
 from flowsim.solvers.curvature import largest_curvature
-from flowsim.solvers.descend import DescentTrajectory
+from flowsim.solvers.descent_trajectory import DescentTrajectory
 from flowsim.solvers.rounding import keeps_det_sign
 from flowsim.solvers.storage import in_batches
 from flowsim.solvers.trajectory import Trajectory

@@ -20,7 +20,7 @@ from flowsim.problem.problem import Problem
 from flowsim.problem.types import Layers
 from flowsim.results.run import Group, group
 from flowsim.scenario.spec.scenario import Scenario
-from flowsim.solvers.descend import DescentTrajectory
+from flowsim.solvers.descent_trajectory import DescentTrajectory
 from flowsim.solvers.iterate import (
     PLAIN,
     DescentOptions,

@@ -13,7 +13,8 @@ from flowsim.problem import initialization, network
 from flowsim.problem.losses import Differentiable, Squared
 from flowsim.problem.problem import Problem
 from flowsim.solvers import chunks
-from flowsim.solvers.descend import DescentTrajectory, descend
+from flowsim.solvers.descend import descend
+from flowsim.solvers.descent_trajectory import DescentTrajectory
 from flowsim.solvers.iterate import iterations
 from flowsim.solvers.monitor import Monitor
 from flowsim.solvers.solve import solve

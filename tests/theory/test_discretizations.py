@@ -16,7 +16,8 @@ from flowsim.problem.losses import Squared
 from flowsim.problem.problem import Problem
 from flowsim.scenario.spec.scenario import Scenario
 from flowsim.scenario.toml.writing import dumps
-from flowsim.solvers.descend import DescentTrajectory, descend
+from flowsim.solvers.descend import descend
+from flowsim.solvers.descent_trajectory import DescentTrajectory
 from flowsim.solvers.solve import solve
 
 PHI = np.array([[2.0, 0.3, -0.4], [0.1, 1.0, 0.5]])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from flowsim.solvers.descend import DescentTrajectory
+from flowsim.solvers.descent_trajectory import DescentTrajectory
 from flowsim.solvers.trajectory import Trajectory
 from flowsim.theory.convergence import formulas as convergence
 from flowsim.theory.convergence.certificate import OF_DESCENT, OF_FLOW, Certificate, certificate

@@ -9,7 +9,7 @@ import numpy as np
 from flowsim.problem import network
 from flowsim.problem.types import Layers
 from flowsim.scenario.build.problem import update_rule
-from flowsim.solvers.descend import DescentTrajectory
+from flowsim.solvers.descent_trajectory import DescentTrajectory
 from flowsim.solvers.iterate import DescentOptions
 from flowsim.theory.modified_flows.objective import Objective, flatten
 from flowsim.theory.modified_flows.solution import FlowSolution
