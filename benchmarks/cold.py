@@ -39,7 +39,8 @@ def best(command: list[str], repeats: int, **environment: str) -> float:
 
 def runs(folder: Path, repeats: int) -> dict[str, float]:
     """Return the seconds of the script and of a run, its compile cache empty and filled."""
-    run = [*FLOWSIM, "run", str(HERE / "small.toml"), "--force", "-o", str(folder / "run")]
+    command = ["run", str(HERE / "small.toml"), "--figures", "all", "--force"]
+    run = [*FLOWSIM, *command, "-o", str(folder / "run")]
     cache = folder / "cache"
     script = [sys.executable, str(HERE / "plain_script.py"), str(folder / "script")]
     found = {"script": [], "empty": [], "filled": []}  # type: dict[str, list[float]]

@@ -38,7 +38,7 @@ def scenario(title: str = "Three modes are learned", **changes: Any) -> Scenario
         ),
         descent=SimpleNamespace(rule=changes.get("rule", "gradient")),
         flow=SimpleNamespace(spacing=changes.get("spacing", "linear")),
-        output=SimpleNamespace(figure=changes.get("figure"), plane=None),
+        output=SimpleNamespace(figure=changes.get("figure"), plane_entries=None),
     )
     return cast("Scenario", made)
 

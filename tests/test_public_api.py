@@ -81,7 +81,7 @@ def test_a_run_is_not_lost_with_a_figure(tmp_path: Path, simulated, monkeypatch)
         raise ZeroDivisionError("no pen")
 
     monkeypatch.setattr("flowsim.pictures.loss.draw", fail)
-    run = flowsim.run(from_toml(made_runs.TOML), directory=tmp_path / "run")
+    run = flowsim.run(from_toml(made_runs.TOML), figures="all", directory=tmp_path / "run")
     drawn = {path.name for path in archive.figures(tmp_path / "run")}
     assert "singular_values.png" in drawn
     assert "loss.png" not in drawn

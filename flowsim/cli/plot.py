@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flowsim.cli import progress
+from flowsim.cli import progress, runtime
 from flowsim.cli.errors import CommandError, as_command_error, report_internal_error
 from flowsim.cli.terminal import print_answer, print_message
 from flowsim.pictures import ANIMATION_FORMATS, FORMATS
 
 if TYPE_CHECKING:
+    from flowsim.experiment.figure_selection import Selection
     from flowsim.results.archive import Draw
     from flowsim.results.run import Run
 
@@ -42,18 +43,20 @@ def plot_command(directory: Path, names: tuple[str, ...], animate: bool, format:
 
     The exit code is 3 if a figure could not be drawn or written.
     """
+    from flowsim.experiment.figure_selection import Selection
     from flowsim.results import archive
 
     failures: list[str] = []
     chosen = _format(animate, format)
     with as_command_error(archive.ArchiveError):
         run = archive.read(directory)
+    runtime.set_error_handling()  # the figure `plane` may need the loss
     with as_command_error(archive.ArchiveError, exit_code=3), progress.displayed() as report:
         if animate:
             draw = animation_writer(report, run, chosen, _animated(run, names))
         else:
-            available = _available(run, names)
-            draw = figure_writer(report, failures, format=chosen, names=available)
+            selection = Selection(_available(run, names) or "all")
+            draw = figure_writer(report, failures, run, selection, format=chosen)
         paths = archive.add_figures(run, draw)
     for path in paths:
         print_answer(str(path))
@@ -116,27 +119,35 @@ def _available(run: Run, names: tuple[str, ...]) -> tuple[str, ...]:
 def figure_writer(
     report: progress.Report,
     failures: list[str],
+    whole: Run,
+    selection: Selection,
     *,
     format: str = "png",
-    names: Collection[str] = (),
     stop: Callable[[], bool] = lambda: False,
 ) -> Draw:
-    """Return a function that draws into a folder all available figures of a run, or `names`.
+    """Return a function that draws figures of the run `whole`, or of a variant, into a folder.
 
     It reports each figure that fails, and appends its name to `failures`. Once `stop()` is true it
     removes all figures again and returns.
     """
 
     def draw(run: Run, folder: Path) -> list[str]:
-        from flowsim.experiment import figures
+        from flowsim.experiment.figure_selection import save_selected
         from flowsim.solvers.monitor import Monitor
 
         def failed(name: str, error: Exception) -> None:
             failures.append(name)
             report_internal_error(error, f" when drawing the figure {name!r} of {run.name!r}")
 
-        monitor = Monitor(report, stop, f"{run.name}: figures")
-        return figures.save_available(run, folder, format, names, failed=failed, monitor=monitor)
+        return save_selected(
+            run,
+            folder,
+            format,
+            selection=selection,
+            whole=whole,
+            failed=failed,
+            monitor=Monitor(report, stop, f"{run.name}: figures"),
+        )
 
     return draw
 

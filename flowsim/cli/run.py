@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,11 @@ from flowsim.cli.errors import as_command_error
 from flowsim.cli.plot import figure_writer
 from flowsim.cli.report import Summary, table_lines
 from flowsim.cli.scenarios import default_directory, mistakes_located, read_scenario
-from flowsim.cli.terminal import print_answer, print_message
+from flowsim.cli.terminal import how_to_open, print_answer, print_message
 from flowsim.scenario.digest import digest
 
 if TYPE_CHECKING:
+    from flowsim.experiment.figure_selection import Selection
     from flowsim.results.archive import Place
     from flowsim.scenario.spec.scenario import Scenario
 
@@ -28,10 +30,11 @@ _INTERRUPTED = (130, 143)
 
 @dataclass(frozen=True)
 class _Asked:
-    """What a command asks for: a scenario and its name, and the arguments that give them."""
+    """What a command asks for: a scenario, its name and figures, and the arguments for them."""
 
     name: str
     scenario: Scenario
+    figures: Selection
     name_or_file: str
     settings: tuple[str, ...]
     command: list[str]
@@ -45,6 +48,15 @@ class _Asked:
     def unchanged_file(self) -> Path | None:
         """The scenario's file where `--set` replaces nothing of it."""
         return None if self.settings else Path(self.name_or_file)
+
+
+def _selection(_context: click.Context, _option: click.Parameter, value: str | None) -> Selection:
+    from flowsim.experiment.figure_selection import Selection
+
+    try:
+        return Selection.of(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def _not_empty(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
@@ -69,7 +81,13 @@ def _not_empty(_context: click.Context, _option: click.Parameter, value: str | N
     metavar="KEY=VALUE",
     help="Replace a value of the scenario, e.g. flow.rtol=1e-6 (repeatable).",
 )
-@click.option("--no-figures", is_flag=True, help="Draw no figures.")
+@click.option(
+    "--figures",
+    callback=_selection,
+    metavar="all|none|NAME,...",
+    help="Figures to draw (default: the leading one; `flowsim plot` draws others later).",
+)
+@click.option("--no-figures", is_flag=True, help="Draw no figures, as with --figures none.")
 @click.option("--force", is_flag=True, help="Simulate again and replace the existing run.")
 @click.pass_obj
 def run_command(
@@ -77,6 +95,7 @@ def run_command(
     name_or_file: str,
     directory: str | None,
     settings: tuple[str, ...],
+    figures: Selection,
     no_figures: bool,
     force: bool,
 ) -> int:
@@ -88,7 +107,11 @@ def run_command(
     from flowsim.experiment.plan.footprint import footprint, refuse_if_impossible
     from flowsim.results import archive
 
-    asked = _Asked(*read_scenario(name_or_file, settings), name_or_file, settings, command)
+    if no_figures:
+        if figures.which != "lead":
+            raise click.UsageError("--no-figures draws none; remove it or --figures.")
+        figures = replace(figures, which=())
+    asked = _Asked(*read_scenario(name_or_file, settings), figures, name_or_file, settings, command)
     with mistakes_located(name_or_file, settings), as_command_error(archive.ArchiveError):
         refuse_if_impossible(asked.scenario)
         key = digest(asked.scenario)
@@ -97,11 +120,11 @@ def run_command(
         replacing = force or (directory is None and archive.is_run(target))
         earlier = _earlier(target, key) if directory is None and not force else None
         if earlier is not None:
-            return _show_again(*earlier, target, no_figures)
+            return _show_again(asked, *earlier, target)
         for measure, time in footprint(asked.scenario).long_diagnostics().items():
             print_message(f"{measure} may take {time}.")
         with archive.reserve(target, force=replacing) as place:
-            return _simulate(asked, place, target, no_figures)
+            return _simulate(asked, place, target)
 
 
 def _earlier(target: Path, digest: str) -> tuple[Summary, Mapping[str, Summary]] | None:
@@ -120,20 +143,22 @@ def _earlier(target: Path, digest: str) -> tuple[Summary, Mapping[str, Summary]]
 
 
 def _show_again(
-    summary: Summary, variants: Mapping[str, Summary], target: Path, no_figures: bool
+    asked: _Asked, summary: Summary, variants: Mapping[str, Summary], target: Path
 ) -> int:
-    """Print an existing run, after drawing its figures if they are missing."""
+    """Print an existing run, after drawing those of its figures that are missing."""
     from flowsim.results import archive
 
     print_message(f"{target}/ already contains this run; use --force to simulate it again.")
-    if not no_figures and not archive.figures(target):
+    read = cache(partial(archive.read, target))
+    if asked.figures.lacks([path.stem for path in archive.figures(target)], read):
+        runtime.set_error_handling()
         with progress.displayed() as report:
-            archive.add_figures(archive.read(target), figure_writer(report, []))
-    _print(archive.find(target).name, summary, variants, target)
+            archive.add_figures(read(), figure_writer(report, [], read(), asked.figures))
+    _print(asked, summary, variants, target)
     return int(summary["exit_code"])
 
 
-def _simulate(asked: _Asked, place: Place, target: Path, no_figures: bool) -> int:
+def _simulate(asked: _Asked, place: Place, target: Path) -> int:
     from flowsim.results import archive
 
     runtime.return_freed_arrays()
@@ -155,24 +180,33 @@ def _simulate(asked: _Asked, place: Place, target: Path, no_figures: bool) -> in
         # after the last step a signal interrupts nothing: the results are complete
         if stop.code is not None and run.summary["exit_code"] in _INTERRUPTED:
             run = replace(run, summary={**run.summary, "exit_code": stop.code})
-        draw = None if no_figures or stop() else figure_writer(report, [], stop=stop)
+        draw = None
+        if asked.figures.which and not stop():
+            run = asked.figures.completed(run, Monitor(report, stop))
+            draw = figure_writer(report, [], run, asked.figures, stop=stop)
         with as_command_error(archive.ArchiveError, exit_code=3):
             run = archive.fill(place, run, draw)
     variants = {variant: inner.summary for variant, inner in run.variants.items()}
-    _print(asked.name, run.summary, variants, target)
+    _print(asked, run.summary, variants, target)
     return stop.code or int(run.summary["exit_code"])
 
 
-def _print(name: str, summary: Summary, variants: Mapping[str, Summary], target: Path) -> None:
-    """Print the table and the paths of the files."""
+def _print(asked: _Asked, summary: Summary, variants: Mapping[str, Summary], target: Path) -> None:
+    """Print the table and the paths of the files, that of the main figure last."""
+    from flowsim.experiment.figures import FIGURES
     from flowsim.results import archive
 
-    for line in table_lines(name, summary, variants):
+    for line in table_lines(archive.find(target).name, summary, variants):
         print_answer(line)
     print_answer("")
     print_answer(f"files    {target}/")
-    figures = archive.figures(target)
-    if figures:
-        print_answer(f"figures  {target}/figures/ ({', '.join(path.name for path in figures)})")
-    else:
-        print_answer(f"figures  none; `flowsim plot {shlex.quote(str(target))}` draws them")
+    drawn = {path.stem: path for path in archive.figures(target)}
+    draws_all = f"`flowsim plot {shlex.quote(str(target))}` draws all"
+    if not drawn:
+        print_answer(f"figures  none; {draws_all}")
+        return
+    names = ", ".join(path.name for path in drawn.values())
+    hint = "" if asked.figures.which == "all" else f"; {draws_all}"
+    print_answer(f"figures  {target}/figures/ ({names}){hint}")
+    first = next(name for name in (asked.scenario.output.figure, *FIGURES) if name in drawn)
+    print_answer(f"picture  {drawn[first]}; {how_to_open(drawn[first])}")

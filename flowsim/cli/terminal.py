@@ -5,7 +5,10 @@ from __future__ import annotations
 import codecs
 import io
 import os
+import shlex
+import shutil
 import sys
+from pathlib import Path
 from typing import Any, cast
 
 
@@ -75,6 +78,14 @@ def print_answer(text: str) -> None:
 def print_message(text: str) -> None:
     """Write progress, a warning or an error to standard error."""
     print(printable(text), file=sys.stderr, flush=True)
+
+
+def how_to_open(path: Path) -> str:
+    """Return in words how to open a file: by a command of the system, else in a browser."""
+    program = "open" if sys.platform == "darwin" else "xdg-open"
+    if shutil.which(program):
+        return f"open it with `{program} {shlex.quote(str(path))}`"
+    return f"open it in a browser: {path.resolve().as_uri()}"
 
 
 def printable(text: str) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.theory.registry import MEASURES
 
 if TYPE_CHECKING:
@@ -34,6 +36,9 @@ class FigureSpec:
         `over_variants(parts)` and `draw(subject)`; by default `flowsim.pictures.<name>`.
     animated_by
         How it is animated, a key of `flowsim.pictures.animation.ANIMATIONS`; "" if it cannot be.
+    group
+        A group that it draws, and that `flowsim.experiment.<group>.completed(run, monitor)`
+        computes of a run that lacks it; "" if there is none.
 
     """
 
@@ -41,6 +46,7 @@ class FigureSpec:
     question: str
     module: str = ""
     animated_by: str = ""
+    group: str = ""
 
     def why_unavailable(self, run: Run) -> str | None:
         """Return the reason why this figure cannot be drawn of `run`, or None if it can.
@@ -51,6 +57,14 @@ class FigureSpec:
         why_unavailable = self._module().why_unavailable
         reasons = [why_unavailable(part) for part in run.variants.values() or [run]]
         return None if None in reasons else str(reasons[0])
+
+    def completed(self, run: Run, monitor: Monitor = SILENT) -> Run:
+        """Return the run with all groups that the figure draws."""
+        parts = run.variants.values() or [run]
+        if not self.group or all(self.group in part.groups for part in parts):
+            return run
+        completed: Run = import_module(f"flowsim.experiment.{self.group}").completed(run, monitor)
+        return completed
 
     def available(self, run: Run) -> bool:
         """Return whether this figure can be drawn of `run`, or of one of its variants."""
@@ -101,7 +115,7 @@ class FigureSpec:
     def _subject(self, run: Run) -> Subject:
         from flowsim.pictures.kit import reading
 
-        module = self._module()
+        run, module = self.completed(run), self._module()
         able = {n: r for n, r in reading.members(run).items() if module.why_unavailable(r) is None}
         parts = dict(list(able.items())[: reading.MOST_PANELS])
         headline = module.over_variants(parts) if run.variants else module.headline(run)
@@ -142,6 +156,7 @@ FIGURES: Mapping[str, FigureSpec] = {
             "plane",
             "Which path does the end-to-end matrix take over the loss?",
             animated_by="plane",
+            group="plane",
         ),
         FigureSpec("effective_rank", "Does the flow prefer low rank or a small norm?"),
         _OF_DIAGNOSTICS["norms"],
@@ -167,3 +182,9 @@ def animatable(run: Run) -> list[str]:
     """Return the names of the figures of `run` that can be animated, the plane first."""
     names = [name for name, figure in FIGURES.items() if not figure.why_not_animatable(run)]
     return sorted(names, key=lambda name: name != "plane")
+
+
+def no_figure(name: str) -> str:
+    """Return in words that there is no figure of this name, with the nearest known one."""
+    near = get_close_matches(name, FIGURES, n=1, cutoff=0.5)
+    return f"There is no figure {name!r}." + (f" Did you mean {near[0]!r}?" if near else "")

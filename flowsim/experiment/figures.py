@@ -5,20 +5,27 @@
 ['singular_values', 'loss', 'gap']
 >>> figures.save(run, "figures", format="pdf", names=["loss"])
 >>> figures.animate(run, "figures", names=["plane"])
+
+The figure `plane` is drawn of any run with W at several times: the loss over the plane is computed
+where the run does not have it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flowsim.experiment.figure_registry import FIGURES, FigureSpec, animatable, available
+from flowsim.experiment.figure_registry import (
+    FIGURES,
+    FigureSpec,
+    animatable,
+    available,
+    no_figure,
+)
 from flowsim.pictures import ANIMATION_FORMATS, FORMATS
 from flowsim.process.environment import isolated
-from flowsim.solvers.monitor import SILENT, Monitor
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +43,6 @@ __all__ = [
     "draw",
     "lead",
     "save",
-    "save_available",
 ]
 
 
@@ -107,61 +113,6 @@ def save(
 
 
 @isolated()
-def save_available(
-    run: Run,
-    folder: str | Path,
-    format: str = "png",
-    names: Iterable[str] = (),
-    *,
-    failed: Callable[[str, Exception], None] = lambda _name, _error: None,
-    monitor: Monitor = SILENT,
-) -> list[str]:
-    """Draw the figures available for a run into `folder`, also if some of them fail.
-
-    Parameters
-    ----------
-    run, folder, format
-        As for `save`.
-    names
-        The figures to draw where they are available; by default all.
-    failed
-        Called with the name of each figure that fails, and its exception.
-    monitor
-        Receives progress; after a stop request all figures are removed again.
-
-    Returns
-    -------
-    list of str
-        A note on each figure that failed.
-
-    Raises
-    ------
-    OSError
-        If the disk is full.
-
-    """
-    from flowsim.results.archive.errors import NO_SPACE
-
-    notes: list[str] = []
-    chosen = [name for name in FIGURES if name in set(names) or not names]
-    for done, name in enumerate(chosen):
-        monitor.report(done / len(chosen))
-        if monitor.stop_requested():
-            for path in Path(folder).iterdir():
-                path.unlink()
-            return []
-        try:
-            if FIGURES[name].available(run):
-                save(run, folder, format, [name])
-        except Exception as error:  # a run must not be lost with its picture
-            if isinstance(error, OSError) and error.errno in NO_SPACE:
-                raise
-            notes.append(f"The figure {name!r} was not drawn ({type(error).__name__}: {error}).")
-            failed(name, error)
-    return notes
-
-
-@isolated()
 def animate(
     run: Run,
     folder: str | Path,
@@ -225,15 +176,11 @@ def animate(
 def _figure(name: str, run: Run) -> FigureSpec:
     if name in FIGURES:
         return FIGURES[name]
-    near = get_close_matches(name, FIGURES, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise ValueError(
-        f"There is no figure {name!r}.{hint} "
-        f"Figures available for this run: {', '.join(available(run)) or 'none'}."
-    )
+    able = ", ".join(available(run)) or "none"
+    raise ValueError(f"{no_figure(name)} Figures available for this run: {able}.")
 
 
-_RENAMED = {"fitting": "available", "animated": "animatable"}
+_RENAMED = {"fitting": "available", "animated": "animatable", "save_available": "save"}
 
 
 def __getattr__(name: str) -> Any:

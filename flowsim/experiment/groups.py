@@ -5,24 +5,23 @@ Names, dimensions and meanings are declared in `flowsim.experiment.plan.variable
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flowsim.experiment import loss_plane
 from flowsim.experiment.plan.variables import VARIABLES
 from flowsim.experiment.step_sizes import CriticalStepSize
 from flowsim.problem import spectra
 from flowsim.problem.losses import Classifier, Loss, values
 from flowsim.problem.problem import Problem
-from flowsim.results.run import Group, group
+from flowsim.results.run import Group, group, with_attribute
 from flowsim.scenario.spec.forms import UNITS
 from flowsim.solvers.descent_trajectory import DescentTrajectory
 from flowsim.solvers.storage import Series, Store, in_batches, rows_at_once
-from flowsim.solvers.trajectory import Trajectory, reference
+from flowsim.solvers.trajectory import Trajectory
 from flowsim.solvers.variables import VariableSpec, layer_spec, stored_dims
 from flowsim.theory.exact.solution import ExactSolution
 
@@ -87,7 +86,7 @@ def step_size_units(unit: CriticalStepSize, scenario: Scenario) -> Group:
         "critical_step_size": place,
         "critical_step_size_error": f"error of {place}",
     }
-    return _with_attribute("long_name", long_names, group(VARIABLES["descent"], arrays))
+    return with_attribute("long_name", long_names, group(VARIABLES["descent"], arrays))
 
 
 def comparison_group(
@@ -137,46 +136,7 @@ def exact_group(
         "end_to_end": Series(W, np.arange(W.count)),
     }
     source = {"singular_values": solution.source}
-    return _with_attribute("source", source, group(_declared("exact", keep), arrays))
-
-
-def plane_group(
-    entries: Sequence[tuple[int, int]] | None,
-    problem: Problem,
-    flows: Mapping[str, Trajectory],
-    descent: DescentTrajectory | None,
-) -> Group:
-    """Return the paths in a plane and the loss over it; empty where W is a single number."""
-    path = reference(flows).end_to_end_series
-    chosen = (
-        loss_plane.entries_plane(path, entries) if entries else loss_plane.principal_plane(path)
-    )
-    if chosen is None:
-        return {}
-    coordinates = {
-        space: in_batches(chosen.coordinates, trajectory.end_to_end_series)
-        for space, trajectory in flows.items()
-    }
-    arrays: Arrays = {**coordinates}
-    for space in flows:
-        arrays[f"{space}_time"] = flows[space].times[flows[space].kept]
-    fan = []
-    if descent is not None:
-        iterates = in_batches(chosen.coordinates, descent.end_to_end_series)
-        arrays |= {"step_size": descent.step_sizes, "descent": iterates}
-        # only step sizes that do not diverge extend the frame
-        outcomes = zip(iterates, descent.outcome, strict=True)
-        fan = [path for path, outcome in outcomes if outcome == "completed"]
-    least = loss_plane.LEAST_OF_ENTRIES if entries else loss_plane.LEAST
-    paths = list(coordinates.values())
-    size = max(float(np.linalg.norm(path[k])) for k in (0, -1)) or 1.0
-    u, v = loss_plane.grid(paths, problem.loss, path.shape[1], fan=fan, least=least, size=size)
-    loss = chosen.loss(problem.loss, u, v)
-    bottom = loss_plane.lowest(chosen, problem.loss, u, v, loss)
-    arrays |= {"u": u, "v": v, "loss": loss}
-    arrays |= {"lowest_loss": np.array(bottom.loss), "minimum": bottom.ends}
-    axes = dict(zip(("u", "v"), chosen.labels, strict=True))
-    return _with_attribute("long_name", axes, group(VARIABLES["plane"], arrays))
+    return with_attribute("source", source, group(_declared("exact", keep), arrays))
 
 
 def _declared(name: str, keep: np.ndarray) -> Iterator[VariableSpec]:
@@ -184,16 +144,6 @@ def _declared(name: str, keep: np.ndarray) -> Iterator[VariableSpec]:
     for spec in VARIABLES[name]:
         stored = stored_dims(spec.dims, all_saved=bool(keep.all()))
         yield replace(spec, dims=stored) if spec.name == "end_to_end" else spec
-
-
-def _with_attribute(name: str, texts: Mapping[str, str], variables: Group) -> Group:
-    """Return a group in which an attribute of some variables depends on the run."""
-    changed = {
-        variable: replace(old, attributes={**old.attributes, name: texts[variable]})
-        for variable, old in variables.items()
-        if variable in texts
-    }
-    return {**variables, **changed}
 
 
 def _scores(loss: Loss | None, W: Series) -> Arrays:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flowsim.experiment import figures, provenance
+from flowsim.experiment import provenance
 from flowsim.experiment import run as experiment
 from flowsim.experiment.assembled import Assembled, Solved
+from flowsim.experiment.figure_selection import Selection, save_selected
+from flowsim.experiment.figures import draw, lead
 from flowsim.experiment.plan.footprint import refuse_if_impossible
 from flowsim.experiment.plan.posing import pose
 from flowsim.experiment.plan.reading import check, read
@@ -42,6 +45,7 @@ def run(
     step_sizes: Sequence[float] | Mapping[str, Any] | None = None,
     measures: Sequence[str] | None = None,
     claims: Sequence[Claim | Mapping[str, Any]] | None = None,
+    figures: str | Sequence[str] | None = None,
     directory: str | Path | None = None,
     force: bool = False,
     progress: Callable[[str, float], None] | None = None,
@@ -82,6 +86,9 @@ def run(
     spaces, step_sizes, measures, claims
         Short for the overrides `"flow.spaces"`, `"descent.step_sizes"`, `"output.measures"` and
         `"claims"`.
+    figures
+        The figures to draw into `directory`: `"all"`, `"none"` or names; by default the leading
+        figure.
     directory
         Folder for the run and its figures; it must be new or empty. By default nothing is written.
         Of a problem, a loss that no file can hold is described in words and hashed: such a run can
@@ -107,19 +114,22 @@ def run(
         If the run cannot be written to `directory`, raised before the simulation where possible. If
         it is raised afterwards, as by a full disk, its attribute `run` is the run.
     ValueError
-        If a `Scenario` is given together with `overrides`.
+        If a `Scenario` is given together with `overrides`, or if there is no such figure.
 
     """
     arguments.optional(arguments.path)("directory", directory)
     arguments.truth("force", force)
     arguments.optional(arguments.function)("progress", progress)
+    selection = Selection.of(figures)
     replaced = _overrides(overrides, spaces, step_sizes, measures, claims)
     name, chosen, place = _named(scenario, replaced)
     file = Path(scenario) if isinstance(scenario, str | Path) and not replaced else None
     earlier = Earlier.of(chosen, file, None if directory is None else Path(directory))
 
+    monitor = Monitor(progress) if progress else SILENT
+
     def simulate() -> Run:
-        run = experiment.run(chosen, name, monitor=Monitor(progress) if progress else SILENT)
+        run = experiment.run(chosen, name, monitor=monitor)
         run = provenance.asked(run, "flowsim.run", replaced)
         return run if earlier is None else earlier.compared(run)
 
@@ -128,9 +138,10 @@ def run(
         if directory is None:
             return simulate()
         with archive.reserve(directory, force=force) as reserved:
-            run = simulate()
+            run = selection.completed(simulate(), monitor)
+            save = partial(save_selected, selection=selection, whole=run)
             try:
-                archive.fill(reserved, run, figures.save_available)
+                archive.fill(reserved, run, save if selection.which else None)
             except archive.ArchiveError as error:
                 error.run = run  # what took long to compute is not lost with the disk
                 raise
@@ -266,7 +277,7 @@ def plot(
     """
     arguments.optional(arguments.instance_of(str, required="a name"))("name", name)
     drawn = _drawn(run)
-    return figures.draw(drawn, figures.lead(drawn) if name is None else name, ax=ax)
+    return draw(drawn, lead(drawn) if name is None else name, ax=ax)
 
 
 def _drawn(given: object) -> Run:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from flowsim.problem.problem import Problem
+from flowsim.problem.losses import Loss
+from flowsim.problem.types import Layers
 from flowsim.results import archive
 from flowsim.results.run import Run
 from flowsim.scenario.build.problem import noise_stream, training
@@ -36,18 +37,18 @@ LOSS_ARRAYS = {"Phi": "target", "observed": "observed entries", "A": "measuremen
 Checksum = tuple[float, float]
 
 
-def checksums(scenario: Scenario, problem: Problem) -> dict[str, Checksum]:
+def checksums(scenario: Scenario, loss: Loss, layers: Layers = ()) -> dict[str, Checksum]:
     """Return the checksum of each array that a scenario may draw at random, by its name."""
-    return {name: _checksum(array) for name, array in _drawn(scenario, problem)}
+    return {name: _checksum(array) for name, array in _drawn(scenario, loss, layers)}
 
 
-def _drawn(scenario: Scenario, problem: Problem) -> Iterator[tuple[str, np.ndarray]]:
+def _drawn(scenario: Scenario, loss: Loss, layers: Layers) -> Iterator[tuple[str, np.ndarray]]:
     """Yield what is drawn: the start, the target, measurements or samples, and the first noise."""
-    for j, W in enumerate(problem.layers, start=1):
+    for j, W in enumerate(layers, start=1):
         yield f"layer {j}", np.asarray(W)
     for attribute, name in LOSS_ARRAYS.items():
-        if hasattr(problem.loss, attribute):
-            yield name, np.asarray(getattr(problem.loss, attribute))
+        if hasattr(loss, attribute):
+            yield name, np.asarray(getattr(loss, attribute))
     if scenario.data is not None:
         _, samples = training(scenario)
         assert samples is not None
@@ -110,8 +111,7 @@ class Earlier:
 
 
 def _compared(run: Run, earlier: Mapping[str, Any], folder: Path) -> Run:
-    now, before = run.summary.get("drawn", {}), earlier.get("drawn", {})
-    other = [name for name in now.keys() & before.keys() if not _same(now[name], before[name])]
+    other = differing(run.summary.get("drawn", {}), earlier.get("drawn", {}))
     if not other:
         return run
     versions = ", ".join(
@@ -120,9 +120,14 @@ def _compared(run: Run, earlier: Mapping[str, Any], folder: Path) -> Run:
     )
     note = (
         f"{run.name!r} does not repeat the run in {str(folder)!r}: random draws differ "
-        f"({', '.join(sorted(other))}). They depend on the versions of libraries: {versions}."
+        f"({', '.join(other)}). They depend on the versions of libraries: {versions}."
     )
     return replace(run, summary={**run.summary, "notes": [*run.summary["notes"], note]})
+
+
+def differing(now: Mapping[str, Checksum], before: Mapping[str, Checksum]) -> list[str]:
+    """Return the names of the arrays in both whose checksums differ."""
+    return sorted(name for name in now.keys() & before.keys() if not _same(now[name], before[name]))
 
 
 def _same(now: Checksum, before: Checksum) -> bool:

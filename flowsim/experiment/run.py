@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from flowsim.experiment import claims
+from flowsim.experiment import claims, plane
 from flowsim.experiment.provenance import provenance
 from flowsim.experiment.repetition import checksums
 from flowsim.experiment.simulation import (
     Plan,
     diagnostic_groups,
-    plane_group,
+    plane_groups,
     simulate,
     trajectory_groups,
 )
@@ -74,7 +74,10 @@ def _plans(
     scenario: Scenario, members: Mapping[str, Scenario], monitor: Monitor
 ) -> dict[str, Plan]:
     """Return the plan of each variant; all mistakes are raised before anything is simulated."""
-    plans = {variant: Plan.of(member) for variant, member in (members or {"": scenario}).items()}
+    plans = {
+        variant: Plan.of(member, with_plane=plane.asked_for(member, scenario.claims, variant))
+        for variant, member in (members or {"": scenario}).items()
+    }
     mistakes = [] if members else plans[""].mistakes()
     for i, variant in enumerate(scenario.variant):
         for mistake in plans[variant.name].mistakes():
@@ -89,7 +92,9 @@ def _plans(
 
 def _run_plan(plan: Plan, name: str, monitor: Monitor, started: float) -> Run:
     outcome = simulate(plan, monitor)
-    groups = {**trajectory_groups(plan, outcome), **plane_group(plan, outcome, monitor)}
+    groups = trajectory_groups(plan, outcome)
+    if plan.with_plane:
+        groups |= plane_groups(plan, groups, outcome, monitor)
     measured = diagnostic_groups(plan, outcome, monitor)
     notes = [*standardization_notes(plan.scenario), *diagnostics.notes(measured)]
     summary = summarize(
@@ -100,7 +105,7 @@ def _run_plan(plan: Plan, name: str, monitor: Monitor, started: float) -> Run:
         interrupted=outcome.interrupted,
         notes=notes,
     )
-    summary["drawn"] = checksums(plan.scenario, plan.problem)
+    summary["drawn"] = checksums(plan.scenario, plan.problem.loss, plan.problem.layers)
     if plan.unit is not None and outcome.descent is not None and plan.written.descent is not None:
         sizes = (repr(float(eta)) for eta in outcome.descent.step_sizes)
         multiples = zip(sizes, plan.written.descent.written, strict=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flowsim.dynamics.registry import FLOWS
-from flowsim.experiment import groups
+from flowsim.experiment import groups, plane
 from flowsim.experiment.plan.footprint import refuse_if_impossible
 from flowsim.experiment.plan.memory import holds_layers, holds_matrices
 from flowsim.experiment.step_sizes import (
@@ -61,6 +61,8 @@ class Plan:
         The saved times.
     build
         Returns the problem, built at the first call and the same from then on.
+    with_plane
+        Whether the loss over a plane is asked for.
     unit
         2/λ_max, if step sizes are relative to it.
 
@@ -70,15 +72,15 @@ class Plan:
     scenario: Scenario
     times: np.ndarray
     build: Callable[[], Problem]
+    with_plane: bool = False
     unit: CriticalStepSize | None = None
 
     @classmethod
-    def of(cls, scenario: Scenario) -> Plan:
+    def of(cls, scenario: Scenario, *, with_plane: bool = False) -> Plan:
         """Return the plan of a scenario, its step sizes as written."""
         # built on demand, so that of many variants only the problem being simulated is in memory
-        return cls(
-            scenario, scenario, saved_times(scenario), cache(partial(build_problem, scenario))
-        )
+        build = cache(partial(build_problem, scenario))
+        return cls(scenario, scenario, saved_times(scenario), build, with_plane)
 
     @property
     def problem(self) -> Problem:
@@ -258,14 +260,16 @@ def trajectory_groups(plan: Plan, outcome: Outcome) -> dict[str, Group]:
     return found
 
 
-def plane_group(plan: Plan, outcome: Outcome, monitor: Monitor) -> dict[str, Group]:
+def plane_groups(
+    plan: Plan, found: Mapping[str, Group], outcome: Outcome, monitor: Monitor
+) -> dict[str, Group]:
     """Return the group of the loss over a plane; none where W is a single number."""
     if monitor.stop_requested():  # the loss over a plane is compiled, which takes a while
         outcome.interrupted.append("plane")
         return {}
-    entries = plan.scenario.output.plane
-    plane = groups.plane_group(entries, plan.problem, outcome.flows, outcome.descent)
-    return {"plane": plane} if plane else {}
+    monitor.named("plane").report(0.0)
+    group = plane.plane_group(plan.scenario, plan.problem.loss, found)
+    return {"plane": group} if group else {}
 
 
 def diagnostic_groups(plan: Plan, outcome: Outcome, monitor: Monitor) -> dict[str, Group]:

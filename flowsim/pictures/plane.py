@@ -22,6 +22,7 @@ from flowsim.pictures.kit import (
 from flowsim.pictures.kit.trajectories import flow_paths, largest_distance, path_length
 from flowsim.pictures.kit.words import join_words, number, percent
 from flowsim.results.run import Run
+from flowsim.scenario.spec.loss import Python as PythonLoss
 
 SCALE_ROOM = 0.66
 WIDE = layout.MIDDLE - layout.LEFT - SCALE_ROOM
@@ -45,10 +46,26 @@ END: style.LineStyle = {
 
 def why_unavailable(run: Run) -> str | None:
     """Return the reason why the figure is unavailable, or None."""
+    if "plane" not in run.groups:
+        return why_no_plane(run)
     missing = reading.why_missing(run, "plane.u", "plane.v", "plane.loss")
     if missing or any(reading.has_numbers(run, f"plane.{space}") for space in reading.FLOWS):
         return missing
     return "no flow of the run lies in the plane"
+
+
+def why_no_plane(run: Run) -> str | None:
+    """Return the reason why no plane can be computed of a run without one, or None."""
+    if reason := reading.why_no_flow(run, "end_to_end"):
+        return reason
+    times, *shape = run.variable(f"{reading.flows_with(run, 'end_to_end')[0]}.end_to_end").shape
+    if shape == [1, 1]:
+        return "W is a single number, whose path lies in no plane"
+    if times < 2 and not run.scenario.output.plane_entries:
+        return 'W is saved at a single time; set output.end_to_end = "all" and simulate again'
+    if isinstance(run.scenario.loss, PythonLoss) and run.scenario.loss.problem is None:
+        return "its loss was given in Python, and is not in the folder; set output.plane = true"
+    return None
 
 
 def has_descent(run: Run) -> bool:
@@ -150,7 +167,7 @@ def fit_frame(panel: Axes, run: Run) -> None:
     """Fit the axes to the plane and label them; entries of W have one scale on both axes."""
     u, v = run["plane.u"], run["plane.v"]
     panel.set(xlim=(u.min(), u.max()), ylim=(v.min(), v.max()))
-    if run.scenario.output.plane:
+    if run.scenario.output.plane_entries:
         # entries of W have one scale, so that distances in the picture are proportional
         layout.set_aspect(panel, aspect_ratio(run))
     for axis, name in ((panel.xaxis, "u"), (panel.yaxis, "v")):

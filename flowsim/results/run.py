@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -126,6 +126,16 @@ def group(
                     f"but length {lengths[dim]} is required."
                 )
     return variables
+
+
+def with_attribute(name: str, texts: Mapping[str, str], variables: Group) -> Group:
+    """Return a group in which an attribute of some variables depends on the run."""
+    changed = {
+        variable: replace(old, attributes={**old.attributes, name: texts[variable]})
+        for variable, old in variables.items()
+        if variable in texts
+    }
+    return {**variables, **changed}
 
 
 def endings(summary: Mapping[str, Any]) -> dict[str, Any]:

@@ -117,7 +117,10 @@ def test_a_run_is_written_told_and_then_reused(here: Path) -> None:
     assert f"runs/{folder.name}/" in done.stdout
     assert "not finite" in done.stdout
     assert digest(archive.read(folder).scenario)[:8] == folder.name[-8:]
-    assert {path.name for path in archive.figures(folder)} >= {"loss.png"}
+    assert [path.name for path in archive.figures(folder)] == ["singular_values.png"]
+    assert done.stdout.splitlines()[-1].startswith(
+        f"picture  runs/{folder.name}/figures/singular_values.png; open it "
+    )
 
     again = flow("run", "small.toml")
     assert again.returncode == 0
@@ -128,6 +131,31 @@ def test_a_run_is_written_told_and_then_reused(here: Path) -> None:
     assert "simulating" in flow("run", "small.toml", "--force").stderr
     assert "simulating" in flow("run", "small.toml", "--set", "flow.rtol=1e-6").stderr
     assert len(list((here / "runs").iterdir())) == 2
+
+
+def test_figures_are_chosen_by_name(here: Path) -> None:
+    done = flow("run", "small.toml", "-o", "run", "--figures", "loss,singular_values")
+    assert done.returncode == 0
+    assert {path.stem for path in archive.figures("run")} == {"loss", "singular_values"}
+    assert "picture  run/figures/singular_values.png; open it" in done.stdout.splitlines()[-1]
+    assert "`flowsim plot run` draws all" in done.stdout
+
+
+def test_a_named_figure_that_cannot_be_drawn_is_noted(here: Path) -> None:
+    done = flow("run", "small.toml", "-o", "run", "--figures", "margin")
+    assert done.returncode == 0
+    assert "The figure 'margin' was not drawn: the run has no numbers in margin." in done.stdout
+    assert done.stdout.splitlines()[-1] == "figures  none; `flowsim plot run` draws all"
+
+
+def test_a_reused_run_gets_the_figures_asked_for(here: Path) -> None:
+    flow("run", "small.toml", "--figures", "none")
+    (folder,) = (here / "runs").iterdir()
+    for asked, drawn in (("loss", {"loss"}), ("all", {"loss", "singular_values"})):
+        again = flow("run", "small.toml", "--figures", asked)
+        assert "already" in again.stderr
+        assert {path.stem for path in archive.figures(folder)} >= drawn
+    assert "draws all" not in again.stdout
 
 
 def test_a_reused_run_keeps_its_exit_code_and_gets_missing_figures(here: Path) -> None:
@@ -276,6 +304,9 @@ BAD = [
     ["run", "x" * 5000],
     ["show", "bad.toml"],
     ["show", "\x1b[31m"],
+    ["run", "small.toml", "--figures", "plne"],
+    ["run", "small.toml", "--figures", ""],
+    ["run", "small.toml", "--figures", "loss", "--no-figures"],
     ["plot", "."],
     ["plot", "missing"],
     ["plot", "run", "--figure", "nope"],

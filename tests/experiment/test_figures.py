@@ -54,7 +54,8 @@ def still() -> Run:
 
 def only_end_to_end() -> Run:
     run = made.plain(time=SHORT)
-    kept = {name: run.groups[name] for name in ("end_to_end", "exact")}
+    kept = {name: run.groups[name] for name in ("end_to_end", "exact", "plane")}
+    kept["plane"] = {name: v for name, v in kept["plane"].items() if not name.startswith("layers")}
     return Run(run.name, run.scenario, kept, run.summary)
 
 

@@ -31,6 +31,7 @@ samples = 4
 [descent]
 step_sizes = [0.1, 0.5]
 [output]
+plane = true
 measures = ["sharpness", "speed", "norms"]
 [[claims]]
 quantity = "sharpness.largest"

@@ -42,7 +42,8 @@ NOISE = "[descent]\nstep_sizes = [0.1]\nlabel_noise = 0.1"
 
 def drawn(loss: str, descent: str = "") -> dict[str, tuple[float, float]]:
     scenario = from_toml(TEXT.replace("LOSS", loss).replace("DESCENT", descent))
-    return checksums(scenario, build_problem(scenario))
+    problem = build_problem(scenario)
+    return checksums(scenario, problem.loss, problem.layers)
 
 
 @pytest.fixture

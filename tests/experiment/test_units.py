@@ -44,6 +44,7 @@ samples = 20
 [descent]
 step_sizes = [{0.1 / c}, {0.6 / c}]
 [output]
+plane = true
 measures = {measures}
 """)
     )

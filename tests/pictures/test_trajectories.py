@@ -200,7 +200,7 @@ def test_arrows_are_told_of_where_a_descent_ends_outside() -> None:
 
 def test_entries_of_w_have_one_scale() -> None:
     run = made.plain(time=SHORT)
-    run.scenario.output.plane = ((0, 0), (1, 1))
+    run.scenario.output.plane_entries = ((0, 0), (1, 1))
     axes = figures.draw(run, "plane").axes[0]
     width, height = axes.get_position().size * axes.figure.get_size_inches()
     assert np.ptp(axes.get_xlim()) / width == pytest.approx(np.ptp(axes.get_ylim()) / height)

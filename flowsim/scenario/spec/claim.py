@@ -103,6 +103,12 @@ class Claim(Table):
         return [] if self.at is None else [(d, x) for d, x in self.at if x is not None]
 
     @property
+    def quantities(self) -> list[str]:
+        """The paths of the variables that the claim compares."""
+        paths = (self.quantity, self.below_quantity, self.above_quantity)
+        return [path for path in paths if path is not None]
+
+    @property
     def sentence(self) -> str:
         """The claim as a sentence without its full stop."""
         where = "".join(f" at {dimension} {value:.12g}" for dimension, value in self.picks)

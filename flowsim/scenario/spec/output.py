@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, Discriminator, Field, PlainValidator, Tag, WithJsonSchema
 
 from flowsim.scenario.spec.errors import format_value
 from flowsim.scenario.spec.forms import Listed
@@ -27,6 +27,17 @@ Saved = Annotated[
 
 
 Entry = Annotated[tuple[Index, Index], Listed]
+Entries = tuple[Entry, Entry]
+
+
+def _switch_or_array(value: object) -> str:
+    return "<switch>" if isinstance(value, bool) else "<array>"
+
+
+Plane = Annotated[
+    Annotated[bool, Tag("<switch>")] | Annotated[Entries, Listed, Tag("<array>")],
+    Discriminator(_switch_or_array),
+]
 
 
 def _positive(values: tuple[float, ...]) -> tuple[float, ...]:
@@ -55,13 +66,12 @@ class Output(Table):
         description="The main figure; the first available one if left out.",
         examples=["singular_values"],
     )
-    plane: Annotated[tuple[Entry, Entry], Listed] | None = Field(
-        None,
-        description="Two entries (output, input) of W that span the plane of the path's figure; "
-        "the path's principal directions if left out.",
+    plane: Plane = Field(
+        False,
+        description="Also save the loss over a plane through the path: true for the path's "
+        "principal directions, or the two entries (output, input) of W that span the plane.",
         examples=[[[0, 0], [1, 1]]],
     )
-
     track_within: Fractions | None = Field(
         None,
         description="Distances from the flow, as fractions of its largest ‖W‖_F, within which a "
@@ -74,3 +84,8 @@ class Output(Table):
         "if left out.",
         examples=[1000],
     )
+
+    @property
+    def plane_entries(self) -> Entries | None:
+        """The two entries of W that span the plane, if they are named."""
+        return None if isinstance(self.plane, bool) else self.plane

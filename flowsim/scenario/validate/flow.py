@@ -179,7 +179,7 @@ def layers_exist(scenario: Scenario) -> Iterator[Mistake]:
 
 def plane_fits(scenario: Scenario) -> Iterator[Mistake]:
     """Require that the entries that span the plane are two, and that W has them."""
-    plane = scenario.output.plane
+    plane = scenario.output.plane_entries
     if plane is None:
         return
     if plane[0] == plane[1]:
