@@ -6,6 +6,7 @@ entries a, with s = a², by a ← a + η a (φ − a²).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -130,6 +131,22 @@ def sharpness(time: np.ndarray, target: np.ndarray) -> Group:
     ends = {"largest": 3 * s - target[0], "smallest": s - target[0]}
     return group(
         time=(("time",), time), **{name: (("time",), values) for name, values in ends.items()}
+    )
+
+
+def at_edges(run: Run) -> Run:
+    """Return a run whose iterates have the sharpness of its flow, but at most 2/η."""
+    largest, sizes = run["sharpness.largest"], run["descent.step_size"]
+    values = {
+        "step_size": (("step_size",), sizes),
+        "iterate_time": (("step_size", "sample"), run["descent.time"]),
+        "descent_sharpness": (
+            ("step_size", "sample"),
+            np.minimum(largest[None], 2 / sizes[:, None]),
+        ),
+    }
+    return replace(
+        run, groups={**run.groups, "sharpness": {**run.groups["sharpness"], **group(**values)}}
     )
 
 

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from flowsim.dynamics.accumulators import Accumulated, Accumulator
-from flowsim.dynamics.descent import Iterates
+from flowsim.dynamics.descent import Descent, Iterates
 from flowsim.problem.problem import Problem
 from flowsim.problem.types import Layers
 from flowsim.results.run import Group, group
@@ -143,12 +143,23 @@ def replay(
     `count` has shape (step_size, sample). `visit(k, sample, layers, accumulated)` receives the
     layers of step size k and what its accumulator holds; it is not called past divergence.
     """
+    descent = make_descent(problem, step_sizes, options, accumulator)
+    replay_descent(descent, problem, count, visit, monitor=monitor)
+
+
+def replay_descent(
+    descent: Descent,
+    problem: Problem,
+    count: np.ndarray,
+    visit: Callable[[int, int, Layers, Accumulated], None],
+    *,
+    monitor: Monitor = SILENT,
+) -> None:
+    """Iterate a descent from the problem's layers, and visit its iterates as in `replay`."""
 
     def each(sample: int, iterates: Iterates) -> None:
         found = jax.tree.map(np.asarray, (iterates.layers, iterates.accumulated))
         for k in np.flatnonzero(np.asarray(iterates.alive)):
             visit(int(k), sample, *jax.tree.map(lambda A, k=k: A[k], found))
 
-    descent = make_descent(problem, step_sizes, options, accumulator)
-    start = initial_iterates(descent, problem)
-    iterate(descent, start, count, each, monitor=monitor)
+    iterate(descent, initial_iterates(descent, problem), count, each, monitor=monitor)

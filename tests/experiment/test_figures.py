@@ -669,6 +669,21 @@ def test_sharpness_below_every_bound_says_so() -> None:
     assert headline(figure).endswith("below 2/η of every step size")
 
 
+def test_sharpness_of_iterates_is_drawn_beside_that_of_the_flow() -> None:
+    run = made.at_edges(made.plain(sizes=[0.1, 0.4, 0.5]))
+    figure = figures.draw(run, "sharpness")
+    axes = figure.axes[0]
+    assert line(axes, run["sharpness.time"], run["sharpness.largest"])
+    for k in range(3):
+        assert line(axes, run["sharpness.iterate_time"][k], run["sharpness.descent_sharpness"][k])
+    assert headline(figure) == (
+        "Sharpness of descent ends at the edge of stability 2/η for η = 0.4 and η = 0.5"
+    )
+    assert {"gradient flow", "2/η of each step size"} <= {
+        text.get_text() for text in figure.legends[0].get_texts()
+    }
+
+
 def test_sharpness_of_variants_has_a_panel_each() -> None:
     several = made.with_variants(a=made.plain(sizes=[0.4]), b=made.plain(sizes=[0.5]))
     figure = figures.draw(several, "sharpness")

@@ -13,7 +13,7 @@ POWERS = {
     "layers": {"singular_values": 1, "loss": 2, "imbalance": 1, "effective_rank": 0},
     "descent": {"singular_values": 1, "loss": 2},
     "plane": {"u": 1, "v": 1, "loss": 2, "lowest_loss": 2, "minimum": 1},
-    "sharpness": {"largest": 1, "smallest": 1},
+    "sharpness": {"largest": 1, "smallest": 1, "descent_sharpness": 1},
     "convergence": {"minimum": 2, "excess_loss": 2, "rate": 1, "distance_to_minimum": 1},
     "speed": {"iterations": 0, "flow_time": -1},
     "tracking_bound": {"bound": 0.5, "distance": 0.5},

@@ -14,11 +14,13 @@ from flowsim.problem import initialization, losses, network
 from flowsim.problem.problem import Problem
 from flowsim.solvers.curvature import hessian_product
 from flowsim.solvers.descend import descend
-from flowsim.solvers.monitor import SILENT
+from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.solvers.storage import Series
 from flowsim.theory.setting import Setting, measure
+from flowsim.theory.sharpness import lanczos
 from flowsim.theory.sharpness import measure as sharpness
-from flowsim.theory.sharpness.measure import extremes
+from flowsim.theory.sharpness.lanczos import largest_eigenvalue
+from flowsim.theory.sharpness.measure import along, extremes
 
 RNG = np.random.default_rng(3)
 Phi = RNG.standard_normal((3, 4))
@@ -133,3 +135,73 @@ def test_a_hessian_that_is_not_finite_leaves_nan(size) -> None:
     for end in ("smallest", "largest"):
         assert np.isnan(found[end].values[0])
         assert found[end].values[1] == pytest.approx(-0.25, rel=1e-10)
+
+
+def found_at(loss, layers, decay: float = 0.0) -> tuple[float, float]:
+    start = np.random.default_rng(0).standard_normal(sum(W.size for W in layers))
+    largest, error, _ = largest_eigenvalue(loss, layers, np.asarray(decay), start)
+    return float(largest), float(error)
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+@pytest.mark.parametrize("widths", [(4, 3), (4, 5, 4, 3), (4, 9, 9, 3)])
+def test_compiled_lanczos_finds_the_largest_eigenvalue_of_the_matrix(loss, widths) -> None:
+    layers = drawn(*widths)
+    exact = np.linalg.eigvalsh(formed(loss, layers, 0.3))[-1]
+    largest, error = found_at(loss, layers, 0.3)
+    assert abs(largest - exact) <= error <= 1e-8 * exact
+
+
+@pytest.mark.parametrize(("factor", "largest"), [(0.0, 0.0), (1.0, 1.0), (-1.0, -1.0)])
+def test_compiled_lanczos_ends_where_one_direction_is_invariant(factor, largest) -> None:
+    """The Hessian is a multiple of the identity, also a negative one."""
+    loss = losses.Differentiable(lambda W: 0.5 * factor * jnp.sum(W**2))
+    value, error = found_at(loss, (np.ones((3, 4)),))
+    assert value == pytest.approx(largest, abs=1e-13)
+    assert error <= 1e-13
+
+
+def of_descent(loss, widths, step_sizes, times, decay: float = 0.0, **options):
+    problem = Problem(loss, drawn(*widths), times[-1], decay)
+    return problem, descend(problem, step_sizes, times, **options)
+
+
+def test_sharpness_of_iterates_is_that_of_the_matrix_there() -> None:
+    """The iterates of heavy-ball descent with weight decay, iterated here by its definition."""
+    loss, eta, momentum, decay = LOSSES["squared"], 0.03, 0.5, 0.1
+    problem, descent = of_descent(
+        loss, (4, 5, 3), [eta], eta * np.array([0, 1, 4]), decay, momentum=momentum
+    )
+    exact, layers = [], [jnp.asarray(W) for W in problem.layers]
+    velocity = [0 * W for W in layers]
+    phi = jax.grad(lambda parts: loss.value(network.end_to_end(parts)))
+    for k in range(5):
+        if k in (0, 1, 4):
+            exact.append(np.linalg.eigvalsh(formed(loss, layers, decay))[-1])
+        slopes = [g + decay * W for g, W in zip(phi(tuple(layers)), layers, strict=True)]
+        velocity = [momentum * v - eta * g for v, g in zip(velocity, slopes, strict=True)]
+        layers = [W + v for W, v in zip(layers, velocity, strict=True)]
+    found = along(problem, descent, SILENT)
+    np.testing.assert_allclose(found["descent_sharpness"], [exact], rtol=1e-10)
+    np.testing.assert_array_equal(found["iterate_time"], descent.times)
+
+
+def test_sharpness_of_iterates_is_nan_past_divergence_and_a_stop() -> None:
+    times = np.linspace(0, 40, 5)
+    problem, descent = of_descent(LOSSES["squared"], (4, 5, 3), [0.02, 8.0], times)
+    assert descent.outcome == ("completed", "diverged")
+    found = along(problem, descent, SILENT)["descent_sharpness"]
+    np.testing.assert_array_equal(np.isfinite(found), np.isfinite(descent.loss))
+    assert np.isfinite(found).sum(axis=1).tolist() == [5, 2]
+    told: list[float] = []
+    stop = Monitor(lambda _, x: told.append(x), lambda: any(x >= 0.4 for x in told))
+    assert np.isfinite(along(problem, descent, stop)["descent_sharpness"][0]).sum() == 2
+
+
+def test_eigenvalues_that_few_directions_do_not_find_are_found_by_arpack(monkeypatch) -> None:
+    monkeypatch.setattr(lanczos, "MOST", 3)
+    problem, descent = of_descent(LOSSES["squared"], (4, 10, 10, 3), [0.01], np.array([0.0, 0.05]))
+    found = along(problem, descent, SILENT)
+    exact = np.linalg.eigvalsh(formed(problem.loss, problem.layers))[-1]
+    assert found["descent_sharpness"][0, 0] == pytest.approx(exact, rel=1e-8)
+    assert found["descent_error"][0, 0] <= 1e-7 * exact

@@ -19,8 +19,9 @@ from flowsim.theory.modified_flows.objective import FIELDS, Objective, Weights
 RTOL = 1e-10
 """Relative tolerance per step. A second solve at ten times this tolerance estimates the error."""
 
-AT_ONCE, STEPS_AT_ONCE = 64, 1024
-"""Most weights for which one call takes all steps, and the most steps that it takes: a second."""
+AT_ONCE, STEPS_AT_ONCE, WORK_AT_ONCE = 64, 8192, 2**27
+"""Most weights n for which one call takes all steps, and the most steps and most n³ times steps
+that it takes: about a second."""
 
 STEPS = 32
 """Most steps per call of more weights, of which a step takes up to 30 ms."""
@@ -147,12 +148,12 @@ def _solved(
 
     Between calls progress is reported and stop requests are answered.
     """
-    tolerance, small = jnp.asarray(rtol), flow.position(start).size <= AT_ONCE
-    if small:
-        whole = _solve_once(flow, start, jnp.asarray(times), tolerance, start, STEPS_AT_ONCE)
+    tolerance, size, most = jnp.asarray(rtol), flow.position(start).size, STEPS
+    if size <= AT_ONCE:
+        most = min(STEPS_AT_ONCE, WORK_AT_ONCE // size**3)
+        whole = _solve_once(flow, start, jnp.asarray(times), tolerance, start, most)
         if not whole.paused:
             return whole
-    most = STEPS_AT_ONCE if small else STEPS
     theta = np.full((times.size, flow.position(start).size), np.nan)
     theta[0] = flow.position(start)
     now = _Piece(theta, float(times[0]), start, 0, False, False, False)

@@ -3,21 +3,28 @@
 Gradient descent with step size η is locally stable at a minimum iff η < 2/λ_max (Cohen et al. 2021,
 arXiv:2103.00065). |λ_min| for λ_min < 0 bounds the rate at which trajectories of the flow separate
 (Elkabetz & Cohen 2021, Theorem 3). At a minimum of ½‖W - Φ‖² with loss 0 and balanced layers,
-λ_max = N σ_1^{2-2/N}.
+λ_max = N σ_1^{2-2/N}. Along descent with a larger step size the sharpness rises to 2/η and stays
+about it, the edge of stability.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
+from flowsim.dynamics.accumulators import Accumulated
+from flowsim.problem.environment import one_blas_thread
 from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
 from flowsim.problem.types import Array, Layers
 from flowsim.solvers.curvature import hessian_product
-from flowsim.theory.setting import Arrays, Setting
+from flowsim.solvers.descend import DescentTrajectory
+from flowsim.solvers.monitor import Monitor
+from flowsim.theory.setting import Arrays, Setting, replay_descent
+from flowsim.theory.sharpness.lanczos import largest_eigenvalue
 
 DENSE = 64
 """Largest number of weights for which the Hessian is formed, with all its eigenvalues."""
@@ -116,11 +123,49 @@ def _flattened(
 
 
 def measure(setting: Setting) -> Arrays:
-    """Return both extreme eigenvalues of the Hessian and a bound on their error over time.
+    """Return both extreme eigenvalues along the flow, and the largest along gradient descent.
 
-    All three are nan where Lanczos' method did not converge or the Hessian is not finite.
+    They are nan where Lanczos' method did not converge or the Hessian is not finite.
     """
-    return setting.at_saved_times(
+    whole, descent = setting.monitor, setting.descent
+    first = whole if descent is None else whole.part(0.0, 0.5)
+    of_flow = replace(setting, monitor=first).at_saved_times(
         setting.layer_flow,
         lambda i: extremes_or_nan(setting.problem, setting.layers(i))._asdict(),
     )
+    if descent is None:
+        return of_flow
+    return {**of_flow, **along(setting.problem, descent, whole.part(0.5, 1.0))}
+
+
+def along(problem: Problem, descent: DescentTrajectory, monitor: Monitor) -> dict[str, np.ndarray]:
+    """Return λ_max at the recorded iterates and bounds on its errors, `(step_size, sample)`.
+
+    The iterates are computed again, by the same rule in the same precision. Values are nan past
+    divergence, where no method converges, and from a stop request on.
+    """
+    assert descent.last is not None
+    sharpness, error = np.full((2, *descent.iteration.shape), np.nan)
+    size = sum(W.size for W in problem.layers)
+    start = np.random.default_rng(0).standard_normal(size)
+    decay = np.asarray(problem.weight_decay)
+
+    def visit(k: int, sample: int, layers: Layers, _: Accumulated) -> None:
+        if monitor.stop_requested() or not np.isfinite(descent.loss[k, sample]):
+            return
+        layers = tuple(np.asarray(W, dtype=np.float64) for W in layers)
+        found = largest_eigenvalue(problem.loss, layers, decay, start)
+        largest, bound, scale = (float(number) for number in found)
+        if bound > RESIDUAL * scale:  # too few directions, which ARPACK restarts
+            ends = extremes_or_nan(problem, layers)
+            largest, bound = ends.largest, ends.error
+        sharpness[k, sample], error[k, sample] = largest, bound
+
+    with one_blas_thread:
+        replay_descent(descent.last.descent, problem, descent.iteration, visit, monitor=monitor)
+    return {
+        "step_size": descent.step_sizes,
+        "iterate_time": descent.times,
+        "descent_sharpness": sharpness,
+        "descent_error": error,
+    }
