@@ -16,12 +16,12 @@ from typing import NamedTuple
 import numpy as np
 
 from flowsim.dynamics.accumulators import Accumulated
-from flowsim.problem.environment import one_blas_thread
 from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
 from flowsim.problem.types import Array, Layers
+from flowsim.process.environment import one_blas_thread
 from flowsim.solvers.curvature import hessian_product
-from flowsim.solvers.descend import DescentTrajectory
+from flowsim.solvers.descent_trajectory import DescentTrajectory
 from flowsim.solvers.monitor import Monitor
 from flowsim.theory.setting import Arrays, Setting, replay_descent
 from flowsim.theory.sharpness.lanczos import largest_eigenvalue
