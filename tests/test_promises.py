@@ -35,7 +35,7 @@ LARGE = {
     "orders": (0, 2, 5, 7, 10),
     "bugs": (28,),
     "bitwise": range(2),
-    "fuzz": range(400),
+    "fuzz": range(200),
     "kill": range(4),
     "writes": range(0, 96, 4),
     "disk": range(4),

@@ -19,10 +19,9 @@ PARTS = (
 RESULTS = Path(__file__).resolve().parents[2] / "build" / "promises"
 
 
-def part(name: str, *, whole: bool = False) -> Part:
+def part(name: str) -> Part:
     """Return the part of a name; the libraries that it needs are imported only then."""
-    module = import_module(f"promises.{name}")
-    found: Part = module.WHOLE if whole else module.PART
+    found: Part = import_module(f"promises.{name}").PART
     return found
 
 
@@ -36,16 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--seconds", type=float, default=math.inf, help="begin no case after this time"
     )
-    parser.add_argument(
-        "--whole", action="store_true", help="bugs: run all tests, not those named for each bug"
-    )
     chosen = parser.parse_args(arguments)
-    if chosen.whole and chosen.part != "bugs":
-        parser.error("--whole is an option of bugs alone")
-    wanted = part(chosen.part, whole=chosen.whole)
+    wanted = part(chosen.part)
     count = wanted.full if chosen.count is None else chosen.count
     chosen.results.mkdir(parents=True, exist_ok=True)
-    path = chosen.results / f"{chosen.part}{'-whole' * chosen.whole}.jsonl"
+    path = chosen.results / f"{chosen.part}.jsonl"
     found = records(wanted, range(count), chosen.seed, path, chosen.seconds)
     verdict = judged(wanted, found)
     kept = "kept" if verdict.kept else "BROKEN"
