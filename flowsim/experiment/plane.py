@@ -16,7 +16,7 @@ from flowsim.experiment import loss_plane
 from flowsim.experiment.plan.variables import VARIABLES
 from flowsim.experiment.repetition import checksums, differing
 from flowsim.problem.losses import Loss
-from flowsim.process.environment import computing
+from flowsim.process.environment import computing, threads_for
 from flowsim.results.run import Group, Run, Variable, group, with_attribute
 from flowsim.scenario.build.problem import training
 from flowsim.solvers.monitor import SILENT, Monitor
@@ -57,7 +57,8 @@ def completed(run: Run, monitor: Monitor = SILENT) -> Run:
             f"The loss of {run.name!r} cannot be computed: random draws differ from those of the "
             f"run ({', '.join(other)}), because versions of libraries do; simulate again"
         )
-    plane = plane_group(run.scenario, loss, run.groups)
+    with threads_for(run.scenario.network.widths):
+        plane = plane_group(run.scenario, loss, run.groups)
     return replace(run, groups={**run.groups, "plane": plane}) if plane else run
 
 

@@ -18,7 +18,7 @@ from flowsim.experiment.simulation import (
     trajectory_groups,
 )
 from flowsim.experiment.summary import Summary, concluded, summarize, summarize_variants
-from flowsim.process.environment import computing
+from flowsim.process.environment import computing, threads_for
 from flowsim.results.run import Run
 from flowsim.scenario.build.problem import standardization_notes
 from flowsim.scenario.overrides import variants
@@ -78,9 +78,9 @@ def _plans(
         variant: Plan.of(member, with_plane=plane.asked_for(member, scenario.claims, variant))
         for variant, member in (members or {"": scenario}).items()
     }
-    mistakes = [] if members else plans[""].mistakes()
+    mistakes = [] if members else plans[""].mistakes(keep=True)
     for i, variant in enumerate(scenario.variant):
-        for mistake in plans[variant.name].mistakes():
+        for mistake in plans[variant.name].mistakes(keep=False):
             mistakes.append(in_variant(mistake, variant.name, ("variant", i), variant.set))
     if mistakes:
         raise UnplacedError(*mistakes)
@@ -91,6 +91,11 @@ def _plans(
 
 
 def _run_plan(plan: Plan, name: str, monitor: Monitor, started: float) -> Run:
+    with threads_for(plan.scenario.network.widths):
+        return _simulated(plan, name, monitor, started)
+
+
+def _simulated(plan: Plan, name: str, monitor: Monitor, started: float) -> Run:
     outcome = simulate(plan, monitor)
     groups = trajectory_groups(plan, outcome)
     if plan.with_plane:

@@ -92,12 +92,14 @@ class Plan:
         """Whether W is stored, for each saved time."""
         return kept_samples(self.scenario)
 
-    def mistakes(self) -> list[Mistake]:
-        """Return why there is no problem, or no flow or descent that is asked for."""
+    def mistakes(self, *, keep: bool) -> list[Mistake]:
+        """Return why there is no problem, or no flow or descent that is asked for.
+
+        `keep` is whether the problem stays in memory until it is simulated.
+        """
         conditional = [space for space in self.scenario.flow.spaces if FLOWS[space].requires]
         try:
-            # without such flows it is built and freed again
-            problem = self.problem if conditional else build_problem(self.scenario)
+            problem = self.problem if keep or conditional else build_problem(self.scenario)
         except UnplacedError as error:
             return list(error.found)
         spaces, descent = self.scenario.flow.spaces, self.scenario.descent

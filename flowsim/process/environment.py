@@ -9,8 +9,9 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
 from typing import Any
 
 from flowsim.process.program_cache import keep_programs
@@ -162,10 +163,17 @@ def _without_warnings() -> Iterator[None]:
         yield
 
 
-def _one_blas_thread() -> AbstractContextManager[object]:
-    from threadpoolctl import threadpool_limits
+@cache
+def _thread_pools() -> Any:
+    """Return the thread pools of BLAS libraries; finding them takes 10 ms."""
+    import scipy.linalg  # noqa: F401  # has a BLAS library of its own, which must be loaded
+    from threadpoolctl import ThreadpoolController
 
-    limits: AbstractContextManager[object] = threadpool_limits(1, user_api="blas")
+    return ThreadpoolController()
+
+
+def _one_blas_thread() -> AbstractContextManager[object]:
+    limits: AbstractContextManager[object] = _thread_pools().limit(limits=1, user_api="blas")
     return limits
 
 
@@ -177,3 +185,12 @@ one_blas_thread = _Shared(_one_blas_thread)
 
 Threads of small factorizations wait for one another: an eigendecomposition of a 210 × 210 matrix
 takes 3 ms in one thread, and up to 0.6 s in two on a machine that is busy."""
+
+SMALL = 256
+"""The largest width for which one thread is faster on a busy machine, and hardly slower on an
+idle one."""
+
+
+def threads_for(widths: Iterable[int]) -> AbstractContextManager[object]:
+    """Return a context with one BLAS thread for small networks, and with all for larger ones."""
+    return one_blas_thread if max(widths) <= SMALL else nullcontext()

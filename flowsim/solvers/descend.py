@@ -21,7 +21,7 @@ from flowsim.problem.gradient_noise import Stream
 from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
 from flowsim.problem.types import Array, Layers
-from flowsim.process.environment import computing
+from flowsim.process.environment import computing, threads_for
 from flowsim.solvers.descent_trajectory import DescentTrajectory
 from flowsim.solvers.iterate import (
     PRECISIONS,
@@ -124,7 +124,8 @@ def descend(
     iterates = initial_iterates(descent, problem)
     _measured(problem.loss, iterates)
     compiled = time.perf_counter()
-    iterates = iterate(descent, iterates, count, record.take, monitor=monitor)
+    with threads_for(problem.widths):
+        iterates = iterate(descent, iterates, count, record.take, monitor=monitor)
     survived = "completed" if is_finished(iterates, count) else "interrupted"
     trajectory = with_read_only_arrays(record.trajectory)
     return replace(

@@ -22,7 +22,7 @@ from flowsim.problem.arguments import (
     whole_number,
 )
 from flowsim.problem.problem import Problem
-from flowsim.process.environment import computing
+from flowsim.process.environment import computing, threads_for
 from flowsim.solvers import methods
 from flowsim.solvers.accuracy import solve_to_accuracy
 from flowsim.solvers.ending import ending_of
@@ -147,9 +147,10 @@ def solve(
         window_size=window_size(start, save.times.size),
         monitor=monitor,
     )
-    trajectory = integrate(task)
-    if estimate_error:
-        trajectory = with_error_estimate(trajectory, task)
-        if method == AUTO:
-            trajectory = solve_to_accuracy(trajectory, task)
+    with threads_for(problem.widths):
+        trajectory = integrate(task)
+        if estimate_error:
+            trajectory = with_error_estimate(trajectory, task)
+            if method == AUTO:
+                trajectory = solve_to_accuracy(trajectory, task)
     return with_read_only_arrays(replace(trajectory.thinned(kept), judge=ending_of))

@@ -13,11 +13,18 @@ from contextlib import AbstractContextManager
 import jax
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import flowsim
 from flowsim import inits, losses
-from flowsim.process.environment import SettingError, one_blas_thread, quiet
+from flowsim.process.environment import (
+    SMALL,
+    SettingError,
+    one_blas_thread,
+    quiet,
+    threads_for,
+)
+from flowsim.solvers.monitor import Monitor
 
 
 def tiny() -> flowsim.Problem:
@@ -80,16 +87,32 @@ def test_filters_of_warnings_are_restored_by_whoever_leaves_last() -> None:
             warnings.warn("seen again", stacklevel=1)
 
 
-def test_blas_has_one_thread_until_whoever_leaves_last() -> None:
-    def threads() -> set[int]:
-        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+def threads() -> set[int]:
+    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
 
+
+def test_blas_has_one_thread_until_whoever_leaves_last() -> None:
     before = threads()
     with one_blas_thread:
         with one_blas_thread:
             assert threads() == {1}
         assert threads() == {1}
     assert threads() == before
+
+
+def test_small_networks_are_solved_with_one_blas_thread() -> None:
+    seen: list[set[int]] = []
+    monitor = Monitor(lambda _label, _fraction: seen.append(threads()))
+    layers = inits.balanced([2, 2, 2], 0.1, np.random.default_rng(0))
+    problem = flowsim.Problem(losses.Squared(np.eye(2)), layers, horizon=1.0)
+    with threadpool_limits(2, user_api="blas"):
+        flowsim.solve(problem, monitor=monitor)
+        flowsim.descend(problem, [0.1], monitor=monitor)
+        assert threads() == {2}
+        with threads_for([SMALL, SMALL + 1]):
+            assert threads() == {2}
+    assert len(seen) >= 2
+    assert all(number == {1} for number in seen)
 
 
 def in_fork(act: Callable[[], object]) -> str:
