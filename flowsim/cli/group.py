@@ -7,6 +7,8 @@ from typing import cast
 
 import click
 
+from flowsim.cli import completion
+
 _COMMANDS = {
     "list": "scenarios",
     "show": "scenarios",
@@ -17,6 +19,8 @@ _COMMANDS = {
     "doctor": "doctor",
     "schema": "scenarios",
 }
+
+completion.install()
 
 
 class _Lazy(click.Group):

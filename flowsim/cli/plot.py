@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flowsim.cli import progress, runtime
+from flowsim.cli import completion, progress, runtime
 from flowsim.cli.errors import CommandError, as_command_error, report_internal_error
 from flowsim.cli.terminal import print_answer, print_message
 from flowsim.pictures import ANIMATION_FORMATS, FORMATS
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     "names",
     multiple=True,
     metavar="NAME",
+    shell_complete=completion.figures,
     help="Draw only this figure, e.g. loss (repeatable; default: all available).",
 )
 @click.option(

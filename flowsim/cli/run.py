@@ -11,11 +11,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flowsim.cli import progress, runtime, signals
+from flowsim.cli import completion, progress, runtime, signals
 from flowsim.cli.errors import as_command_error
 from flowsim.cli.plot import figure_writer
 from flowsim.cli.report import Summary, table_lines
-from flowsim.cli.scenarios import default_directory, mistakes_located, read_scenario
+from flowsim.cli.scenarios import (
+    default_directory,
+    mistakes_located,
+    name_or_file_argument,
+    read_scenario,
+    settings_option,
+)
 from flowsim.cli.terminal import how_to_open, print_answer, print_message
 from flowsim.scenario.digest import digest
 
@@ -66,25 +72,21 @@ def _not_empty(_context: click.Context, _option: click.Parameter, value: str | N
 
 
 @click.command("run")
-@click.argument("name_or_file", metavar="NAME|FILE")
+@name_or_file_argument
 @click.option(
     "-o",
     "directory",
     callback=_not_empty,
     metavar="DIR",
+    shell_complete=completion.folders,
     help="Folder of the run (default: runs/NAME-HASH/).",
 )
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Replace a value of the scenario, e.g. flow.rtol=1e-6 (repeatable).",
-)
+@settings_option
 @click.option(
     "--figures",
     callback=_selection,
     metavar="all|none|NAME,...",
+    shell_complete=completion.figure_lists,
     help="Figures to draw (default: the leading one; `flowsim plot` draws others later).",
 )
 @click.option("--no-figures", is_flag=True, help="Draw no figures, as with --figures none.")

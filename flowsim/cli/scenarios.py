@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from flowsim.cli import completion
 from flowsim.cli.errors import as_command_error
 from flowsim.cli.terminal import print_answer, printable
 from flowsim.scenario import catalog
@@ -22,6 +23,21 @@ if TYPE_CHECKING:
 
 OPTION = "--set"
 """What gives overrides on the command line."""
+
+name_or_file_argument = click.argument(
+    "name_or_file", metavar="NAME|FILE", shell_complete=completion.scenarios
+)
+"""The scenario of a command."""
+
+settings_option = click.option(
+    OPTION,
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    shell_complete=completion.settings,
+    help="Replace a value of the scenario, e.g. flow.rtol=1e-6 (repeatable).",
+)
+"""What replaces values of the scenario."""
 
 
 def read_scenario(name_or_file: str, settings: Iterable[str] = ()) -> tuple[str, Scenario]:
@@ -77,10 +93,11 @@ def schema_command() -> None:
 
 
 @click.command("show")
-@click.argument("name_or_file", metavar="NAME|FILE")
-def show_command(name_or_file: str) -> None:
+@name_or_file_argument
+@settings_option
+def show_command(name_or_file: str, settings: tuple[str, ...]) -> None:
     """Show what a scenario simulates and claims, and the memory and work it needs."""
-    _, scenario = read_scenario(name_or_file)
+    _, scenario = read_scenario(name_or_file, settings)
     for line in _card(scenario):
         print_answer(line)
 

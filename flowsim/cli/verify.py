@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flowsim.cli import progress, runtime
+from flowsim.cli import completion, progress, runtime
 from flowsim.cli.errors import CommandError, as_command_error
 from flowsim.cli.terminal import print_answer
 
@@ -27,6 +27,7 @@ _NUMBERS = "{:>8} {:>9} {:>6} {:>7}"
     "spaces",
     multiple=True,
     metavar="SPACE",
+    shell_complete=completion.spaces,
     help="Check only this formulation, e.g. layers (repeatable; default: all).",
 )
 @click.option(
@@ -34,6 +35,7 @@ _NUMBERS = "{:>8} {:>9} {:>6} {:>7}"
     "methods",
     multiple=True,
     metavar="METHOD",
+    shell_complete=completion.methods,
     help="Check only this integrator, e.g. tsit5 (repeatable; default: all).",
 )
 def verify_command(spaces: tuple[str, ...], methods: tuple[str, ...]) -> int:

@@ -81,6 +81,18 @@ def test_plot_does_not_import_jax(here: Path) -> None:
     assert archive.figures("run") == [Path("run/figures/loss.png")]
 
 
+def test_show_replaces_values_as_run_does(here: Path, capsys) -> None:
+    settings = ["--set", "flow.horizon=3", "--set", "init.scale=0.5"]
+    assert main(["show", "small.toml", *settings]) == 0
+    shown = capsys.readouterr().out
+    assert "to time 3, 5 linear times" in shown
+    assert "balanced, scale 0.5" in shown
+    assert main(["show", "small.toml", "--set", "flow.rtoll=1"]) == 2
+    assert "--set flow.rtoll: unknown key; did you mean flow.rtol" in capsys.readouterr().err
+    assert main(["show", "small.toml", "--set", "flow.rtol=1"]) == 2
+    assert "--set flow.rtol: is 1, but must be at most 0.1" in capsys.readouterr().err
+
+
 def test_list_shows_the_catalog() -> None:
     rows = json.loads(flow("list", "--json", command=REAL).stdout)
     assert rows == [{"name": n, "title": t} for n, t in catalog.titles().items()]
