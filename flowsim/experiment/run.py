@@ -101,7 +101,11 @@ def _simulated(plan: Plan, name: str, monitor: Monitor, started: float) -> Run:
     if plan.with_plane:
         groups |= plane_groups(plan, groups, outcome, monitor)
     measured = diagnostic_groups(plan, outcome, monitor)
-    notes = [*standardization_notes(plan.scenario), *diagnostics.notes(measured)]
+    notes = [
+        *standardization_notes(plan.scenario),
+        *plan.unit_notes(),
+        *diagnostics.notes(measured),
+    ]
     summary = summarize(
         plan.scenario,
         plan.problem,
@@ -115,6 +119,7 @@ def _simulated(plan: Plan, name: str, monitor: Monitor, started: float) -> Run:
         sizes = (repr(float(eta)) for eta in outcome.descent.step_sizes)
         multiples = zip(sizes, plan.written.descent.written, strict=True)
         summary["relative_step_sizes"] = dict(multiples)
+        summary["relative_to"] = plan.unit.record(str(plan.written.descent.relative_to))
     return _concluded(Run(name, plan.written, {**groups, **measured}, {}), summary, started)
 
 

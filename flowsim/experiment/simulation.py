@@ -108,6 +108,11 @@ class Plan:
             reasons.append(("descent.precision", _too_small(problem, descent.precision)))
         return [mistake_at(key, reason) for key, reason in reasons if reason]
 
+    def unit_notes(self) -> list[str]:
+        """Return where the minimum was found to which step sizes are relative, if they are."""
+        note = self.unit.note() if self.unit else ""
+        return [note] if note else []
+
     def with_absolute_step_sizes(self, monitor: Monitor) -> Plan:
         """Return the plan with step sizes η; without descent after a stop request.
 

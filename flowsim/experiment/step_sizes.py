@@ -26,6 +26,9 @@ from flowsim.theory.sharpness.measure import Extremes, extremes
 MOST_TIMES = 101
 """Saved times along the flow at which the sharpness is computed, at most."""
 
+FEW_TIMES = 11
+"""Saved times whose sharpness is compared with that at the minimum, at most."""
+
 DOUBLINGS = 12
 """The flow is followed towards a minimum for at most 2^12 times the final time."""
 
@@ -42,12 +45,45 @@ class NoCriticalStepSizeError(ValueError):
     """The sharpness is undefined, not positive, or not reached; the text states the reason."""
 
 
+class Sharpest(NamedTuple):
+    """The largest sharpness at saved times of a flow, and its time."""
+
+    ends: Extremes
+    time: float
+
+
 class CriticalStepSize(NamedTuple):
-    """2/λ_max, the upper bound on its error from that of λ_max, and the time of the flow."""
+    """2/λ_max, the upper bound on its error from that of λ_max, and the time of the flow.
+
+    At a minimum, `horizon` is the final time and `sharpest` the largest sharpness up to there.
+    """
 
     step_size: float
     error: float
     time: float
+    horizon: float = float("nan")
+    sharpest: Sharpest | None = None
+
+    def record(self, place: str) -> dict[str, Any]:
+        """Return the entry of `summary.json`."""
+        found = {"place": place, "time": self.time, "sharpness": 2 / self.step_size}
+        if self.sharpest is None:
+            return found
+        largest = {"largest_sharpness": self.sharpest.ends.largest}
+        return found | largest | {"largest_sharpness_time": self.sharpest.time}
+
+    def note(self) -> str:
+        """Return where the minimum was found, and its sharpness beside that up to the horizon."""
+        if self.sharpest is None:
+            return ""
+        beyond = self.time / self.horizon
+        found = f"{beyond:g} times the final time" if beyond > 1 else "the final time"
+        ratio = 2 / self.step_size / self.sharpest.ends.largest
+        return (
+            f"Step sizes are relative to the minimum found at t = {self.time:.4g}, {found}; its "
+            f"sharpness {2 / self.step_size:.5g} is {ratio:.3g} times the largest up to the final "
+            f"time, {self.sharpest.ends.largest:.5g} at t = {self.sharpest.time:.4g}."
+        )
 
 
 def critical_step_size(
@@ -111,15 +147,21 @@ def _layer_flow(
 
 def _along(problem: Problem, flow: Trajectory, monitor: Monitor) -> CriticalStepSize | None:
     """Return the least 2/λ_max along a flow."""
+    found = _sharpest(problem, flow, MOST_TIMES, monitor)
+    return found and _critical(found.ends, found.time, "along the flow")
+
+
+def _sharpest(problem: Problem, flow: Trajectory, most: int, monitor: Monitor) -> Sharpest | None:
+    """Return the largest sharpness at up to `most` saved times of a flow; None after a stop."""
     count = flow.times.size
-    picked = np.unique(np.linspace(0, count - 1, min(count, MOST_TIMES)).round().astype(int))
+    picked = np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
     found: list[Extremes] = []
     for i in picked:
         if monitor.stop_requested():
             return None
         found.append(_sharpness(problem, _layers(flow, i)))
     sharpest = int(np.argmax([each.largest for each in found]))
-    return _critical(found[sharpest], float(flow.times[picked[sharpest]]), "along the flow")
+    return Sharpest(found[sharpest], float(flow.times[picked[sharpest]]))
 
 
 def _at_minimum(
@@ -136,7 +178,9 @@ def _at_minimum(
         if _is_minimum(problem, layers, here) and change <= CHANGE_AT_MINIMUM * here.largest:
             # λ_max still changes by that much, so it may differ from its limit by as much
             limit = here._replace(error=here.error + change)
-            return _critical(limit, time, "at the minimum")
+            sharpest = _sharpest(problem, flow, FEW_TIMES, monitor)
+            found = _critical(limit, time, "at the minimum")
+            return sharpest and found._replace(horizon=horizon, sharpest=sharpest)
         # from the last layers for as long again, which doubles the time
         onward = Problem(problem.loss, layers, time, problem.weight_decay)
         more = _layer_flow(onward, np.array([0.0, time]), options, monitor.silent())

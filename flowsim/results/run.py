@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flowsim import cards
+from flowsim.scenario.spec.forms import UNITS
 from flowsim.solvers.storage import Series, in_batches, read_only
 from flowsim.solvers.variables import VariableSpec
 
@@ -227,6 +228,11 @@ class Run:
             rows["variants"] = ", ".join(self.variants)
         for space, ended in endings(self.summary).items():
             rows[space] = str(ended)
+        if unit := self.summary.get("relative_to"):
+            rows["step sizes"] = (
+                f"relative to {UNITS[unit['place']]}, {unit['sharpness']:.5g} at "
+                f"t = {unit['time']:.4g}"
+            )
         for k, claim in enumerate(self.summary.get("claims", []), start=1):
             rows[f"claim {k}"] = f"{'✓' if claim['holds'] else '✗'} {claim['claim']}"
         if self.directory is not None:

@@ -68,6 +68,29 @@ def test_along_the_flow_it_is_the_least_there() -> None:
     assert sharpest.step_size == pytest.approx(1.0, rel=1e-6)
 
 
+def test_the_minimum_is_compared_with_the_sharpness_up_to_the_final_time() -> None:
+    """Of w₁ = w₂ = s^½ it is 3s - φ, which rises up to 2φ; s(t) is Saxe's logistic curve."""
+    horizon, phi, start = 2.0, 1.0, 0.5
+    problem = scalar(np.sqrt(start), np.sqrt(start), phi, horizon)
+    found = critical_step_size("minimum", problem, following(horizon))
+    at_end = phi / (1 + (phi / start - 1) * np.exp(-2 * phi * horizon))
+    assert found.sharpest.ends.largest == pytest.approx(3 * at_end - phi, rel=1e-6)
+    assert found.sharpest.time == horizon
+    doubled = np.log2(found.time / horizon)
+    assert doubled == round(doubled) > 0
+    ratio = 2 * phi / (3 * at_end - phi)
+    assert found.note() == (
+        f"Step sizes are relative to the minimum found at t = {found.time:.4g}, "
+        f"{found.time / horizon:g} times the final time; its sharpness 2 is {ratio:.3g} times the "
+        f"largest up to the final time, {3 * at_end - phi:.5g} at t = 2."
+    )
+    assert (
+        "t = 20, the final time; "
+        in critical_step_size("minimum", scalar(1.0, 0.9, phi, 20.0), following(20.0)).note()
+    )
+    assert critical_step_size("start", problem, following(horizon)).note() == ""
+
+
 def test_weight_decay_counts() -> None:
     """At the minimum s = φ - λ of two scalars: s² + … : the Hessian is [[s+λ, s-0], …], by hand."""
     problem = scalar(0.6, 0.6, 2.0, 10.0, decay=0.5)
@@ -207,6 +230,12 @@ def test_a_run_takes_multiples_of_the_unit_it_finds() -> None:
     np.testing.assert_array_equal(found["descent.relative_step_size"], [0.9, 1.1])
     np.testing.assert_array_equal(found["descent.step_size"], [0.9 * unit, 1.1 * unit])
     assert found.scenario == from_toml(EDGE)  # as it was written
+    where = found.summary["relative_to"]
+    assert where["place"] == "minimum"
+    assert where["sharpness"] == pytest.approx(4.0, rel=1e-6)
+    (note,) = (note for note in found.summary["notes"] if note.startswith("Step sizes are"))
+    assert f"found at t = {where['time']:.4g}, " in note
+    assert f"relative to 2/sharpness at the minimum, 4 at t = {where['time']:.4g}" in repr(found)
 
 
 def test_what_has_no_unit_is_refused_before_any_variant_is_run() -> None:
