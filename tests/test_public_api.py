@@ -51,6 +51,13 @@ def simulated(monkeypatch) -> list[str]:
     return names
 
 
+def test_a_named_scenario_is_read() -> None:
+    scenario = flowsim.read("saddle-to-saddle", {"flow.rtol": 1e-6})
+    assert (scenario.flow.rtol, scenario.network.depth) == (1e-6, 3)
+    with pytest.raises(catalog.CatalogError, match="did you mean saddle-to-saddle"):
+        flowsim.read("saddle-to-sadle")
+
+
 def test_a_scenario_a_file_and_a_name_are_run(tmp_path: Path, simulated, monkeypatch) -> None:
     path = tmp_path / "small.toml"
     path.write_text(made_runs.TOML, encoding="utf-8")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from flowsim.experiment.figure_registry import FIGURES
 from flowsim.experiment.plan.claims import broken_claim
-from flowsim.scenario import reading
+from flowsim.scenario import catalog, reading
 from flowsim.scenario.build.shapes import used_samples
 from flowsim.scenario.spec.errors import Mistake, mistake_at
 from flowsim.scenario.spec.scenario import Scenario
@@ -82,6 +83,7 @@ def read(
 ) -> Scenario:
     """Return the scenario of a file, checked by all rules.
 
+    >>> scenario = flowsim.read("saddle-to-saddle")
     >>> scenario = flowsim.read("two-modes.toml", {"network.widths": [4, 5, 5, 3], "seed": 3})
     >>> scenario.network.depth, scenario.flow.rtol
     >>> flowsim.run(scenario)
@@ -92,7 +94,8 @@ def read(
     Parameters
     ----------
     path
-        A scenario file; data files in it are relative to its folder.
+        The name of a scenario in the catalog, or a scenario file; data files in it are relative to
+        its folder.
     overrides
         Values that replace those of the file, by dotted key, as `--set` does. They may be scalars
         and arrays of NumPy. A table replaces a whole table.
@@ -101,12 +104,15 @@ def read(
 
     Raises
     ------
+    CatalogError
+        If there is no such scenario or file.
     ScenarioError
         If the file cannot be read or has mistakes. `error.mistakes` lists all of them as
         `file:line: key: what is wrong; what to write`.
 
     """
-    return reading.read(path, overrides, ALL_RULES, origin)
+    file = catalog.resolve(path) if isinstance(path, str | PathLike) else path
+    return reading.read(file, overrides, ALL_RULES, origin)
 
 
 def json_schema() -> dict[str, Any]:
