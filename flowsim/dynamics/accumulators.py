@@ -119,4 +119,4 @@ class HighestLoss(Accumulator):
 
 def _losses(loss: Loss, layers: ManyLayers) -> Float[Array, " step_size"]:
     """Return ℓ at every step size."""
-    return jax.vmap(lambda W: loss.value(network.end_to_end(W)))(layers)
+    return jax.vmap(lambda W: loss.at(W, network.end_to_end(W)))(layers)

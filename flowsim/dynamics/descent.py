@@ -135,14 +135,14 @@ class Descent(eqx.Module):
     ) -> tuple[Layers, Memory, Scalar]:
         """Return W_{k+1}, the rule's memory and the loss there, for one step size."""
         layers, memory = self.rule.step(layers, self._gradient(k), memory, eta)
-        return layers, memory, self.loss.value(network.end_to_end(layers))
+        return layers, memory, self.loss.at(layers, network.end_to_end(layers))
 
     def _gradient(self, k: Int[Array, ""]) -> Gradient:
         """Return layers ↦ ∂φ/∂W_j + λ W_j of every layer, with the noise of step k if any."""
-        loss_gradient = self.loss.gradient if self.noise is None else self.noise.gradient(k)
+        noisy = None if self.noise is None else self.noise.gradient(k)
 
         def gradient(layers: Layers) -> Layers:
-            gradients = network.layer_gradients(layers, loss_gradient)
+            gradients = self.loss.layer_gradients(layers, noisy)
             return tuple(g + self.weight_decay * W for g, W in zip(gradients, layers, strict=True))
 
         return gradient

@@ -55,6 +55,10 @@ class Flow(eqx.Module):
         widths = (W.shape[1], *(min(W.shape),) * (depth - 1), W.shape[0])
         return from_svd(widths, *np.linalg.svd(W, full_matrices=False))
 
+    def loss(self, state: State, W: Matrix, loss: Loss) -> Scalar:  # noqa: ARG002
+        """Return the loss of a state with the end-to-end matrix W."""
+        return loss.value(W)
+
     def log_size(self, state: State) -> Scalar:
         """Return about log max|W|, without forming W: here of a product of the state's matrices."""
         return jnp.sum(jnp.log(jnp.stack([jnp.max(jnp.abs(y)) for y in state])))

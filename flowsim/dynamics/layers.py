@@ -13,7 +13,7 @@ from flowsim.dynamics.gauss_newton import curvature, layer_inverse
 from flowsim.problem import network
 from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
-from flowsim.problem.types import Array, Layers, Matrix
+from flowsim.problem.types import Array, Layers, Matrix, Scalar
 
 
 class LayerFlow(Flow):
@@ -24,8 +24,9 @@ class LayerFlow(Flow):
     initialization singular values of W grow one after another, with plateaus of the loss between
     (Saxe, McClelland & Ganguli 2014): the flow is stiff there, and ends where ∇φ = 0.
 
-    It exists for every problem. For a loss unbounded below at N ≥ 3, W reaches infinity within
-    finite time, which the verdict of a solver reports.
+    It exists for every problem. With a function of the layers added to ℓ, φ stands for the sum, and
+    no imbalance is constant. For a loss unbounded below at N ≥ 3, W reaches infinity within finite
+    time, which the verdict of a solver reports.
     """
 
     space: ClassVar[str] = "layers"
@@ -42,19 +43,23 @@ class LayerFlow(Flow):
 
     def velocity(self, state: State, loss: Loss, weight_decay: Array | float) -> State:
         """Return (Ẇ_1, …, Ẇ_N)."""
-        gradients = network.layer_gradients(state, loss.gradient)
+        gradients = loss.layer_gradients(state)
         return tuple(-g - weight_decay * W for g, W in zip(gradients, state, strict=True))
 
     def resolvent(
         self, state: State, loss: Loss, weight_decay: Array | float, tau: Array
     ) -> Callable[[State], State]:
         """Return x ↦ ((1 + τλ) I + τκ AᵀA)⁻¹ x, from the Gauss-Newton part of J."""
-        kappa = curvature(loss, network.end_to_end(state))
+        kappa = curvature(loss.of_matrix, network.end_to_end(state))
         return layer_inverse(state, 1 + tau * weight_decay, tau * kappa)
 
     def layers(self, state: State, depth: int) -> Layers:  # noqa: ARG002
         """Return the state."""
         return state
+
+    def loss(self, state: State, W: Matrix, loss: Loss) -> Scalar:
+        """Return the loss of the layers, whose product is W."""
+        return loss.at(state, W)
 
     def end_to_end(self, state: State) -> Matrix:
         """Return W_N ⋯ W_1."""

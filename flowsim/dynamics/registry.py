@@ -12,6 +12,8 @@ from itertools import pairwise
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from flowsim.problem.errors import NotApplicable
+
 if TYPE_CHECKING:
     from flowsim.dynamics.flow import Flow
     from flowsim.problem.problem import Problem
@@ -60,6 +62,8 @@ class Formulation:
         The variables that this flow yields beside those of every flow, with their dimensions.
     requires
         The condition on the problem beyond those of every flow; "" where there is no other.
+    on_layers
+        Whether its state is the layers, so that the loss may depend on these themselves.
 
     """
 
@@ -70,6 +74,7 @@ class Formulation:
     workspace: Size = _nothing
     extra_variables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     requires: str = ""
+    on_layers: bool = False
 
     def build(self, problem: Problem) -> Flow:
         """Return the flow of a problem.
@@ -80,6 +85,9 @@ class Formulation:
             With the condition that fails, if the problem has none.
 
         """
+        if problem.loss.on_layers and not self.on_layers:
+            name = self.flow.partition(":")[0]
+            raise NotApplicable(f'{name}: {problem.loss.why_not_of_matrix}; take "layers".')
         flow: Flow = resolve_name(f"flowsim.dynamics.{self.flow}").of(problem)
         return flow
 
@@ -92,6 +100,7 @@ FLOWS: dict[str, Formulation] = {
         flow="layers:LayerFlow",
         state_size=lambda d: sum(above * below for below, above in pairwise(d)),
         checked_in="layers",
+        on_layers=True,
         extra_variables={"imbalance": ("time", "pair"), "squared_norm": ("time",)},
     ),
     "end_to_end": Formulation(

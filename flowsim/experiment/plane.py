@@ -66,10 +66,11 @@ def plane_group(scenario: Scenario, loss: Loss, groups: Mapping[str, Group]) -> 
     """Return the paths of flows and descent in a plane, and the loss over it.
 
     The plane is that of two entries of W where the scenario names them, else that of the principal
-    directions of the layer flow, or of the first flow without one. Empty where there is no plane.
+    directions of the layer flow, or of the first flow without one. Empty where there is no plane,
+    and for a loss that depends on the layers themselves.
     """
     path, entries = _reference(scenario, groups), scenario.output.plane_entries
-    if path is None:
+    if path is None or loss.on_layers:
         return {}
     chosen = (
         loss_plane.entries_plane(path, entries) if entries else loss_plane.principal_plane(path)

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from flowsim.problem.losses import Loss
-from flowsim.problem.network import layer_gradients
 from flowsim.problem.problem import Problem
 from flowsim.problem.types import Array, Layers
 from flowsim.scenario.spec.forms import Place
@@ -203,7 +202,7 @@ def _is_minimum(problem: Problem, layers: Layers, ends: Extremes) -> bool:
 
 
 def _gradient(loss: Loss, layers: Layers, decay: float) -> float:
-    slopes = layer_gradients(layers, loss.gradient)
+    slopes = loss.layer_gradients(tuple(layers))
     parts = [np.asarray(g) + decay * np.asarray(W) for g, W in zip(slopes, layers, strict=True)]
     return float(np.sqrt(sum(np.sum(part**2) for part in parts)))
 

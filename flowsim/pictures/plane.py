@@ -59,6 +59,8 @@ def why_no_plane(run: Run) -> str | None:
     if reason := reading.why_no_flow(run, "end_to_end"):
         return reason
     times, *shape = run.variable(f"{reading.flows_with(run, 'end_to_end')[0]}.end_to_end").shape
+    if run.scenario.loss.has("on_layers"):
+        return "its loss depends on the layers themselves, and is no function of W"
     if shape == [1, 1]:
         return "W is a single number, whose path lies in no plane"
     if times < 2 and not run.scenario.output.plane_entries:

@@ -62,6 +62,11 @@ class Stream(eqx.Module):
         return lambda W: self.noise.gradient(W, self.noise.draw(key, W.dtype))
 
 
+def _of_matrix(loss: Loss) -> Loss:
+    """Return the part of a loss that is noisy: a function of the layers has no samples."""
+    return loss.of_matrix
+
+
 class LabelNoise(Noise):
     """Gaussian noise of standard deviation s on every label: on Φ, b or Y.
 
@@ -70,7 +75,7 @@ class LabelNoise(Noise):
     over √m.
     """
 
-    loss: Loss
+    loss: Loss = eqx.field(converter=_of_matrix)
     deviation: Scalar
 
     @property
@@ -103,7 +108,7 @@ class Batches(Noise):
     v_i = vec(G_i - ∇ℓ). Label noise on the batch adds m/n times its covariance on all samples.
     """
 
-    loss: Loss
+    loss: Loss = eqx.field(converter=_of_matrix)
     size: int = eqx.field(static=True)
     deviation: Scalar | None = None
 

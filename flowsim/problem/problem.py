@@ -12,7 +12,8 @@ from flowsim import cards
 from flowsim.problem import network
 from flowsim.problem.arguments import finite_number, real_array, shown
 from flowsim.problem.limits import LARGEST_RATE
-from flowsim.problem.losses import Loss, custom, value_and_gradient
+from flowsim.problem.losses import Loss
+from flowsim.problem.losses.checks import checked_sum
 from flowsim.problem.types import Array, Layers, Matrix, Scalar
 from flowsim.process.environment import computing, isolated
 
@@ -33,6 +34,11 @@ class Problem:
         The final time T > 0 of the flow.
     weight_decay
         λ, from 0 to 1e140.
+    on_layers
+        A function f of the tuple (W_1, …, W_N), written with jax.numpy, that is added to the loss:
+        a regularizer, tied weights, or biases as further rows and columns of the layers. The
+        reported loss is ℓ(W) + f(W_1, …, W_N), without weight decay. Gradient descent and the layer
+        flow take it; there is no flow of W alone then, and imbalance is not conserved.
 
     Raises
     ------
@@ -56,6 +62,7 @@ class Problem:
         layers: Sequence[Array],
         horizon: float,
         weight_decay: float = 0.0,
+        on_layers: Callable[[Layers], Scalar] | None = None,
     ) -> None:
         try:
             given = list(layers)
@@ -71,39 +78,7 @@ class Problem:
         set_field(self, "horizon", finite_number("horizon", horizon, above=0.0))
         rate = finite_number("weight_decay", weight_decay, least=0.0, most=LARGEST_RATE)
         set_field(self, "weight_decay", rate)
-        set_field(self, "loss", self._checked_loss(loss))
-
-    def _checked_loss(self, loss: Loss | Callable[[Matrix], Scalar]) -> Loss:
-        """Evaluate the loss once, so that its errors are raised before anything compiles."""
-        if not (isinstance(loss, Loss) or callable(loss)):
-            raise ValueError(
-                f"loss must be one of flowsim.losses or a function of W, but is {shown(loss)}."
-            )
-        loss = loss if isinstance(loss, Loss) else custom.loss(loss)
-        target = loss.target
-        if target is not None and target.shape != self.initial.shape:
-            raise ValueError(
-                f"The loss must accept an end-to-end matrix of shape {self.initial.shape}, "
-                f"but its target has shape {target.shape}."
-            )
-        try:
-            loss = loss.traced(self.initial.shape)
-            value, gradient = value_and_gradient(loss, self.initial)
-        except (TypeError, ValueError, LookupError, AttributeError) as error:
-            raise ValueError(
-                f"The loss must be a differentiable function from "
-                f"{loss.takes(self.initial.shape)} to a single number, but it failed: {error}"
-            ) from error
-        if np.shape(value) != ():
-            raise ValueError(f"The loss must be a single number, but has shape {np.shape(value)}.")
-        if not np.isfinite(value):
-            raise ValueError(f"The loss at the start must be finite, but is {float(value)}.")
-        if not np.isfinite(gradient).all():
-            raise ValueError(
-                "The gradient of the loss at the start must be finite, but holds nan or inf; "
-                "start where the loss is differentiable."
-            )
-        return loss.verified(self.initial, float(value))
+        set_field(self, "loss", checked_sum(loss, on_layers, self.layers, self.initial))
 
     def doubted(self) -> Problem:
         """Return the problem without what is stated about its loss."""

@@ -14,7 +14,6 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from flowsim.problem import network
 from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
 from flowsim.problem.types import Array, Layers
@@ -46,7 +45,7 @@ def hessian_product(
 
 def _gradients(loss: Loss, weight_decay: Array | float, layers: Layers) -> Layers:
     """Return ∂φ/∂W_j + λ W_j."""
-    slopes = network.layer_gradients(layers, loss.gradient)
+    slopes = loss.layer_gradients(layers)
     return tuple(g + weight_decay * W for g, W in zip(slopes, layers, strict=True))
 
 

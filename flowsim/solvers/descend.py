@@ -223,7 +223,7 @@ def _measured(loss: Loss, iterates: Iterates) -> Any:
     def one(layers: Layers) -> tuple[Array, ...]:
         layers = tuple(W.astype(jnp.float64) for W in layers)
         W = network.end_to_end(layers)
-        measured = loss.value(W), distance_to_target(loss, W)
+        measured = loss.at(layers, W), distance_to_target(loss, W)
         of_layers = network.squared_norm(layers), jnp.append(network.imbalance(layers), 0.0)
         square = W.shape[0] == W.shape[1]
         sign = network.det_sign(layers) if square else jnp.asarray(jnp.nan)

@@ -74,12 +74,14 @@ def with_error_estimate(main: Trajectory, task: Task) -> Trajectory:
 
     # the difference cannot resolve an error below the rounding that accumulates over the steps
     differences = partial(_differences, task.problem.loss)
-    compared = main.times[chosen]
+    compared, losses = main.times[chosen], main.loss[chosen]
     for seen, landings in _divided(chosen.size, task.method):
         check = integrate(_second_task(task, compared, seen, landings))
-        times, other = _matrices(check)
+        times, other, other_losses = _matrices(check)
         reached = seen[: times.size]
         apart = in_batches(differences, W.take(reached), other)
+        if task.problem.loss.on_layers:  # no function of W
+            apart[:, 1] = np.abs(losses[reached] - other_losses)
         distances[reached] = np.maximum(distances[reached], apart)
         known = min(known, int(reached[-1]) + 1)
         if check.stopped is Verdict.INTERRUPTED:
@@ -144,17 +146,19 @@ def _rounding(W: Series, steps: int) -> np.ndarray:
 
 
 def _differences(loss: Loss, W: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Return ‖W - W'‖_F and |ℓ(W) - ℓ(W')| of matrices along the leading axis."""
-    of_loss = np.abs(np.asarray(values(loss, W)) - np.asarray(values(loss, other)))
+    """Return ‖W - W'‖_F and |ℓ(W) - ℓ(W')|, ℓ the part of W, of matrices along the leading axis."""
+    of_loss = np.abs(np.subtract(*(np.asarray(values(loss.of_matrix, M)) for M in (W, other))))
     return np.stack([np.linalg.norm(W - other, axis=(1, 2)), of_loss], axis=1)
 
 
-def _matrices(check: Trajectory) -> tuple[np.ndarray, Series]:
-    """Return all saved times of a solution in order, and its W there."""
+def _matrices(check: Trajectory) -> tuple[np.ndarray, Series, np.ndarray]:
+    """Return all saved times of a solution in order, its W and its loss there."""
     landed, passed = check.times[check.kept], check.between[0]
     order = np.argsort(np.concatenate([landed, passed]))
     rows = np.concatenate([check.end_to_end_series.rows, check.between[1].rows])[order]
-    return np.sort(np.concatenate([landed, passed])), Series(check.end_to_end_series.store, rows)
+    losses = np.concatenate([check.loss[check.kept], check.between_loss])[order]
+    times = np.concatenate([landed, passed])[order]
+    return times, Series(check.end_to_end_series.store, rows), losses
 
 
 def _without_dips(distances: np.ndarray) -> np.ndarray:

@@ -107,7 +107,7 @@ class IntegrationState:
     def verdict_at_start(self) -> Verdict | None:
         """Return the verdict if the integration ends before its first step, else None."""
         stop_at, problem = self.task.stop_at_loss, self.task.problem
-        if stop_at is not None and problem.loss.value(problem.initial) <= stop_at:
+        if stop_at is not None and problem.loss.at(problem.layers, problem.initial) <= stop_at:
             return Verdict.STOPPED_AT_LOSS
         return Verdict.INTERRUPTED if self.task.monitor.stop_requested() else None
 

@@ -4,6 +4,8 @@ Without weight decay, for any loss (Arora, Cohen & Hazan 2018; Arora, Cohen, Gol
 - φ never increases; with weight decay λ, φ + (λ/2) Σ_j‖W_j‖²_F never does;
 - each W_{j+1}ᵀW_{j+1} - W_jW_jᵀ is constant; with weight decay it decays as e^{-2λt};
 - from a balanced initialization at N ≥ 2, the sign of det W never changes where W is square.
+
+With a function of the layers added to the loss only the first holds.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import numpy as np
 
 from flowsim.problem.losses import gradients
 from flowsim.problem.problem import Problem
-from flowsim.solvers.curvature import largest_curvature
+from flowsim.solvers.curvature import curvatures_of_layers, largest_curvature
 from flowsim.solvers.descent_trajectory import DescentTrajectory
 from flowsim.solvers.rounding import keeps_det_sign
 from flowsim.solvers.storage import in_batches
@@ -51,7 +53,8 @@ def of_flow(trajectory: Trajectory) -> list[Invariant]:
     # an infinite error estimate, where rounding has decided, explains any change
     if not np.isnan(trajectory.loss_error).any():
         watched.append(_objective(trajectory, problem))
-    if trajectory.imbalance is not None and not np.isnan(trajectory.error_estimate).any():
+    conserves = trajectory.imbalance is not None and not problem.loss.on_layers
+    if conserves and not np.isnan(trajectory.error_estimate).any():
         watched.append(_imbalance(trajectory, problem))
     return watched
 
@@ -97,12 +100,26 @@ def _rise_by_error(trajectory: Trajectory) -> np.ndarray:
     one. Where W is not kept the gradient is that at the next one which is.
     """
     loss, series = trajectory.problem.loss, trajectory.end_to_end_series
+    if loss.on_layers:
+        return _rise_by_error_of_layers(trajectory)
     size = np.linalg.norm(trajectory.singular_values, axis=1)
     error = np.maximum.accumulate(trajectory.error_estimate) + ROUNDING * size
     slopes = in_batches(lambda W: np.linalg.norm(gradients(loss, W), axis=(1, 2)), series)
     following = np.searchsorted(trajectory.kept, np.arange(error.size))
     curvature = largest_curvature(loss, np.asarray(series[-1]))
     return np.asarray((slopes[following] + 0.5 * curvature * error) * error)
+
+
+def _rise_by_error_of_layers(trajectory: Trajectory) -> np.ndarray:
+    """Return the same bound for an error e of the layers, with the gradient ‖g‖ + L e of them.
+
+    g and L are those at the last layers, near which a small error of the loss matters.
+    """
+    assert trajectory.squared_norm is not None
+    size = np.sqrt(np.maximum.accumulate(trajectory.squared_norm))
+    error = np.maximum.accumulate(_relative_error(trajectory)) * size
+    near = curvatures_of_layers(trajectory.problem, trajectory.last_layers())
+    return np.asarray((np.linalg.norm(near.slopes) + 1.5 * near.largest * error) * error)
 
 
 def _imbalance(trajectory: Trajectory, problem: Problem) -> Invariant:

@@ -20,7 +20,6 @@ from flowsim.dynamics.descent import Descent, Iterates
 from flowsim.dynamics.update_rules import HeavyBall, Rule
 from flowsim.problem import arguments, network
 from flowsim.problem.gradient_noise import Stream
-from flowsim.problem.losses import value_and_gradient
 from flowsim.problem.problem import Problem
 from flowsim.problem.types import Array
 from flowsim.solvers.chunks import ChunkSize
@@ -131,8 +130,8 @@ def divergence_threshold(at_start: Any, at_zero: Any, *, dtype: Any = np.float64
 
 def divergence_threshold_of(problem: Problem, dtype: Any = np.float64) -> np.ndarray:
     """Return the loss above which descent on a problem has diverged."""
-    start = problem.initial
-    values = [value_and_gradient(problem.loss, W)[0] for W in (start, 0 * start)]
+    zero = tuple(0 * W for W in problem.layers)
+    values = [problem.loss.evaluate(layers) for layers in (problem.layers, zero)]
     return np.asarray(divergence_threshold(*values, dtype=dtype), dtype=dtype)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from flowsim.dynamics.descent import Descent, Iterates
 from flowsim.problem import network
 from flowsim.problem.problem import Problem
+from flowsim.problem.types import Layers
 from flowsim.solvers.behaviour import Behaviour, LongTermBehaviour
 from flowsim.solvers.iterate import iterate
 from flowsim.solvers.limit import heading
@@ -67,8 +68,9 @@ class LastIterates:
             return Ending(Verdict.OUT_OF_RANGE, int(self.left_range[row]))
         if self.iterates.alive[row]:
             return None
-        W, loss = self._last[row], self.problem.loss
-        decreased = float(loss.value(W)) < float(loss.value(self.problem.initial))
+        layers, start = self._layers(row), self.problem.layers
+        now, before = (float(self.problem.loss.evaluate(each)) for each in (layers, start))
+        decreased = now < before
         verdict = Verdict.OUT_OF_RANGE if decreased else Verdict.DIVERGED
         return Ending(verdict, int(self.iterates.iteration[row]) + 1)
 
@@ -81,8 +83,10 @@ class LastIterates:
             if found.kind is Behaviour.PERSISTENT:
                 details = {"period": found.period, **details}
             return Ending(OSCILLATIONS[found.kind], at, details)
-        layers = tuple(np.asarray(W[row], dtype=np.float64) for W in self.iterates.layers)
-        return replace(heading(self.problem, layers, times, losses), at=at)
+        return replace(heading(self.problem, self._layers(row), times, losses), at=at)
+
+    def _layers(self, row: int) -> Layers:
+        return tuple(np.asarray(W[row], dtype=np.float64) for W in self.iterates.layers)
 
     def _behaviours(self) -> list[LongTermBehaviour | None]:
         """Return the behaviour of the modes u_rᵀ W_k v_r in two windows; None after divergence.

@@ -91,9 +91,9 @@ def heading(
     """
     end = float(times[-1])
     W = np.asarray(network.end_to_end(layers))
-    value, G = (np.array(part) for part in value_and_gradient(problem.loss, W))
-    minimum = _minimum(problem, W, float(value), G)
-    span, floor = _span(problem, losses, float(value), minimum)
+    value = float(problem.loss.evaluate(layers))
+    minimum = _minimum(problem, W, value)
+    span, floor = _span(problem, losses, value, minimum)
     if minimum.distance <= max(EXACT * span, floor):
         return Ending(Verdict.CONVERGED, end, {"certificate": minimum.certificate})
     if problem.loss.separates(W):
@@ -106,7 +106,7 @@ def heading(
     rounding = np.abs(near.directions).T @ _rounding(problem, layers, near.largest)
     distance, descends = _descent_ahead(near, minimum, rounding)
     if descends:
-        exponent = power_of_time(times, losses - float(value) + distance)
+        exponent = power_of_time(times, losses - value + distance)
         if exponent is not None:
             return Ending(Verdict.SLOW, end, {"exponent": exponent})
         if distance <= max(CONVERGED * span, floor):
@@ -163,7 +163,7 @@ def _span(
 ) -> tuple[float, float]:
     """Return the largest distance of the loss from its minimum, and the rounding of such."""
     highest = max(float(losses.max()), value)
-    if not problem.weight_decay:
+    if not problem.weight_decay and not problem.loss.on_layers:
         highest = max(highest, float(value_and_gradient(problem.loss, 0 * problem.initial)[0]))
     span = highest - value + (minimum.distance if minimum.known else 0.0)
     return span, 1e3 * float(np.finfo(float).eps) * abs(value)
@@ -183,16 +183,18 @@ def power_of_time(times: np.ndarray, distance: np.ndarray) -> float | None:
     return p if in_log.sum() < in_time.sum() / 9 else None
 
 
-def _minimum(problem: Problem, W: np.ndarray, value: float, G: np.ndarray) -> Minimum:
+def _minimum(problem: Problem, W: np.ndarray, value: float) -> Minimum:
     """Return the distance of the loss at W from its minimum over what the network can express."""
     loss, narrowest = problem.loss, min(problem.widths)
+    if loss.on_layers:
+        return Minimum()
     if not problem.weight_decay:
         if (factors := loss.factored()) is not None:
             distance, reason = _of_least_squares(factors.R, factors.T, W, narrowest)
             return Minimum(distance, reason)
         if isinstance(loss, Measurements) and _has_rank(np.asarray(loss.Phi), narrowest):
             return Minimum(value, "all measurements are met")
-    newton = curvatures_of_matrix(loss, W, G)
+    newton = curvatures_of_matrix(loss, W, np.array(value_and_gradient(loss, W)[1]))
     curved = not (newton.mu < -NEGATIVE * newton.largest).any()
     is_local = curved and newton.bounded
     distance = nan if problem.weight_decay else _above_stated(loss, W, value, narrowest)
@@ -237,8 +239,11 @@ def _rounding(problem: Problem, layers: Layers, curvature: float) -> np.ndarray:
     """Return the size of rounding errors in each entry of the gradients of layers."""
     W = np.asarray(network.end_to_end(layers))
     # the gradient itself is a difference of terms of about the size of its curvature times W
-    size = np.abs(value_and_gradient(problem.loss, W)[1]) + curvature * np.abs(W)
-    slopes = network.layer_gradients(tuple(np.abs(layer) for layer in layers), lambda _: size)
+    size = np.abs(value_and_gradient(problem.loss.of_matrix, W)[1]) + curvature * np.abs(W)
+    sizes = tuple(np.abs(layer) for layer in layers)
+    slopes = network.layer_gradients(sizes, lambda _: size)
+    if problem.loss.on_layers:  # and that of the function of the layers
+        slopes = tuple(s + curvature * layer for s, layer in zip(slopes, sizes, strict=True))
     return ROUNDING * np.concatenate([np.ravel(s) for s in slopes])
 
 

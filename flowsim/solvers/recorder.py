@@ -46,6 +46,7 @@ class Recorder:
         layers = system.shapes if save.layers and system.flow.space == "layers" else ()
         self._layers = tuple(Store(save.saved.size + stop, layer) for layer in layers)
         self._times: list[float] = []
+        self._losses: list[np.ndarray] = []
         self._saved: list[bool] = []
         self._rows: list[int] = []
 
@@ -62,6 +63,7 @@ class Recorder:
         self._saved += saved.tolist()
         self._rows += np.where(kept, self._matrices.count + np.cumsum(kept) - 1, -1).tolist()
         self._matrices.append(measured["W"][kept])
+        self._losses.append(measured["loss"])
         if self._measures and saved.any():
             for name, values in _measures(measured).items():
                 self._batches.setdefault(name, []).append(values[saved])
@@ -77,12 +79,17 @@ class Recorder:
         """Return the recorded quantities by their names in a `Trajectory`."""
         times, saved = np.array(self._times), np.array(self._saved, dtype=bool)
         rows = np.array(self._rows, dtype=int)
-        kept = np.flatnonzero(rows[saved] >= 0)
+        kept, losses = (
+            np.flatnonzero(rows[saved] >= 0),
+            np.concatenate([np.zeros(0), *self._losses]),
+        )
         return {
             "times": times[saved],
             "kept": kept,
             "end_to_end_series": Series(self._matrices, rows[saved][kept]),
             "between": (times[~saved], Series(self._matrices, rows[~saved])),
+            "between_loss": losses[~saved],
+            "loss": losses[saved],
             "layer_series": tuple(Series(s, np.arange(s.count)) for s in self._layers) or None,
             **{name: np.concatenate(batches) for name, batches in self._batches.items()},
         }
@@ -95,7 +102,9 @@ def _measures(measured: Mapping[str, Any]) -> dict[str, np.ndarray]:
     from the layers where possible: det W itself underflows for small W.
     """
     W, exact = measured["W"], measured["spectrum"]
-    measures = {name: values for name, values in measured.items() if name not in ("W", "spectrum")}
+    measures = {
+        name: values for name, values in measured.items() if name not in ("W", "loss", "spectrum")
+    }
     if exact is None:
         measures["singular_values"] = np.linalg.svd(W, compute_uv=False)
     else:
@@ -114,7 +123,7 @@ def _measured(system: ScaledFlow, states: State) -> Any:
         state, W = system.unscaled(y), system.end_to_end(y)
         measured = {
             "W": W,
-            "loss": system.loss.value(W),
+            "loss": system.flow.loss(state, W, system.loss),
             "distance_to_target": distance_to_target(system.loss, W),
             "spectrum": system.flow.exact_spectrum(state),
         }

@@ -22,8 +22,12 @@ Smaller ones are noise in singular values that are 0, which need not grow."""
 def keeps_det_sign(problem: Problem, space: str = "layers") -> bool:
     """Return whether det W keeps its sign: N ≥ 2, W square of full rank, balanced layers.
 
+    It need not where a function of the layers is added to the loss.
+
     The closed equation of W, in every other formulation, is the flow of balanced layers.
     """
+    if problem.loss.on_layers:
+        return False
     balanced = space != "layers" or network.is_balanced_to_rounding(problem.layers)
     rows, columns = problem.initial.shape
     return problem.depth > 1 and balanced and rows == columns == _rank(problem, space)
@@ -53,6 +57,8 @@ def decided_from(times: np.ndarray, error: np.ndarray, singular_values: np.ndarr
 
 def _rank(problem: Problem, space: str) -> int:
     """Return the largest rank of W that the exact flow reaches."""
+    if problem.loss.on_layers:
+        return min(problem.widths)
     if network.is_balanced_to_rounding(problem.layers):
         return network.rank_bound(problem.layers)
     if space == "layers":

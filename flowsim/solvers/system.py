@@ -86,8 +86,9 @@ class ScaledFlow(eqx.Module):
         return jnp.less(self.log_size(y), LOG_LARGEST)
 
     def loss_at(self, y: State) -> Scalar:
-        """Return ℓ(W) at a scaled state."""
-        return self.loss.value(self.end_to_end(y))
+        """Return the loss at a scaled state."""
+        state = self.unscaled(y)
+        return self.flow.loss(state, self.flow.end_to_end(state), self.loss)
 
     @property
     def symmetric(self) -> bool:

@@ -25,6 +25,8 @@ from flowsim.solvers.verdict import Ending, Verdict
 if TYPE_CHECKING:
     from pandas import Index
 
+NOT_CONSERVED = "nothing: the loss depends on the layers themselves, beyond their product"
+"""What a trajectory has in place of checked imbalances and determinants."""
 LISTED = 3
 """Methods listed of the first and of the last ones, where there are more than both."""
 
@@ -70,8 +72,8 @@ class Trajectory(Tabular):
     layers
         W_1, …, W_N over time if requested, each of shape (time, d_j, d_{j-1}); `layer_series`
         reads them in batches.
-    between
-        Further times, not in `times`, and W there.
+    between, between_loss
+        Further times, not in `times`, and W there; ℓ(W) there.
     error_estimate, loss_error
         Estimated Frobenius error of W, and estimated error of the loss, at each saved time; nan
         where it is not estimated, inf where rounding errors determine the solution.
@@ -102,6 +104,7 @@ class Trajectory(Tabular):
     last_layers: Callable[[], Layers]
     choices: tuple[Choice, ...]
     rtol: float
+    between_loss: np.ndarray = field(default_factory=lambda: np.zeros(0))
     loss: np.ndarray = field(default_factory=lambda: np.zeros(0))
     singular_values: np.ndarray = field(default_factory=lambda: np.zeros(0))
     distance_to_target: np.ndarray = field(default_factory=lambda: np.zeros(0))
@@ -249,6 +252,7 @@ class Trajectory(Tabular):
             "final loss": f"{self.loss[-1]:.6g}" + self._excess(),
             "error estimate": f"{self.largest_error:.2g}",
             "seconds": f"{steps.integration:.2f}, and {steps.compile:.2f} to compile",
+            **({"conserved": NOT_CONSERVED} if self.problem.loss.on_layers else {}),
             **({"notes": " ".join(self.notes)} if self.notes else {}),
         }
 

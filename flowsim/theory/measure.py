@@ -26,6 +26,8 @@ class Measure:
         The stored variables. The declaration of `note`, sentences for the summary, is added.
     needs
         States of the flow kept at every saved time: its "layers", the "matrices" W, or neither.
+    on_layers
+        Whether it supports a function of the layers that is added to the loss.
     why_unavailable
         Returns the reason why a scenario cannot have it, with what to write instead, or None.
     floats
@@ -43,6 +45,7 @@ class Measure:
     question: str
     variables: Sequence[VariableSpec]
     needs: Literal["layers", "matrices", ""] = ""
+    on_layers: bool = False
     why_unavailable: Callable[[Scenario], str | None] = lambda _: None
     floats: Callable[[Scenario], int] = lambda _: 0
     seconds: Callable[[Scenario], float] = lambda _: 0.0

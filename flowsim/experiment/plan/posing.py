@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from flowsim.experiment.plan.reading import ALL_RULES
-from flowsim.problem import losses
+from flowsim.problem import losses, network
 from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
 from flowsim.problem.tracing import fingerprint
@@ -50,11 +50,12 @@ def pose(problem: Problem, overrides: Mapping[str, Any] | None = None) -> Scenar
             )
         )
     loss, described = _written(problem)
+    spaces = {"spaces": ["layers"]} if problem.loss.on_layers else {}
     data = {
         "title": f"{_capitalized(problem.loss.label)}, {problem.depth} layers",
         "network": {"widths": list(problem.widths)},
         "init": _initial(problem, written=described is None),
-        "flow": {"horizon": problem.horizon, "weight_decay": problem.weight_decay},
+        "flow": {"horizon": problem.horizon, "weight_decay": problem.weight_decay, **spaces},
         **loss,
     }
     scenario = reading.from_data(data, None, overrides, ALL_RULES)
@@ -89,11 +90,19 @@ def _written(problem: Problem) -> tuple[dict[str, Any], Python | None]:
     described = Python(
         kind="python",
         description=loss.label,
-        sha256=fingerprint(loss.value, problem.initial),
+        sha256=_fingerprint(problem),
         properties=tuple(_properties(loss)),
-        samples=loss.sample_count if loss.sample_axes else 0,
+        samples=loss.of_matrix.sample_count if loss.of_matrix.sample_axes else 0,
     )
     return {"loss": described}, described
+
+
+def _fingerprint(problem: Problem) -> str:
+    """Return a hash of what the loss of a problem computes, of W or of the layers."""
+    loss = problem.loss
+    if not loss.on_layers:
+        return fingerprint(loss.value, problem.initial)
+    return fingerprint(lambda W: loss.at(W, network.end_to_end(W)), problem.layers)
 
 
 def _arrays(loss: Loss) -> list[np.ndarray]:
@@ -104,11 +113,12 @@ def _properties(loss: Loss) -> list[Trait]:
     """Return the properties of a loss, as a scenario names them."""
     has: dict[Trait, bool] = {
         "classifies": isinstance(loss, losses.Classifier),
-        "sampled": bool(loss.sample_axes),
+        "sampled": bool(loss.of_matrix.sample_axes),
         "partial_target": isinstance(loss, losses.Measurements),
-        "minimized_by_target": loss.target is not None,
+        "minimized_by_target": loss.target is not None and not loss.on_layers,
         "unbounded": isinstance(loss, losses.Linear),
         "quadratic": loss.quadratic,
+        "on_layers": loss.on_layers,
     }
     return [name for name, true in has.items() if true]
 

@@ -41,6 +41,9 @@ def measures_available(scenario: Scenario) -> Iterator[Mistake]:
         if measure.needs == "layers" and "layers" not in scenario.flow.spaces:
             text = f"names {name}, which needs the layer flow; leave it out, "
             yield mistake_at("output.measures", text + 'or add "layers" to flow.spaces')
+        elif scenario.loss.has("on_layers") and not measure.on_layers:
+            text = f"names {name}, which needs a loss of W alone; leave it out"
+            yield mistake_at("output.measures", text)
         elif reason := measure.why_unavailable(scenario):
             yield mistake_at("output.measures", f"names {name}, but {reason}")
 

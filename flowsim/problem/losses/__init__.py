@@ -6,6 +6,7 @@ is a subclass of `Loss` that overrides whichever properties it has.
 
 from flowsim.problem.losses.classification import Classifier, CrossEntropy, Logistic
 from flowsim.problem.losses.differentiable import Differentiable, OverSamples
+from flowsim.problem.losses.layered import Layered
 from flowsim.problem.losses.loss import (
     Isotropic,
     Loss,
@@ -30,6 +31,7 @@ __all__ = [
     "Differentiable",
     "Entries",
     "Isotropic",
+    "Layered",
     "LeastSquares",
     "Linear",
     "Logistic",

@@ -224,12 +224,16 @@ class OverSamples(Custom):
         """Return the arguments of the function, in messages."""
         return f"a prediction of shape {shape[:1]} and a label of shape {self.labels.shape[1:]}"
 
+    def _pairs(self, W: Matrix) -> tuple[Array, Array]:
+        """Return all predictions and labels, as arrays of JAX: NumPy's cannot be mapped over."""
+        return jnp.asarray(W @ self.inputs), jnp.asarray(self.labels)
+
     def value(self, W: Matrix) -> Scalar:
         """Return the mean of f over the samples."""
-        return jnp.mean(jax.vmap(self.function.value, (1, 0))(W @ self.inputs, self.labels))
+        return jnp.mean(jax.vmap(self.function.value, (1, 0))(*self._pairs(W)))
 
     def gradient(self, W: Matrix) -> Matrix:
         """Return 1/m Σ_i ∂f/∂(W x_i) x_iᵀ."""
-        slopes: Any = jax.vmap(self.function.gradient, (1, 0), 1)(W @ self.inputs, self.labels)
+        slopes: Any = jax.vmap(self.function.gradient, (1, 0), 1)(*self._pairs(W))
         gradient: Matrix = slopes @ self.inputs.T / self.inputs.shape[1]
         return gradient

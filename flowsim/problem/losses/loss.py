@@ -17,9 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
 
+from flowsim.problem import network
 from flowsim.problem.arguments import real_array
 from flowsim.problem.errors import NotApplicable
-from flowsim.problem.types import Array, Matrix, Scalar
+from flowsim.problem.types import Array, Layers, Matrix, Scalar
 
 
 class Isotropic(NamedTuple):
@@ -64,12 +65,15 @@ class Loss(eqx.Module):
         The arrays that run over samples, with the axis; empty where the loss is not over samples.
     summed
         Whether the loss is a sum over samples, not a mean.
+    on_layers
+        Whether the loss depends on the layers beyond their product W (`Layered`).
 
     """
 
     quadratic: ClassVar[bool] = False
     sample_axes: ClassVar[Mapping[str, int]] = {}
     summed: ClassVar[bool] = False
+    on_layers: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Check the arrays, and keep copies of those of NumPy, which may be overwritten."""
@@ -102,6 +106,30 @@ class Loss(eqx.Module):
     @abc.abstractmethod
     def gradient(self, W: Matrix) -> Matrix:
         """Return G = ∇ℓ(W), of W's shape."""
+
+    @property
+    def of_matrix(self) -> Loss:
+        """The part of the loss that depends on W alone: all of it, unless it is on the layers."""
+        return self
+
+    @property
+    def why_not_of_matrix(self) -> str:
+        """The reason why the loss is no function of W, or ""."""
+        return ""
+
+    def at(self, layers: Layers, W: Matrix) -> Scalar:  # noqa: ARG002
+        """Return the loss of layers whose product is W."""
+        return self.value(W)
+
+    def layer_gradients(
+        self, layers: Layers, of_matrix: Callable[[Matrix], Matrix] | None = None
+    ) -> Layers:
+        """Return the gradient of the loss in every layer, with W ↦ ∇ℓ(W) or an estimate of it."""
+        return network.layer_gradients(layers, of_matrix or self.gradient)
+
+    def evaluate(self, layers: Layers) -> Array:
+        """Return the loss of layers, compiled."""
+        return value_and_gradient(self, np.asarray(network.end_to_end(layers)))[0]
 
     def traced(self, shape: tuple[int, ...]) -> Loss:  # noqa: ARG002
         """Return the loss for matrices W of a shape, independent of whatever it reads now."""

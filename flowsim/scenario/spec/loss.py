@@ -37,7 +37,7 @@ Shape = tuple[int, int]
 
 Trait = Literal[
     "on_data", "classifies", "sampled", "labelled", "partial_target", "minimized_by_target",
-    "unbounded", "quadratic",
+    "unbounded", "quadratic", "on_layers",
 ]  # fmt: skip
 """Properties of losses that rules and diagnostics ask for.
 
@@ -57,6 +57,8 @@ unbounded
     ℓ has no infimum above −∞.
 quadratic
     ℓ has a minimum and a gradient that is linear in W.
+on_layers
+    A function of the layers is added to ℓ, so that the loss is no function of W.
 """
 
 

@@ -65,11 +65,12 @@ class Objective(eqx.Module):
 
     def value(self, theta: Weights) -> Array:
         """Return φ(θ), without weight decay."""
-        return self.loss.value(network.end_to_end(self.layers(theta)))
+        layers = self.layers(theta)
+        return self.loss.at(layers, network.end_to_end(layers))
 
     def gradient(self, theta: Weights) -> Weights:
         """Return g(θ) = ∇φ(θ) + λθ."""
-        slopes = network.layer_gradients(self.layers(theta), self.loss.gradient)
+        slopes = self.loss.layer_gradients(self.layers(theta))
         return flatten(slopes) + self.weight_decay * theta
 
     def hessian_product(self, theta: Weights, v: Weights) -> Weights:

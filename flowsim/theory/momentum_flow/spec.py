@@ -41,6 +41,7 @@ def _floats(scenario: Scenario) -> int:
 MOMENTUM_FLOW = Measure(
     "momentum_flow",
     question="Which flow approximates descent with momentum, and to what order?",
+    on_layers=True,
     variables=(
         STEP_SIZE,
         *specs(

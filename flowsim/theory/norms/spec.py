@@ -31,6 +31,7 @@ EVERY_NORM: Mapping[str, str] = {
 NORMS = Measure(
     "norms",
     question="Which norms does the flow keep small, if any?",
+    on_layers=True,
     variables=(
         TIME,
         *specs(

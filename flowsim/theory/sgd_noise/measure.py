@@ -121,7 +121,7 @@ def _of_source(source: str, W: np.ndarray, loss: np.ndarray) -> dict[str, np.nda
 
 @eqx.filter_jit
 def seen(flows: StochasticFlows, ensemble: Ensemble) -> tuple[Array, Array, Array, Array]:
-    """Return θ, W and ℓ(W), shape (run, which, …), and tr Σ of descent, shape (run,).
+    """Return θ, W and the loss, shape (run, which, …), and tr Σ of descent, shape (run,).
 
     The index `which` is 0 for descent, 1 and 2 for the SDEs of order 1 and 2, and 3 and 4 for their
     second solves.
@@ -134,7 +134,7 @@ def seen(flows: StochasticFlows, ensemble: Ensemble) -> tuple[Array, Array, Arra
 
     def one(layers: Layers) -> tuple[Array, Array, Array]:
         W = network.end_to_end(layers)
-        return jnp.concatenate([A.ravel() for A in layers]), W, flows.loss.value(W)
+        return jnp.concatenate([A.ravel() for A in layers]), W, flows.loss.at(layers, W)
 
     theta, W, loss = jax.vmap(jax.vmap(one))(every)
     # one run after the other, since the columns of S take much memory

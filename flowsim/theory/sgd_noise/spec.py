@@ -61,6 +61,7 @@ def _floats(scenario: Scenario) -> int:
 SGD_NOISE = Measure(
     "sgd_noise",
     question="How noisy is descent, and which stochastic equation describes the noise?",
+    on_layers=True,
     variables=(
         VariableSpec("runs", (), "number of independent draws of the noise"),
         STEP_SIZE,

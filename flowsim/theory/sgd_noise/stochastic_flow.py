@@ -114,7 +114,7 @@ class StochasticFlows(eqx.Module):
         """
 
         def b(layers: Layers) -> Layers:
-            return tuple(-g for g in self._gradient(layers, self.loss.gradient))
+            return tuple(-g for g in self._gradient(layers, None))
 
         g, curved = jax.jvp(b, (layers,), (b(layers),))  # b'b = H g
         return _moved(g, -second * self.eta / 2, curved)
@@ -132,8 +132,8 @@ class StochasticFlows(eqx.Module):
 
         return jnp.sum(jax.vmap(size)(columns))
 
-    def _gradient(self, layers: Layers, of_loss: Callable[[Matrix], Matrix]) -> Layers:
-        g = network.layer_gradients(layers, of_loss)
+    def _gradient(self, layers: Layers, of_loss: Callable[[Matrix], Matrix] | None) -> Layers:
+        g = self.loss.layer_gradients(layers, of_loss)
         return _moved(g, self.weight_decay, layers)
 
     def solved(self, solutions: Stacked, fine: Float[Array, "piece draw"]) -> Stacked:

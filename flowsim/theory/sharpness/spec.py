@@ -42,6 +42,7 @@ SHARPNESS = Measure(
     "sharpness",
     question="How sharp is the loss along flow and descent, and which step sizes are stable there?",
     needs="layers",
+    on_layers=True,
     variables=(
         TIME,
         *specs(

@@ -138,7 +138,7 @@ class Following(Accumulator):
 
     def initial(self, loss: Loss, layers: ManyLayers) -> Followed:
         """Return the distance 0, and the loss at initialization."""
-        values = jax.vmap(lambda W: loss.value(network.end_to_end(W)))(layers)
+        values = jax.vmap(lambda W: loss.at(W, network.end_to_end(W)))(layers)
         return Followed(distance=jnp.zeros_like(values), loss=values)
 
     def update(self, loss: Loss, step: Step, sums: Followed) -> Followed:  # noqa: ARG002

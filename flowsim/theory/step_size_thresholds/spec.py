@@ -83,6 +83,7 @@ def _seconds(scenario: Scenario) -> float:
 STEP_SIZE_THRESHOLDS = Measure(
     "step_size_thresholds",
     question="At which step sizes does descent track the flow, oscillate and diverge?",
+    on_layers=True,
     needs="layers",
     variables=(
         *specs(

@@ -16,6 +16,7 @@ def _floats(scenario: Scenario) -> int:
 TANGENT_KERNEL = Measure(
     "tangent_kernel",
     question="Does the neural tangent kernel rotate (rich) or stay fixed (lazy)?",
+    on_layers=True,
     needs="layers",
     variables=(
         TIME,

@@ -16,6 +16,7 @@ def _floats(scenario: Scenario) -> int:
 TRACKING_BOUND = Measure(
     "tracking_bound",
     question="Where does descent deviate from the flow, and what bounds the deviation?",
+    on_layers=True,
     needs="layers",
     variables=(
         TIME,
