@@ -14,6 +14,8 @@ import numpy as np
 
 from flowsim.results.run import Group, Run, Variable
 from flowsim.scenario.spec.data import LOSSES
+from flowsim.scenario.spec.descent import Descent
+from flowsim.scenario.spec.flow import Flow
 from flowsim.scenario.spec.loss import Loss
 
 if TYPE_CHECKING:
@@ -37,8 +39,8 @@ def scenario(title: str = "Three modes are learned", **changes: Any) -> Scenario
         network=SimpleNamespace(
             widths=changes.get("widths", (3, 3, 3)), depth=changes.get("depth", 2)
         ),
-        descent=SimpleNamespace(rule=changes.get("rule", "gradient")),
-        flow=SimpleNamespace(spacing=changes.get("spacing", "linear")),
+        descent=Descent(step_sizes=(0.1,), rule=changes.get("rule", "gradient")),
+        flow=Flow(horizon=1.0, spacing=changes.get("spacing", "linear")),
         output=SimpleNamespace(figure=changes.get("figure"), plane_entries=None),
     )
     return cast("Scenario", made)
