@@ -84,6 +84,7 @@ def summarize(
         entries["outcome"]["descent"] = dict.fromkeys(sizes, "interrupted")
     all_notes = [
         *(note for flow in flows.values() for note in _notes(flow, problem, scenario.flow.rtol)),
+        *(descent.notes if descent is not None else ()),
         *_violations(watched, watched_sizes),
         *notes,
     ]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from flowsim.dynamics.update_rules import HeavyBall
 from flowsim.problem import spectra
 from flowsim.problem.problem import Problem
 from flowsim.process.environment import isolated
+from flowsim.solvers.contradictions import contradictions
 from flowsim.solvers.last_iterates import LastIterates
 from flowsim.solvers.storage import Series
 from flowsim.solvers.tables import Tabular
@@ -136,7 +137,23 @@ class DescentTrajectory(Tabular):
     def endings(self) -> tuple[Ending, ...]:
         """How descent ended at each step size: its verdict, the iteration, and numbers with it."""
         assert self.last is not None
-        return self.last.endings(self.times, self.loss, "interrupted" not in self.outcome)
+        last = replace(self.last, problem=self.problem.doubted()) if self.notes else self.last
+        return last.endings(self.times, self.loss, "interrupted" not in self.outcome)
+
+    @cached_property
+    @isolated()
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on what is stated about the loss, but contradicted by the iterates."""
+        return tuple(f"descent, {note}" for row in range(len(self.loss)) for note in self._row(row))
+
+    def _row(self, row: int) -> Iterator[str]:
+        """Yield the contradictions of one step size, up to its divergence."""
+        reached = int(np.sum(np.cumprod(np.isfinite(self.loss[row]))))
+        kept = self.kept[self.kept < reached]
+        series = self.end_to_end_series.take((row, np.arange(kept.size)))
+        times, losses = self.times[row, :reached], self.loss[row, :reached]
+        found = contradictions(self.problem.loss, times, losses, kept, series)
+        yield from (f"step {self.step_sizes[row]:g}: {note}" for note in found)
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
@@ -166,6 +183,7 @@ class DescentTrajectory(Tabular):
             f"{self.end_to_end_series.shape[2:]}",
             "final loss": ", ".join(f"{loss:.6g}" for loss in self.loss[: len(listed), -1]),
             "seconds": f"{self.seconds:.2f}, and {self.compile:.2f} to compile",
+            **({"notes": " ".join(self.notes)} if self.notes else {}),
         }
 
     def __repr__(self) -> str:

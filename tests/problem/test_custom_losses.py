@@ -189,6 +189,17 @@ def test_a_run_that_contradicts_a_statement_notes_it_and_does_not_use_it() -> No
     assert "local minimum" in flow.ending.details["certificate"]
 
 
+@pytest.mark.parametrize("statement", [{"convex": True}, {"minimum": 0.5}])
+def test_descent_that_contradicts_a_statement_notes_it(statement: dict[str, Any]) -> None:
+    problem = Problem(flowsim.loss(double_well, **statement), [[[0.1]]], 20.0)
+    descent = descend(problem, [0.01, 0.05], np.linspace(0.0, 20.0, 41))
+    assert [note[:20] for note in descent.notes] == ["descent, step 0.01: ", "descent, step 0.05: "]
+    assert all("the verdict does not use the statement" in note for note in descent.notes)
+    assert all("local minimum" in ending.details["certificate"] for ending in descent.endings)
+    true = Problem(flowsim.loss(double_well, minimum=-0.01), [[[0.1]]], 20.0)
+    assert descend(true, [0.05], np.array([0.0, 20.0])).notes == ()
+
+
 WRONG = {
     "minimum above the start": ({"minimum": 1.0}, "minimum must be at most the loss at the start"),
     "target above the start": ({"target": 2 * PHI}, "target must minimize the loss"),
