@@ -6,14 +6,9 @@ is a subclass of `Loss` that overrides whichever properties it has.
 
 from flowsim.problem.losses.classification import Classifier, CrossEntropy, Logistic
 from flowsim.problem.losses.differentiable import Differentiable, OverSamples
+from flowsim.problem.losses.evaluation import gradients, values
 from flowsim.problem.losses.layered import Layered
-from flowsim.problem.losses.loss import (
-    Isotropic,
-    Loss,
-    gradients,
-    value_and_gradient,
-    values,
-)
+from flowsim.problem.losses.loss import Isotropic, Loss, value_and_gradient
 from flowsim.problem.losses.regression import LeastSquares, PowerRegression
 from flowsim.problem.losses.target import (
     Completion,

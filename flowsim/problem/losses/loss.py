@@ -274,42 +274,6 @@ def value_and_gradient(loss: Loss, W: Matrix) -> tuple[Scalar, Matrix]:
     return loss.value(W), loss.gradient(W)
 
 
-def values(loss: Loss, matrices: Array | np.ndarray) -> np.ndarray:
-    """Return ℓ of each of the matrices along the leading axis."""
-    return _padded(_values, loss, matrices)
-
-
-def gradients(loss: Loss, matrices: Array | np.ndarray) -> np.ndarray:
-    """Return ∇ℓ of each of the matrices along the leading axis."""
-    return _padded(_gradients, loss, matrices)
-
-
-def _padded(
-    function: Callable[[Loss, np.ndarray], Array], loss: Loss, matrices: Array | np.ndarray
-) -> np.ndarray:
-    """Return a function of matrices along the leading axis, compiled for a power of two of them.
-
-    Their number depends on where a flow ends, and each other number would compile again.
-    """
-    count = len(matrices)
-    padding = (1 << max(count - 1, 0).bit_length()) - count
-    rows = np.concatenate([matrices, np.zeros((padding, *matrices.shape[1:]))])
-    return np.asarray(function(loss, rows))[:count]
-
-
-# one after the other: vmap of the products is slower on a CPU, and not bitwise the same
-@eqx.filter_jit
-def _values(loss: Loss, matrices: Array) -> Array:
-    found: Array = jax.lax.map(loss.value, matrices)
-    return found
-
-
-@eqx.filter_jit
-def _gradients(loss: Loss, matrices: Array) -> Array:
-    found: Array = jax.lax.map(loss.gradient, matrices)
-    return found
-
-
 def smallest_positive_eigenvalue(A: np.ndarray) -> float:
     """Return the smallest eigenvalue of AAᵀ above rounding, for a matrix A; nan for A = 0."""
     sigma = np.linalg.svd(A, compute_uv=False)
