@@ -19,9 +19,8 @@ from flowsim.results.run import Run
 from flowsim.scenario.overrides import variants
 from flowsim.solvers import accuracy, invariants
 from flowsim.solvers.descent_trajectory import DescentTrajectory
-from flowsim.solvers.invariants import Invariant
 from flowsim.solvers.trajectory import Trajectory
-from flowsim.solvers.verdict import Verdict
+from flowsim.solvers.verdict import Invariant, Verdict
 
 if TYPE_CHECKING:
     from flowsim.scenario.spec.scenario import Scenario
@@ -58,7 +57,7 @@ def summarize(
     Each entry is by formulation; that of descent is by step size. Flows that were not reached are
     interrupted, and so are further groups named in `interrupted`.
     """
-    watched = {space: invariants.of_flow(flow) for space, flow in flows.items()}
+    watched = {space: flow.invariants for space, flow in flows.items()}
     by_space = {space: _flow_entries(flow, watched[space]) for space, flow in flows.items()}
     entries: dict[str, dict[str, Any]] = {
         key: {space: each[key] for space, each in by_space.items()}

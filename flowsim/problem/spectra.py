@@ -12,6 +12,12 @@ def singular_values(W: np.ndarray) -> np.ndarray:
     return np.where(finite[..., None], sigma, np.nan)
 
 
+def strengths(U: np.ndarray, Vt: np.ndarray, W: np.ndarray) -> np.ndarray:
+    """Return u_rᵀ W v_r for matrices W `(…, output, input)`, shape `(…, mode)`."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.asarray(((W @ Vt.swapaxes(-2, -1)) * U).sum(axis=-2))
+
+
 def effective_rank(sigma: np.ndarray) -> np.ndarray:
     """Return the effective rank exp(-Σ p_r log p_r), p = σ/Σσ, along the last axis of σ.
 

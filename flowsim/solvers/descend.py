@@ -35,9 +35,8 @@ from flowsim.solvers.iterate import (
 from flowsim.solvers.last_iterates import LastIterates
 from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.solvers.options import default_times
-from flowsim.solvers.recorder import distance_to_target
 from flowsim.solvers.storage import Series, Store, with_read_only_arrays
-from flowsim.solvers.system import LARGEST
+from flowsim.solvers.system import LARGEST, distance_to_target
 
 AT_ONCE = 4096
 """Entries of the widest matrices, over all step sizes that are measured at once."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from flowsim.solvers import invariants
 from flowsim.solvers.limit import heading
 from flowsim.solvers.trajectory import Trajectory, stopping
 from flowsim.solvers.verdict import Ending, Verdict
@@ -15,11 +14,11 @@ GROWING = 1e-3
 
 def ending_of(trajectory: Trajectory) -> Ending:
     """Return the verdict on a flow with an error estimate, if any."""
-    if trajectory.stopped is not Verdict.REACHED_HORIZON:
+    if trajectory.stopped not in (Verdict.REACHED_HORIZON, Verdict.CONVERGED):
         return stopping(trajectory)
     if trajectory.decided_by_rounding_from is not None:
         return Ending(Verdict.DECIDED_BY_ROUNDING, trajectory.decided_by_rounding_from)
-    watched = ((each.broken_at, each.name) for each in invariants.of_flow(trajectory))
+    watched = ((each.broken_at, each.name) for each in trajectory.invariants)
     broken = sorted((at, name) for at, name in watched if at is not None)
     if broken:
         at, name = broken[0]

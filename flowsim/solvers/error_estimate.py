@@ -125,8 +125,8 @@ def _second_task(task: Task, times: np.ndarray, seen: np.ndarray, landings: np.n
         task,
         flow=flow,
         tolerances=task.tolerances.loosened(LOOSENING),
-        # a value that no loss reaches, rather than None, reuses the program compiled before
-        stop_at_loss=None if task.stop_at_loss is None else -np.inf,
+        # unarmed criteria, rather than none, reuse the program compiled before
+        armed=False,
         save=SaveAt(ends, np.setdiff1d(times[seen], ends), keep, measures=False),
         start=_perturbed(start),
         window_size=window_size(start, task.save.times.size),

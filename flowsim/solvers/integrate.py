@@ -16,19 +16,21 @@ import numpy as np
 from flowsim.dynamics.flow import State
 from flowsim.solvers import methods
 from flowsim.solvers.chunks import ChunkSize
+from flowsim.solvers.crossing import Step
 from flowsim.solvers.edges import at_rest, exit_time, without_step
 from flowsim.solvers.methods import DECISION_STEPS, TRIAL_STEPS, Choice
 from flowsim.solvers.methods.method import Method, StiffnessInfo
 from flowsim.solvers.options import Task
 from flowsim.solvers.recorder import Recorder
 from flowsim.solvers.stepper import (
+    CRITERION_MET,
     LEFT_RANGE,
-    LOSS_REACHED,
     RUNNING,
     STEP_UNDERFLOW,
     Integrator,
     Progress,
 )
+from flowsim.solvers.stopping import Converged, Criterion
 from flowsim.solvers.trajectory import Statistics, Trajectory
 from flowsim.solvers.verdict import Verdict
 
@@ -66,6 +68,8 @@ class IntegrationState:
         Time and steps when the method was last reconsidered.
     next_decision
         The number of steps at which it is reconsidered next.
+    criterion
+        The title of the criterion that ended the integration, if one did.
     seconds
         Wall time of integration and of compiling.
 
@@ -82,6 +86,7 @@ class IntegrationState:
     steps: int = 0
     decided: tuple[float, int] = (0.0, 0)
     next_decision: int = DECISION_STEPS
+    criterion: str = ""
     seconds: dict[str, float] = field(default_factory=lambda: {"integration": 0.0, "compile": 0.0})
 
     @classmethod
@@ -106,9 +111,11 @@ class IntegrationState:
 
     def verdict_at_start(self) -> Verdict | None:
         """Return the verdict if the integration ends before its first step, else None."""
-        stop_at, problem = self.task.stop_at_loss, self.task.problem
-        if stop_at is not None and problem.loss.at(problem.layers, problem.initial) <= stop_at:
-            return Verdict.STOPPED_AT_LOSS
+        excesses = self.integrator.excesses(self.progress.t, self.progress.y)
+        for criterion, excess in zip(self.integrator.criteria, excesses, strict=True):
+            if self.task.armed and excess <= 0 and not isinstance(criterion, Converged):
+                self.criterion = criterion.title
+                return Verdict.STOPPED_AT_CRITERION
         return Verdict.INTERRUPTED if self.task.monitor.stop_requested() else None
 
     def record(self, t: float, y: State) -> None:
@@ -122,9 +129,10 @@ class IntegrationState:
         while True:
             status = self._advance()
             task.monitor.report(self.t / end if end > 0 else 1.0)
-            if status == LOSS_REACHED:
-                self._stop_at_loss()
-                return Verdict.STOPPED_AT_LOSS
+            if status == CRITERION_MET:
+                verdict = self._criterion_met()
+                if verdict is not None:
+                    return verdict
             if status == LEFT_RANGE:
                 last = float(task.save.times[max(self.reached - 1, 0)])
                 self.t = max(exit_time(self.integrator.system, self.t, self.progress.y), last)
@@ -208,7 +216,8 @@ class IntegrationState:
     def _change_method(self, choice: Choice) -> None:
         started, before = time.perf_counter(), self.progress
         self.choices.append(choice)
-        self.integrator = self.task.integrator(choice.method)
+        criteria = self.integrator.criteria  # one of them may be postponed
+        self.integrator = replace(self.task.integrator(choice.method), criteria=criteria)
         # a fresh initial step size, since stability may have limited the steps of the old method
         fresh = self.integrator.begin(before.t, before.y, self.task.save.end)
         self.chunk = compiled_chunk(self.task, choice.method, self.integrator, fresh)
@@ -218,34 +227,36 @@ class IntegrationState:
     def _spectral_radius(self) -> float:
         return float(self.integrator.system.spectral_radius(self.progress.t, self.progress.y))
 
-    def _stop_at_loss(self) -> None:
-        """Step exactly to the required loss, and record the state there.
+    def _criterion_met(self) -> Verdict | None:
+        """Return the verdict where the last step meets a criterion, after recording the state.
 
-        The unknown is the step size, rather than a time within the dense output, so that the state
-        has the accuracy of a step.
+        It is None where the loss changes little without having converged; that is judged later.
         """
-        from scipy.optimize import brentq
-
-        integrator, t, y = self.integrator, self.progress.t, self.progress.y
-
-        def after(h: float) -> State:
-            return integrator.single_step(t, y, np.asarray(h)) if h > 0 else y
-
-        def excess(h: float) -> float:
-            return float(integrator.system.loss_at(after(h))) - float(integrator.stop_at_loss)
-
-        longest = float(self.progress.h)
-        # the compiled step may have reached the loss by a rounding that this evaluation lacks
-        h = brentq(excess, 0.0, longest, xtol=1e-15 * longest) if excess(longest) < 0 else longest
-        self.t = float(t) + h
+        step = Step(self.integrator, self.progress)
+        number, t, y = step.first_crossing()
+        criterion, problem = self.integrator.criteria[number], self.task.problem
+        verdict = Verdict.STOPPED_AT_CRITERION
+        if isinstance(criterion, Converged):
+            layers = self.task.flow.layers(self.integrator.system.unscaled(y), problem.depth)
+            if not criterion.confirmed(problem, layers, t):
+                self._postpone(number, criterion.postponed(t))
+                return None
+            verdict = Verdict.CONVERGED
         inside = self.task.save.times[self.reached :]
-        for time_inside in inside[inside < self.t].tolist():
-            self.record(time_inside, after(time_inside - float(t)))
-        self.recorder.expect(self.t)
-        self.record(self.t, after(h))
-        self.progress = replace(
-            self.progress, t=np.asarray(self.t), y=after(h), status=np.asarray(RUNNING)
-        )
+        for time_inside in inside[inside < t].tolist():
+            self.record(time_inside, step.after(time_inside - step.t))
+        self.recorder.expect(t)
+        self.record(t, y)
+        self.t, self.criterion = t, criterion.title
+        self.progress = replace(self.progress, t=np.asarray(t), y=y, status=np.asarray(RUNNING))
+        return verdict
+
+    def _postpone(self, number: int, criterion: Criterion) -> None:
+        """Take the step again with a criterion that is decided later."""
+        criteria = list(self.integrator.criteria)
+        criteria[number] = criterion
+        self.integrator = replace(self.integrator, criteria=tuple(criteria))
+        self.progress = replace(self.progress, status=np.asarray(RUNNING))
 
     def trajectory(self, verdict: Verdict) -> Trajectory:
         """Return the recorded states and statistics, with a verdict."""
@@ -257,6 +268,7 @@ class IntegrationState:
             **recorded,
             stopped=verdict,
             stopped_at=self.t,
+            criterion=self.criterion,
             problem=self.task.problem,
             last_layers=lambda: flow.layers(system.unscaled(y), self.task.problem.depth),
             choices=tuple(self.choices),

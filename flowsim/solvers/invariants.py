@@ -10,9 +10,6 @@ With a function of the layers added to the loss only the first holds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 
 from flowsim.problem.losses import gradients
@@ -22,21 +19,10 @@ from flowsim.solvers.descent_trajectory import DescentTrajectory
 from flowsim.solvers.rounding import keeps_det_sign
 from flowsim.solvers.storage import in_batches
 from flowsim.solvers.trajectory import Trajectory
+from flowsim.solvers.verdict import Invariant
 
 ROUNDING = 1e3 * float(np.finfo(np.float64).eps)
 """Relative change attributed to rounding in a sum over all entries."""
-
-
-@dataclass(frozen=True)
-class Invariant:
-    """A checked invariant and the first time at which it is violated (None: never)."""
-
-    name: str
-    broken_at: float | None
-
-    def record(self) -> dict[str, Any]:
-        """Return its entry in the summary."""
-        return {"holds": self.broken_at is None, "time": self.broken_at}
 
 
 def of_flow(trajectory: Trajectory) -> list[Invariant]:

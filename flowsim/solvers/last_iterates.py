@@ -10,6 +10,7 @@ import numpy as np
 from flowsim.dynamics.descent import Descent, Iterates
 from flowsim.problem import network
 from flowsim.problem.problem import Problem
+from flowsim.problem.spectra import strengths
 from flowsim.problem.types import Layers
 from flowsim.solvers.behaviour import Behaviour, LongTermBehaviour
 from flowsim.solvers.iterate import iterate
@@ -68,9 +69,7 @@ class LastIterates:
             return Ending(Verdict.OUT_OF_RANGE, int(self.left_range[row]))
         if self.iterates.alive[row]:
             return None
-        layers, start = self._layers(row), self.problem.layers
-        now, before = (float(self.problem.loss.evaluate(each)) for each in (layers, start))
-        decreased = now < before
+        decreased = float(self.problem.loss.evaluate(self._layers(row))) < self._initial_loss
         verdict = Verdict.OUT_OF_RANGE if decreased else Verdict.DIVERGED
         return Ending(verdict, int(self.iterates.iteration[row]) + 1)
 
@@ -100,7 +99,7 @@ class LastIterates:
 
         def visit(sample: int, iterates: Iterates) -> None:
             alive = np.asarray(iterates.alive)
-            modes = ((self._matrices(iterates) @ Vt.swapaxes(1, 2)) * U).sum(axis=1)
+            modes = strengths(U, Vt, self._matrices(iterates))
             windows[alive, sample] = modes[alive, : windows.shape[2]]
 
         visited = np.arange(1, WINDOW + 1)
@@ -108,6 +107,10 @@ class LastIterates:
         count = start[:, None] + np.concatenate([visited + 0 * gaps, visited + WINDOW + gaps], 1)
         iterate(self.descent, self.iterates, count, visit)
         return [_behaviour(modes) if np.isfinite(modes).all() else None for modes in windows]
+
+    @cached_property
+    def _initial_loss(self) -> float:
+        return float(self.problem.loss.evaluate(self.problem.layers))
 
     @cached_property
     def _last(self) -> np.ndarray:

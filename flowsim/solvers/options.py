@@ -12,8 +12,10 @@ from flowsim.problem.problem import Problem
 from flowsim.solvers.methods.method import Method
 from flowsim.solvers.methods.tolerances import Tolerances
 from flowsim.solvers.monitor import SILENT, Monitor
-from flowsim.solvers.stepper import Integrator, Window
+from flowsim.solvers.stepper import Integrator
+from flowsim.solvers.stopping import Criteria
 from flowsim.solvers.system import ScaledFlow
+from flowsim.solvers.window import Window
 
 DEFAULT_SAMPLES = 200
 """Saved times where none are given, enough for a smooth curve."""
@@ -98,7 +100,7 @@ class Task:
     """One integration: the flow of a problem, its initial state, and all options.
 
     With `adaptive_method`, the method may change during the integration. `window_size` states are
-    transferred from the compiled program at once.
+    transferred from the compiled program at once. The criteria end it only if it is `armed`.
     """
 
     problem: Problem
@@ -109,11 +111,12 @@ class Task:
     adaptive_method: bool
     tolerances: Tolerances
     max_steps: int
-    stop_at_loss: float | None
+    criteria: Criteria
     window_size: int
+    armed: bool = True
     monitor: Monitor = SILENT
 
     def integrator(self, method: Method) -> Integrator:
         """Return the compiled integrator of this task with a method."""
         system = ScaledFlow.of(self.flow, self.problem, self.start, self.tolerances)
-        return Integrator.of(system, self.tolerances.rtol, method, self.stop_at_loss)
+        return Integrator.of(system, self.tolerances.rtol, method, self.criteria, armed=self.armed)

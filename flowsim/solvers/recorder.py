@@ -7,16 +7,13 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from flowsim.dynamics.flow import State
 from flowsim.problem import network
-from flowsim.problem.losses import Loss
-from flowsim.problem.types import Array
 from flowsim.solvers.options import SaveAt
 from flowsim.solvers.storage import Series, Store
-from flowsim.solvers.system import ScaledFlow
+from flowsim.solvers.system import ScaledFlow, distance_to_target
 
 
 class Recorder:
@@ -138,8 +135,3 @@ def _measured(system: ScaledFlow, states: State) -> Any:
 
     # one after the other: vmap of the products is slower on a CPU, and not bitwise the same
     return jax.lax.map(one, states)
-
-
-def distance_to_target(loss: Loss, W: Array) -> Array:
-    """Return ‖W - Φ‖_F, or nan for a loss without a target Φ."""
-    return jnp.asarray(jnp.nan) if loss.target is None else jnp.linalg.norm(W - loss.target)

@@ -21,6 +21,7 @@ from flowsim.problem.arguments import (
     truth,
     whole_number,
 )
+from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
 from flowsim.process.environment import computing, threads_for
 from flowsim.solvers import methods
@@ -28,10 +29,12 @@ from flowsim.solvers.accuracy import solve_to_accuracy
 from flowsim.solvers.ending import ending_of
 from flowsim.solvers.error_estimate import compared_times, with_error_estimate
 from flowsim.solvers.integrate import integrate
+from flowsim.solvers.invariants import of_flow
 from flowsim.solvers.methods import AUTO
 from flowsim.solvers.methods.tolerances import Tolerances
 from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.solvers.options import SaveAt, Task, default_times, window_size
+from flowsim.solvers.stopping import Stop, criteria
 from flowsim.solvers.storage import with_read_only_arrays
 from flowsim.solvers.trajectory import Trajectory
 
@@ -44,6 +47,7 @@ from flowsim.solvers.trajectory import Trajectory
     method=instance_of(str, required='"auto" or a name from flowsim.methods'),
     max_steps=partial(whole_number, least=1),
     stop_at_loss=optional(finite_number),
+    held_out=optional(instance_of(Loss, required="one of flowsim.losses")),
     between=times_in_any_order,
     keep_layers=truth,
     estimate_error=truth,
@@ -58,7 +62,9 @@ def solve(
     rtol: float = 1e-8,
     atol: float | None = None,
     max_steps: int = 10_000_000,
+    stop: Stop | Sequence[Stop] | None = None,
     stop_at_loss: float | None = None,
+    held_out: Loss | None = None,
     between: Sequence[float] | np.ndarray = (),
     keep: np.ndarray | None = None,
     keep_layers: bool = False,
@@ -94,8 +100,23 @@ def solve(
         values of rtol: 1e-6 for pictures, 1e-8 for numbers.
     max_steps
         Steps attempted at most, over all solves.
+    stop
+        Where the flow ends before its final time; that time becomes the last saved one. One of
+        these, or a list of which the first that is met counts:
+
+        - `{"loss": 1e-3}`, or another of `"gradient_norm"` (‖∇ℓ(W)‖_F), `"distance"` (‖W - Φ‖_F),
+          `"held_out_loss"` and `"effective_rank"`: where the quantity falls to the value; the
+          effective rank also where it rises to it.
+        - A function g(t, W) written with jax.numpy: where it changes its sign.
+        - `"converged"`: where |dℓ/dt| t is at most 1e-6 ℓ(W(0)), and the loss at its minimum as for
+          the verdict "converged" rather than on a plateau.
+
+        The time is located to rounding within the step that ends past it. A quantity that returns
+        within the same step is missed.
     stop_at_loss
-        Stop where the loss reaches this value; that time becomes the last saved one.
+        Shorthand for `stop={"loss": value}`.
+    held_out
+        The loss of `"held_out_loss"`.
     between
         Further times, at which W alone is saved.
     keep
@@ -134,6 +155,7 @@ def solve(
     flow = FLOWS[space].build(problem)
     start = flow.initial_state(problem)
     save = SaveAt(saved, np.asarray(between, dtype=float), kept | saved_too, layers=keep_layers)
+    level = None if stop_at_loss is None else {"loss": stop_at_loss}
     task = Task(
         problem=problem,
         flow=flow,
@@ -141,7 +163,7 @@ def solve(
         adaptive_method=method == AUTO,
         tolerances=tolerances,
         max_steps=max_steps,
-        stop_at_loss=stop_at_loss,
+        criteria=criteria([stop, level], problem, held_out),
         start=start,
         save=save,
         window_size=window_size(start, save.times.size),
@@ -153,4 +175,5 @@ def solve(
             trajectory = with_error_estimate(trajectory, task)
             if method == AUTO:
                 trajectory = solve_to_accuracy(trajectory, task)
-    return with_read_only_arrays(replace(trajectory.thinned(kept), judge=ending_of))
+    judged = replace(trajectory.thinned(kept), judge=ending_of, watch=of_flow)
+    return with_read_only_arrays(judged)

@@ -7,7 +7,7 @@ the method.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import diffrax
 import equinox as eqx
@@ -18,9 +18,11 @@ import numpy as np
 from flowsim.dynamics.flow import State
 from flowsim.problem.types import Array, Scalar
 from flowsim.solvers.methods.method import Method
+from flowsim.solvers.stopping import Criteria
 from flowsim.solvers.system import ScaledFlow
+from flowsim.solvers.window import Window, save_states, where
 
-RUNNING, LOSS_REACHED, STEP_UNDERFLOW, LEFT_RANGE = 0, 1, 2, 3
+RUNNING, CRITERION_MET, STEP_UNDERFLOW, LEFT_RANGE = 0, 1, 2, 3
 """Values of `Progress.status`, integers since compiled code can hold no enumeration."""
 
 PROPORTIONAL, INTEGRAL = 0.3, 0.4
@@ -36,25 +38,6 @@ STRETCH = 1.01
 """Largest factor by which a step is stretched to a landing, where a tiny step would remain."""
 
 
-class Window(NamedTuple):
-    """The next saved times of an integration, padded with inf to a fixed size.
-
-    Attributes
-    ----------
-    times
-        The times at which states are saved.
-    landings
-        For each of them, the first landing at or after it: steps before it go no further.
-    filled
-        The number of times that are not padding.
-
-    """
-
-    times: Array
-    landings: Array
-    filled: Array
-
-
 class Progress(eqx.Module):
     """The complete state of an integration, from which it continues bitwise as if never stopped.
 
@@ -68,8 +51,10 @@ class Progress(eqx.Module):
         The states of the method and of the step size controller.
     accepted, rejected
         Numbers of steps so far.
+    end
+        The end of the last step attempted.
     status
-        `RUNNING`, `LOSS_REACHED`, `STEP_UNDERFLOW` or `LEFT_RANGE`.
+        `RUNNING`, `CRITERION_MET`, `STEP_UNDERFLOW` or `LEFT_RANGE`.
 
     """
 
@@ -80,6 +65,7 @@ class Progress(eqx.Module):
     controller_state: Any
     accepted: Array
     rejected: Array
+    end: Scalar
     status: Array
 
 
@@ -92,8 +78,8 @@ class Integrator(eqx.Module):
         The flow, in a scaled state.
     rtol
         The tolerance of the scaled state, relative and absolute.
-    stop_at_loss, watch_loss
-        The loss at which to stop, and whether there is one: it costs an evaluation per step.
+    criteria, armed
+        The criteria that end the flow, each evaluated once per step, and whether they do.
     method, solver
         The method, and its diffrax solver.
 
@@ -101,21 +87,21 @@ class Integrator(eqx.Module):
 
     system: ScaledFlow
     rtol: Array
-    stop_at_loss: Array
-    watch_loss: bool = eqx.field(static=True)
+    criteria: Criteria
+    armed: Array
     method: Method = eqx.field(static=True)
     solver: Any
 
     @classmethod
     def of(
-        cls, system: ScaledFlow, rtol: float, method: Method, stop_at_loss: float | None = None
+        cls, system: ScaledFlow, rtol: float, method: Method, criteria: Criteria, *, armed: bool
     ) -> Integrator:
         """Return an integrator; its numbers are arrays, so that a new value does not recompile."""
         return cls(
             system=system,
             rtol=np.asarray(rtol),
-            stop_at_loss=np.asarray(-np.inf if stop_at_loss is None else stop_at_loss),
-            watch_loss=stop_at_loss is not None,
+            criteria=criteria,
+            armed=np.asarray(armed),
             method=method,
             solver=method.make(),
         )
@@ -152,6 +138,7 @@ class Integrator(eqx.Module):
             controller_state=controller_state,
             accepted=jnp.asarray(0),
             rejected=jnp.asarray(0),
+            end=t,
             status=jnp.asarray(RUNNING),
         )
         typed: Progress = jax.tree.map(_strongly_typed, progress)
@@ -181,7 +168,7 @@ class Integrator(eqx.Module):
         def step(carry: tuple[Progress, Any, Any]) -> tuple[Progress, Any, Any]:
             now, reached, saved = carry
             after, end, y, dense, kept = self._attempt(now, window.landings[reached])
-            reached, saved = _save(window, reached, saved, kept, end, y, dense)
+            reached, saved = save_states(window, reached, saved, kept, end, y, dense)
             return after, reached, saved
 
         now, reached, saved = jax.lax.while_loop(unfinished, step, (progress, here, saved))
@@ -200,8 +187,8 @@ class Integrator(eqx.Module):
         """Return the result of one attempted step that ends at `target` at the latest.
 
         That is the progress after it, its end, the state there, its dense output, and whether its
-        states are saved. They are not if the error is too large, or if the step reaches the loss
-        at which to stop. In the latter case the progress remains before the step, within which
+        states are saved. They are not if the error is too large, or if the step meets a criterion
+        that ends the flow. In the latter case the progress remains before the step, within which
         `IntegrationState` then computes the exact time.
         """
         terms, solver, controller = self._prepared()
@@ -215,7 +202,7 @@ class Integrator(eqx.Module):
         )
         # the controller rejects an infinite error, but not nan nor a state that overflowed
         usable = _all_finite((y, error))
-        y = _where(usable, y, now.y)
+        y = where(usable, y, now.y)
         error = jax.tree.map(lambda e: jnp.where(usable, e, jnp.inf), error)
         keep, t, proposed, _, controller_state, _ = controller.adapt_step_size(
             now.t, end, now.y, y, None, error, solver.error_order(terms), now.controller_state
@@ -229,27 +216,32 @@ class Integrator(eqx.Module):
         # for the same reason the controller's memory of errors is kept from before a clipped step
         moved = Progress(
             t=t,
-            y=_where(keep, y, now.y),
+            y=where(keep, y, now.y),
             h=h,
-            solver_state=_where(
+            solver_state=where(
                 keep,
                 solver_state,
                 self.method.after_rejection(solver, now.solver_state, solver_state),
             ),
-            controller_state=_where(keep & clipped, now.controller_state, controller_state),
+            controller_state=where(keep & clipped, now.controller_state, controller_state),
             accepted=jnp.where(keep, now.accepted + 1, now.accepted),
             rejected=jnp.where(keep, now.rejected, now.rejected + 1),
+            end=end,
             status=jnp.where(underflow, STEP_UNDERFLOW, RUNNING).astype(now.status.dtype),
         )
-        stop = keep & self._loss_reached(y)
-        before = replace(now, h=end - now.t, status=jnp.asarray(LOSS_REACHED))
+        stop = keep & self._criterion_met(end, y)
+        before = replace(now, end=end, status=jnp.asarray(CRITERION_MET))
         dense_output = solver.interpolation_cls(t0=now.t, t1=end, **dense)
-        return _where(stop, before, moved), end, y, dense_output.evaluate, keep & ~stop
+        return where(stop, before, moved), end, y, dense_output.evaluate, keep & ~stop
 
-    def _loss_reached(self, y: State) -> Array:
-        if not self.watch_loss:
-            return jnp.asarray(False)
-        return self.system.loss_at(y) <= self.stop_at_loss
+    def _criterion_met(self, t: Scalar, y: State) -> Array:
+        met = [excess <= 0 for excess in self.excesses(t, y)]
+        return self.armed & jnp.any(jnp.asarray(met, dtype=bool))
+
+    @eqx.filter_jit
+    def excesses(self, t: Scalar, y: State) -> tuple[Scalar, ...]:
+        """Return the excess of each criterion at a time and a scaled state."""
+        return tuple(criterion.excess(self.system, t, y) for criterion in self.criteria)
 
     @eqx.filter_jit
     def single_step(self, t: Scalar, y: State, h: Scalar) -> State:
@@ -260,31 +252,6 @@ class Integrator(eqx.Module):
         return after
 
 
-def _save(
-    window: Window, reached: Array, saved: Any, keep: Array, end: Scalar, y: State, dense: Any
-) -> tuple[Array, Any]:
-    """Return the number of times reached, and the saved states, including those of one step.
-
-    A loop over slots rather than an evaluation of the dense output at all times of the window, of
-    which most steps reach none.
-    """
-
-    def due(carry: tuple[Array, Any]) -> Array:
-        slot, _ = carry
-        in_step = window.times[jnp.minimum(slot, window.times.shape[0] - 1)] <= end
-        return keep & (slot < window.filled) & in_step
-
-    def write(carry: tuple[Array, Any]) -> tuple[Array, Any]:
-        slot, saved = carry
-        time = window.times[slot]
-        # dense output is less accurate than the step itself for methods that do not interpolate
-        value = _where(time == end, y, dense(time))
-        saved = jax.tree.map(lambda buffer, v: buffer.at[slot].set(v), saved, value)
-        return slot + 1, saved
-
-    return jax.lax.while_loop(due, write, (reached, saved))
-
-
 def _strongly_typed(x: Any) -> Array:
     # a weakly typed scalar would make `advance` compile a second time
     array = jnp.asarray(x)
@@ -293,7 +260,3 @@ def _strongly_typed(x: Any) -> Array:
 
 def _all_finite(tree: Any) -> Array:
     return jnp.all(jnp.asarray([jnp.isfinite(x).all() for x in jax.tree.leaves(tree)]))
-
-
-def _where(condition: Array, new: Any, old: Any) -> Any:
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)

@@ -120,3 +120,8 @@ class ScaledFlow(eqx.Module):
             lambda x: self.velocity(t, x, None), y, self.velocity(t, y, None), chirp(y)
         )
         return bound / SAFETY
+
+
+def distance_to_target(loss: Loss, W: Array) -> Array:
+    """Return ‖W - Φ‖_F, or nan for a loss without a target Φ."""
+    return jnp.asarray(jnp.nan) if loss.target is None else jnp.linalg.norm(W - loss.target)

@@ -20,7 +20,7 @@ from flowsim.solvers.methods import Choice
 from flowsim.solvers.storage import ByTime, Series
 from flowsim.solvers.tables import Tabular
 from flowsim.solvers.variables import FLOW, VariableSpec, layer_spec
-from flowsim.solvers.verdict import Ending, Verdict
+from flowsim.solvers.verdict import Ending, Invariant, Verdict
 
 if TYPE_CHECKING:
     from pandas import Index
@@ -44,7 +44,8 @@ class Statistics:
 
 def stopping(trajectory: Trajectory) -> Ending:
     """Return how the integration stopped, whatever the flow is heading to."""
-    return Ending(trajectory.stopped, trajectory.stopped_at)
+    details = {"criterion": trajectory.criterion} if trajectory.criterion else {}
+    return Ending(trajectory.stopped, trajectory.stopped_at, details)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +80,8 @@ class Trajectory(Tabular):
         where it is not estimated, inf where rounding errors determine the solution.
     stopped, stopped_at
         How the integration stopped, and when: `REACHED_HORIZON`, or the reason why it did not.
+    criterion
+        The criterion that ended it, such as `"loss"`; empty where none did.
     problem, last_layers
         What was solved, and a function that returns layers whose product is the last W: balanced
         ones where the flow does not follow layers.
@@ -88,8 +91,8 @@ class Trajectory(Tabular):
         The methods used, each with the time from which it was used and the reason.
     statistics
         Steps and seconds.
-    judge
-        The function that returns `ending` when it is first read.
+    judge, watch
+        The functions that return `ending` and `invariants` when they are first read.
 
     """
 
@@ -105,6 +108,7 @@ class Trajectory(Tabular):
     choices: tuple[Choice, ...]
     rtol: float
     between_loss: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    criterion: str = ""
     loss: np.ndarray = field(default_factory=lambda: np.zeros(0))
     singular_values: np.ndarray = field(default_factory=lambda: np.zeros(0))
     distance_to_target: np.ndarray = field(default_factory=lambda: np.zeros(0))
@@ -117,6 +121,7 @@ class Trajectory(Tabular):
     loss_error: np.ndarray = field(default_factory=lambda: np.zeros(0))
     statistics: Statistics = Statistics()
     judge: Callable[[Trajectory], Ending] = stopping
+    watch: Callable[[Trajectory], list[Invariant]] = lambda _: []
 
     rows = ("time",)
 
@@ -201,6 +206,12 @@ class Trajectory(Tabular):
         """ℓ(W) - ℓ* over time, nan where the minimum ℓ* is not stated."""
         least = self.problem.loss.minimum
         return np.asarray(self.loss - (np.nan if least is None else least))
+
+    @cached_property
+    @isolated()
+    def invariants(self) -> list[Invariant]:
+        """What the exact flow conserves, checked at the saved times."""
+        return self.watch(self)
 
     @cached_property
     @isolated()

@@ -32,7 +32,7 @@ class Verdict(Enum):
         "the loss has no finite minimizer: it decreases for ever while ‖W‖ grows, and only the "
         "direction of W converges"
     )
-    STOPPED_AT_LOSS = "the loss at which to stop was reached"
+    STOPPED_AT_CRITERION = "the flow met the criterion at which it was to stop"
     OSCILLATING = "the iterates approach a cycle, not a minimum: reduce the step size"
     IRREGULAR = (
         "the iterates stay bounded, but approach neither a minimum nor a cycle: reduce the step "
@@ -49,7 +49,8 @@ class Verdict(Enum):
     )
     BUDGET_EXHAUSTED = (
         "max_steps was used up before the horizon: allow more steps, loosen rtol, "
-        "or shorten the horizon"
+        "or shorten the horizon; for a regression with p < 2 whose residuals reach 0 take "
+        'flow.method = "kvaerno5", or a p of at least 1.5'
     )
     STIFF = (
         "max_steps was used up while stability, not accuracy, limited the step: "
@@ -124,3 +125,15 @@ class Ending:
     def record(self, unit: str = "time") -> dict[str, Any]:
         """Return its entry in the summary, `at` under the name of its unit."""
         return {"name": self.name, unit: self.at, "advice": self.verdict.value, **self.details}
+
+
+@dataclass(frozen=True)
+class Invariant:
+    """A checked invariant and the first time at which it is violated (None: never)."""
+
+    name: str
+    broken_at: float | None
+
+    def record(self) -> dict[str, Any]:
+        """Return its entry in the summary."""
+        return {"holds": self.broken_at is None, "time": self.broken_at}

@@ -140,7 +140,7 @@ def test_a_stop_shortens_the_flow_and_leaves_descent_alone() -> None:
     assert found["layers.loss"][-1] == pytest.approx(1.0, rel=1e-12)
     assert found["layers.time"].size < 21
     assert found.summary["outcome"]["layers"] == "completed"
-    assert found.summary["verdict"]["layers"]["name"] == "stopped_at_loss"
+    assert found.summary["verdict"]["layers"]["name"] == "stopped_at_criterion"
     assert np.isfinite(found["descent.loss"][1]).all()
     gap = found["comparison.descent_vs_flow"][1]
     assert np.isfinite(gap[0]) and np.isnan(gap[-1])

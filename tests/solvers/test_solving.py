@@ -101,7 +101,7 @@ class TestStoppingAtALoss:
         wanted = brentq(lambda t: np.log(loss(t) / level), 0, 30, xtol=1e-13)
         times = np.linspace(0, 30, 31)
         trajectory = solve(case.problem, space, times=times, stop_at_loss=level, **QUICK)
-        assert trajectory.verdict is Verdict.STOPPED_AT_LOSS
+        assert trajectory.verdict is Verdict.STOPPED_AT_CRITERION
         assert trajectory.verdict.outcome == "completed"
         assert trajectory.stopped_at == trajectory.times[-1]
         assert trajectory.times[-1] == pytest.approx(wanted, abs=1e-5)
@@ -118,7 +118,7 @@ class TestStoppingAtALoss:
 
     def test_a_start_below_the_level_stops_at_once(self, case) -> None:
         trajectory = solve(case.problem, stop_at_loss=100.0, **QUICK)
-        assert trajectory.verdict is Verdict.STOPPED_AT_LOSS
+        assert trajectory.verdict is Verdict.STOPPED_AT_CRITERION
         assert trajectory.times.tolist() == [0.0]
 
     def test_a_level_that_is_not_reached_does_nothing(self, case) -> None:
@@ -317,7 +317,7 @@ class TestSwitching:
         assert ", then rock4 from t = " in razin_cohen.method
 
     def test_the_unobserved_entry_diverges_as_it_must(self, razin_cohen) -> None:
-        assert razin_cohen.verdict is Verdict.STOPPED_AT_LOSS
+        assert razin_cohen.verdict is Verdict.STOPPED_AT_CRITERION
         assert razin_cohen.stopped_at == pytest.approx(10833.8, abs=0.05)
         w_11 = razin_cohen.end_to_end[-1, 0, 0]
         assert w_11 == pytest.approx(70.697, abs=5e-4)
@@ -451,6 +451,6 @@ def test_results_cannot_be_overwritten() -> None:
         assert held[name].size
         with pytest.raises(ValueError, match="read-only"):
             held[name][...] = 0.0
-    shared = {"between 0", "descent times"}  # made at every access, or not public
+    shared = {"between 0", "excess_loss", "descent times"}  # made at every access, or not public
     assert {name for name, array in held.items() if array.flags.writeable} <= shared
     assert flow.loss.copy().flags.writeable

@@ -186,7 +186,7 @@ FLOWS = [
     Case("completion", Verdict.CONVERGED, lambda: identity(2, 1e-2, 60.0, COMPLETION)),
     Case(
         "a loss to stop at",
-        Verdict.STOPPED_AT_LOSS,
+        Verdict.STOPPED_AT_CRITERION,
         lambda: identity(2, 0.1, 40.0),
         options={"stop_at_loss": 1e-3},
     ),

@@ -14,6 +14,7 @@ import numpy as np
 
 from flowsim.pictures.kit import reading
 from flowsim.pictures.kit.words import join_words, number, with_subscripts
+from flowsim.problem.spectra import strengths
 from flowsim.results.run import Run
 from flowsim.solvers.behaviour import Behaviour, LongTermBehaviour
 from flowsim.solvers.long_run import (
@@ -90,12 +91,6 @@ def projected_modes(run: Run) -> Modes:
 def _last_finite(matrices: np.ndarray | Series) -> np.ndarray:
     backwards = (matrices[k] for k in reversed(range(len(matrices))))
     return next(W for W in backwards if np.isfinite(W).all())
-
-
-def strengths(U: np.ndarray, Vt: np.ndarray, W: np.ndarray) -> np.ndarray:
-    """Return u_rᵀ W v_r for matrices W `(…, output, input)`, shape `(…, mode)`."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        return np.asarray(((W @ Vt.T) * U).sum(axis=-2))
 
 
 def behaviour(found: Modes, k: int, diverged: bool) -> LongTermBehaviour:
