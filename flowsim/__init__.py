@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from flowsim.experiment import figures
     from flowsim.experiment.interface import measure, open, plot, run
     from flowsim.experiment.plan.reading import read
+    from flowsim.experiment.registration import register
     from flowsim.problem import initialization as inits
     from flowsim.problem import losses
     from flowsim.problem.losses.custom import loss
@@ -57,6 +58,7 @@ __all__ = [
     "open",
     "plot",
     "read",
+    "register",
     "rules",
     "run",
     "solve",
@@ -80,6 +82,7 @@ _HOMES = {
     "open": "flowsim.experiment.interface",
     "plot": "flowsim.experiment.interface",
     "read": "flowsim.experiment.plan.reading",
+    "register": "flowsim.experiment.registration",
     "run": "flowsim.experiment.interface",
     "solve": "flowsim.solvers.solve",
 }

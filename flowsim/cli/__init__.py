@@ -50,15 +50,16 @@ def _run(arguments: Sequence[str] | None) -> int:
     import click
 
     from flowsim.cli.group import flowsim
+    from flowsim.process.environment import SettingError
 
     try:
         command = ["flowsim", *(sys.argv[1:] if arguments is None else arguments)]
         return int(
             flowsim.main(command[1:], prog_name="flowsim", standalone_mode=False, obj=command) or 0
         )
-    except CommandError as error:
+    except (CommandError, SettingError) as error:
         terminal.print_message(str(error))
-        return error.exit_code
+        return error.exit_code if isinstance(error, CommandError) else 2
     except click.ClickException as error:
         usage = (
             f"{error.ctx.get_usage()}\n\n"

@@ -6,16 +6,14 @@ import ctypes
 import os
 from contextlib import suppress
 
-from flowsim.cli.errors import as_command_error
-from flowsim.process.environment import SettingError, check_jax
+from flowsim.process.environment import check_jax
 from flowsim.process.program_cache import keep_programs
 
 
 def start_jax() -> None:
     """Import JAX, and store its compiled programs; reject settings with which it cannot compute."""
     set_error_handling()
-    with as_command_error(SettingError):
-        check_jax()
+    check_jax()
     keep_programs()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib import import_module
@@ -32,8 +31,9 @@ class FigureSpec:
     question
         The question that it answers.
     module
-        The module with its functions `why_unavailable(run)`, `headline(run)`,
-        `over_variants(parts)` and `draw(subject)`; by default `flowsim.pictures.<name>`.
+        The module, or the name of the module, or another object with the functions
+        `why_unavailable(run)`, `headline(run)`, `over_variants(parts)` and `draw(subject)`; by
+        default `flowsim.pictures.<name>`.
     animated_by
         How it is animated, a key of `flowsim.pictures.animation.ANIMATIONS`; "" if it cannot be.
     group
@@ -44,7 +44,7 @@ class FigureSpec:
 
     name: str
     question: str
-    module: str = ""
+    module: Any = ""
     animated_by: str = ""
     group: str = ""
 
@@ -123,6 +123,8 @@ class FigureSpec:
 
     def _module(self) -> Any:
         import_module("flowsim.pictures.kit")  # imports Matplotlib, whatever MPLBACKEND is
+        if not isinstance(self.module, str):
+            return self.module
         return import_module(self.module or f"flowsim.pictures.{self.name}")
 
 
@@ -131,7 +133,7 @@ _OF_DIAGNOSTICS = {
     for name, measure in MEASURES.items()
 }
 
-FIGURES: Mapping[str, FigureSpec] = {
+FIGURES: dict[str, FigureSpec] = {
     figure.name: figure
     for figure in (
         FigureSpec("singular_values", "Which modes are learned, and when?", animated_by="flows"),

@@ -24,7 +24,7 @@ _GUARDS = ("jax_transfer_guard_host_to_device", "jax_transfer_guard_device_to_ho
 
 
 class SettingError(RuntimeError):
-    """JAX cannot compute here in double precision; the text names the setting to change."""
+    """Flowsim cannot compute in this environment; the text names what to change."""
 
 
 def check_jax() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from flowsim.scenario.digest import resolve_files
 from flowsim.scenario.former import with_present_keys, with_present_places
 from flowsim.scenario.overrides import set_path
+from flowsim.scenario.plugins import load_plugins
 from flowsim.scenario.spec.errors import Mistake, ScenarioError, UnplacedError, dotted, printable
 from flowsim.scenario.spec.plain import plain
 from flowsim.scenario.spec.scenario import Scenario
@@ -157,6 +158,7 @@ def from_data(
         With every mistake, at its place in the file if there is one.
 
     """
+    load_plugins()
     source = source or Source()
     overrides, wrong = _plain(overrides or {}, source.origin)
     data, unknown = _overridden(data, overrides, source.origin)

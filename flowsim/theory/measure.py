@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from flowsim.dynamics.registry import RULES
 from flowsim.scenario.spec.descent import Descent
@@ -38,6 +38,12 @@ class Measure:
         Returns the entries of the dimension `level` of its variables.
     folder
         Its subpackage of `flowsim.theory`, by default its name.
+    function
+        Computes its arrays from a `flowsim.theory.setting.Setting`; by default that of its module
+        `measure`.
+    figure
+        Has the functions that draw it (see `flowsim.experiment.figure_registry`); by default its
+        module `figure`.
 
     """
 
@@ -51,6 +57,8 @@ class Measure:
     seconds: Callable[[Scenario], float] = lambda _: 0.0
     levels: Callable[[Scenario], tuple[float, ...]] = lambda _: ()
     folder: str = ""
+    function: Callable[[Any], Mapping[str, Any]] | None = None
+    figure: Any = None
 
     @property
     def package(self) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from flowsim.theory.convergence.spec import CONVERGENCE
 from flowsim.theory.drift_budget.spec import DRIFT_BUDGET
 from flowsim.theory.explicit_loss.spec import EXPLICIT_LOSS
@@ -23,7 +21,7 @@ from flowsim.theory.step_size_thresholds.spec import STEP_SIZE_THRESHOLDS
 from flowsim.theory.tangent_kernel.spec import TANGENT_KERNEL
 from flowsim.theory.tracking_bound.spec import TRACKING_BOUND
 
-MEASURES: Mapping[str, Measure] = {
+MEASURES: dict[str, Measure] = {
     measure.name: measure
     for measure in (
         NORMS,

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from flowsim.dynamics.registry import FLOWS
 from flowsim.experiment.plan.variables import (
     ALONG_TIME,
-    GROUPS,
     HELD_OUT,
     TIMES,
     dimensions,
+    groups,
     layer_number,
 )
 from flowsim.scenario.spec.errors import Mistake, alternatives, mistake_at, printable
@@ -88,9 +88,9 @@ def _missing(quantity: str, runs: Runs) -> Iterator[str]:
     group, _, name = inner.partition(".")
     if variant not in runs:
         yield _wrong_variant(variant, inner, runs)
-    if group not in GROUPS:
+    if group not in groups():
         # groups before variables: a wrong group leaves nothing to look a variable up in
-        hint = _hint(group, GROUPS, after=f".{printable(name)}")
+        hint = _hint(group, groups(), after=f".{printable(name)}")
         yield f'"{printable(quantity)}" names no group of a run; {hint}, as in group.variable'
         return
     try:
@@ -99,7 +99,7 @@ def _missing(quantity: str, runs: Runs) -> Iterator[str]:
         if present := RENAMED.get((group, name)):
             yield f'"{printable(quantity)}" was renamed; write {group}.{present}'
             return
-        hint = _hint(name, GROUPS[group], f"{group}.")
+        hint = _hint(name, groups()[group], f"{group}.")
         yield f'"{printable(quantity)}" names no variable of numbers of {group}; {hint}'
         return
     if variant in runs:
@@ -139,7 +139,7 @@ def _why_absent(group: str, name: str, run: Scenario) -> str | None:
     if missing:
         add = f"add {alternatives(missing)} to flow.spaces"
         return f"the flow is not solved in that formulation; {add}"
-    if run.descent is None and (group == "descent" or "step_size" in GROUPS[group].get(name, ())):
+    if run.descent is None and (group == "descent" or "step_size" in groups()[group].get(name, ())):
         return "there is no descent; write [descent] with step_sizes"
     if run.descent is not None and not run.descent.follows_flow and _in_flow_time(group, name):
         momentum = "with increasing momentum " if run.descent.momentum == "increasing" else ""

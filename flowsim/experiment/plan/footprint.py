@@ -40,15 +40,16 @@ REMEDIES: dict[str, str] = {
     'output.end_to_end = "last"',
     "descent": "reduce network.widths, flow.samples or descent.step_sizes, "
     'or set output.end_to_end = "last"',
-    **dict.fromkeys(map(str, MEASURES), "reduce network.widths, or remove it from output.measures"),
 }
+
+OF_DIAGNOSTICS = "reduce network.widths, or remove it from output.measures"
+"""The remedy where a diagnostic takes the memory."""
 
 KEYS = {
     "data": "data",
     "measurements": "loss.measurements",
     "jacobian": "flow.method",
     "descent": "descent.step_sizes",
-    **dict.fromkeys(map(str, MEASURES), "output.measures"),
 }
 """The key to which the memory of a part is reported where it is not network.widths."""
 
@@ -188,7 +189,7 @@ def refuse_if_impossible(scenario: Scenario) -> None:
         largest = max(predicted.parts, key=lambda part: predicted.parts[part])
         text = (
             f"needs about {human(predicted.total)}, {limit.limited_by} {human(limit.size)}; "
-            f"{REMEDIES[largest]}"
+            f"{REMEDIES.get(largest, OF_DIAGNOSTICS)}"
         )
         raise UnplacedError(mistake_at(_key(scenario, largest), text))
     if predicted.disk:
@@ -210,7 +211,7 @@ def _key(scenario: Scenario, part: str) -> str:
     """Return the key that is most to blame for the memory of a part."""
     if part == "saved" and scenario.flow.samples > max(scenario.network.widths):
         return "flow.samples" if scenario.flow.times is None else "flow.times"
-    return KEYS.get(part, "network.widths")
+    return "output.measures" if part in MEASURES else KEYS.get(part, "network.widths")
 
 
 def _reject_if_disk_is_full(scenario: Scenario, needed: int) -> None:

@@ -20,7 +20,7 @@ from flowsim.problem.tracing import fingerprint
 from flowsim.process.environment import isolated
 from flowsim.scenario import reading
 from flowsim.scenario.spec.errors import ScenarioError
-from flowsim.scenario.spec.loss import Python, Trait
+from flowsim.scenario.spec.loss import PythonLoss, Trait
 from flowsim.scenario.spec.scenario import Scenario
 
 LARGEST = 100_000
@@ -79,7 +79,7 @@ def _initial(problem: Problem, *, written: bool) -> dict[str, Any]:
     return {"kind": "python", "sha256": total.hexdigest()}
 
 
-def _written(problem: Problem) -> tuple[dict[str, Any], Python | None]:
+def _written(problem: Problem) -> tuple[dict[str, Any], PythonLoss | None]:
     """Return the tables of the loss, and its description where it cannot be written out."""
     loss = problem.loss
     sizes = (W.size for W in (*problem.layers, *_arrays(loss)))
@@ -87,7 +87,7 @@ def _written(problem: Problem) -> tuple[dict[str, Any], Python | None]:
         tables = WRITTEN[type(loss)](loss)
         if tables is not None:
             return tables, None
-    described = Python(
+    described = PythonLoss(
         kind="python",
         description=loss.label,
         sha256=_fingerprint(problem),

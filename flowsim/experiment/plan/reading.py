@@ -12,6 +12,7 @@ from flowsim.experiment.figure_registry import FIGURES
 from flowsim.experiment.plan.claims import broken_claim
 from flowsim.scenario import catalog, reading
 from flowsim.scenario.build.shapes import used_samples
+from flowsim.scenario.plugins import load_plugins
 from flowsim.scenario.spec.errors import Mistake, mistake_at
 from flowsim.scenario.spec.scenario import Scenario
 from flowsim.scenario.validate.examine import RULES, Rules
@@ -124,6 +125,7 @@ def json_schema() -> dict[str, Any]:
     It accepts every file that `read` accepts. It contains the type and range of each key, but no
     rule that involves several keys.
     """
+    load_plugins()
     schema = Scenario.model_json_schema(mode="validation")
     output = schema["$defs"]["Output"]["properties"]
     diagnostics = "; ".join(f"{measure.question} ({name})" for name, measure in MEASURES.items())

@@ -79,14 +79,18 @@ VARIABLES: Mapping[str, tuple[VariableSpec, ...]] = {
 }
 """The variables of every group that a simulation fills; of diagnostics their specs declare them."""
 
-GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
-    **{
+
+def groups() -> dict[str, dict[str, tuple[str, ...]]]:
+    """Return the dimensions of every group's variables of numbers, but for `layer_1`, …, `layer_N`.
+
+    Diagnostics may be registered at any time.
+    """
+    simulated = {
         group: {spec.name: spec.dims for spec in declared if not spec.text}
         for group, declared in VARIABLES.items()
-    },
-    **{name: measure.dims for name, measure in MEASURES.items()},
-}
-"""Dimensions of every group's variables of numbers, but for `layer_1`, …, `layer_N`."""
+    }
+    return simulated | {name: measure.dims for name, measure in MEASURES.items()}
+
 
 _LAYER = re.compile(r"layer_([1-9][0-9]{0,4})")
 
@@ -108,7 +112,7 @@ def dimensions(group: str, name: str, *, all_saved: bool = True) -> tuple[str, .
     """
     if group == "layers" and (j := layer_number(name)):
         return layer_spec(j).dims
-    dims = GROUPS[group][name]
+    dims = groups()[group][name]
     if name == "end_to_end" and group in (*FLOWS, "descent", "exact"):
         return stored_dims(dims, all_saved=all_saved)
     return dims

@@ -11,7 +11,7 @@ from flowsim.scenario.spec.loss import (
     Completion,
     Linear,
     Loss,
-    Python,
+    PythonLoss,
     Sensing,
     Shape,
     Squared,
@@ -251,7 +251,7 @@ class CrossEntropy(DataLoss):
 
 
 AnyLoss = Annotated[
-    Linear | Squared | Completion | Sensing | Regression | Logistic | CrossEntropy | Python,
+    Linear | Squared | Completion | Sensing | Regression | Logistic | CrossEntropy | PythonLoss,
     Discriminator("kind"),
 ]
 LOSSES: dict[str, type[Loss]] = by_kind(AnyLoss)

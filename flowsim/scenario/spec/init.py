@@ -108,7 +108,7 @@ class Explicit(Init):
         return tuple(np.asarray(W, dtype=float) for W in self.layers)
 
 
-class Python(Init):
+class PythonLayers(Init):
     """Layers from Python that are too large for a file: hashed, not written out."""
 
     kind: Literal["python"] = Field(
@@ -294,7 +294,7 @@ AnyInit = Annotated[
     | Identity
     | Aligned
     | LambdaBalanced
-    | Python,
+    | PythonLayers,
     Discriminator("kind"),
 ]
 INITS: dict[str, type[Init]] = by_kind(AnyInit)

@@ -281,7 +281,7 @@ class Sensing(MatrixLoss):
         return self.measurements
 
 
-class Python(Loss):
+class PythonLoss(Loss):
     """A loss from Python that no file can hold: described in words, and hashed.
 
     `flowsim.run` writes it for a problem whose loss is a function, or has a term on the layers.
@@ -306,7 +306,7 @@ class Python(Loss):
 
     _problem: Problem | None = PrivateAttr(None)
 
-    def of(self, problem: Problem) -> Python:
+    def of(self, problem: Problem) -> PythonLoss:
         """Return the same description with the problem that it describes."""
         described = self.model_copy()
         described._problem = problem

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, FailFast, Field, ValidationError
@@ -20,7 +22,7 @@ from flowsim.scenario.spec.network import Network
 from flowsim.scenario.spec.numbers import Seed
 from flowsim.scenario.spec.output import Output
 from flowsim.scenario.spec.plain import plain
-from flowsim.scenario.spec.table import Table
+from flowsim.scenario.spec.table import Table, kind_of
 
 
 def _line(value: str) -> str:
@@ -159,6 +161,28 @@ SECTIONS: dict[str, tuple[type[Table], ...]] = {
 
 ITEMS: dict[str, type[Table]] = {"variant": Variant, "claims": Claim}
 """The arrays of tables of a scenario."""
+
+
+UNIONS: dict[str, dict[str, type[Any]]] = {"loss": LOSSES, "init": INITS}
+"""The models by kind of the tables that have several kinds."""
+
+
+def add_kind(section: str, model: type[Table]) -> None:
+    """Add a kind to a table, which files and `Scenario` accept from then on.
+
+    Raises
+    ------
+    ValueError
+        If the table has this kind already.
+
+    """
+    models, kind = UNIONS[section], kind_of(model)
+    if kind in models:
+        raise ValueError(f'There is a kind "{kind}" of {section} already; use another name.')
+    models[kind] = model
+    SECTIONS[section] = tuple(models.values())
+    Scenario.model_fields[section].annotation = reduce(or_, models.values())
+    Scenario.model_rebuild(force=True)
 
 
 def options(section: str) -> dict[str, FieldInfo]:
