@@ -107,6 +107,8 @@ class Assembled:
         if exact is not None:
             flow = self.reference
             found["exact"] = groups.exact_group(exact, problem, flow.times, _kept(flow))
+        if target := groups.target_group(problem.loss):
+            found["target"] = target
         summary = summarize(scenario, problem, self.flows, self.descent)
         return Run(name, scenario, found, concluded(summary, [], summary["seconds"]["compile"]))
 

@@ -15,7 +15,7 @@ import numpy as np
 from flowsim.experiment.plan.variables import VARIABLES
 from flowsim.experiment.step_sizes import CriticalStepSize
 from flowsim.problem import spectra
-from flowsim.problem.losses import Classifier, Loss, values
+from flowsim.problem.losses import Classifier, Completion, Loss, Measurements, values
 from flowsim.problem.problem import Problem
 from flowsim.results.run import Group, group, with_attribute
 from flowsim.scenario.spec.forms import UNITS
@@ -115,6 +115,16 @@ def comparison_group(
             distances = [spectra.distance(W[at], other) for at, other in _pieces(exact, times)]
             arrays[f"{space}_vs_exact"] = np.concatenate(distances)
     return group(VARIABLES["comparison"], arrays)
+
+
+def target_group(loss: Loss) -> Group:
+    """Return the target of completion and sensing and the observed entries; empty of others."""
+    if not isinstance(loss, Measurements):
+        return {}
+    arrays: Arrays = {"matrix": np.asarray(loss.Phi)}
+    if isinstance(loss, Completion):
+        arrays["observed"] = np.asarray(loss.observed, dtype=float)
+    return group(VARIABLES["target"], arrays)
 
 
 def exact_group(

@@ -264,6 +264,8 @@ def trajectory_groups(plan: Plan, outcome: Outcome) -> dict[str, Group]:
     if exact is not None:
         times = reference(flows).times
         found["exact"] = groups.exact_group(exact, problem, times, plan.kept)
+    if target := groups.target_group(problem.loss):
+        found["target"] = target
     return found
 
 

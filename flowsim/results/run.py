@@ -170,7 +170,7 @@ class Run:
         The scenario that was run, and its name.
     groups
         Variables by group: each formulation (`"layers"`, `"end_to_end"`, …), `"descent"`,
-        `"comparison"`, `"exact"`, `"plane"` and each diagnostic, as far as they exist.
+        `"comparison"`, `"exact"`, `"target"`, `"plane"` and each diagnostic, as far as they exist.
     summary
         The content of `summary.json`: outcomes, final losses, error estimates, claims, notes,
         seconds, versions.

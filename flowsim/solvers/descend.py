@@ -18,7 +18,7 @@ from flowsim.dynamics.registry import Momentum
 from flowsim.dynamics.rules import GivenRule, as_rule
 from flowsim.problem import arguments, network
 from flowsim.problem.gradient_noise import Stream
-from flowsim.problem.losses import Loss
+from flowsim.problem.losses import Completion, Loss
 from flowsim.problem.problem import Problem
 from flowsim.problem.types import Array, Layers
 from flowsim.process.environment import computing, threads_for
@@ -36,7 +36,7 @@ from flowsim.solvers.last_iterates import LastIterates
 from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.solvers.options import default_times
 from flowsim.solvers.storage import Series, Store, with_read_only_arrays
-from flowsim.solvers.system import LARGEST, distance_to_target
+from flowsim.solvers.system import LARGEST, distance_to_target, unobserved_error
 
 AT_ONCE = 4096
 """Entries of the widest matrices, over all step sizes that are measured at once."""
@@ -167,6 +167,7 @@ class _DescentRecorder:
             loss=empty(),
             singular_values=empty(min(output, inputs)),
             distance_to_target=empty(),
+            unobserved_error=empty() if isinstance(problem.loss, Completion) else None,
             det_sign=empty() if output == inputs else None,
             imbalance=empty(problem.depth - 1),
             squared_norm=empty(),
@@ -182,7 +183,7 @@ class _DescentRecorder:
         An iterate beyond the range of flows counts as divergence, as its measures may overflow.
         """
         record = self.trajectory
-        W, loss, distance, sign, squared_norm, imbalance = (
+        W, loss, distance, unobserved, sign, squared_norm, imbalance = (
             np.asarray(a, dtype=np.float64) for a in _measured(self.objective, iterates)
         )
         largest = np.abs(W).max(axis=(1, 2))
@@ -194,6 +195,8 @@ class _DescentRecorder:
         record.loss[:, sample] = np.where(self.alive, loss, np.inf)
         alive = np.flatnonzero(self.alive)
         record.distance_to_target[alive, sample] = distance[alive]
+        if record.unobserved_error is not None:
+            record.unobserved_error[alive, sample] = unobserved[alive]
         record.imbalance[alive, sample] = imbalance[alive]
         record.squared_norm[alive, sample] = squared_norm[alive]
         for history, W_j in zip(record.layers or (), iterates.layers, strict=bool(record.layers)):
@@ -214,19 +217,20 @@ class _DescentRecorder:
 
 @eqx.filter_jit
 def _measured(loss: Loss, iterates: Iterates) -> Any:
-    """Return W, ℓ(W), ‖W - Φ‖_F, sign det W, Σ‖W_j‖² and the imbalance of every step size.
+    """Return W, ℓ(W), errors, sign det W, Σ‖W_j‖² and the imbalance of every step size.
 
-    In float64; the sign is nan where W is not square.
+    In float64. Errors are ‖W - Φ‖_F of all entries and of those not observed; the sign is nan where
+    W is not square.
     """
 
     def one(layers: Layers) -> tuple[Array, ...]:
         layers = tuple(W.astype(jnp.float64) for W in layers)
         W = network.end_to_end(layers)
-        measured = loss.at(layers, W), distance_to_target(loss, W)
+        errors = distance_to_target(loss, W), unobserved_error(loss, W)
         of_layers = network.squared_norm(layers), jnp.append(network.imbalance(layers), 0.0)
         square = W.shape[0] == W.shape[1]
         sign = network.det_sign(layers) if square else jnp.asarray(jnp.nan)
-        return W, *measured, sign, *of_layers
+        return W, loss.at(layers, W), *errors, sign, *of_layers
 
     # a few at once: batched LU and QR of large matrices can deadlock on few cores
     widest = max(max(W.shape[1:]) for W in iterates.layers)

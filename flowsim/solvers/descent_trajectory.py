@@ -42,6 +42,8 @@ class DescentTrajectory(Tabular):
         The number k of each recorded iterate.
     loss, singular_values, distance_to_target
         ℓ(W), σ descending along a further axis, and ‖W - Φ‖_F (nan without a target Φ).
+    unobserved_error
+        ‖W - Φ‖_F over the entries that are not observed; None if not of completion.
     det_sign
         The sign of det W, -1, 0 or 1; None where W is not square.
     imbalance, squared_norm
@@ -72,6 +74,7 @@ class DescentTrajectory(Tabular):
     loss: np.ndarray
     singular_values: np.ndarray
     distance_to_target: np.ndarray
+    unobserved_error: np.ndarray | None
     det_sign: np.ndarray | None
     imbalance: np.ndarray
     squared_norm: np.ndarray
@@ -97,7 +100,8 @@ class DescentTrajectory(Tabular):
 
     def arrays(self) -> dict[str, Any]:
         """Return the arrays by the names of their variables; None where there is none."""
-        targeted = self.problem.loss.target is not None
+        loss = self.problem.loss
+        targeted = loss.target is not None
         all_kept = self.kept.size == self.iteration.shape[1]
         return {
             "step_size": self.step_sizes,
@@ -109,6 +113,8 @@ class DescentTrajectory(Tabular):
             "nuclear_norm": spectra.nuclear_norm(self.singular_values),
             "det_sign": self.det_sign,
             "distance_to_target": self.distance_to_target if targeted else None,
+            "reconstruction_error": loss.reconstruction_error(self.distance_to_target),
+            "unobserved_error": self.unobserved_error,
             "imbalance": self.imbalance,
             "squared_norm": self.squared_norm,
             "outcome": np.array(self.outcome, dtype=object),

@@ -11,9 +11,10 @@ import numpy as np
 
 from flowsim.dynamics.flow import State
 from flowsim.problem import network
+from flowsim.problem.losses import Completion
 from flowsim.solvers.options import SaveAt
 from flowsim.solvers.storage import Series, Store
-from flowsim.solvers.system import ScaledFlow, distance_to_target
+from flowsim.solvers.system import ScaledFlow, distance_to_target, unobserved_error
 
 
 class Recorder:
@@ -124,6 +125,8 @@ def _measured(system: ScaledFlow, states: State) -> Any:
             "distance_to_target": distance_to_target(system.loss, W),
             "spectrum": system.flow.exact_spectrum(state),
         }
+        if isinstance(system.loss, Completion):
+            measured["unobserved_error"] = unobserved_error(system.loss, W)
         if system.flow.space != "layers":
             return measured
         measured |= {

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowsim.dynamics.flow import Flow, State
-from flowsim.problem.losses import Loss
+from flowsim.problem.losses import Completion, Loss
 from flowsim.problem.problem import Problem
 from flowsim.problem.types import Array, Matrix, Scalar
 from flowsim.solvers.methods.spectral_radius import SAFETY, chirp, spectral_radius
@@ -120,6 +120,13 @@ class ScaledFlow(eqx.Module):
             lambda x: self.velocity(t, x, None), y, self.velocity(t, y, None), chirp(y)
         )
         return bound / SAFETY
+
+
+def unobserved_error(loss: Loss, W: Array) -> Array:
+    """Return ‖W - Φ‖_F over the entries of Φ that are not observed; nan if not of completion."""
+    if not isinstance(loss, Completion):
+        return jnp.asarray(jnp.nan)
+    return jnp.asarray(jnp.linalg.norm(jnp.where(loss.observed == 0, W - loss.Phi, 0.0)))
 
 
 def distance_to_target(loss: Loss, W: Array) -> Array:

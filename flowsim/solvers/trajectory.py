@@ -61,6 +61,9 @@ class Trajectory(Tabular):
     loss, singular_values, distance_to_target
         ℓ(W) of shape (time,); σ of shape (time, mode), descending; ‖W - Φ‖_F, nan without a
         target Φ.
+    unobserved_error
+        ‖W - Φ‖_F over the entries that are not observed, of shape (time,); None if not of
+        completion.
     det_sign
         The sign of det W, -1, 0 or 1, of shape (time,); None where W is not square.
     log_singular_values
@@ -112,6 +115,7 @@ class Trajectory(Tabular):
     loss: np.ndarray = field(default_factory=lambda: np.zeros(0))
     singular_values: np.ndarray = field(default_factory=lambda: np.zeros(0))
     distance_to_target: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    unobserved_error: np.ndarray | None = None
     det_sign: np.ndarray | None = None
     log_singular_values: np.ndarray | None = None
     imbalance: np.ndarray | None = None
@@ -133,7 +137,8 @@ class Trajectory(Tabular):
 
     def arrays(self) -> dict[str, Any]:
         """Return the arrays by the names of their variables; None where there is none."""
-        targeted = self.problem.loss.target is not None
+        loss = self.problem.loss
+        targeted = loss.target is not None
         all_kept = self.kept.size == self.times.size
         layers = enumerate(self.layer_series or (), start=1)
         return {
@@ -145,6 +150,8 @@ class Trajectory(Tabular):
             "nuclear_norm": spectra.nuclear_norm(self.singular_values),
             "det_sign": self.det_sign,
             "distance_to_target": self.distance_to_target if targeted else None,
+            "reconstruction_error": loss.reconstruction_error(self.distance_to_target),
+            "unobserved_error": self.unobserved_error,
             "log_singular_values": self.log_singular_values,
             "imbalance": self.imbalance,
             "squared_norm": self.squared_norm,

@@ -93,6 +93,8 @@ def _of_w(*at: str) -> tuple[VariableSpec, ...]:
             nuclear_norm="nuclear norm ‖W‖_*",
             det_sign="sign of det W",
             distance_to_target="distance ‖W − Φ‖_F to the target",
+            reconstruction_error="relative reconstruction error ‖W − Φ‖_F / ‖Φ‖_F",
+            unobserved_error="error of W in the entries of Φ that are not observed, Frobenius norm",
         ),
     )
 

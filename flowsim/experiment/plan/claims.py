@@ -34,6 +34,9 @@ COMPARISONS = ("below", "above", "equals", "below_quantity", "above_quantity", "
 WITH_TOLERANCE = ("equals", "trend", "order")
 """Comparisons with a tolerance `within`, which is optional for a trend."""
 
+OTHER = "write another variable"
+"""What to do where a variable never exists for a loss or a shape."""
+
 RELATIVE = ("relative_step_size", "critical_step_size", "critical_step_size_error")
 
 QUANTITIES = ("quantity", "below_quantity", "above_quantity")
@@ -151,7 +154,7 @@ def _why_absent(group: str, name: str, run: Scenario) -> str | None:
         return f'that is not computed; write output.measures = ["{group}"]'
     if layer_number(name) is not None:
         return _why_layer_absent(name, run)
-    return _why_option_absent(name, run)
+    return _why_option_absent(group, name, run)
 
 
 def _in_flow_time(group: str, name: str) -> bool:
@@ -169,17 +172,21 @@ def _why_layer_absent(name: str, run: Scenario) -> str | None:
     return None
 
 
-def _why_option_absent(name: str, run: Scenario) -> str | None:
+def _why_option_absent(group: str, name: str, run: Scenario) -> str | None:
     loss = run.loss
     if name == "distance_to_target" and not loss.has("minimized_by_target"):
-        return f'a loss of kind "{loss.kind}" has no target; write another variable'
+        return f'a loss of kind "{loss.kind}" has no target; {OTHER}'
+    if (group == "target" or name == "reconstruction_error") and not loss.has("partial_target"):
+        return f'a loss of kind "{loss.kind}" does not measure a target in part; {OTHER}'
+    if name in ("unobserved_error", "observed") and loss.kind != "completion":
+        return f'a loss of kind "{loss.kind}" has no entries that are not observed; {OTHER}'
     if name in RELATIVE and (run.descent is None or run.descent.relative_to is None):
         return (
             "step sizes are relative to no sharpness; write descent.step_sizes = "
             '{ values = [0.9, 1.1], relative_to = "minimum" }'
         )
     if name == "det_sign" and len(set(run.network.shape)) > 1:
-        return "W is not square and has no determinant; write another variable"
+        return f"W is not square and has no determinant; {OTHER}"
     if name == "imbalance" and run.network.depth < 2:
         return "a network of one layer has no pair of layers; write another variable"
     if name in ("saved_time", "saved_sample") and run.output.end_to_end == "all":

@@ -59,6 +59,14 @@ VARIABLES: Mapping[str, tuple[VariableSpec, ...]] = {
         ),
     ),
     "exact": (TIME, SIGMA, LOSS, SAVED_TIME, W),
+    "target": (
+        VariableSpec("matrix", ("output", "input"), "target Φ of completion or sensing"),
+        VariableSpec(
+            "observed",
+            ("output", "input"),
+            "weight of each entry of Φ in the loss: 0 where it is not observed",
+        ),
+    ),
     "plane": (
         VariableSpec("u", ("u",), "first coordinate u"),
         VariableSpec("v", ("v",), "second coordinate v"),
@@ -123,7 +131,7 @@ ERRORS: Mapping[str, str] = {
         f"{space}.{name}": "error_estimate"
         for space in FLOWS
         # no singular value and no norm changes by more than W itself
-        for name in ("singular_values", "distance_to_target", "end_to_end")
+        for name in ("singular_values", "distance_to_target", "unobserved_error", "end_to_end")
     },
     "sharpness.smallest": "error",
     "sharpness.largest": "error",

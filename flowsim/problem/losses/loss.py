@@ -157,6 +157,10 @@ class Loss(eqx.Module):
         """The matrix Φ that minimizes the loss by construction, or None."""
         return None
 
+    def reconstruction_error(self, distance: np.ndarray) -> np.ndarray | None:  # noqa: ARG002
+        """Return relative errors from ‖W - Φ‖_F where Φ is measured in part, else None."""
+        return None
+
     @property
     def minimum(self) -> float | None:
         """The least value of the loss over all matrices, if it is stated."""

@@ -123,6 +123,11 @@ class Measurements(Loss):
         """Φ."""
         return self.Phi
 
+    def reconstruction_error(self, distance: np.ndarray) -> np.ndarray:
+        """Return ‖W - Φ‖_F / ‖Φ‖_F of distances ‖W - Φ‖_F; nan for Φ = 0."""
+        size = float(np.linalg.norm(np.asarray(self.Phi)))
+        return np.asarray(distance / size if size > 0 else np.full_like(distance, np.nan))
+
     @abc.abstractmethod
     def matrix(self) -> csr_array:
         """Return 𝒜 as a sparse matrix, with one row per measurement of W read row by row."""
