@@ -147,7 +147,7 @@ def figure_writer(
             selection=selection,
             whole=whole,
             failed=failed,
-            monitor=Monitor(report, stop, f"{run.name}: figures"),
+            monitor=Monitor(report, stop, run.name),
         )
 
     return draw

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flowsim.results.run import Run
 
 Summary = Mapping[str, Any]
 
@@ -31,6 +34,40 @@ def table_lines(name: str, summary: Summary, variants: Mapping[str, Summary]) ->
     if notes:
         yield "\nnotes"
         yield from (f"  {note}" for note in notes)
+
+
+def interruption(run: Run, directory: str) -> str:
+    """Return in words what an interrupted run contains, and what was not reached."""
+    kept: list[str] = []
+    missing: list[str] = []
+    for variant, part in (run.variants or {"": run}).items():
+        prefix = f"{variant}: " if variant else ""
+        for name, outcome in part.summary["outcome"].items():
+            reached = _reached(part, name, outcome)
+            (missing if reached is None else kept).append(f"{prefix}{name}{reached or ''}")
+    if run.variants:
+        missing += [name for name in run.summary["outcome"] if name not in run.variants]
+    if not kept:
+        return (
+            "Interrupted before the first step: nothing was reached, and "
+            f"{directory} contains the initialization alone."
+        )
+    left_out = f"; not reached: {', '.join(missing)}" if missing else ""
+    return f"Interrupted: {directory} contains {', '.join(kept)}{left_out}."
+
+
+def _reached(run: Run, name: str, outcome: Any) -> str | None:
+    """Return how far a group of an interrupted run came, "" for its end, None for nothing."""
+    outcomes = set(outcome.values()) if isinstance(outcome, Mapping) else {outcome}
+    if "interrupted" not in outcomes:
+        return ""
+    if name not in run.groups:
+        return None
+    variables = run.groups[name]
+    if "end_to_end" in variables and name != "descent":
+        end = float(variables["time"].values[-1])
+        return f" up to t = {end:.4g}" if end > 0 else None
+    return " in part"
 
 
 def _rows(summary: Summary, prefix: str) -> Iterator[tuple[str, ...]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -14,7 +15,7 @@ import click
 from flowsim.cli import completion, progress, runtime, signals
 from flowsim.cli.errors import as_command_error
 from flowsim.cli.plot import figure_writer
-from flowsim.cli.report import Summary, table_lines
+from flowsim.cli.report import Summary, interruption, table_lines
 from flowsim.cli.scenarios import (
     default_directory,
     mistakes_located,
@@ -163,17 +164,19 @@ def _show_again(
 def _simulate(asked: _Asked, place: Place, target: Path) -> int:
     from flowsim.results import archive
 
-    runtime.return_freed_arrays()
-    # JAX reads the settings of its cache when it is imported, so all that uses it is imported later
-    runtime.start_jax()
-    from flowsim.experiment import provenance
-    from flowsim.experiment import run as experiment
-    from flowsim.experiment.repetition import Earlier
-    from flowsim.solvers.monitor import Monitor
-    from flowsim.solvers.storage import StorageError
+    with _starting():
+        runtime.return_freed_arrays()
+        # JAX reads settings when it is imported, so all that uses it is imported later
+        runtime.start_jax()
+        from flowsim.experiment import provenance
+        from flowsim.experiment import run as experiment
+        from flowsim.experiment.repetition import Earlier
+        from flowsim.solvers.monitor import Monitor
+        from flowsim.solvers.storage import StorageError
 
-    earlier = Earlier.of(asked.scenario, asked.unchanged_file, target)
-    with signals.deferred(place.abandon) as stop, progress.displayed() as report:
+        earlier = Earlier.of(asked.scenario, asked.unchanged_file, target)
+    with signals.deferred(place.abandon) as stop, progress.displayed() as shown:
+        report = _noted(stop, shown)
         with as_command_error(StorageError, exit_code=3):
             run = experiment.run(asked.scenario, asked.name, monitor=Monitor(report, stop))
         run = provenance.asked(run, shlex.join(asked.command), asked.replaced)
@@ -186,11 +189,36 @@ def _simulate(asked: _Asked, place: Place, target: Path) -> int:
         if asked.figures.which and not stop():
             run = asked.figures.completed(run, Monitor(report, stop))
             draw = figure_writer(report, [], run, asked.figures, stop=stop)
+        report("writing", 0.0)
         with as_command_error(archive.ArchiveError, exit_code=3):
             run = archive.fill(place, run, draw)
+    if run.summary["exit_code"] in _INTERRUPTED:
+        print_message(interruption(run, f"{target}/"))
     variants = {variant: inner.summary for variant, inner in run.variants.items()}
     _print(asked, run.summary, variants, target)
     return stop.code or int(run.summary["exit_code"])
+
+
+@contextmanager
+def _starting() -> Iterator[None]:
+    """Show within the block that flowsim is starting; a signal reports that nothing was reached."""
+    try:
+        with progress.displayed() as report:
+            report("starting", 0.0)
+            yield
+    except SystemExit:
+        print_message("Interrupted before the simulation: nothing was reached or kept.")
+        raise
+
+
+def _noted(stop: signals.StopRequest, show: progress.Report) -> progress.Report:
+    """Return a function that shows progress and notes in a stop request that there is some."""
+
+    def report(label: str, fraction: float) -> None:
+        stop.progressed = stop.progressed or fraction > 0
+        show(label, fraction)
+
+    return report
 
 
 def _print(asked: _Asked, summary: Summary, variants: Mapping[str, Summary], target: Path) -> None:

@@ -19,6 +19,10 @@ _AGAIN_SECONDS = 0.01
 """Time after which a signal whose exit was lost is sent again."""
 
 
+_KEEPING = b"Stopping and keeping the results so far."
+_NOTHING_YET = b"Stopping before the first step: nothing has been reached yet."
+
+
 @contextmanager
 def handled(handler: Callable[[int, FrameType | None], None] | None = None) -> Iterator[None]:
     """Within the block, a signal exits quietly with code 128 + signal, after clean-up."""
@@ -55,10 +59,14 @@ def _send_again(lost: sys.UnraisableHookArgs) -> None:
 
 
 class StopRequest:
-    """Whether a signal has requested a stop; `code` is the exit code then, else None."""
+    """Whether a signal has requested a stop; `code` is the exit code then, else None.
+
+    `progressed` is whether there are any results yet that a stop would keep.
+    """
 
     def __init__(self) -> None:
         self.code: int | None = None
+        self.progressed = False
 
     def __call__(self) -> bool:
         """Return whether a signal has arrived."""
@@ -84,7 +92,7 @@ def deferred(give_up: Callable[[], None]) -> Iterator[StopRequest]:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     previous = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    watcher = threading.Thread(target=_watch, args=(reader, give_up), daemon=True)
+    watcher = threading.Thread(target=_watch, args=(reader, give_up, request), daemon=True)
     watcher.start()
     try:
         with handled(note):
@@ -96,7 +104,7 @@ def deferred(give_up: Callable[[], None]) -> Iterator[StopRequest]:
         os.close(reader)
 
 
-def _watch(reader: int, give_up: Callable[[], None]) -> None:
+def _watch(reader: int, give_up: Callable[[], None], request: StopRequest) -> None:
     """Respond to signals at once, in a separate thread, until the other end is closed."""
     first: tuple[int, float] | None = None
     while received := os.read(reader, 1):
@@ -105,7 +113,9 @@ def _watch(reader: int, give_up: Callable[[], None]) -> None:
             continue
         if first is None:
             first = (number, now)
-            os.write(2, b"\nStopping and keeping the results so far. Repeat to stop at once.\n")
+            kept = _KEEPING if request.progressed else _NOTHING_YET
+            os.write(2, b"\n%s Repeat to stop at once and keep nothing.\n" % kept)
         elif now - first[1] > _SAME_SECONDS:
             give_up()
+            os.write(2, b"\nStopped at once: nothing is kept.\n")
             os._exit(128 + first[0])

@@ -122,7 +122,7 @@ def save_selected(
     notes: list[str] = []
     names = list(selection.names(run, whole))
     for done, name in enumerate(names):
-        monitor.report(done / len(names))
+        monitor.named(f"figure {name}").report(done / len(names))
         if monitor.stop_requested():
             for path in Path(folder).iterdir():
                 path.unlink()

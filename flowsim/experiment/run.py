@@ -78,6 +78,7 @@ def _plans(
         variant: Plan.of(member, with_plane=plane.asked_for(member, scenario.claims, variant))
         for variant, member in (members or {"": scenario}).items()
     }
+    monitor.named("loss and initialization").report(0.0)
     mistakes = [] if members else plans[""].mistakes(keep=True)
     for i, variant in enumerate(scenario.variant):
         for mistake in plans[variant.name].mistakes(keep=False):
@@ -97,7 +98,7 @@ def _run_plan(plan: Plan, name: str, monitor: Monitor, started: float) -> Run:
 
 def _simulated(plan: Plan, name: str, monitor: Monitor, started: float) -> Run:
     outcome = simulate(plan, monitor)
-    groups = trajectory_groups(plan, outcome)
+    groups = trajectory_groups(plan, outcome, monitor)
     if plan.with_plane:
         groups |= plane_groups(plan, groups, outcome, monitor)
     measured = diagnostic_groups(plan, outcome, monitor)
@@ -106,6 +107,7 @@ def _simulated(plan: Plan, name: str, monitor: Monitor, started: float) -> Run:
         *plan.unit_notes(),
         *diagnostics.notes(measured),
     ]
+    monitor.named("verdict").report(0.0)
     summary = summarize(
         plan.scenario,
         plan.problem,

@@ -187,6 +187,7 @@ def simulate(plan: Plan, monitor: Monitor) -> Outcome:
     """
     outcome = Outcome()
     for space in plan.scenario.flow.spaces:
+        monitor.named(f"{space} flow").report(0.0)
         if outcome.flows and monitor.stop_requested():
             break
         outcome.flows[space] = _flow(plan, space, monitor.named(f"{space} flow"))
@@ -243,7 +244,7 @@ def _descent(plan: Plan, outcome: Outcome, monitor: Monitor) -> DescentTrajector
     )
 
 
-def trajectory_groups(plan: Plan, outcome: Outcome) -> dict[str, Group]:
+def trajectory_groups(plan: Plan, outcome: Outcome, monitor: Monitor) -> dict[str, Group]:
     """Return the groups of the flows, of descent, of their comparison and of the closed form."""
     problem, flows, descent = plan.problem, outcome.flows, outcome.descent
     test = held_out(plan.scenario) if plan.scenario.holds_out else None
@@ -257,6 +258,7 @@ def trajectory_groups(plan: Plan, outcome: Outcome) -> dict[str, Group]:
         if plan.unit is not None:
             units = groups.step_size_units(plan.unit, plan.written)
             found["descent"] = {**found["descent"], **units}
+    monitor.named("exact solution").report(0.0)
     exact = exact_solution(problem)
     comparison = groups.comparison_group(flows, descent, exact)
     if comparison:
@@ -288,6 +290,7 @@ def diagnostic_groups(plan: Plan, outcome: Outcome, monitor: Monitor) -> dict[st
     for name in plan.scenario.output.measures:
         watched, stop = monitor.named(name.replace("_", " ")).watched()
         if not stop():
+            watched.report(0.0)
             found[name] = diagnostics.measure(name, diagnostics.Setting(*trajectories, watched))
         if stop.received:
             outcome.interrupted.append(name)

@@ -121,6 +121,7 @@ def descend(
     descent = make_descent(problem, step_sizes, options)
     record = _DescentRecorder(problem, step_sizes, count, reference or {}, keep, keep_layers)
     iterates = initial_iterates(descent, problem)
+    monitor.report(0.0)
     _measured(problem.loss, iterates)
     compiled = time.perf_counter()
     with threads_for(problem.widths):

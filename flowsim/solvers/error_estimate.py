@@ -130,7 +130,7 @@ def _second_task(task: Task, times: np.ndarray, seen: np.ndarray, landings: np.n
         save=SaveAt(ends, np.setdiff1d(times[seen], ends), keep, measures=False),
         start=_perturbed(start),
         window_size=window_size(start, task.save.times.size),
-        monitor=task.monitor.silent(),
+        monitor=task.monitor.named("error estimate"),
     )
 
 

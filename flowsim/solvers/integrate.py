@@ -20,6 +20,7 @@ from flowsim.solvers.crossing import Step
 from flowsim.solvers.edges import at_rest, exit_time, without_step
 from flowsim.solvers.methods import DECISION_STEPS, TRIAL_STEPS, Choice
 from flowsim.solvers.methods.method import Method, StiffnessInfo
+from flowsim.solvers.monitor import COMPILING
 from flowsim.solvers.options import Task
 from flowsim.solvers.recorder import Recorder
 from flowsim.solvers.stepper import (
@@ -290,5 +291,6 @@ def compiled_chunk(
     window = task.save.window(0, task.window_size, method)
     chunk = ChunkSize(integrator, progress, window)
     if not chunk.known:
+        task.monitor.named(COMPILING).report(0.0)
         wait_for(integrator.advance(progress, window, np.asarray(0)))
     return chunk

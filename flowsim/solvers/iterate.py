@@ -24,7 +24,7 @@ from flowsim.problem.problem import Problem
 from flowsim.problem.types import Array
 from flowsim.solvers.chunks import ChunkSize
 from flowsim.solvers.integrate import wait_for
-from flowsim.solvers.monitor import SILENT, Monitor
+from flowsim.solvers.monitor import COMPILING, SILENT, Monitor
 
 
 @runtime_checkable
@@ -157,6 +157,8 @@ def iterate(
     are returned, and samples not reached are not visited.
     """
     chunk, samples = ChunkSize(step, iterates), count.shape[1]
+    if not chunk.known:
+        monitor.named(COMPILING).report(0.0)
     for sample, until in enumerate(count.T):
         whole = left = _steps_left(iterates, until)
         while left:

@@ -85,5 +85,8 @@ class Monitor:
         return replace(self, stop_requested=stop), stop
 
 
+COMPILING = "compiling (first time only)"
+"""The label of a task that compiles a program, or loads it from the cache of programs."""
+
 SILENT = Monitor()
 """A monitor that reports nothing and never requests a stop."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -19,6 +20,7 @@ import pytest
 import flowsim
 from flowsim.cli import main, progress, report, scenarios, terminal
 from flowsim.results import archive
+from flowsim.results.run import Run, Variable
 from flowsim.scenario import catalog
 from flowsim.scenario.digest import digest
 
@@ -396,6 +398,7 @@ def test_a_signal_keeps_what_was_reached(here: Path, number: int, code: int) -> 
     assert time.monotonic() - sent < 2
     assert "Traceback" not in err
     assert "interrupted" in out
+    assert "Interrupted" in err
     (folder,) = (here / "runs").iterdir()
     assert archive.read(folder).summary["outcome"]["layers"] == "interrupted"
     assert archive.read(folder).summary["exit_code"] == code
@@ -403,6 +406,46 @@ def test_a_signal_keeps_what_was_reached(here: Path, number: int, code: int) -> 
     assert again.returncode == 0
     assert "simulating" in again.stderr
     assert archive.read(folder).summary["exit_code"] == 0
+
+
+def test_a_signal_while_starting_reports_that_nothing_was_reached(here: Path) -> None:
+    command = [*FAKE, "run", "small.toml"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, bufsize=1)
+    assert process.stderr is not None
+    assert process.stderr.readline() == "starting: 0%\n"
+    time.sleep(0.2)  # else the signal may arrive within the write, which is then repeated
+    process.send_signal(signal.SIGINT)
+    err = process.stderr.read()
+    assert process.wait() == 130
+    assert err == "Interrupted before the simulation: nothing was reached or kept.\n"
+    assert not (here / "runs").exists() or not list((here / "runs").iterdir())
+
+
+def test_an_interrupted_run_reports_what_it_contains() -> None:
+    run = made_runs.plain()
+    flow = {**run.groups["layers"], "end_to_end": Variable(("time", "x"), np.zeros((5, 1)))}
+    outcome = {"layers": "interrupted", "end_to_end": "interrupted", "sharpness": "interrupted"}
+
+    def text(groups: dict, **more: str) -> str:
+        made = Run("made", run.scenario, groups, {"outcome": {**outcome, **more}})
+        return report.interruption(made, "run/")
+
+    assert text({"layers": flow}) == (
+        "Interrupted: run/ contains layers up to t = 1; not reached: end_to_end, sharpness."
+    )
+    assert text({"layers": flow, "sharpness": {}}, end_to_end="completed") == (
+        "Interrupted: run/ contains layers up to t = 1, end_to_end, sharpness in part."
+    )
+    start = {**flow, "time": Variable(("time",), np.zeros(1))}
+    assert text({"layers": start}) == (
+        "Interrupted before the first step: nothing was reached, and run/ contains the "
+        "initialization alone."
+    )
+    part = Run("a", run.scenario, {"layers": flow}, {"outcome": {"layers": "interrupted"}})
+    whole = Run("whole", run.scenario, {}, {"outcome": {"a": {}, "b": "interrupted"}}, {"a": part})
+    assert report.interruption(whole, "run/") == (
+        "Interrupted: run/ contains a: layers up to t = 1; not reached: b."
+    )
 
 
 def test_a_signal_sent_twice_at_once_counts_as_one(here: Path) -> None:
@@ -427,6 +470,7 @@ def test_a_second_signal_ends_at_once_and_leaves_nothing(here: Path) -> None:
     assert time.monotonic() - sent < 1
     assert process.returncode == 130
     assert "Traceback" not in err
+    assert "Stopped at once: nothing is kept." in err
     assert sorted(path.name for path in here.iterdir()) == ["cache", "small.toml"]
 
 
@@ -550,9 +594,29 @@ def test_progress_off_a_terminal_is_a_few_plain_lines() -> None:
     assert lines == ["layers flow: 0%", "layers flow: 40%", "layers flow: 80%", "descent: 90%"]
 
 
+def test_the_clock_of_a_bar_runs_while_a_task_is_silent(monkeypatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    shown = Terminal()
+    monkeypatch.setattr(progress, "TICK_SECONDS", 0.01)
+    monkeypatch.setattr(sys, "stderr", shown)
+    with progress.displayed() as tell:
+        tell("layers flow: compiling (first time only)", 0.0)
+        before = shown.getvalue().count("compiling")
+        deadline = time.monotonic() + 5
+        while shown.getvalue().count("compiling") < before + 3:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    after = shown.getvalue()
+    time.sleep(0.05)
+    assert shown.getvalue() == after
+
+
 def test_progress_on_a_terminal_is_a_bar(here: Path) -> None:
     ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (24, 80))
+    termios.tcsetwinsize(theirs, (0, 0))  # as of a terminal that does not know its size
     process = subprocess.Popen(
         [*FAKE, "run", "small.toml", "--no-figures"],
         stderr=theirs,

@@ -17,7 +17,7 @@ from flowsim.results.run import Run
 from flowsim.scenario.build.problem import build_problem
 from flowsim.scenario.spec.scenario import Scenario
 from flowsim.solvers.methods import METHODS
-from flowsim.solvers.monitor import Monitor
+from flowsim.solvers.monitor import COMPILING, Monitor
 from flowsim.solvers.solve import solve
 from flowsim.theory.explicit_loss import formulas as explicit_loss
 from flowsim.theory.explicit_loss import line_integrals, loops
@@ -153,6 +153,23 @@ def test_a_failed_flow_keeps_what_was_reached_and_says_what_to_do() -> None:
     assert 1 <= found["layers.time"].size < 21
     assert "allow more steps" in found.summary["verdict"]["layers"]["advice"]
     assert any("max_steps" in note for note in found.summary["notes"])
+
+
+def test_progress_names_what_is_done() -> None:
+    told: list[str] = []
+    text = DESCENT + '[output]\nplane = true\nmeasures = ["sharpness"]\n'
+    run(scenario(text), "told", monitor=Monitor(lambda label, _: told.append(label)))
+    labels = [label for label in dict.fromkeys(told) if not label.endswith(COMPILING)]
+    flows = ("layers flow", "end_to_end flow")
+    assert labels == [
+        "loss and initialization",
+        *(label for flow in flows for label in (flow, f"{flow}: error estimate")),
+        "descent",
+        "exact solution",
+        "plane",
+        "sharpness",
+        "verdict",
+    ]
 
 
 def test_an_interrupt_before_the_first_step_keeps_the_start() -> None:
@@ -323,7 +340,7 @@ def test_an_interrupt_leaves_what_was_measured() -> None:
     told: list[float] = []
 
     def progress(label: str, fraction: float) -> None:
-        if label == "sharpness":
+        if label == "sharpness" and fraction > 0:
             told.append(fraction)
 
     chosen = scenario(SHARP.replace("LAYERS", "false"))
@@ -439,7 +456,7 @@ def test_an_interrupt_leaves_what_the_law_was_measured_at() -> None:
     told: list[float] = []
 
     def progress(label: str, fraction: float) -> None:
-        if label == "singular value law":
+        if label == "singular value law" and fraction > 0:
             told.append(fraction)
 
     chosen = scenario('[output]\nmeasures = ["singular_value_law"]\n')
@@ -525,7 +542,7 @@ def test_an_interrupt_leaves_open_whether_there_is_an_explicit_loss() -> None:
     told: list[float] = []
 
     def progress(label: str, fraction: float) -> None:
-        if label == "explicit loss":
+        if label == "explicit loss" and fraction > 0:
             told.append(fraction)
 
     found = run(from_toml(ASKED), "part", monitor=Monitor(progress, lambda: len(told) >= 3))
