@@ -113,11 +113,12 @@ def _description(key: str) -> str:
 def _values(key: str) -> list[str]:
     """Return the words that a key can have, as of flow.method, or none."""
     from flowsim.experiment.figure_registry import FIGURES
+    from flowsim.scenario.spec.table import FROM_PYTHON
 
     if key == "output.figure":
         return list(FIGURES)
     found = (word for field in _fields(key) for word in _words(field.annotation))
-    return list(dict.fromkeys(found))
+    return [word for word in dict.fromkeys(found) if word != FROM_PYTHON]
 
 
 def _words(annotation: Any) -> Iterator[str]:

@@ -177,11 +177,3 @@ RULES: Mapping[str, UpdateRule] = {
     "normalized": UpdateRule("normalized gradient descent", follows_flow=False),
 }
 """Every update rule by its name in files; `update_rules.named` makes them."""
-
-
-def follows_flow(rule: RuleName, momentum: Momentum = 0.0) -> bool:
-    """Return whether iterate k approximates the gradient flow at time kη.
-
-    It does not where momentum increases either.
-    """
-    return RULES[rule].follows_flow and momentum != "increasing"

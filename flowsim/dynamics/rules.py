@@ -38,7 +38,7 @@ GivenRule: TypeAlias = RuleName | Rule | Step | Callable[[Scalar], Any]
 """What is accepted as a rule: a name, an object, a function, or a factory of optax."""
 
 
-def named(rule: RuleName, *, momentum: Momentum = 0.0, rho: float = RHO) -> Rule:
+def named(rule: str, *, momentum: Momentum = 0.0, rho: float = RHO) -> Rule:
     """Return the update rule of a name in files, with its parameters.
 
     Raises

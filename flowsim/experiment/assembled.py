@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from flowsim.dynamics import rules
+from flowsim.dynamics.update_rules import Rule
 from flowsim.experiment import groups
 from flowsim.experiment.plan.posing import pose
 from flowsim.experiment.summary import concluded, summarize
@@ -71,15 +71,10 @@ class Assembled:
         return reference(self.flows)
 
     @property
-    def _rule(self) -> dict[str, Any] | None:
-        """The keys of the update rule and the precision of descent, or None if it is your own."""
-        assert self.descent is not None
-        assert self.descent.last is not None
-        descent, iterates = self.descent.last.descent, self.descent.last.iterates
-        rule = rules.written(descent.rule)
-        if rule is None or descent.noise is not None:
-            return None
-        return {**rule, "precision": str(iterates.layers[0].dtype)}
+    def _rule(self) -> Rule | None:
+        """The update rule of descent, if any."""
+        last = self.descent.last if self.descent is not None else None
+        return last.descent.rule if last is not None else None
 
     def scenario(self, overrides: Mapping[str, Any]) -> Scenario:
         """Return the scenario of these trajectories, with further keys."""
@@ -87,9 +82,11 @@ class Assembled:
         known: dict[str, Any] = {"flow.spaces": list(self.flows), "flow.rtol": flow.rtol}
         known |= _saved(flow.times, self.problem.horizon)
         if self.descent is not None:
+            assert self.descent.last is not None
+            precision = str(self.descent.last.iterates.layers[0].dtype)
             known |= {"descent.step_sizes": self.descent.step_sizes.tolist()}
-            known |= {f"descent.{key}": value for key, value in (self._rule or {}).items()}
-        return pose(self.problem, {**known, **overrides})
+            known |= {"descent.precision": precision}
+        return pose(self.problem, {**known, **overrides}, self._rule)
 
     def run(self, name: str = "problem") -> Run:
         """Return the run with the variables of the trajectories, without diagnostics."""
@@ -124,10 +121,10 @@ class Assembled:
         output = {f"output.{key}": value for key, value in options.items()}
         if reason := MEASURES[name].why_unavailable(self.scenario({})):
             raise ValueError(f"{name} cannot be measured: {reason}.")
-        if self.descent is not None and self._rule is None:
+        if self.descent is not None and self.descent.noisy:
             raise ValueError(
                 f"{name} cannot be measured with this descent, whose iterates are computed again: "
-                "its update rule or its noise is your own; leave out descent, or name a rule."
+                "its noise is your own; leave out descent."
             )
         able = self._with_states(MEASURES[name].needs)
         scenario = able.scenario({"output.measures": [name], **output})

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flowsim.dynamics.rules import GivenRule
 from flowsim.experiment import provenance
 from flowsim.experiment import run as experiment
 from flowsim.experiment.assembled import Assembled, Solved
@@ -43,6 +44,7 @@ def run(
     *,
     spaces: Sequence[str] | None = None,
     step_sizes: Sequence[float] | Mapping[str, Any] | None = None,
+    rule: GivenRule | None = None,
     measures: Sequence[str] | None = None,
     claims: Sequence[Claim | Mapping[str, Any]] | None = None,
     figures: str | Sequence[str] | None = None,
@@ -83,6 +85,9 @@ def run(
     overrides
         Values that replace those of the file, or the defaults of a problem, by dotted key. A
         `Scenario` takes none.
+    rule
+        The update rule of gradient descent, as `descend` takes it. Of a scenario it is the name of
+        one, short for the override `"descent.rule"`.
     spaces, step_sizes, measures, claims
         Short for the overrides `"flow.spaces"`, `"descent.step_sizes"`, `"output.measures"` and
         `"claims"`.
@@ -122,7 +127,7 @@ def run(
     arguments.optional(arguments.function)("progress", progress)
     selection = Selection.of(figures)
     replaced = _overrides(overrides, spaces, step_sizes, measures, claims)
-    name, chosen, place = _named(scenario, replaced)
+    name, chosen, place = _named(scenario, replaced, rule)
     file = Path(scenario) if isinstance(scenario, str | Path) and not replaced else None
     earlier = Earlier.of(chosen, file, None if directory is None else Path(directory))
 
@@ -173,13 +178,18 @@ def _as_data(claim: Claim | Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _named(
-    scenario: Scenario | Problem | str | Path, overrides: Mapping[str, Any]
+    scenario: Scenario | Problem | str | Path,
+    overrides: Mapping[str, Any],
+    rule: GivenRule | None,
 ) -> tuple[str, Scenario, AbstractContextManager[None]]:
     """Return the name, the scenario, and a context that adds file and line to later mistakes."""
     kinds, required = (str, os.PathLike, Scenario, Problem), "a name, a path, a Scenario or Problem"
     arguments.instance_of(kinds, required=required)("scenario", scenario)
     if isinstance(scenario, Problem):
-        return "problem", pose(scenario, overrides), nullcontext()
+        return "problem", pose(scenario, overrides, rule), nullcontext()
+    if rule is not None:
+        name = arguments.instance_of(str, required="the name of a rule, unless a Problem is run")
+        overrides = {**overrides, "descent.rule": name("rule", rule)}
     if isinstance(scenario, Scenario):
         if overrides:
             raise ValueError("A Scenario takes no overrides; pass them to flowsim.read instead.")

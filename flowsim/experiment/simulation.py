@@ -106,6 +106,10 @@ class Plan:
         reasons = [("flow.spaces", _missing(space, problem)) for space in spaces]
         if descent is not None:
             reasons.append(("descent.precision", _too_small(problem, descent.precision)))
+            try:
+                update_rule(self.scenario)
+            except UnplacedError as error:
+                return list(error.found)
         return [mistake_at(key, reason) for key, reason in reasons if reason]
 
     def unit_notes(self) -> list[str]:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flowsim.dynamics.registry import RULES
 from flowsim.problem.problem import Problem
 from flowsim.results.run import Run
 from flowsim.scenario.overrides import variants
@@ -259,7 +258,7 @@ def _seconds(
 
 def _versions(scenarios: Iterable[Scenario]) -> dict[str, str]:
     """Return the versions of the libraries that took part."""
-    of_optax = any(s.descent and RULES[s.descent.rule].of_optax for s in scenarios)
+    of_optax = any(s.descent and s.descent.traits.of_optax for s in scenarios)
     libraries = (*LIBRARIES, *(["optax"] if of_optax else []))
     return {"python": platform.python_version(), **{name: _version(name) for name in libraries}}
 

@@ -87,7 +87,7 @@ def gradient_seconds(scenario: Scenario) -> float:
 
 def iterate_copies(scenario: Scenario) -> int:
     """Return the copies of the layers that descent holds at each step size."""
-    return RULES[scenario.descent.rule if scenario.descent else "gradient"].copies
+    return (scenario.descent.traits if scenario.descent else RULES["gradient"]).copies
 
 
 def step_size_count(scenario: Scenario) -> int:

@@ -18,6 +18,7 @@ from flowsim.dynamics.registry import RULES
 from flowsim.experiment.plan.reading import from_toml
 from flowsim.experiment.run import run
 from flowsim.scenario.build.problem import build_problem
+from flowsim.scenario.spec.errors import ScenarioError
 from flowsim.solvers.verdict import Verdict
 
 PHI = np.array([[2.0, 0.3, -0.4], [0.1, 1.0, 0.5]])
@@ -326,3 +327,49 @@ def test_a_file_names_the_rules(lines: str, rule: rules.Rule) -> None:
     # only SAM's steps have the unit of time
     assert ("time" in found.groups["descent"]) == isinstance(rule, rules.SAM)
     assert ("descent_vs_flow" in found.groups["comparison"]) == isinstance(rule, rules.SAM)
+
+
+@pytest.mark.parametrize("rule", [heavy_ball, "sam", rules.HeavyBall(0.9), optax.adam], ids=str)
+def test_a_run_of_a_problem_descends_by_the_rule(rule) -> None:
+    found = flowsim.run(
+        problem(), {"flow.samples": 5}, spaces=["layers"], step_sizes=[0.1], rule=rule
+    )
+    own = flowsim.descend(problem(), [0.1], found["layers.time"], rule=rule)
+    np.testing.assert_array_equal(found["descent.end_to_end"], own.end_to_end)
+    assert ("time" in found.groups["descent"]) == own.follows_flow
+
+
+def test_a_rule_that_no_file_holds_is_described_and_hashed(tmp_path) -> None:
+    def hashed(factor: float) -> str:
+        def step(layers, gradients, state, eta):
+            pairs = zip(layers, gradients, strict=True)
+            return tuple(W - factor * eta * g for W, g in pairs), state
+
+        folder = tmp_path / str(factor)
+        flowsim.run(
+            problem(), {"flow.samples": 3}, spaces=["layers"], step_sizes=[0.1], rule=step,
+            directory=folder, figures="none", force=True,
+        )  # fmt: skip
+        described = flowsim.read(folder / "scenario.toml").descent
+        assert (described.rule, described.python.description) == ("python", "step")
+        assert "descent  step, step sizes 0.1" in str(flowsim.read(folder / "scenario.toml"))
+        return described.python.sha256
+
+    assert hashed(0.5) == hashed(0.5) != hashed(0.25)
+    with pytest.raises(
+        ScenarioError, match=r'descent\.rule: is "python": the rule was given in Py'
+    ):
+        flowsim.run(tmp_path / "0.5" / "scenario.toml")
+
+
+def test_a_rule_of_a_scenario_is_a_name() -> None:
+    scenario = from_toml(SQUARED)
+    with pytest.raises(ValueError, match="rule must be the name of a rule, unless a Problem is"):
+        flowsim.run(scenario, rule=heavy_ball)
+    with pytest.raises(ScenarioError, match=r'is "python", which flowsim\.run writes; write grad'):
+        from_toml(SQUARED, overrides={"descent.rule": "python"})
+    described = {"description": "mine", "sha256": "0" * 64}
+    with pytest.raises(
+        ScenarioError, match=r'descent\.python: is not used by rule = "heun"; remove'
+    ):
+        from_toml(SQUARED, overrides={"descent.rule": "heun", "descent.python": described})

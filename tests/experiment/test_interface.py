@@ -277,5 +277,7 @@ def test_a_measure_is_not_taken_of_another_rule_than_the_given_one(flow) -> None
 
     descent = flowsim.descend(flow.problem, [0.1], flow.times, rule=half)
     assert flowsim.plot([flow, descent], "loss").axes
-    with pytest.raises(ValueError, match="update rule or its noise is your own"):
+    with pytest.raises(ValueError, match="drift_budget cannot be measured: it requires gradient"):
         flowsim.measure("drift_budget", flow, descent=descent)
+    posed = Assembled.of([flow, descent]).scenario({}).descent
+    assert (posed.rule, posed.python.description) == ("python", "half")

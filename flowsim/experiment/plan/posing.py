@@ -12,16 +12,20 @@ from typing import Any
 
 import numpy as np
 
+from flowsim.dynamics.rules import GivenRule, as_rule, written
+from flowsim.dynamics.update_rules import Memory, Rule
 from flowsim.experiment.plan.reading import ALL_RULES
 from flowsim.problem import losses, network
 from flowsim.problem.losses import Loss
 from flowsim.problem.problem import Problem
 from flowsim.problem.tracing import fingerprint
+from flowsim.problem.types import Array, Layers
 from flowsim.process.environment import isolated
 from flowsim.scenario import reading
 from flowsim.scenario.spec.errors import ScenarioError
 from flowsim.scenario.spec.loss import PythonLoss, Trait
 from flowsim.scenario.spec.scenario import Scenario
+from flowsim.scenario.spec.table import FROM_PYTHON
 
 LARGEST = 100_000
 """Numbers that a scenario file holds at most; a problem with more is described."""
@@ -31,8 +35,12 @@ OF_PROBLEM = ("network", "loss", "data", "init", "flow.horizon", "flow.weight_de
 
 
 @isolated()
-def pose(problem: Problem, overrides: Mapping[str, Any] | None = None) -> Scenario:
+def pose(
+    problem: Problem, overrides: Mapping[str, Any] | None = None, rule: GivenRule | None = None
+) -> Scenario:
     """Return the scenario of a problem, with values of other keys by their dotted names.
+
+    `rule` is the update rule of descent; one that no file can hold is described and hashed too.
 
     Raises
     ------
@@ -49,6 +57,11 @@ def pose(problem: Problem, overrides: Mapping[str, Any] | None = None) -> Scenar
                 for key in wrong
             )
         )
+    own = None if rule is None or isinstance(rule, str) else as_rule(rule)
+    if own is not None:
+        overrides = {**overrides, **_rule_keys(problem, own)}
+    elif rule is not None:
+        overrides = {**overrides, "descent.rule": rule}
     loss, described = _written(problem)
     spaces = {"spaces": ["layers"]} if problem.loss.on_layers else {}
     data = {
@@ -59,9 +72,32 @@ def pose(problem: Problem, overrides: Mapping[str, Any] | None = None) -> Scenar
         **loss,
     }
     scenario = reading.from_data(data, None, overrides, ALL_RULES)
-    if described is None:
-        return scenario
-    return scenario.model_copy(update={"loss": described.of(problem)})
+    if described is not None:
+        scenario = scenario.model_copy(update={"loss": described.of(problem)})
+    descent = scenario.descent
+    if descent is not None and descent.python is not None and own is not None:
+        described_rule = descent.model_copy(update={"python": descent.python.of(own)})
+        scenario = scenario.model_copy(update={"descent": described_rule})
+    return scenario
+
+
+def _rule_keys(problem: Problem, rule: Rule) -> dict[str, Any]:
+    """Return the keys that give an update rule, or a description of it."""
+    keys = written(rule)
+    if keys is None:
+        described = {"description": rule.label, "follows_flow": rule.follows_flow}
+        described["sha256"] = _hash_of_step(rule.prepared(problem.layers), problem)
+        keys = {"rule": FROM_PYTHON, "python": described}
+    return {f"descent.{key}": value for key, value in keys.items()}
+
+
+def _hash_of_step(rule: Rule, problem: Problem) -> str:
+    """Return a hash of the program and the arrays of a step on a problem."""
+
+    def step(layers: Layers, memory: Memory, eta: Array) -> tuple[Layers, Memory]:
+        return rule.step(layers, problem.loss.layer_gradients, memory, eta)
+
+    return fingerprint(step, problem.layers, rule.initial_memory(problem.layers), np.asarray(1.0))
 
 
 def _capitalized(text: str) -> str:

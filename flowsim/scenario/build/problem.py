@@ -30,6 +30,7 @@ from flowsim.scenario.build.shapes import BUNDLED
 from flowsim.scenario.spec.data import DataLoss
 from flowsim.scenario.spec.errors import UnplacedError, mistake_at
 from flowsim.scenario.spec.forms import FileRef
+from flowsim.scenario.spec.table import FROM_PYTHON
 
 if TYPE_CHECKING:
     from flowsim.scenario.spec.data import Data
@@ -86,9 +87,22 @@ def noise_stream(scenario: Scenario) -> Stream | None:
 
 
 def update_rule(scenario: Scenario) -> Rule:
-    """Return the update rule of `[descent]`, with its parameters."""
+    """Return the update rule of `[descent]`, with its parameters.
+
+    Raises
+    ------
+    UnplacedError
+        If it was given in Python, and the scenario was read from a file.
+
+    """
     spec = scenario.descent
     assert spec is not None
+    if spec.rule == FROM_PYTHON:
+        given = spec.python.given if spec.python else None
+        if given is None:
+            text = 'is "python": the rule was given in Python; call flowsim.run with it'
+            raise UnplacedError(mistake_at("descent.rule", text))
+        return given
     return named(spec.rule, momentum=spec.momentum, rho=spec.radius)
 
 

@@ -2,14 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
-from flowsim.dynamics.registry import RHO, RuleName, follows_flow
+from flowsim.dynamics.registry import RHO, RULES, RuleName, UpdateRule
 from flowsim.scenario.spec.forms import UNITS, Place, StepSizeRange, StepSizes
 from flowsim.scenario.spec.numbers import Momentum, Positive, Seed, Size, seed_row
-from flowsim.scenario.spec.table import Table
+from flowsim.scenario.spec.table import FROM_PYTHON, Table
+
+if TYPE_CHECKING:
+    from flowsim.dynamics.update_rules import Rule
+
+
+class PythonRule(Table):
+    """An update rule from Python that no file can hold: described in words, and hashed.
+
+    Only the scenario that `flowsim.run` made has the rule; one that was read from a file does not.
+    """
+
+    description: str = Field(description="The rule in words.", examples=["adam"])
+    sha256: str = Field(
+        description="A hash of the program and the arrays of a step.",
+        pattern="^[0-9a-f]{64}$",
+        examples=["0" * 64],
+    )
+    follows_flow: bool = Field(
+        False, description="Whether iterate k approximates the flow at time kη.", examples=[True]
+    )
+
+    _rule: Rule | None = PrivateAttr(None)
+
+    def of(self, rule: Rule) -> PythonRule:
+        """Return the same description with the rule that it describes."""
+        described = self.model_copy()
+        described._rule = rule
+        return described
+
+    @property
+    def given(self) -> Rule | None:
+        """The rule that it describes, or None if it was read from a file."""
+        return self._rule
 
 
 class Descent(Table):
@@ -20,7 +53,7 @@ class Descent(Table):
         "kη.",
         examples=[[0.4, 0.1]],
     )
-    rule: RuleName = Field(
+    rule: Literal[RuleName, "python"] = Field(
         "gradient",
         description="The update rule: gradient descent, nesterov, Runge-Kutta's midpoint, heun or "
         "rk4, adagrad or adadelta, which optax brings, sam, or normalized gradient descent.",
@@ -35,6 +68,11 @@ class Descent(Table):
         None,
         description=f"ρ of sam, the radius of the perturbation; {RHO} if left out.",
         examples=[0.1],
+    )
+    python: PythonRule | None = Field(
+        None,
+        description="A rule from Python, described but not written out; of python only.",
+        examples=[{"description": "adam", "sha256": "0" * 64}],
     )
     precision: Literal["float64", "float32"] = Field(
         "float64", description="float32 exposes rounding.", examples=["float32"]
@@ -71,7 +109,18 @@ class Descent(Table):
     @property
     def follows_flow(self) -> bool:
         """Whether iterate k is compared with the flow at time kη."""
-        return follows_flow(self.rule, self.momentum)
+        return self.traits.follows_flow and self.momentum != "increasing"
+
+    @property
+    def traits(self) -> UpdateRule:
+        """What is known of the update rule."""
+        if self.rule != FROM_PYTHON:
+            return RULES[self.rule]
+        assert self.python is not None
+        # of a rule that is not known, as many copies as those known at most
+        most = max(rule.copies for rule in RULES.values())
+        label, follows = self.python.description, self.python.follows_flow
+        return UpdateRule(label, follows_flow=follows, copies=most)
 
     @property
     def radius(self) -> float:
@@ -116,7 +165,8 @@ class Descent(Table):
         """Return the row of gradient descent in the summary table."""
         mu = self.momentum if isinstance(self.momentum, str) else f"{self.momentum:g}"
         momentum = f", momentum {mu}" if self.momentum else ""
-        other = f"{self.rule}, " if self.rule != "gradient" else ""
+        rule = self.rule if self.python is None else self.python.description
+        other = f"{rule}, " if rule != "gradient" else ""
         other += f"ρ {self.radius:g}, " if self.rule == "sam" else ""
         noise = "" if self.batch is None else f", batches of {self.batch}"
         noise += "" if self.label_noise is None else f", label noise {self.label_noise:g}"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from math import log10
 from typing import TYPE_CHECKING
 
-from flowsim.dynamics import registry
+from flowsim.dynamics.registry import RULES as UPDATE_RULES
 from flowsim.scenario.build.shapes import format_shape, matrix_shape, sample_count
 from flowsim.scenario.spec.data import Regression, kinds_with
 from flowsim.scenario.spec.errors import Mistake, alternatives, format_value, mistake_at
@@ -14,6 +14,7 @@ from flowsim.scenario.spec.flow import CLOSEST, SMALLEST_TIME
 from flowsim.scenario.spec.forms import FileRef
 from flowsim.scenario.spec.init import Explicit
 from flowsim.scenario.spec.numbers import Rows
+from flowsim.scenario.spec.table import FROM_PYTHON
 from flowsim.scenario.validate.loss import shape_at
 
 if TYPE_CHECKING:
@@ -147,13 +148,13 @@ def descent_ends(scenario: Scenario) -> Iterator[Mistake]:
 def momentum_fits(scenario: Scenario) -> Iterator[Mistake]:
     """Require momentum of Nesterov's method, and of no other but gradient descent."""
     descent = scenario.descent
-    if descent is None:
+    if descent is None or (descent.rule == FROM_PYTHON and descent.python is None):
         return
     if descent.rule == "nesterov":
         if descent.momentum == 0:
             text = 'is 0, at which "nesterov" is gradient descent; write momentum = 0.9 or '
             yield mistake_at("descent.momentum", text + '"increasing", or rule = "gradient"')
-    elif descent.momentum and "momentum" not in registry.RULES[descent.rule].parameters:
+    elif descent.momentum and "momentum" not in descent.traits.parameters:
         text = f'is not used by rule = "{descent.rule}", only by "gradient" and '
         yield mistake_at("descent.momentum", text + '"nesterov"; remove it')
     elif descent.momentum == "increasing":
@@ -161,10 +162,23 @@ def momentum_fits(scenario: Scenario) -> Iterator[Mistake]:
         yield mistake_at("descent.momentum", text + "or momentum = 0.9")
 
 
+def rule_is_described(scenario: Scenario) -> Iterator[Mistake]:
+    """Require the description of a rule from Python, and of no other rule."""
+    descent = scenario.descent
+    if descent is None or (descent.rule == FROM_PYTHON) == (descent.python is not None):
+        return
+    if descent.python is not None:
+        text = f'is not used by rule = "{descent.rule}"; remove it'
+        yield mistake_at("descent.python", text)
+    else:
+        text = f'is "python", which flowsim.run writes; write {alternatives(UPDATE_RULES)}'
+        yield mistake_at("descent.rule", text)
+
+
 def rho_fits(scenario: Scenario) -> Iterator[Mistake]:
     """Require the rule that has the radius ρ where it is given."""
     descent = scenario.descent
-    if descent is None or descent.rho is None or "rho" in registry.RULES[descent.rule].parameters:
+    if descent is None or descent.rho is None or "rho" in descent.traits.parameters:
         return
     text = f'is not used by rule = "{descent.rule}"; remove it, or write rule = "sam"'
     yield mistake_at("descent.rho", text)
@@ -272,6 +286,7 @@ RULES = (
     first_time_fits,
     times_differ,
     descent_ends,
+    rule_is_described,
     momentum_fits,
     rho_fits,
     layers_exist,

@@ -186,7 +186,8 @@ def _sentence(kind: str, value: Any, context: dict[str, Any], key: str) -> str:
         case "literal_error":
             # pydantic lists literals in one string: 'a', 'b' or 'c'
             listed = context["expected"].replace(" or ", ", ").split(", ")
-            return not_known(value, [name.strip("'") for name in listed])
+            names = [name.strip("'") for name in listed]
+            return not_known(value, [name for name in names if name != FROM_PYTHON])
         case "union_tag_invalid" | "union_tag_not_found":
             names = [tag.strip("'<>") for tag in context.get("expected_tags", "").split(", ")]
             return f"is {format_value(value)} of no known form; write {alternatives(_forms(names))}"

@@ -35,7 +35,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 import numpy as np
 
-from flowsim.dynamics.registry import Momentum, RuleName
+from flowsim.dynamics.registry import Momentum
 from flowsim.problem.types import Array
 from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.theory.modified_flows.objective import Objective, Weights
@@ -116,7 +116,7 @@ class Description:
 
 
 def descriptions(
-    objective: Objective, theta: Weights, eta: float, rule: RuleName, momentum: Momentum
+    objective: Objective, theta: Weights, eta: float, rule: str, momentum: Momentum
 ) -> Mapping[str, Description]:
     """Return the approximating flows of heavy ball ("gradient") or Nesterov's method, by name.
 

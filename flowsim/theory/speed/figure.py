@@ -10,7 +10,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from flowsim.dynamics.registry import RULES, RuleName
 from flowsim.pictures.kit import curves, layout, reading, style
 from flowsim.pictures.kit.words import number
 from flowsim.results.run import Run
@@ -116,7 +115,7 @@ def by_loss(parts: dict[str, Run]) -> dict[str, dict[str, Run]]:
     return groups
 
 
-def rule_of(run: Run) -> RuleName:
+def rule_of(run: Run) -> str:
     """Return the name of a run's update rule."""
     descent = run.scenario.descent
     return "gradient" if descent is None else descent.rule
@@ -124,8 +123,8 @@ def rule_of(run: Run) -> RuleName:
 
 def other_rule(run: Run) -> str:
     """Return the label of the update rule, as in "AdaGrad", or "" if it is gradient descent."""
-    rule = rule_of(run)
-    return "" if rule == "gradient" else RULES[rule].label
+    descent = run.scenario.descent
+    return "" if descent is None or descent.rule == "gradient" else descent.traits.label
 
 
 def tick_labels(group: dict[str, Run]) -> list[str]:
