@@ -6,6 +6,8 @@ import contextlib
 import io
 import re
 import shutil
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -53,6 +55,22 @@ class Block:
         return f"{relative(self.page)}:{self.line}"
 
     @property
+    def is_script(self) -> bool:
+        """Return whether it is a file of its own: its first line, a comment, names one."""
+        return re.fullmatch(r"# \w+\.py", self.text.partition("\n")[0]) is not None
+
+    def run(self, namespace: dict[str, object]) -> str:
+        """Return what it prints: a script as a process of its own, any other in the namespace."""
+        if self.is_script:
+            Path("script.py").write_text(self.text, encoding="utf-8")
+            command = [sys.executable, "script.py"]
+            return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(self.text, str(self), "exec", dont_inherit=True), namespace)
+        return printed.getvalue()
+
+    @property
     def name(self) -> str:
         """Return the file that its first line, a comment, names."""
         first = self.text.partition("\n")[0]
@@ -71,7 +89,7 @@ def every(info: str) -> list[Block]:
     return [block for page in PAGES for block in blocks(page) if block.info == info]
 
 
-SLOW = {"docs/methods.md"}
+SLOW = {"docs/methods.md", "docs/many-runs.md"}
 
 
 def with_python() -> list:
@@ -114,14 +132,9 @@ def test_python_runs_and_prints_what_the_page_says(page, shared, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "page"}
     for block in (block for block in blocks(page) if block.info == "python"):
-        printed = io.StringIO()
-        with contextlib.redirect_stdout(printed):
-            exec(compile(block.text, str(block), "exec", dont_inherit=True), namespace)
-        told = following(block)
+        printed, told = block.run(namespace), following(block)
         if told is not None:
-            assert shape(printed.getvalue()) == shape(told.text), f"{told}: now it prints\n" + (
-                printed.getvalue()
-            )
+            assert shape(printed) == shape(told.text), f"{told}: now it prints\n{printed}"
 
 
 @pytest.mark.parametrize("block", every("toml"), ids=str)
