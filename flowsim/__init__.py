@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from flowsim.experiment.interface import measure, open, plot, run
     from flowsim.experiment.plan.reading import read
     from flowsim.experiment.registration import register
+    from flowsim.problem import gradient_noise as noise
     from flowsim.problem import initialization as inits
     from flowsim.problem import losses
     from flowsim.problem.losses.custom import loss
@@ -55,6 +56,7 @@ __all__ = [
     "losses",
     "measure",
     "methods",
+    "noise",
     "open",
     "plot",
     "read",
@@ -93,6 +95,7 @@ _MODULES = {
     "inits": "flowsim.problem.initialization",
     "losses": "flowsim.problem.losses",
     "methods": "flowsim.solvers.methods",
+    "noise": "flowsim.problem.gradient_noise",
     "rules": "flowsim.dynamics.rules",
 }
 """Public modules."""

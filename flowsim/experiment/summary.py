@@ -18,7 +18,7 @@ from flowsim.results.run import Run
 from flowsim.scenario.overrides import variants
 from flowsim.solvers import accuracy, invariants
 from flowsim.solvers.descent_trajectory import DescentTrajectory
-from flowsim.solvers.trajectory import Trajectory
+from flowsim.solvers.trajectory import NOT_CONSERVED, Trajectory
 from flowsim.solvers.verdict import Invariant, Verdict
 
 if TYPE_CHECKING:
@@ -207,6 +207,8 @@ def _notes(trajectory: Trajectory, problem: Problem, rtol: float) -> Iterable[st
     caveats = {choice.method.caveat for choice in trajectory.choices} - {""}
     yield from (f"{space}: {caveat}." for caveat in sorted(caveats))
     yield from (f"{space}: {note}" for note in trajectory.notes)
+    if problem.loss.on_layers:
+        yield f"{space}: {NOT_CONSERVED}."
     ending = trajectory.ending
     if ending.verdict is Verdict.SADDLE or ending.verdict.outcome != "completed":
         yield f"{space}: at t = {ending.at:.6g}, {ending.verdict.value}."

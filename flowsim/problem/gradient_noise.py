@@ -9,6 +9,7 @@ from __future__ import annotations
 import abc
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -16,6 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Int, Key
 
+from flowsim.problem.arguments import checked, instance_of, whole_number
 from flowsim.problem.losses import Loss
 from flowsim.problem.types import Array, Matrix, Scalar
 
@@ -174,6 +176,33 @@ class Batches(Noise):
         scale = m if self.loss.summed else 1
         values = jax.vmap(lambda i: self.loss.subset(i[None]).value(W))(jnp.arange(m))
         return scale * values
+
+
+@checked(
+    loss=instance_of(Loss, required="a loss over samples"),
+    size=partial(whole_number, least=1),
+    seed=partial(whole_number, least=0),
+)
+def batches(loss: Loss, size: int, *, seed: int = 0) -> Stream:
+    """Return draws of mini-batches of `size` samples, without replacement, for `flowsim.descend`.
+
+    >>> draws = flowsim.noise.batches(problem.loss, 32, seed=1)
+    >>> flowsim.descend(problem, [0.1], noise=draws)
+
+    Raises
+    ------
+    ValueError
+        If the loss is not over samples, or has fewer than `size`.
+
+    """
+    sampled = loss.of_matrix
+    if not sampled.sample_axes:
+        raise ValueError(f"loss must be over samples, but {sampled.label} is not.")
+    if size > sampled.sample_count:
+        raise ValueError(
+            f"size must be at most the number of samples, {sampled.sample_count}, but is {size}."
+        )
+    return Stream(Batches(sampled, size), jax.random.key(seed, impl="threefry2x32"))
 
 
 def _label_columns(loss: Loss) -> Float[Array, "label output input"]:

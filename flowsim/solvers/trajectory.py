@@ -25,8 +25,10 @@ from flowsim.solvers.verdict import Ending, Invariant, Verdict
 if TYPE_CHECKING:
     from pandas import Index
 
-NOT_CONSERVED = "nothing: the loss depends on the layers themselves, beyond their product"
-"""What a trajectory has in place of checked imbalances and determinants."""
+NOT_CONSERVED = (
+    "no imbalance and no determinant is checked, since the loss depends on the layers themselves"
+)
+"""The note on a flow along which nothing but the decrease of the loss is known."""
 LISTED = 3
 """Methods listed of the first and of the last ones, where there are more than both."""
 

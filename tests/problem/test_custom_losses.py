@@ -12,7 +12,7 @@ import pytest
 import flowsim
 from flowsim.dynamics.fixed_basis import aligned_basis
 from flowsim.problem import losses
-from flowsim.problem.gradient_noise import Batches, Stream
+from flowsim.problem.gradient_noise import Batches
 from flowsim.problem.losses import value_and_gradient
 from flowsim.problem.problem import Problem
 from flowsim.solvers.descend import descend
@@ -82,12 +82,27 @@ def test_a_loss_on_data_has_the_noise_of_its_batches(pair) -> None:
         close(own.covariance(M), other.covariance(M))
 
 
+def test_batches_are_drawn_of_losses_over_samples() -> None:
+    loss = flowsim.loss(half_square, inputs=X, labels=Y)
+    draws = flowsim.noise.batches(loss, 3, seed=5)
+    assert draws.noise.dimension == 7
+    np.testing.assert_array_equal(jax.random.key_data(draws.key), [0, 5])
+    for wrong, size, message in (
+        (loss, 8, "size must be at most the number of samples, 7, but is 8"),
+        (loss, 0, "size must be at least 1"),
+        (losses.Squared(PHI), 1, "loss must be over samples, but Squared is not"),
+        (half_square, 1, "loss must be a loss over samples"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            flowsim.noise.batches(wrong, size)
+
+
 def test_descent_on_batches_of_a_loss_on_data() -> None:
     start, times = [np.full((2, 3), 0.3), np.eye(2)], np.linspace(0.0, 2.0, 5)
     ends = []
     for loss in (flowsim.loss(half_square, inputs=X, labels=Y), PAIRS["regression"][2]):
         problem = Problem(loss, start, 2.0)
-        noise = Stream(Batches(problem.loss, 3), jax.random.key(0))
+        noise = flowsim.noise.batches(problem.loss, 3)
         ends.append(descend(problem, [0.1], times, noise=noise).end_to_end)
     np.testing.assert_allclose(*ends, rtol=1e-12)
 
