@@ -38,6 +38,23 @@ scale = 0.1
 horizon = 3.0
 samples = 21
 """
+IRIS = """
+title = "Iris"
+[network]
+widths = [4, 3]
+[loss]
+kind = "cross_entropy"
+[data]
+dataset = "iris"
+standardize = true
+held_out = 0.2
+[init]
+kind = "xavier"
+[flow]
+horizon = 5.0
+samples = 6
+spaces = ["layers"]
+"""
 DESCENT = "[descent]\nstep_sizes = [0.3, 0.07, 5.0]\n"
 
 
@@ -144,6 +161,27 @@ def test_a_stop_shortens_the_flow_and_leaves_descent_alone() -> None:
     assert np.isfinite(found["descent.loss"][1]).all()
     gap = found["comparison.descent_vs_flow"][1]
     assert np.isfinite(gap[0]) and np.isnan(gap[-1])
+
+
+@pytest.mark.parametrize(
+    ("stop", "verdict"),
+    [("{ gradient_norm = 0.1 }", "stopped_at_criterion"), ('"converged"', "converged")],
+)
+def test_flows_end_at_the_criterion_of_a_file(stop, verdict) -> None:
+    base = BASE.replace("horizon = 3.0", "horizon = 1000.0") + f"stop = {stop}\n"
+    found = run(scenario("", base), "criterion")
+    for space in ("layers", "end_to_end"):
+        assert found.summary["verdict"][space]["name"] == verdict
+        assert found[f"{space}.time"][-1] < 100.0
+        # the gradient of the squared loss is W - Φ
+        slope = found[f"{space}.distance_to_target"][-1]
+        assert slope == pytest.approx(0.1, rel=1e-9) if verdict != "converged" else slope < 1e-2
+
+
+def test_a_flow_ends_at_a_held_out_loss() -> None:
+    found = run(from_toml(IRIS + "stop = { held_out_loss = 0.9 }\n"), "held-out")
+    assert found.summary["verdict"]["layers"]["criterion"] == "held_out_loss"
+    assert found["layers.held_out_loss"][-1] == pytest.approx(0.9, rel=1e-9)
 
 
 def test_a_failed_flow_keeps_what_was_reached_and_says_what_to_do() -> None:
@@ -267,24 +305,7 @@ def test_a_kept_sign_of_the_determinant_is_not_remarked_on() -> None:
 
 
 def test_held_out_samples_are_scored_and_not_learned_from() -> None:
-    text = """
-title = "Iris"
-[network]
-widths = [4, 3]
-[loss]
-kind = "cross_entropy"
-[data]
-dataset = "iris"
-standardize = true
-held_out = 0.2
-[init]
-kind = "xavier"
-[flow]
-horizon = 5.0
-samples = 6
-spaces = ["layers"]
-"""
-    chosen = from_toml(text)
+    chosen = from_toml(IRIS)
     found = run(chosen, "iris")
     assert build_problem(chosen).loss.X.shape == (4, 120)
     assert found["layers.held_out_loss"].shape == (6,)

@@ -393,6 +393,8 @@ def test_what_a_start_needs_is_asked_for(kind: str, key: str) -> None:
     "lines",
     [
         "stop_at_loss = -3",
+        'stop = "converged"',
+        "stop = { loss = -3, distance = 1e-300, effective_rank = 1 }",
         'spacing = "log"',
         'spacing = "log"\nfirst_time = 1e-3\nsamples = 2',
         "samples = 2",

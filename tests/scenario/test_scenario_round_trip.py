@@ -85,6 +85,8 @@ flows = st.fixed_dictionaries(
         "rtol": st.floats(1e-13, 0.1),
         "atol": positive,
         "max_steps": st.integers(1, 10**9),
+        "stop": st.just("converged")
+        | st.fixed_dictionaries({"loss": numbers}, optional={"gradient_norm": positive}),
         "stop_at_loss": numbers,
         "weight_decay": positive,
     },

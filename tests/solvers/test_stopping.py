@@ -14,8 +14,10 @@ from scipy.optimize import brentq
 from flowsim.problem.losses import Linear, Squared
 from flowsim.problem.problem import Problem
 from flowsim.problem.spectra import effective_rank
+from flowsim.scenario.spec.stop import StopAt
 from flowsim.solvers import chunks
 from flowsim.solvers.solve import solve
+from flowsim.solvers.stopping import QUANTITIES
 from flowsim.solvers.verdict import Verdict
 
 QUICK = {"rtol": 1e-9, "estimate_error": False, "method": "dopri8"}
@@ -159,6 +161,10 @@ class TestConverged:
 def test_other_criteria_are_rejected(stop, said) -> None:
     with pytest.raises(ValueError, match=said):
         solve(SCALAR, stop=stop)
+
+
+def test_files_name_the_same_quantities() -> None:
+    assert StopAt.model_fields.keys() == QUANTITIES.keys()
 
 
 def test_a_distance_needs_a_target() -> None:

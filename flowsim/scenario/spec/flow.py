@@ -20,6 +20,7 @@ from flowsim.dynamics.registry import FlowName
 from flowsim.problem.limits import LARGEST_RATE
 from flowsim.scenario.spec.forms import Listed
 from flowsim.scenario.spec.numbers import Positive, Size, Vector, unique
+from flowsim.scenario.spec.stop import Stop, StopAt
 from flowsim.scenario.spec.table import Table
 
 SMALLEST_TIME = 1e-290
@@ -119,8 +120,14 @@ class Flow(Table):
     max_steps: Size = Field(
         10_000_000, description="The largest number of steps per solution.", examples=[10_000_000]
     )
+    stop: Stop | None = Field(
+        None,
+        description="Each solution ends where it reaches one of these values, or, if "
+        '"converged", where its loss is at its minimum.',
+        examples=[{"gradient_norm": 1e-6}],
+    )
     stop_at_loss: float | None = Field(
-        None, description="Each solution ends where its loss reaches this value.", examples=[1e-6]
+        None, description="Shorthand for stop = { loss = … }.", examples=[1e-6]
     )
     weight_decay: float = Field(
         0.0,
@@ -163,11 +170,18 @@ class Flow(Table):
         """The first saved time after 0 of log spacing, by default 1e-6 of the final time."""
         return self.horizon * 1e-6 if self.first_time is None else self.first_time
 
+    @property
+    def stop_values(self) -> dict[str, float]:
+        """The values at which a flow ends, by name."""
+        return self.stop.values if isinstance(self.stop, StopAt) else {}
+
     def describe(self) -> str:
         """Return the row of the flow in the summary table."""
+        stop = f", until {self.stop.describe()}" if isinstance(self.stop, StopAt) else ""
+        stop = ", until converged" if self.stop == "converged" else stop
         decay = f", weight decay {self.weight_decay:g}" if self.weight_decay else ""
         spacing = self.spacing if self.times is None else "given"
         return (
             f"{' and '.join(self.spaces)} to time {self.horizon:g}, {self.samples} {spacing} "
-            f"times, {self.method}, rtol {self.rtol:g}{decay}"
+            f"times, {self.method}, rtol {self.rtol:g}{decay}{stop}"
         )

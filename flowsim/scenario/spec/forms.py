@@ -17,6 +17,7 @@ from pydantic import (
 
 from flowsim.scenario.spec.errors import printable
 from flowsim.scenario.spec.numbers import Mask, Matrices, Matrix, Vector
+from flowsim.scenario.spec.stop import StopAt
 from flowsim.scenario.spec.table import Table
 
 
@@ -189,6 +190,7 @@ FORMS: dict[str, type[Table]] = {
     "identity": IdentityMultiple,
     "count": Count,
     "fraction": Fraction,
+    **dict.fromkeys(StopAt.model_fields, StopAt),
 }
 """The form that a table has, by the first of these keys that it has."""
 

@@ -246,6 +246,17 @@ def logarithms_exist(scenario: Scenario) -> Iterator[Mistake]:
         )
 
 
+def stop_exists(scenario: Scenario) -> Iterator[Mistake]:
+    """Require the target and the held-out samples to which a stopping criterion refers."""
+    values, loss = scenario.flow.stop_values, scenario.loss
+    if "distance" in values and not loss.has("minimized_by_target"):
+        text = f'does not exist for loss.kind = "{loss.kind}", which has no target; write loss'
+        yield mistake_at("flow.stop.distance", text)
+    if "held_out_loss" in values and not scenario.holds_out:
+        text = "does not exist, as no samples are held out; write data.held_out = 0.2"
+        yield mistake_at("flow.stop.held_out_loss", text)
+
+
 def batch_fits(scenario: Scenario) -> Iterator[Mistake]:
     """Require samples to draw from, no fewer than a batch has."""
     descent, loss = scenario.descent, scenario.loss
@@ -293,6 +304,7 @@ RULES = (
     plane_fits,
     modes_exist,
     logarithms_exist,
+    stop_exists,
     batch_fits,
     label_noise_fits,
 )
