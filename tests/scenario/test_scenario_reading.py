@@ -9,6 +9,7 @@ import pytest
 from scenario_texts import REGRESSION, SQUARED, marked, spoilt, the_mistake, told
 
 from flowsim.experiment.plan.reading import check, from_toml, read
+from flowsim.scenario.catalog import CatalogError
 from flowsim.scenario.spec.errors import ScenarioError
 from flowsim.scenario.spec.scenario import Scenario
 
@@ -300,12 +301,13 @@ def test_variants_given_in_one_array_have_their_lines_too() -> None:
 
 
 def test_read_says_what_file_cannot_be_read(tmp_path) -> None:
-    missing = tmp_path / "none.toml"
-    for path, reason in [(missing, "No such file"), (tmp_path, "Is a directory")]:
-        with pytest.raises(ScenarioError, match=reason):
+    for path, reason in [
+        (tmp_path / "none.toml", "There is no file"),
+        (tmp_path, r"A scenario is a \.toml file, but .* is a folder"),
+        ("a\0b.toml", "There is no file"),
+    ]:
+        with pytest.raises(CatalogError, match=reason):
             read(path)
-    with pytest.raises(ScenarioError, match="is not a file name"):
-        read("a\0b.toml")
 
 
 def test_read_names_the_file_and_finds_data_beside_it(tmp_path) -> None:
