@@ -17,7 +17,13 @@ from flowsim.experiment.simulation import (
     simulate,
     trajectory_groups,
 )
-from flowsim.experiment.summary import Summary, concluded, summarize, summarize_variants
+from flowsim.experiment.summary import (
+    Summary,
+    concluded,
+    form_verdicts,
+    summarize,
+    summarize_variants,
+)
 from flowsim.process.environment import computing, threads_for
 from flowsim.results.run import Run
 from flowsim.scenario.build.problem import standardization_notes
@@ -98,6 +104,7 @@ def _run_plan(plan: Plan, name: str, monitor: Monitor, started: float) -> Run:
 
 def _simulated(plan: Plan, name: str, monitor: Monitor, started: float) -> Run:
     outcome = simulate(plan, monitor)
+    form_verdicts(outcome.flows, outcome.descent, monitor)
     groups = trajectory_groups(plan, outcome, monitor)
     if plan.with_plane:
         groups |= plane_groups(plan, groups, outcome, monitor)
@@ -107,7 +114,6 @@ def _simulated(plan: Plan, name: str, monitor: Monitor, started: float) -> Run:
         *plan.unit_notes(),
         *diagnostics.notes(measured),
     ]
-    monitor.named("verdict").report(0.0)
     summary = summarize(
         plan.scenario,
         plan.problem,

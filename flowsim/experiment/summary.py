@@ -18,6 +18,7 @@ from flowsim.results.run import Run
 from flowsim.scenario.overrides import variants
 from flowsim.solvers import accuracy, invariants
 from flowsim.solvers.descent_trajectory import DescentTrajectory
+from flowsim.solvers.monitor import Monitor
 from flowsim.solvers.trajectory import NOT_CONSERVED, Trajectory
 from flowsim.solvers.verdict import Invariant, Verdict
 
@@ -93,6 +94,24 @@ def summarize(
         "seconds": _seconds(flows, descent),
         "versions": _versions([scenario]),
     }
+
+
+def form_verdicts(
+    flows: Mapping[str, Trajectory], descent: DescentTrajectory | None, monitor: Monitor
+) -> None:
+    """Form all verdicts, which the trajectories keep; stop where a stop is requested.
+
+    They take seconds to compile. The summary needs them, so that a stop request during later
+    diagnostics would otherwise be answered late.
+    """
+    monitor = monitor.named("verdict")
+    solved: list[Trajectory | DescentTrajectory] = list(flows.values())
+    solved += [] if descent is None else [descent]
+    for k, each in enumerate(solved):
+        monitor.report(k / len(solved))
+        if monitor.stop_requested():
+            return
+        _ = each.ending if isinstance(each, Trajectory) else each.endings
 
 
 def _flow_entries(flow: Trajectory, watched: Iterable[Invariant]) -> Summary:

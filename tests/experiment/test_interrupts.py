@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -153,6 +154,22 @@ def test_a_diagnostic_that_is_stopped_and_all_after_it_are_interrupted() -> None
     assert outcome["sharpness"] == outcome["speed"] == outcome["norms"] == "interrupted"
     assert np.isnan(found["sharpness.largest"]).tolist() == [False, True, True, True]
     assert found.summary["exit_code"] == 130
+
+
+def test_verdicts_are_known_before_a_diagnostic_can_be_stopped(monkeypatch) -> None:
+    """They take seconds to compile, and the summary of a stopped run needs them at once."""
+    known: list[bool] = []
+    monkeypatch.setattr(
+        module := import_module("flowsim.experiment.run"),
+        "diagnostic_groups",
+        lambda plan, outcome, monitor: (
+            known.extend("ending" in vars(flow) for flow in outcome.flows.values()),
+            known.append("endings" in vars(outcome.descent)),
+            simulation.diagnostic_groups(plan, outcome, monitor),
+        )[-1],
+    )
+    assert module.run(from_toml(PLAIN), "verdicts").summary["exit_code"] == 0
+    assert known == [True, True, True]
 
 
 def test_a_stop_while_the_unit_of_step_sizes_is_found_is_in_the_summary() -> None:
