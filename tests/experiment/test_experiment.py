@@ -203,10 +203,10 @@ def test_progress_names_what_is_done() -> None:
         "loss and initialization",
         *(label for flow in flows for label in (flow, f"{flow}: error estimate")),
         "descent",
+        "verdict",
         "exact solution",
         "plane",
         "sharpness",
-        "verdict",
     ]
 
 
