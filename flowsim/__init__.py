@@ -32,9 +32,14 @@ if TYPE_CHECKING:
     from flowsim.problem import losses
     from flowsim.problem.losses.custom import loss
     from flowsim.problem.problem import Problem
-    from flowsim.results.archive import load
+    from flowsim.results.archive import ArchiveError, load
     from flowsim.results.comparison import compare
+    from flowsim.scenario.build.problem import build_problem
+    from flowsim.scenario.catalog import CatalogError
+    from flowsim.scenario.overrides import variants
+    from flowsim.scenario.spec.errors import ScenarioError
     from flowsim.scenario.spec.scenario import Scenario
+    from flowsim.scenario.toml.writing import dumps
     from flowsim.solvers import methods
     from flowsim.solvers.descend import descend
     from flowsim.solvers.iterate import iterations
@@ -43,11 +48,16 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "ArchiveError",
+    "CatalogError",
     "Problem",
     "Scenario",
+    "ScenarioError",
     "__version__",
+    "build_problem",
     "compare",
     "descend",
+    "dumps",
     "figures",
     "inits",
     "iterations",
@@ -64,6 +74,7 @@ __all__ = [
     "rules",
     "run",
     "solve",
+    "variants",
 ]
 
 # also for arrays of the user's, made before anything of flowsim is used
@@ -73,10 +84,15 @@ else:
     os.environ["JAX_ENABLE_X64"] = "1"  # JAX reads it when it is imported
 
 _HOMES = {
+    "ArchiveError": "flowsim.results.archive",
+    "CatalogError": "flowsim.scenario.catalog",
     "Problem": "flowsim.problem.problem",
     "Scenario": "flowsim.scenario.spec.scenario",
+    "ScenarioError": "flowsim.scenario.spec.errors",
+    "build_problem": "flowsim.scenario.build.problem",
     "compare": "flowsim.results.comparison",
     "descend": "flowsim.solvers.descend",
+    "dumps": "flowsim.scenario.toml.writing",
     "iterations": "flowsim.solvers.iterate",
     "load": "flowsim.results.archive",
     "loss": "flowsim.problem.losses.custom",
@@ -87,6 +103,7 @@ _HOMES = {
     "register": "flowsim.experiment.registration",
     "run": "flowsim.experiment.interface",
     "solve": "flowsim.solvers.solve",
+    "variants": "flowsim.scenario.overrides",
 }
 """Modules of the public functions and classes."""
 

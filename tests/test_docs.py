@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
 import re
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+import flowsim
 from flowsim.dynamics.registry import FLOWS
 from flowsim.experiment import run as experiment
 from flowsim.experiment.figures import FIGURES
@@ -135,6 +137,27 @@ def test_python_runs_and_prints_what_the_page_says(page, shared, tmp_path, monke
         printed, told = block.run(namespace), following(block)
         if told is not None:
             assert shape(printed) == shape(told.text), f"{told}: now it prints\n{printed}"
+
+
+FORMULAS = "docs/mathematics.md"
+"""The page that shows the formulas in their own modules."""
+
+
+@pytest.mark.parametrize(
+    "block", [block for block in every("python") if relative(block.page) != FORMULAS], ids=str
+)
+def test_python_on_a_page_needs_public_names_alone(block: Block) -> None:
+    used = set()
+    for node in ast.walk(ast.parse(block.text)):
+        if isinstance(node, ast.Import):
+            used |= {name.name for name in node.names if name.name.startswith("flowsim.")}
+        elif isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] == "flowsim":
+            used |= (
+                {name.name for name in node.names} if node.module == "flowsim" else {node.module}
+            )
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            used |= {node.attr} if node.value.id == "flowsim" else set()
+    assert used - set(flowsim.__all__) == set()
 
 
 @pytest.mark.parametrize("block", every("toml"), ids=str)

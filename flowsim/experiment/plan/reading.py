@@ -93,7 +93,7 @@ def read(
     >>> flowsim.run(scenario)
 
     A `Scenario` is frozen data, with attributes named as the keys of the file. The variants of a
-    scenario are scenarios too: `flowsim.scenario.overrides.variants(scenario)`.
+    scenario are scenarios too: `flowsim.variants(scenario)`.
 
     Parameters
     ----------
