@@ -107,17 +107,11 @@ def known_flags() -> dict[str, str]:
     return known
 
 
-def memory_maps() -> int:
-    """Return how many memory maps this process holds, where the system says so."""
-    maps = Path("/proc/self/maps")
-    return maps.read_bytes().count(b"\n") if maps.exists() else 0
-
-
 @pytest.fixture(autouse=True, scope="module")
 def programs_freed() -> Iterator[None]:
     """Free compiled programs before they take too much memory."""
     yield
-    if memory_maps() > MANY_MAPS:
-        import jax
+    from flowsim.solvers.programs import free_programs, memory_maps
 
-        jax.clear_caches()
+    if memory_maps() > MANY_MAPS:
+        free_programs()

@@ -35,6 +35,7 @@ from flowsim.solvers.iterate import (
 from flowsim.solvers.last_iterates import LastIterates
 from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.solvers.options import default_times
+from flowsim.solvers.programs import make_room
 from flowsim.solvers.storage import Series, Store, with_read_only_arrays
 from flowsim.solvers.system import LARGEST, distance_to_target, unobserved_error
 
@@ -116,6 +117,7 @@ def descend(
     saved = default_times(problem) if times is None else np.asarray(times)
     count = iterations(saved, step_sizes)
     keep = arguments.mask("keep", keep, saved.size)
+    make_room()
     started = time.perf_counter()
     options = DescentOptions(as_rule(rule, momentum), precision, noise)
     descent = make_descent(problem, step_sizes, options)

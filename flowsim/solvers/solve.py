@@ -34,6 +34,7 @@ from flowsim.solvers.methods import AUTO
 from flowsim.solvers.methods.tolerances import Tolerances
 from flowsim.solvers.monitor import SILENT, Monitor
 from flowsim.solvers.options import SaveAt, Task, default_times, window_size
+from flowsim.solvers.programs import make_room
 from flowsim.solvers.stopping import Stop, criteria
 from flowsim.solvers.storage import with_read_only_arrays
 from flowsim.solvers.trajectory import Trajectory
@@ -145,6 +146,7 @@ def solve(
         If JAX cannot compute in double precision with its present settings.
 
     """
+    make_room()
     tolerances = Tolerances(rtol, atol)
     chosen = methods.first_choice(method, rtol)
     saved = default_times(problem) if times is None else np.asarray(times)
