@@ -10,14 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from scenario_texts import SQUARED
+from scenario_texts import SQUARED, spoilt
 
 import flowsim
 from flowsim import rules
 from flowsim.dynamics.registry import RULES
 from flowsim.experiment.plan.reading import from_toml
 from flowsim.experiment.run import run
-from flowsim.scenario.build.problem import build_problem
+from flowsim.scenario.build.problem import build_problem, noise_stream
 from flowsim.scenario.spec.errors import ScenarioError
 from flowsim.solvers.verdict import Verdict
 
@@ -373,3 +373,20 @@ def test_a_rule_of_a_scenario_is_a_name() -> None:
         ScenarioError, match=r'descent\.python: is not used by rule = "heun"; remove'
     ):
         from_toml(SQUARED, overrides={"descent.rule": "heun", "descent.python": described})
+
+
+def test_both_gradients_of_a_step_of_sam_have_the_same_noise() -> None:
+    """Noise ξ of the labels adds one vector to every gradient: here to ∇½(w - 1)² at two points."""
+    text = spoilt("[4, 6, 5, 3]", "[1, 1]").replace("{ spectrum = [3, 2, 1] }", "[[1.0]]")
+    changes = {
+        "descent.label_noise": 0.5, "descent.rule": "sam", "descent.rho": 0.1,
+        "descent.step_sizes": [0.25], "flow.horizon": 5.0, "flow.samples": 21, "init.scale": 0.5,
+    }  # fmt: skip
+    scenario = from_toml(text, overrides=changes)
+    found = run(scenario, "noisy")["descent.end_to_end"][0, :, 0, 0]
+    stream, w = noise_stream(scenario), found[0]
+    for k in range(20):
+        noisy = stream.gradient(jnp.asarray(k))
+        g = float(noisy(np.array([[w]]))[0, 0])
+        w = w - 0.25 * float(noisy(np.array([[w + 0.1 * np.sign(g)]]))[0, 0])
+        assert found[k + 1] == pytest.approx(w, abs=1e-13)

@@ -15,7 +15,7 @@ from flowsim.scenario.overrides import apply_changes, key_problem, without_varia
 from flowsim.scenario.spec.errors import Mistake, Path, ScenarioError, dotted, format_value
 from flowsim.scenario.spec.scenario import ITEMS, SECTIONS, Head, Scenario
 from flowsim.scenario.spec.table import InvalidValueError, Table
-from flowsim.scenario.validate import flow, loss, seeds
+from flowsim.scenario.validate import descent, flow, loss, seeds
 from flowsim.scenario.validate.tables import validated
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ Section = tuple[Mapping[str, Any], list[Mistake]]
 
 Rule = Callable[["Scenario"], Iterator[Mistake]]
 
-RULES: tuple[Rule, ...] = (*loss.RULES, *flow.RULES, *seeds.RULES)
+RULES: tuple[Rule, ...] = (*loss.RULES, *flow.RULES, *descent.RULES, *seeds.RULES)
 
 ClaimRule = Callable[["Claim", Mapping[str, "Scenario"]], list[Mistake]]
 
