@@ -240,3 +240,33 @@ def test_a_run_of_a_problem_with_a_function_of_the_layers() -> None:
         flowsim.run(own, measures=["preconditioner"])
     with pytest.raises(ValueError, match="end_to_end: the loss must depend on W alone"):
         flowsim.run(own, spaces=["layers", "end_to_end"])
+
+
+def test_a_flow_stops_where_the_sum_reaches_a_loss() -> None:
+    own = pair()[0]
+    start = float(own.loss.evaluate(START))
+    flow = solve(own, stop_at_loss=0.7 * start)
+    assert flow.verdict is Verdict.STOPPED_AT_CRITERION
+    assert flow.loss[-1] == pytest.approx(0.7 * start, rel=1e-12)
+    assert float(own.loss.through_product.value(flow.end_to_end[-1])) < 0.7 * start
+
+
+@pytest.mark.slow
+def test_stochastic_equations_with_a_function_of_the_layers() -> None:
+    rng = np.random.default_rng(1)
+    X, Y = rng.standard_normal((2, 12)), rng.standard_normal((2, 12))
+    on_data = flowsim.loss(lambda p, y: jnp.sum((p - y) ** 2) / 2, inputs=X, labels=Y)
+    own, built_in = pair(1.0, on_data)[0], pair(1.0, losses.PowerRegression(X, Y, 2.0))[1]
+    found, required = (
+        flowsim.run(
+            problem,
+            {"descent.batch": 4},
+            spaces=["layers"],
+            step_sizes=[0.1],
+            measures=["sgd_noise"],
+        )
+        for problem in (own, built_in)
+    )
+    for name in ("descent_end_to_end", "second_end_to_end", "trace", "strong_second"):
+        path = f"sgd_noise.{name}"
+        np.testing.assert_allclose(found[path], required[path], rtol=1e-9, atol=1e-12)
