@@ -91,7 +91,7 @@ def every(info: str) -> list[Block]:
     return [block for page in PAGES for block in blocks(page) if block.info == info]
 
 
-SLOW = {"docs/methods.md", "docs/many-runs.md"}
+SLOW = {"docs/methods.md", "docs/many-runs.md", "docs/referee.md"}
 
 
 def with_python() -> list:

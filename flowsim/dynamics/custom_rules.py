@@ -40,7 +40,7 @@ def zeros(layers: Layers) -> Memory:
 
 
 class Custom(Rule):
-    """The rule (W, g, s) ← `function`(layers, gradients, state, η), written with jax.numpy.
+    """The rule (W, s) ← `function(layers, gradients, state, η)`, written with jax.numpy.
 
     Parameters
     ----------
