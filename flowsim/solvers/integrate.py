@@ -112,11 +112,12 @@ class IntegrationState:
 
     def verdict_at_start(self) -> Verdict | None:
         """Return the verdict if the integration ends before its first step, else None."""
-        excesses = self.integrator.excesses(self.progress.t, self.progress.y)
-        for criterion, excess in zip(self.integrator.criteria, excesses, strict=True):
-            if self.task.armed and excess <= 0 and not isinstance(criterion, Converged):
-                self.criterion = criterion.title
-                return Verdict.STOPPED_AT_CRITERION
+        if self.task.armed and self.task.criteria:
+            excesses = self.integrator.excesses(self.progress.t, self.progress.y)
+            for criterion, excess in zip(self.integrator.criteria, excesses, strict=True):
+                if excess <= 0 and not isinstance(criterion, Converged):
+                    self.criterion = criterion.title
+                    return Verdict.STOPPED_AT_CRITERION
         return Verdict.INTERRUPTED if self.task.monitor.stop_requested() else None
 
     def record(self, t: float, y: State) -> None:
