@@ -186,6 +186,26 @@ def test_sharpness_of_iterates_is_that_of_the_matrix_there() -> None:
     np.testing.assert_array_equal(found["iterate_time"], descent.times)
 
 
+def test_sharpness_counts_a_loss_on_the_layers() -> None:
+    def quartic(layers) -> jax.Array:
+        return 0.1 * sum(jnp.sum(W**4) for W in layers)
+
+    loss, layers, eta = LOSSES["squared"], drawn(4, 2, 3), 0.01
+    problem = Problem(loss, layers, eta, on_layers=quartic)
+    sizes = np.cumsum([W.size for W in layers])[:-1]
+
+    def phi(x):
+        parts = jnp.split(x, sizes)
+        shaped = tuple(part.reshape(W.shape) for part, W in zip(parts, layers, strict=True))
+        return loss.value(network.end_to_end(shaped)) + quartic(shaped)
+
+    start = jnp.concatenate([jnp.ravel(W) for W in layers])
+    after = start - eta * jax.grad(phi)(start)
+    exact = [np.linalg.eigvalsh(jax.hessian(phi)(x))[-1] for x in (start, after)]
+    descent = descend(problem, [eta], np.array([0.0, eta]))
+    np.testing.assert_allclose(along(problem, descent, SILENT)["descent_sharpness"][0], exact)
+
+
 def test_sharpness_of_iterates_is_nan_past_divergence_and_a_stop() -> None:
     times = np.linspace(0, 40, 5)
     problem, descent = of_descent(LOSSES["squared"], (4, 5, 3), [0.02, 8.0], times)
