@@ -14,6 +14,7 @@ from flowsim.experiment.figure_selection import Selection
 from flowsim.experiment.plan.reading import from_toml
 from flowsim.results import archive
 from flowsim.results.run import Run
+from flowsim.scenario.spec.errors import ScenarioError
 
 TARGET = (1.0, 0.5)
 TOML = """
@@ -119,6 +120,8 @@ def test_a_run_without_a_plane_gives_the_reason(old: str, new: str, reason: str)
     text = TOML.replace(old, new)
     if "[1, 2, 1]" in new:
         text = text.replace("[[1.0, 0.5]]", "[[1.0]]")
+    with pytest.raises(ScenarioError, match=reason):
+        from_toml(text + claim("plane.loss"))
     found = flowsim.run(from_toml(text))
     assert "plane" not in figures.available(found)
     with pytest.raises(ValueError, match=reason):

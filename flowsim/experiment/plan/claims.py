@@ -14,6 +14,7 @@ from flowsim.experiment.plan.variables import (
     dimensions,
     groups,
     layer_number,
+    why_no_plane,
 )
 from flowsim.scenario.spec.errors import Mistake, alternatives, mistake_at, printable
 from flowsim.scenario.spec.forms import StepSizeRange
@@ -152,6 +153,8 @@ def _why_absent(group: str, name: str, run: Scenario) -> str | None:
         )
     if group in MEASURES and group not in run.output.measures:
         return f'that is not computed; write output.measures = ["{group}"]'
+    if group == "plane" and (reason := why_no_plane(run)):
+        return reason
     if layer_number(name) is not None:
         return _why_layer_absent(name, run)
     return _why_option_absent(group, name, run)

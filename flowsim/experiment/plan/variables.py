@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from flowsim.dynamics.registry import FLOWS
 from flowsim.solvers.variables import (
@@ -21,6 +22,9 @@ from flowsim.solvers.variables import (
     stored_dims,
 )
 from flowsim.theory.registry import MEASURES
+
+if TYPE_CHECKING:
+    from flowsim.scenario.spec.scenario import Scenario
 
 TIMES = ("time", "saved_time", *(f"{space}_time" for space in FLOWS))
 """Dimensions that are times of the flow."""
@@ -139,3 +143,14 @@ ERRORS: Mapping[str, str] = {
     "convergence.excess_loss": "error",
 }
 """Variables with the error of another one of their group, where they are not named `x_error`."""
+
+
+def why_no_plane(scenario: Scenario) -> str | None:
+    """Return why there is no plane through the path of W and what to write, or None."""
+    if scenario.loss.has("on_layers"):
+        return "the loss depends on the layers, and is no function of W; write another variable"
+    if scenario.network.shape == (1, 1):
+        return "W is a single number, whose path lies in no plane; write another variable"
+    if scenario.output.end_to_end == "last" and not scenario.output.plane_entries:
+        return 'W is saved at a single time; write output.end_to_end = "all"'
+    return None
