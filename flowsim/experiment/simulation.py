@@ -191,9 +191,9 @@ def simulate(plan: Plan, monitor: Monitor) -> Outcome:
     """
     outcome = Outcome()
     for space in plan.scenario.flow.spaces:
-        monitor.named(f"{space} flow").report(0.0)
         if outcome.flows and monitor.stop_requested():
             break
+        monitor.named(f"{space} flow").report(0.0)
         outcome.flows[space] = _flow(plan, space, monitor.named(f"{space} flow"))
     if plan.written.descent is None:
         return outcome
