@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +12,10 @@ import numpy as np
 from flowsim.dynamics.update_rules import Rule
 from flowsim.experiment import groups
 from flowsim.experiment.plan.posing import pose
-from flowsim.experiment.summary import concluded, summarize
+from flowsim.experiment.summary import concluded, summarize, summarize_variants
+from flowsim.problem import arguments
 from flowsim.problem.problem import Problem
+from flowsim.results import archive
 from flowsim.results.run import Group, Run
 from flowsim.scenario.spec.scenario import Scenario
 from flowsim.solvers.descent_trajectory import DescentTrajectory
@@ -146,6 +149,41 @@ class Assembled:
             keep_layers=layers,
         )
         return Assembled({again.space: again, **_others(self.flows, again.space)}, self.descent)
+
+
+def as_run(given: object) -> Run:
+    """Return the run that a run, its directory, trajectories or a mapping from names to these give.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these.
+    ArchiveError
+        If the directory contains no intact run.
+
+    """
+    if isinstance(given, Run):
+        return given
+    if isinstance(given, str | os.PathLike):
+        return archive.read(given)
+    if isinstance(given, Trajectory | DescentTrajectory):
+        return Assembled.of([given]).run()
+    if isinstance(given, Mapping) and given:
+        return _compared({str(name): as_run(each) for name, each in given.items()})
+    if isinstance(given, Sequence) and given:
+        solved = [each for each in given if isinstance(each, Trajectory | DescentTrajectory)]
+        if len(solved) == len(given):
+            return Assembled.of(solved).run()
+    required = "a Run, its directory, trajectories, or a mapping from names to these"
+    raise ValueError(f"run must be {required}, but is {arguments.shown(given)}.")
+
+
+def _compared(runs: Mapping[str, Run]) -> Run:
+    """Return a run whose variants are these runs."""
+    first = next(iter(runs.values()))
+    scenario = first.scenario.model_copy(update={"title": ", ".join(runs)})
+    summary = summarize_variants(scenario, runs)
+    return Run("comparison", scenario, {}, {**summary, "claims": []}, runs)
 
 
 def _others(flows: Mapping[str, Trajectory], space: str) -> dict[str, Trajectory]:

@@ -6,6 +6,7 @@
 >>> figures.save(run, "figures", format="pdf", names=["loss"])
 >>> figures.animate(run, "figures", names=["plane"])
 
+A run may be given as `flowsim.plot` takes it: its directory, trajectories, or a mapping of these.
 The figure `plane` is drawn of any run with W at several times: the loss over the plane is computed
 where the run does not have it.
 """
@@ -13,17 +14,12 @@ where the run does not have it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from flowsim.experiment.figure_registry import (
-    FIGURES,
-    FigureSpec,
-    animatable,
-    available,
-    no_figure,
-)
+from flowsim.experiment import figure_registry
+from flowsim.experiment.figure_registry import FIGURES, FigureSpec, no_figure
 from flowsim.pictures import ANIMATION_FORMATS, FORMATS
 from flowsim.process.environment import isolated
 
@@ -46,6 +42,31 @@ __all__ = [
 ]
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _of_results(function: Callable[Concatenate[Run, P], R]) -> Callable[Concatenate[Any, P], R]:
+    """Let a function of a run take its directory or trajectories too, as `flowsim.plot` does."""
+
+    @wraps(function)
+    def of_results(run: Any, *arguments: P.args, **options: P.kwargs) -> R:
+        from flowsim.results.run import Run
+
+        if not isinstance(run, Run):
+            from flowsim.experiment.assembled import as_run
+
+            run = as_run(run)
+        return function(run, *arguments, **options)
+
+    return of_results
+
+
+available = _of_results(figure_registry.available)
+animatable = _of_results(figure_registry.animatable)
+
+
+@_of_results
 @isolated()
 def draw(run: Run, name: str, *, ax: Axes | None = None) -> Figure:
     """Return one figure, by name; with `ax` it is drawn into these axes.
@@ -59,6 +80,7 @@ def draw(run: Run, name: str, *, ax: Axes | None = None) -> Figure:
     return _figure(name, run).draw(run, ax)
 
 
+@_of_results
 def lead(run: Run) -> str:
     """Return the name of the leading figure of a run.
 
@@ -78,6 +100,7 @@ def lead(run: Run) -> str:
     return names[0]
 
 
+@_of_results
 @isolated()
 def save(
     run: Run, folder: str | Path, format: str = "png", names: Iterable[str] | None = None
@@ -112,6 +135,7 @@ def save(
     return [files.write(each, Path(folder) / f"{name}.{format}") for name, each in figures.items()]
 
 
+@_of_results
 @isolated()
 def animate(
     run: Run,

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 from flowsim.dynamics.rules import GivenRule
 from flowsim.experiment import provenance
 from flowsim.experiment import run as experiment
-from flowsim.experiment.assembled import Assembled, Solved
+from flowsim.experiment.assembled import Assembled, Solved, as_run
 from flowsim.experiment.figure_selection import Selection, save_selected
 from flowsim.experiment.figures import draw, lead
 from flowsim.experiment.plan.footprint import refuse_if_impossible
 from flowsim.experiment.plan.posing import pose
 from flowsim.experiment.plan.reading import check, read
 from flowsim.experiment.repetition import Earlier
-from flowsim.experiment.summary import summarize_variants
 from flowsim.problem import arguments
 from flowsim.problem.problem import Problem
 from flowsim.results import archive
@@ -213,9 +212,8 @@ def measure(
     >>> descent = flowsim.descend(problem, [0.1, 0.01], flow.times)
     >>> flowsim.measure("tracking_bound", flow, descent=descent)
 
-    The trajectory has its problem. Where the diagnostic needs layers, or W at times at which it was
-    not kept, the flow is solved again. `numpy.asarray` of a variable is its array; `dims` and
-    `long_name` describe it.
+    Where the diagnostic needs layers, or W at times at which it was not kept, the flow is solved
+    again. `numpy.asarray` of a variable is its array; `dims` and `long_name` describe it.
 
     Parameters
     ----------
@@ -261,8 +259,8 @@ def plot(
     >>> flowsim.plot({"N = 2": two, "N = 3": three})     # compared
     >>> flowsim.figures.available(run)                   # the names of all figures of a run
 
-    The headline states the finding. `figure.savefig("loss.pdf")` saves the figure; your own
-    Matplotlib settings are neither used nor changed.
+    The headline states the finding. `figure.savefig("loss.pdf")` saves the figure. Your Matplotlib
+    settings are neither used nor changed.
 
     Parameters
     ----------
@@ -286,40 +284,14 @@ def plot(
 
     """
     arguments.optional(arguments.instance_of(str, required="a name"))("name", name)
-    drawn = _drawn(run)
+    drawn = as_run(run)
     return draw(drawn, lead(drawn) if name is None else name, ax=ax)
 
 
-def _drawn(given: object) -> Run:
-    """Return the run that is drawn."""
-    if isinstance(given, Run):
-        return given
-    if isinstance(given, str | os.PathLike):
-        return archive.read(given)
-    if isinstance(given, Trajectory | DescentTrajectory):
-        return Assembled.of([given]).run()
-    if isinstance(given, Mapping) and given:
-        return _compared({str(name): _drawn(each) for name, each in given.items()})
-    if isinstance(given, Sequence) and given:
-        solved = [each for each in given if isinstance(each, Trajectory | DescentTrajectory)]
-        if len(solved) == len(given):
-            return Assembled.of(solved).run()
-    required = "a Run, its directory, trajectories, or a mapping from names to these"
-    raise ValueError(f"run must be {required}, but is {arguments.shown(given)}.")
-
-
-def _compared(runs: Mapping[str, Run]) -> Run:
-    """Return a run whose variants are these runs."""
-    first = next(iter(runs.values()))
-    scenario = first.scenario.model_copy(update={"title": ", ".join(runs)})
-    summary = summarize_variants(scenario, runs)
-    return Run("comparison", scenario, {}, {**summary, "claims": []}, runs)
-
-
-def open(directory: str | Path) -> Run:
+def open(directory: str | Path | Run) -> Run:
     """Return the `Run` in a directory, as `run` returned it; all its files are verified.
 
-    `flowsim.load` returns the same as an xarray `DataTree`.
+    A `Run` is returned as it is. `flowsim.load` returns the same as an xarray `DataTree`.
 
     Raises
     ------
@@ -327,4 +299,4 @@ def open(directory: str | Path) -> Run:
         If there is no complete run, or a file differs from what was written.
 
     """
-    return archive.read(directory)
+    return directory if isinstance(directory, Run) else archive.read(directory)

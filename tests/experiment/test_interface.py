@@ -246,6 +246,9 @@ def test_trajectories_that_do_not_belong_together_are_not_drawn(flow, descent) -
 def test_a_directory_is_opened_as_a_run_and_loaded_as_a_tree(tmp_path: Path) -> None:
     run = flowsim.run(problem(), SHORT, directory=tmp_path / "own")
     again = flowsim.open(tmp_path / "own")
+    assert flowsim.open(again) is again
+    assert flowsim.figures.available(tmp_path / "own") == flowsim.figures.available(run)
+    assert flowsim.figures.save(str(tmp_path / "own"), tmp_path, "svg", ["loss"])
     np.testing.assert_array_equal(again["layers.loss"], run["layers.loss"])
     memory, disk = flowsim.load(again), flowsim.load(tmp_path / "own")
     assert [node.path for node in memory.subtree] == [node.path for node in disk.subtree]
