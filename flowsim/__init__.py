@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from flowsim.dynamics import rules
     from flowsim.experiment import figures
-    from flowsim.experiment.interface import measure, open, plot, run
+    from flowsim.experiment.inspection import measure, open, plot
+    from flowsim.experiment.interface import run
     from flowsim.experiment.plan.reading import read
     from flowsim.experiment.registration import register
     from flowsim.problem import gradient_noise as noise
@@ -96,9 +97,9 @@ _HOMES = {
     "iterations": "flowsim.solvers.iterate",
     "load": "flowsim.results.archive",
     "loss": "flowsim.problem.losses.custom",
-    "measure": "flowsim.experiment.interface",
-    "open": "flowsim.experiment.interface",
-    "plot": "flowsim.experiment.interface",
+    "measure": "flowsim.experiment.inspection",
+    "open": "flowsim.experiment.inspection",
+    "plot": "flowsim.experiment.inspection",
     "read": "flowsim.experiment.plan.reading",
     "register": "flowsim.experiment.registration",
     "run": "flowsim.experiment.interface",

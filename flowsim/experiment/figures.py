@@ -50,7 +50,7 @@ def _of_results(function: Callable[Concatenate[Run, P], R]) -> Callable[Concaten
     """Let a function of a run take its directory or trajectories too, as `flowsim.plot` does."""
 
     @wraps(function)
-    def of_results(run: Any, *arguments: P.args, **options: P.kwargs) -> R:
+    def of_results(run: Any, /, *arguments: P.args, **options: P.kwargs) -> R:
         from flowsim.results.run import Run
 
         if not isinstance(run, Run):

@@ -22,7 +22,7 @@ from flowsim.pictures.kit import (
 from flowsim.pictures.kit.trajectories import flow_paths, largest_distance, path_length
 from flowsim.pictures.kit.words import join_words, number, percent
 from flowsim.results.run import Run
-from flowsim.scenario.spec.loss import PythonLoss
+from flowsim.scenario.spec.python import PythonLoss
 
 SCALE_ROOM = 0.66
 WIDE = layout.MIDDLE - layout.LEFT - SCALE_ROOM

@@ -23,7 +23,8 @@ from flowsim.problem.types import Array, Layers
 from flowsim.process.environment import isolated
 from flowsim.scenario import reading
 from flowsim.scenario.spec.errors import ScenarioError
-from flowsim.scenario.spec.loss import PythonLoss, Trait
+from flowsim.scenario.spec.loss import Trait
+from flowsim.scenario.spec.python import PythonLoss
 from flowsim.scenario.spec.scenario import Scenario
 from flowsim.scenario.spec.table import FROM_PYTHON
 

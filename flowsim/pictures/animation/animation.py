@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from PIL import Image
 
-from flowsim.pictures.kit import layout, style, trajectories
+from flowsim.pictures.kit import layout, legends, style, trajectories
 from flowsim.pictures.kit.style import LineStyle
 from flowsim.pictures.kit.words import number
 
@@ -133,7 +133,7 @@ class TimeLabel:
         # three significant digits of the last time
         self.decimals = 2 - int(np.floor(np.log10(last))) if evenly else -1
         width, height = figure.get_size_inches()
-        x, y = layout.EDGE / width, 0.09 / height
+        x, y = legends.EDGE / width, 0.09 / height
         self.text = figure.text(x, y, "", size=8.5, weight="bold", parse_math=False)
         self.artists: Sequence[Artist] = [self.text]
 

@@ -18,10 +18,9 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
-from flowsim.pictures.kit import scales, style
+from flowsim.pictures.kit import legends, scales, style
+from flowsim.pictures.kit.legends import CHARACTER, EDGE
 from flowsim.pictures.kit.reading import Subject, describe_incomplete
 from flowsim.pictures.kit.style import LineStyle
 from flowsim.pictures.kit.words import truncate
@@ -37,11 +36,6 @@ HEIGHTS = {1: 1.95, 2: 1.95, 3: 1.55, 4: 1.25}
 """Inches of a panel's height, by number of columns."""
 TOP, CONTEXT_LINE, HEADLINE_LINE, NAME_LINE = 0.09, 0.135, 0.15, 0.17
 AXIS_LINE, TICK_LINE, LEGEND_LINE = 0.40, 0.24, 0.135
-CHARACTER, HANDLE, EDGE = 0.0505, 0.42, 0.1
-"""Inches of a character of a legend or title on average, of a legend's handle, of the margin.
-
-Text is fitted by counting characters: measuring it would make the layout depend on the font.
-"""
 MOST_LINES = 3
 NO_BREAK = "\u00a0"
 
@@ -152,7 +146,7 @@ def panel_grid(
         return _within(subject.axes, panels, under, legend, steps)
     lines = wrap_headline(subject.headline, width)
     # all heights are added up before the figure is made: axes are placed in fractions of it
-    legend_rows, legend_columns = legend_shape(list(legend), width)
+    legend_rows, legend_columns = legends.shape(list(legend), width)
     strip = legend_rows * LEGEND_LINE + 0.06 + (steps.height if steps is not None else 0.0)
     name_line = NAME_LINE if names else 0.0
     above = TOP + CONTEXT_LINE + HEADLINE_LINE * len(lines) + 0.05 + name_line
@@ -172,7 +166,7 @@ def panel_grid(
     name_panels(axes, names, int(wide / CHARACTER))
     write_headline(figure, context_line(subject, width), lines)
     if legend:
-        draw_legend(figure, legend, legend_columns, strip)
+        legends.draw(figure, legend, legend_columns, strip)
     if steps is not None:
         scales.draw(figure, steps, LEFT)
     return PanelGrid(figure, tuple(axes), columns, strip, gap)
@@ -196,12 +190,7 @@ def _within(
     if panels != 1 or under:
         count = f"{panels} panels" if panels > 1 else "small panels below the large one"
         raise ValueError(f"ax takes figures of one panel, but this one has {count}; leave out ax.")
-    entries = {**legend, **({} if steps is None else steps.entries())}
-    if entries:
-        handles = [legend_handle(line_style) for line_style in entries.values()]
-        drawn = axes.legend(handles, list(entries))
-        for label in drawn.get_texts():
-            label.set_parse_math(False)
+    legends.draw_within(axes, {**legend, **({} if steps is None else steps.entries())})
     return PanelGrid(figure_of(axes), (axes,), 1, 0.0, SHARED_AXIS)
 
 
@@ -272,39 +261,6 @@ def write_headline(figure: Figure, above: str, lines: Sequence[str]) -> None:
     for k, line in enumerate(lines):
         down = k * HEADLINE_LINE / height
         figure.text(x, y - down, line, size=7.6, color=style.INK, va="top", parse_math=False)
-
-
-def legend_shape(labels: Sequence[str], width: float) -> tuple[int, int]:
-    """Return the rows and columns that hold these labels, by counting characters."""
-    if not labels:
-        return 0, 1
-    longest = HANDLE + CHARACTER * max(len(label) for label in labels)
-    columns = int(np.clip((width - 2 * EDGE) // longest, 1, len(labels)))
-    rows = -(-len(labels) // columns)
-    # the fewest columns for these rows: the last row is then as full as possible
-    return rows, -(-len(labels) // rows)
-
-
-def legend_handle(line_style: LineStyle) -> Line2D | Patch:
-    """Return the handle of a line style in a legend: a patch if it fills, else a line."""
-    return Patch(**line_style) if "facecolor" in line_style else Line2D([], [], **line_style)
-
-
-def draw_legend(
-    figure: Figure, legend: Mapping[str, LineStyle], columns: int, strip: float
-) -> None:
-    """Draw the legend at the top of the strip under the panels."""
-    width, height = figure.get_size_inches()
-    drawn = figure.legend(
-        [legend_handle(line_style) for line_style in legend.values()],
-        [truncate(label, 60) for label in legend],
-        loc="upper left",
-        bbox_to_anchor=(EDGE / width, strip / height),
-        ncols=columns,
-    )
-    # labels contain names that users choose, in which a $ is not mathematics
-    for label in drawn.get_texts():
-        label.set_parse_math(False)
 
 
 def extend_below(figure: Figure, inches: float) -> None:

@@ -11,13 +11,13 @@ from flowsim.scenario.spec.loss import (
     Completion,
     Linear,
     Loss,
-    PythonLoss,
     Sensing,
     Shape,
     Squared,
     Trait,
 )
 from flowsim.scenario.spec.numbers import Seed, Size, seed_row
+from flowsim.scenario.spec.python import PythonLoss
 from flowsim.scenario.spec.table import Table, by_kind
 
 if TYPE_CHECKING:

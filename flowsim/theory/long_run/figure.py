@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from matplotlib.axes import Axes
 
-from flowsim.pictures.kit import curves, layout, reading, style
+from flowsim.pictures.kit import curves, layout, legends, reading, style
 from flowsim.pictures.kit.words import (
     distinct_numbers,
     join_words,
@@ -113,7 +113,7 @@ def drawn_descents(every: list[Descent]) -> list[Descent]:
 def titles(shown: list[Descent], every: list[Descent], variants: bool) -> list[str]:
     """Return the title of each panel: step size and behaviour, the longest form that fits."""
     # titles are fitted before the figure exists, to the width that its panels will have
-    room = int(layout.column_width(len(shown)) / layout.CHARACTER)
+    room = int(layout.column_width(len(shown)) / legends.CHARACTER)
     runs = {d.run for d in shown}
     sizes = {run: step_size_texts([d for d in every if d.run == run]) for run in runs}
     phrases = []

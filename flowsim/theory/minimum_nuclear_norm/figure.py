@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullLocator
 
-from flowsim.pictures.kit import curves, layout, reading, style
+from flowsim.pictures.kit import curves, layout, legends, reading, style
 from flowsim.pictures.kit.words import number, truncate
 from flowsim.results.run import Run
 
@@ -76,7 +76,7 @@ def fit_value_axis(panel: Axes, values: np.ndarray) -> None:
 def name_rows(grid: layout.PanelGrid, names: list[str]) -> None:
     """Write variants at the left of the first panel; of many rows only every second or third."""
     every = -(-len(names) // MOST_NAMES)
-    characters = int((layout.LEFT - 0.1) / layout.CHARACTER)
+    characters = int((layout.LEFT - 0.1) / legends.CHARACTER)
     for k, panel in enumerate(grid.panels):
         labels = [truncate(name, characters) if k == 0 else "" for name in names[::every]]
         panel.set_yticks(range(0, len(names), every), labels=labels, parse_math=False)

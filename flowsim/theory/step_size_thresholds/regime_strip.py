@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from matplotlib.axes import Axes
 
-from flowsim.pictures.kit import curves, layout, style
+from flowsim.pictures.kit import curves, layout, legends, style
 from flowsim.results.run import Run
 from flowsim.theory.long_run.regimes import Regime
 
@@ -114,7 +114,7 @@ def draw_strip(panel: Axes, run: Run) -> None:
     for low, high, regime in bands(run):
         name, end = regime.word, min(high, largest_shown(run))
         # names that do not fit into their interval are in the legend only
-        if (end - low) * wide > 1.1 * len(name) * layout.CHARACTER:
+        if (end - low) * wide > 1.1 * len(name) * legends.CHARACTER:
             panel.text(
                 (low + end) / 2, 0.5, name, ha="center", va="center", size=6.8,
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.2, "alpha": 0.85},
