@@ -329,7 +329,11 @@ def test_a_file_names_the_rules(lines: str, rule: rules.Rule) -> None:
     assert ("descent_vs_flow" in found.groups["comparison"]) == isinstance(rule, rules.SAM)
 
 
-@pytest.mark.parametrize("rule", [heavy_ball, "sam", rules.HeavyBall(0.9), optax.adam], ids=str)
+@pytest.mark.parametrize(
+    "rule",
+    [heavy_ball, "sam", rules.HeavyBall(0.9), optax.adam],
+    ids=["function", "name", "object", "factory"],
+)
 def test_a_run_of_a_problem_descends_by_the_rule(rule) -> None:
     found = flowsim.run(
         problem(), {"flow.samples": 5}, spaces=["layers"], step_sizes=[0.1], rule=rule

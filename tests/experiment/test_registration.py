@@ -80,7 +80,7 @@ def measure(name: str, function=len) -> Measure:
         (int, "takes a Measure or a subclass of Init or Loss, but got <class 'int'>"),
         ("norms", "takes a Measure or a subclass of Init or Loss, but got 'norms'"),
     ],
-    ids=str,
+    ids=["group", "formulation", "figure", "no name", "no function", "kind", "class", "text"],
 )
 def test_what_cannot_be_registered_is_refused(addition, text: str) -> None:
     with pytest.raises(ValueError, match=re.escape(text)):
