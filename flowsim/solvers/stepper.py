@@ -94,7 +94,13 @@ class Integrator(eqx.Module):
 
     @classmethod
     def of(
-        cls, system: ScaledFlow, rtol: float, method: Method, criteria: Criteria, *, armed: bool
+        cls,
+        system: ScaledFlow,
+        rtol: float,
+        method: Method,
+        criteria: Criteria = (),
+        *,
+        armed: bool = True,
     ) -> Integrator:
         """Return an integrator; its numbers are arrays, so that a new value does not recompile."""
         return cls(
