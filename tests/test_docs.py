@@ -91,7 +91,7 @@ def every(info: str) -> list[Block]:
     return [block for page in PAGES for block in blocks(page) if block.info == info]
 
 
-SLOW = {"docs/methods.md", "docs/many-runs.md", "docs/referee.md"}
+SLOW = {f"docs/{name}.md" for name in ("many-runs", "methods", "python", "referee", "studies")}
 
 
 def with_python() -> list:

@@ -162,6 +162,7 @@ def test_a_named_figure_that_cannot_be_drawn_is_noted(here: Path) -> None:
     assert done.stdout.splitlines()[-1] == "figures  none; `flowsim plot run` draws all"
 
 
+@pytest.mark.slow
 def test_a_reused_run_gets_the_figures_asked_for(here: Path) -> None:
     flow("run", "small.toml", "--figures", "none")
     (folder,) = (here / "runs").iterdir()

@@ -309,6 +309,7 @@ def test_a_class_may_take_gradients_elsewhere() -> None:
     np.testing.assert_allclose(own, each_step(0.1, "midpoint"), atol=1e-14)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("lines", "rule"),
     [
@@ -379,6 +380,7 @@ def test_a_rule_of_a_scenario_is_a_name() -> None:
         from_toml(SQUARED, overrides={"descent.rule": "heun", "descent.python": described})
 
 
+@pytest.mark.slow
 def test_both_gradients_of_a_step_of_sam_have_the_same_noise() -> None:
     """Noise ξ of the labels adds one vector to every gradient: here to ∇½(w - 1)² at two points."""
     text = spoilt("[4, 6, 5, 3]", "[1, 1]").replace("{ spectrum = [3, 2, 1] }", "[[1.0]]")

@@ -273,6 +273,7 @@ def test_atol_holds_for_frames_and_logarithms() -> None:
     assert loose.statistics.accepted < tight.statistics.accepted
 
 
+@pytest.mark.slow
 def test_stiff_methods_take_long_steps_at_rest() -> None:
     """Nothing in the frames keeps moving once W has arrived."""
     rng = np.random.default_rng(5)

@@ -604,6 +604,7 @@ measures = ["norms", "minimum_nuclear_norm"]
 """
 
 
+@pytest.mark.slow
 def test_norms_are_of_the_layer_flow_and_of_the_other_solution() -> None:
     found = run(from_toml(PARTLY_SEEN), "seen")
     sigma = found["layers.singular_values"]
@@ -658,6 +659,7 @@ def test_descriptions_are_measured_beside_the_iterates_of_descent() -> None:
     assert (found["descriptions.sharpness_over_limit"] < 1).all()
 
 
+@pytest.mark.slow
 def test_an_interrupt_leaves_the_descriptions_of_step_sizes_that_are_done() -> None:
     told: list[float] = []
 

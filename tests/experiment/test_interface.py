@@ -58,6 +58,7 @@ def test_a_loss_that_a_file_can_hold_is_written_and_read_again(kind: str, tmp_pa
     assert float(built.loss.value(W)) == float(loss.value(W))
 
 
+@pytest.mark.slow
 def test_the_run_of_a_problem_is_that_of_its_solvers() -> None:
     run = flowsim.run(problem(), SHORT, step_sizes=[0.1, 0.05])
     flow = flowsim.solve(problem(), times=run["layers.time"])
@@ -102,6 +103,7 @@ def test_known_properties_reach_the_rules() -> None:
         pose(problem(), {"descent.step_sizes": [0.1], "descent.batch": 1})
 
 
+@pytest.mark.slow
 def test_batches_are_drawn_of_a_loss_from_python() -> None:
     sensing = losses.Sensing(PHI, RNG.standard_normal((4, 2, 3)))
     whole, part = (

@@ -51,6 +51,7 @@ def claim(path: str) -> str:
     return f'[[claims]]\nquantity = "{path}"\nreduce = "min"\nbelow = 10.0\n'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("more", "has"),
     [
@@ -143,6 +144,7 @@ def test_a_run_on_disk_has_the_figures_asked_for(tmp_path: Path, asked, drawn) -
     assert ("plane" in found.groups) is ("plane" in drawn)
 
 
+@pytest.mark.slow
 def test_of_variants_the_leading_figure_is_drawn_once(tmp_path: Path) -> None:
     found = run(VARIANTS + "[output]\nfigure = 'loss'", directory=tmp_path / "run")
     assert [path.stem for path in archive.figures(tmp_path / "run")] == ["loss"]
@@ -151,6 +153,7 @@ def test_of_variants_the_leading_figure_is_drawn_once(tmp_path: Path) -> None:
     assert all(archive.figures(part.directory) for part in every.variants.values())
 
 
+@pytest.mark.slow
 def test_a_loss_from_python_has_a_plane_while_it_is_there(tmp_path: Path) -> None:
     layers = (np.full((2, 2), 0.3), np.full((1, 2), 0.3))
     problem = flowsim.Problem(lambda W: ((W - 1.0) ** 4).sum(), layers, 1.0)

@@ -48,6 +48,7 @@ def all_saved(text: str) -> Run:
     return run(from_toml(text.replace('end_to_end = "last"', ALL)), "hidden")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", [COMPLETION, SENSING], ids=["completion", "sensing"])
 def test_errors_are_those_of_the_stored_matrices(text: str) -> None:
     found = all_saved(text)
@@ -80,6 +81,7 @@ def test_errors_and_loss_of_completion_add_up_to_the_distance() -> None:
     assert found.summary["claims"][0]["holds"]
 
 
+@pytest.mark.slow
 def test_a_squared_loss_has_neither() -> None:
     squared = SENSING.replace("sensing", "squared").replace("measurements = 7", "")
     found = run(from_toml(squared), "seen")

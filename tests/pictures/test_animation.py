@@ -211,6 +211,7 @@ def film_in(folder: Path) -> dict[str, Path]:
     return {format: found for format, (found,) in paths.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", figures.ANIMATION_FORMATS)
 def test_a_film_has_its_frames_for_their_time(filmed: dict[str, Path], format: str) -> None:
     with Image.open(filmed[format]) as image:

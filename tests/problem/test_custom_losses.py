@@ -72,6 +72,7 @@ def test_a_loss_on_data_is_the_mean_over_the_samples(pair) -> None:
     close(loss.subset(some).gradient(M), named.subset(some).gradient(M))
 
 
+@pytest.mark.slow
 def test_a_loss_on_data_has_the_noise_of_its_batches(pair) -> None:
     loss, named, M = pair
     for size in (2, 7):
@@ -107,6 +108,7 @@ def test_descent_on_batches_of_a_loss_on_data() -> None:
     np.testing.assert_allclose(*ends, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_flow_and_sharpness_of_a_loss_on_data() -> None:
     start = [np.full((2, 3), 0.3), np.eye(2)]
     problems = [

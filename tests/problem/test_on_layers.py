@@ -50,6 +50,7 @@ def test_flow_with_weight_decay_as_a_function_of_the_layers() -> None:
     assert 0 < own.loss_error.max() < 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 def test_descent_by_every_rule(rule: Any) -> None:
     options = {"rule": rule} | ({"momentum": 0.5} if rule == "nesterov" else {})
@@ -58,6 +59,7 @@ def test_descent_by_every_rule(rule: Any) -> None:
     np.testing.assert_allclose(own.loss, built_in.loss + DECAY / 2 * built_in.squared_norm)
 
 
+@pytest.mark.slow
 def test_descent_on_batches_and_in_single_precision() -> None:
     rng = np.random.default_rng(1)
     X, Y = rng.standard_normal((2, 12)), rng.standard_normal((2, 12))
@@ -143,6 +145,7 @@ def test_tied_weights_are_a_matrix_with_its_transpose() -> None:
     np.testing.assert_allclose(first, second.T, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_bias_as_a_bordered_layer_is_an_intercept() -> None:
     """W_1 and W_2 have a border of biases, which the function of the layers reads.
 
@@ -226,6 +229,7 @@ def test_wrong_functions_of_the_layers_are_refused(function: Any, message: str) 
         Problem(losses.Squared(PHI), START, 1.0, on_layers=function)
 
 
+@pytest.mark.slow
 def test_a_run_of_a_problem_with_a_function_of_the_layers() -> None:
     own, built_in = pair()
     options = {"step_sizes": [0.2], "measures": ["sharpness", "tracking_bound"]}

@@ -101,6 +101,7 @@ def wide(rows: str) -> str:
     return spoilt("{ spectrum = [3, 2, 1] }", f"{rows} #!", text)
 
 
+@pytest.mark.slow
 def test_large_inline_arrays_are_read_in_good_time() -> None:
     row = "[" + ", ".join(f"{i}.25" for i in range(500)) + "],\n"
     text = wide("[\n" + row * 2000 + "]")

@@ -134,6 +134,7 @@ def test_files_change_no_bit_of_a_run(saved: str, tmp_path, monkeypatch) -> None
     assert files[0] == files[1]
 
 
+@pytest.mark.slow
 def test_no_more_than_pieces_of_what_is_saved_is_in_memory(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(storage, "IN_MEMORY", 0)
     monkeypatch.setattr(storage, "BATCH_BYTES", 1 << 18)

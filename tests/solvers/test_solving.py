@@ -309,6 +309,7 @@ def razin_cohen() -> Trajectory:
 class TestSwitching:
     """2×2 completion at depth 3 from a positive determinant (Razin & Cohen 2020): stiff."""
 
+    @pytest.mark.slow
     def test_auto_turns_to_a_stabilized_method_and_says_why(self, razin_cohen) -> None:
         first, second, *_ = razin_cohen.choices
         assert (first.method.name, second.method.name) == ("tsit5", "rock4")

@@ -125,6 +125,7 @@ def test_the_covariance_predicts_the_oscillation_of_descent():
     np.testing.assert_allclose(found.columns["central_sharpness_over_limit"][-50:], 1, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_below_the_edge_it_is_the_gradient_flow():
     found = compare(objective_of(valley, 2), np.array([0.3, 0.0]), ETA, np.arange(0, 200, 10))
     assert found is not None

@@ -159,6 +159,7 @@ def test_weight_decay_is_refused() -> None:
         from_toml(BASE.replace("horizon", "weight_decay = 0.1\nhorizon"))
 
 
+@pytest.mark.slow
 def test_a_convex_loss_off_balance_comes_to_the_minimum_that_newton_finds() -> None:
     found = run(from_toml(LOGISTIC), "overlapping")
     minimum = global_minimum(build_problem(found.scenario).loss, (1, 2), 1)

@@ -198,6 +198,7 @@ def test_a_scenario_follows_the_flow_by_rk4() -> None:
     assert "optax" not in found.summary["versions"]
 
 
+@pytest.mark.slow
 def test_increasing_momentum_has_no_times_of_the_flow() -> None:
     given = scenario("nesterov", '"increasing"')
     found = run(given, "nesterov")

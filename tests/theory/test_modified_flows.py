@@ -54,6 +54,7 @@ def test_the_principal_flow_is_descent_on_a_quadratic(eta):
     assert found.error.max() < 1e-8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("eta", [0.7, 0.9, 1.05])
 def test_past_1_over_the_curvature_it_keeps_the_size_and_not_the_sign(eta):
     """log|1 - ηλ|: the size of every iterate, which shrinks up to ηλ = 2 and grows beyond."""
@@ -187,6 +188,7 @@ def test_an_interrupt_ends_the_comparison():
     assert told == sorted(told)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIELDS)
 def test_solution_in_pieces_is_that_at_once_and_answers_a_stop_request(monkeypatch, name):
     """Of many weights, progress and stop requests come between any two saved times."""

@@ -50,6 +50,7 @@ def agrees(found: FlowSolution, modes: np.ndarray) -> None:
 K = np.arange(0, 201, 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("eta", [0.02, 0.4])
 @pytest.mark.parametrize("mu", [0.3, 0.9])
 @pytest.mark.parametrize("rule", ["gradient", "nesterov"])
@@ -150,6 +151,7 @@ def distances(rule: str, momentum: float | str, at_rest: bool = False) -> dict:
     return {name: np.array(values) for name, values in result.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rule", "momentum", "orders"),
     [

@@ -143,6 +143,7 @@ def found_at(loss, layers, decay: float = 0.0) -> tuple[float, float]:
     return float(largest), float(error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 @pytest.mark.parametrize("widths", [(4, 3), (4, 5, 4, 3), (4, 9, 9, 3)])
 def test_compiled_lanczos_finds_the_largest_eigenvalue_of_the_matrix(loss, widths) -> None:
@@ -166,6 +167,7 @@ def of_descent(loss, widths, step_sizes, times, decay: float = 0.0, **options):
     return problem, descend(problem, step_sizes, times, **options)
 
 
+@pytest.mark.slow
 def test_sharpness_of_iterates_is_that_of_the_matrix_there() -> None:
     """The iterates of heavy-ball descent with weight decay, iterated here by its definition."""
     loss, eta, momentum, decay = LOSSES["squared"], 0.03, 0.5, 0.1
@@ -218,6 +220,7 @@ def test_sharpness_of_iterates_is_nan_past_divergence_and_a_stop() -> None:
     assert np.isfinite(along(problem, descent, stop)["descent_sharpness"][0]).sum() == 2
 
 
+@pytest.mark.slow
 def test_eigenvalues_that_few_directions_do_not_find_are_found_by_arpack(monkeypatch) -> None:
     monkeypatch.setattr(lanczos, "MOST", 3)
     problem, descent = of_descent(LOSSES["squared"], (4, 10, 10, 3), [0.01], np.array([0.0, 0.05]))

@@ -393,6 +393,7 @@ def scalars():
     return measured(**SCALAR, SIZES="[0.01, 0.45, 0.55, 0.63, 0.95, 1.05, 3.0]")[0]
 
 
+@pytest.mark.slow
 def test_a_scalar_network_of_depth_2_loses_convergence_at_1_over_phi_and_diverges_at_2(scalars):
     """x ↦ x(1 + a - ax²), a = ηφ, doubles its period at a = 1 and √5 - 1, and escapes from 2 on."""
     found = scalars
