@@ -164,7 +164,7 @@ def _show_again(
 def _simulate(asked: _Asked, place: Place, target: Path) -> int:
     from flowsim.results import archive
 
-    with _starting():
+    with _starting(), signals.postponed():
         runtime.return_freed_arrays()
         # JAX reads settings when it is imported, so all that uses it is imported later
         runtime.start_jax()

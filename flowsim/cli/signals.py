@@ -58,6 +58,26 @@ def _send_again(lost: sys.UnraisableHookArgs) -> None:
         sys.__unraisablehook__(lost)
 
 
+@contextmanager
+def postponed() -> Iterator[None]:
+    """Within the block, a signal is only noted; the process exits at the end of the block.
+
+    An exit raised in the middle of an import can reach code in C++ that ends the process with it.
+    """
+    received: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: received.append(number))
+        for number in _SIGNALS
+    }
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)
+    if received:
+        raise SystemExit(128 + received[0])
+
+
 class StopRequest:
     """Whether a signal has requested a stop; `code` is the exit code then, else None.
 

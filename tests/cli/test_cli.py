@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import flowsim
-from flowsim.cli import main, progress, report, scenarios, terminal
+from flowsim.cli import main, progress, report, scenarios, signals, terminal
 from flowsim.results import archive
 from flowsim.results.run import Run, Variable
 from flowsim.scenario import catalog
@@ -498,6 +498,19 @@ with signals.handled():
     )
     assert done.returncode == 128 + signal.SIGTERM
     assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_imports_ends_the_process_after_them(number: int) -> None:
+    before = signal.getsignal(number)
+    done = []
+    with pytest.raises(SystemExit) as stop, signals.postponed():
+        os.kill(os.getpid(), number)
+        time.sleep(0.01)
+        done.append("imported")
+    assert stop.value.code == 128 + number
+    assert done == ["imported"]
+    assert signal.getsignal(number) is before
 
 
 @pytest.mark.parametrize("delay", [0.1, 0.2, 0.3, 0.4])
