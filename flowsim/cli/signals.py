@@ -15,8 +15,8 @@ _SAME_SECONDS = 1.0
 """Signals within this time count as one: `timeout` and some shells send each twice."""
 
 
-_AGAIN_SECONDS = 0.01
-"""Time after which a signal whose exit was lost is sent again."""
+_AGAIN_SECONDS = 0.2
+"""Time after which a signal whose exit was lost is sent again, when its hook has surely ended."""
 
 
 _KEEPING = b"Stopping and keeping the results so far."
