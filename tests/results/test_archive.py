@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import made_runs
@@ -362,6 +364,51 @@ def test_a_writer_killed_while_filling_in_place_leaves_an_unfinished_run(
     archive.write(made_runs.plain(), ".", force=True)
     same(archive.read(tmp_path), made_runs.plain())
     assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("lasting", [False, True], ids=["once", "lasting"])
+@pytest.mark.parametrize("operation", ["rename", "fsync"])
+def test_a_run_stays_or_is_replaced_where_the_disk_fails_at_the_end(
+    written: Path, monkeypatch, operation: str, lasting: bool
+) -> None:
+    made = made_runs.plain()
+    new = replace(made, name="another")
+    failures = []
+
+    def fails_beside(path: object) -> bool:
+        """Return whether the run's own name is concerned, at the first time or from then on."""
+        if lasting and failures:
+            return True
+        if str(path) != str(written if operation == "rename" else written.parent) or failures:
+            return False
+        failures.append(path)
+        return True
+
+    true_rename, true_sync = Path.rename, manifest.sync_folder
+
+    def rename(self: Path, target: Path) -> Path:
+        if (operation == "rename" or failures) and fails_beside(target):
+            raise OSError(errno.EIO, "Input/output error")
+        return true_rename(self, target)
+
+    def sync(folder: Path) -> None:
+        if operation == "fsync" and fails_beside(folder):
+            raise OSError(errno.EIO, "Input/output error")
+        true_sync(folder)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", rename)
+        patched.setattr(manifest, "sync_folder", sync)
+        try:
+            archive.write(new, written, force=True)
+            expected = "another"
+        except ArchiveError as error:
+            assert "No result is kept" in str(error)
+            expected = made.name
+    with archive.reserve(written, force=True):
+        pass  # the next writer restores what it finds
+    assert archive.read(written).name == expected
+    assert [path.name for path in written.parent.iterdir()] == [written.name]
 
 
 def test_a_run_set_aside_by_a_killed_writer_is_put_back(written: Path) -> None:

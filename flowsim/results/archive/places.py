@@ -175,7 +175,17 @@ def publish(temporary: Path, place: Place) -> None:
         if aside is not None:
             aside.rename(place.final)
         raise
-    manifest.sync_folder(place.final.parent)
+    try:
+        manifest.sync_folder(place.final.parent)
+    except OSError:
+        # the new name may be lost in a power failure: take it back, if the disk still permits that
+        with suppress(OSError):
+            place.final.rename(temporary)
+            if aside is not None:
+                aside.rename(place.final)
+            aside = None
+        if temporary.exists():
+            raise
     if aside is not None:
         _remove(aside)
 
@@ -251,7 +261,11 @@ def _remove_leftovers(place: Place) -> None:
     """Remove what killed processes left in the place and beside it."""
     for path in _leftovers(place.final):
         match = _OURS.fullmatch(path.name)
-        if match is None or locks.alive(int(match["pid"] or locks.holder(path) or 0)):
+        if match is None:
+            continue
+        # what this process left is of a write that failed, since it holds the lock now
+        failed = match["pid"] == str(os.getpid()) and match["name"] == place.final.name
+        if not failed and locks.alive(int(match["pid"] or locks.holder(path) or 0)):
             continue
         with suppress(ArchiveError):
             if match["name"] == place.final.name:
