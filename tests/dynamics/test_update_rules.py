@@ -151,6 +151,7 @@ def adaptive(rule: str = "adagrad", **changes: object) -> Scenario:
     return from_toml(text, overrides={"flow.horizon": 2.0, "flow.samples": 5, **changes})
 
 
+@pytest.mark.slow
 def test_its_steps_are_no_times_of_the_flow() -> None:
     found = run(adaptive(), "adaptive")
     assert {"loss", "iteration", "singular_values"} <= set(found.groups["descent"])

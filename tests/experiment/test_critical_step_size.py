@@ -39,6 +39,7 @@ def test_of_a_quadratic_it_is_two_over_its_largest_eigenvalue_everywhere(place) 
     assert found.step_size == pytest.approx(2 / largest, rel=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [2, 3])
 def test_at_a_balanced_minimum_the_sharpness_is_that_of_its_largest_mode(depth) -> None:
     """N σ₁^{2-2/N}, though the horizon lies before the minimum."""

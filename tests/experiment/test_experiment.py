@@ -151,6 +151,7 @@ def test_w_is_stored_where_it_is_asked_for(asked: str, kept: list[int]) -> None:
         assert found["comparison.end_to_end_vs_layers"].shape == (21,)
 
 
+@pytest.mark.slow
 def test_a_stop_shortens_the_flow_and_leaves_descent_alone() -> None:
     base = BASE + "stop_at_loss = 1.0\n"
     found = run(scenario(DESCENT, base), "stopped")
@@ -163,6 +164,7 @@ def test_a_stop_shortens_the_flow_and_leaves_descent_alone() -> None:
     assert np.isfinite(gap[0]) and np.isnan(gap[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stop", "verdict"),
     [("{ gradient_norm = 0.1 }", "stopped_at_criterion"), ('"converged"', "converged")],
@@ -326,6 +328,7 @@ def test_draws_do_not_disturb_each_other() -> None:
     assert not np.array_equal(build_problem(seeded).loss.Phi, build_problem(scenario()).loss.Phi)
 
 
+@pytest.mark.slow
 def test_descent_that_steps_across_a_zero_determinant_is_told_of_its_steps() -> None:
     text = BASE.replace("[3, 4, 2]", "[2, 2, 2, 2]").replace('"balanced"', '"aligned"')
     text = text.replace("horizon = 3.0", "horizon = 9.0")

@@ -67,6 +67,7 @@ def test_it_is_computed_where_the_scenario_asks_for_it(more: str, has: bool) -> 
     assert ("plane" in run(more).groups) is has
 
 
+@pytest.mark.slow
 def test_a_claim_on_one_variant_asks_for_it_there() -> None:
     whole = run(VARIANTS + claim("b/plane.loss"))
     assert ["plane" in part.groups for part in whole.variants.values()] == [False, True]

@@ -66,6 +66,7 @@ def test_errors_are_those_of_the_stored_matrices(text: str) -> None:
     assert np.isnan(found["descent.reconstruction_error"][1, -1])  # diverged
 
 
+@pytest.mark.slow
 def test_errors_and_loss_of_completion_add_up_to_the_distance() -> None:
     """‖W - Φ‖² = 2ℓ + unobserved², whether or not W is kept; the mask is that of the problem."""
     found = run(from_toml(COMPLETION), "hidden")

@@ -226,6 +226,7 @@ def test_a_film_has_its_frames_for_their_time(filmed: dict[str, Path], format: s
     assert 8 < sum(times) / 1000 < 15
 
 
+@pytest.mark.slow
 def test_webp_frames_are_the_drawings_themselves(filmed: dict[str, Path]) -> None:
     with style.settings():
         found = moving(plain())

@@ -157,6 +157,7 @@ def test_names_are_in_cards_and_messages() -> None:
         aligned_basis(named)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("statements", [{"target": PHI}, {"minimum": 0.0}, {"convex": True}])
 def test_statements_certify_the_minimum(statements: dict[str, Any]) -> None:
     problem = Problem(flowsim.loss(log_cosh, **statements), START, 40.0)

@@ -34,6 +34,7 @@ print("fcntl" in sys.modules)
 """
 
 
+@pytest.mark.slow
 def test_runs_are_read_drawn_and_written_without_locks_of_the_system(tmp_path: Path) -> None:
     run = made_runs.plain()
     archive.write(run, tmp_path / "run")

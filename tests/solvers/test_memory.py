@@ -118,6 +118,7 @@ class TestScratch:
                 store.append(ROWS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("saved", ['"all"', '"last"'])
 def test_files_change_no_bit_of_a_run(saved: str, tmp_path, monkeypatch) -> None:
     scenario = from_toml(SCENARIO.replace("SAVED", saved))

@@ -163,6 +163,7 @@ class TestVerdicts:
         np.testing.assert_allclose(trajectory.end_to_end[:, 0, 0], wanted, rtol=1e-5)
         assert np.isfinite(trajectory.loss).all()
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("space", ["layers", "end_to_end", "spectral"])
     def test_growth_past_the_range_of_float64_ends_in_time(self, space) -> None:
         """Ẇ = 2W for ℓ = -⟨I, W⟩ at N = 2, so W = 0.01 e^{2t} I passes 1e140 at ½ log 1e142."""
@@ -317,6 +318,7 @@ class TestSwitching:
         assert razin_cohen.statistics.accepted < 20_000  # 327,404 by an explicit method of order 8
         assert ", then rock4 from t = " in razin_cohen.method
 
+    @pytest.mark.slow
     def test_the_unobserved_entry_diverges_as_it_must(self, razin_cohen) -> None:
         assert razin_cohen.verdict is Verdict.STOPPED_AT_CRITERION
         assert razin_cohen.stopped_at == pytest.approx(10833.8, abs=0.05)

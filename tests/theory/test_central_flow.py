@@ -68,6 +68,7 @@ def test_it_leaves_the_edge_where_the_flow_turns_away():
     assert theta[-1, 1] == pytest.approx(7.5 * (1 - np.exp(-4)), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_several_critical_directions_share_a_covariance():
     """½xᵀ(10 I + Y)x - ⟨B, Y⟩: Y = Bt up to where 10 I + Y meets 2/η; Σ = 2B there."""
     B = np.array([[0.3, 0.1], [0.1, 0.2]])
@@ -177,6 +178,7 @@ def test_complementarity_is_solved(k):
             assert complementarity.solve_scalar(C, Q).X[0, 0] == pytest.approx(X[0, 0], abs=1e-9)
 
 
+@pytest.mark.slow
 def test_complementarity_without_a_solution_says_so():
     """C ≺ 0 and Q = 0: nothing makes Y ⪰ 0."""
     nothing = np.zeros((3, 3))

@@ -179,6 +179,7 @@ measures = ["drift_budget"]
 """
 
 
+@pytest.mark.slow
 def test_it_is_measured_at_every_sample_until_descent_diverges():
     found = run(from_toml(TEXT), "drift")
     assert found["drift_budget.accumulated"].shape == (3, 9, 1)

@@ -92,6 +92,7 @@ def test_the_modified_flow_descends_the_modified_loss():
         np.testing.assert_allclose(found, -slope, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_hessian_and_its_derivative_are_those_of_the_loss():
     loss, layers = curved_network()
     objective, theta = Objective.of(loss, layers), flatten(layers)
@@ -104,6 +105,7 @@ def test_the_hessian_and_its_derivative_are_those_of_the_loss():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "order"), [("flow", 1), ("modified", 2), ("principal", 2)])
 def test_distances_to_descent_are_of_their_order(name, order):
     """Halving η halves or quarters the distance at a fixed time, up to the next order."""
@@ -220,6 +222,7 @@ def test_pieces_end_where_the_solution_blows_up(monkeypatch):
     np.testing.assert_allclose(found.theta[:15, 0], (4 - 2 * times[:15]) ** -0.5, rtol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_once", [0, 64])
 def test_a_stop_request_is_answered_after_few_steps_of_a_long_interval(monkeypatch, at_once):
     """Work between two questions is bounded by steps, whatever the saved times are."""

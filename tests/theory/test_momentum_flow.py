@@ -87,6 +87,7 @@ def test_with_increasing_momentum_they_are_bessel_functions(eta: float) -> None:
     agrees(found["high_resolution"].at(K), np.exp(-decay * (t - at)) * shape)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["gradient", "nesterov"])
 def test_where_the_gradient_is_constant_they_lag_as_the_iterates_do(rule: str) -> None:
     """θ_k = θ_0 - (ηg/(1 - μ)) (k - μ/(1 - μ)) once μ^k is gone."""
@@ -174,6 +175,7 @@ def test_distances_are_of_their_order(
         assert found[name][-1] > 1e-8
 
 
+@pytest.mark.slow
 def test_from_rest_inertia_is_of_order_one() -> None:
     still, started = (distances("gradient", 0.5, at_rest)["inertia"] for at_rest in (True, False))
     assert abs(np.log2(still[1] / still[2]) - 1) < 0.15
@@ -208,6 +210,7 @@ def measured() -> Run:
     return run(from_toml(TEXT), "momentum")
 
 
+@pytest.mark.slow
 def test_it_is_measured_at_every_sample(measured: Run) -> None:
     group = {name: measured[f"momentum_flow.{name}"] for name in measured.groups["momentum_flow"]}
     np.testing.assert_array_equal(group["time"], measured["descent.time"])

@@ -184,6 +184,7 @@ def test_an_interrupt_leaves_nan() -> None:
     np.testing.assert_allclose(stopped["oscillation.target"], [3, 2])
 
 
+@pytest.mark.slow
 def test_on_white_data_the_time_is_its_own() -> None:
     """ℓ = ½h‖W - Φ‖² with h = 2: every step size is half."""
     data = """

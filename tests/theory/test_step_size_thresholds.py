@@ -351,6 +351,7 @@ def inside_of(found, name, true):
     )
 
 
+@pytest.mark.slow
 def test_one_layer_loses_convergence_and_diverges_at_2_over_its_sharpness(one_layer):
     found, run_found = one_layer
     for name in ("critical_start", "critical_end", "critical_flow"):
@@ -430,6 +431,7 @@ def test_thresholds_are_the_smallest_step_sizes_found_though_windows_of_stabilit
     assert lost == pytest.approx((0.9 * edge, 1.1 * edge))
 
 
+@pytest.mark.slow
 def test_the_regime_of_a_step_size_does_not_depend_on_which_are_scanned_beside_it(scalars):
     found = scalars
     places = np.searchsorted(found["scanned"], found["step_size"])

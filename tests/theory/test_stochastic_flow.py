@@ -283,6 +283,7 @@ noise_runs = 10
 """
 
 
+@pytest.mark.slow
 def test_the_measure_holds_statistics_of_runs_the_first_of_which_is_descent():
     scenario = from_toml(TEXT)
     found = run(scenario, "noise")
