@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import made_runs
+import pytest
 
 from flowsim.results import archive
 
