@@ -196,6 +196,7 @@ def test_a_damaged_run_is_simulated_again(here: Path) -> None:
     archive.read(folder)
 
 
+@pytest.mark.slow
 def test_the_destination_is_checked_before_simulating(here: Path) -> None:
     (here / "thesis").mkdir()
     (here / "thesis" / "a.tex").write_text("")

@@ -47,6 +47,7 @@ def test_text_outside_the_axes_does_not_count(tmp_path: Path) -> None:
     assert images.difference(one, other, images.interiors(figures.draw(run, "gap"))) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", figures.FIGURES)
 def test_a_longer_headline_leaves_the_interiors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str

@@ -45,6 +45,7 @@ def estimated(eigenvalues: np.ndarray, seed: int) -> tuple[float, int]:
 
 
 class TestSpectralRadius:
+    @pytest.mark.slow
     @pytest.mark.parametrize("kind", ["uniform", "separated", "clustered", "one positive"])
     def test_is_never_below_the_truth_and_seldom_far_above(self, kind) -> None:
         for seed in range(6):
