@@ -99,8 +99,7 @@ class Assembled:
             for space, flow in self.flows.items()
         }
         if self.descent is not None:
-            kept = np.zeros(self.descent.iteration.shape[1], dtype=bool)
-            kept[self.descent.kept] = True
+            kept = _mask(self.descent.kept, self.descent.iteration.shape[1])
             found["descent"] = groups.descent_group(self.descent, None, kept)
         if comparison := groups.comparison_group(self.flows, self.descent, exact):
             found["comparison"] = comparison
@@ -110,7 +109,7 @@ class Assembled:
         if target := groups.target_group(problem.loss):
             found["target"] = target
         summary = summarize(scenario, problem, self.flows, self.descent)
-        return Run(name, scenario, found, concluded(summary, [], summary["seconds"]["compile"]))
+        return Run(name, scenario, found, concluded(summary, [], sum(summary["seconds"].values())))
 
     def measure(self, name: str, options: Mapping[str, Any]) -> Group:
         """Return the variables of a diagnostic of the trajectories.
@@ -192,9 +191,14 @@ def _others(flows: Mapping[str, Trajectory], space: str) -> dict[str, Trajectory
 
 def _kept(flow: Trajectory) -> np.ndarray:
     """Return at which saved times W is stored."""
-    kept = np.zeros(flow.times.size, dtype=bool)
-    kept[flow.kept] = True
-    return kept
+    return _mask(flow.kept, flow.times.size)
+
+
+def _mask(indices: np.ndarray, count: int) -> np.ndarray:
+    """Return booleans that are true at these indices."""
+    mask = np.zeros(count, dtype=bool)
+    mask[indices] = True
+    return mask
 
 
 def _saved(times: np.ndarray, horizon: float) -> dict[str, Any]:

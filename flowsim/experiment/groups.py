@@ -22,7 +22,7 @@ from flowsim.scenario.spec.forms import UNITS
 from flowsim.solvers.descent_trajectory import DescentTrajectory
 from flowsim.solvers.storage import Series, Store, in_batches, rows_at_once
 from flowsim.solvers.trajectory import Trajectory
-from flowsim.solvers.variables import VariableSpec, layer_spec, stored_dims
+from flowsim.solvers.variables import GRID, VariableSpec, layer_spec, stored_dims
 from flowsim.theory.exact.solution import ExactSolution
 
 if TYPE_CHECKING:
@@ -69,7 +69,8 @@ def descent_group(trajectory: DescentTrajectory, held_out: Loss | None, keep: np
         stored = keep[trajectory.kept]
         arrays["saved_sample"] = trajectory.kept[stored]
         arrays["end_to_end"] = W.take((slice(None), stored))
-    return group(_declared("descent", keep), arrays)
+    layers = (layer_spec(j, *GRID) for j in range(1, len(trajectory.layers or ()) + 1))
+    return group([*_declared("descent", keep), *layers], arrays)
 
 
 def step_size_units(unit: CriticalStepSize, scenario: Scenario) -> Group:

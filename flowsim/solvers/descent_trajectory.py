@@ -12,13 +12,12 @@ import numpy as np
 
 from flowsim import cards
 from flowsim.dynamics.update_rules import HeavyBall
-from flowsim.problem import spectra
 from flowsim.problem.problem import Problem
 from flowsim.process.environment import isolated
 from flowsim.solvers.contradictions import contradictions
 from flowsim.solvers.last_iterates import LastIterates
 from flowsim.solvers.storage import Series
-from flowsim.solvers.tables import Tabular
+from flowsim.solvers.tables import Tabular, recorded
 from flowsim.solvers.variables import DESCENT, GRID, VariableSpec, layer_spec
 from flowsim.solvers.verdict import Ending, Verdict
 
@@ -100,27 +99,14 @@ class DescentTrajectory(Tabular):
 
     def arrays(self) -> dict[str, Any]:
         """Return the arrays by the names of their variables; None where there is none."""
-        loss = self.problem.loss
-        targeted = loss.target is not None
         all_kept = self.kept.size == self.iteration.shape[1]
         return {
             "step_size": self.step_sizes,
             "iteration": self.iteration,
             "time": self.times if self.follows_flow else None,
-            "loss": self.loss,
-            "singular_values": self.singular_values,
-            "effective_rank": spectra.effective_rank(self.singular_values),
-            "nuclear_norm": spectra.nuclear_norm(self.singular_values),
-            "det_sign": self.det_sign,
-            "distance_to_target": self.distance_to_target if targeted else None,
-            "reconstruction_error": loss.reconstruction_error(self.distance_to_target),
-            "unobserved_error": self.unobserved_error,
-            "imbalance": self.imbalance,
-            "squared_norm": self.squared_norm,
+            **recorded(self, self.layers),
             "outcome": np.array(self.outcome, dtype=object),
-            "end_to_end": self.end_to_end_series,
             "saved_sample": None if all_kept else self.kept,
-            **{f"layer_{j}": history for j, history in enumerate(self.layers or (), start=1)},
         }
 
     def labels(self) -> Index:

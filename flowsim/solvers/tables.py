@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from flowsim.problem import spectra
 from flowsim.process.environment import isolated
 from flowsim.solvers.variables import VariableSpec, stored_dims
 
@@ -18,6 +19,26 @@ if TYPE_CHECKING:
 
 SAVED = {"saved_time": "time", "saved_sample": "sample"}
 """Dimensions of the times, or samples, at which W is kept, and of all of them."""
+
+
+def recorded(trajectory: Any, layers: Sequence[Any] | None) -> dict[str, Any]:
+    """Return what flows and descent both record, None where a problem or a space has it not."""
+    sigma, distance = trajectory.singular_values, trajectory.distance_to_target
+    loss = trajectory.problem.loss
+    return {
+        "loss": trajectory.loss,
+        "singular_values": sigma,
+        "effective_rank": spectra.effective_rank(sigma),
+        "nuclear_norm": spectra.nuclear_norm(sigma),
+        "det_sign": trajectory.det_sign,
+        "distance_to_target": None if loss.target is None else distance,
+        "reconstruction_error": loss.reconstruction_error(distance),
+        "unobserved_error": trajectory.unobserved_error,
+        "imbalance": trajectory.imbalance,
+        "squared_norm": trajectory.squared_norm,
+        "end_to_end": trajectory.end_to_end_series,
+        **{f"layer_{j}": history for j, history in enumerate(layers or (), start=1)},
+    }
 
 
 class Tabular:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flowsim import cards
-from flowsim.problem import spectra
 from flowsim.problem.problem import Problem
 from flowsim.problem.types import Layers
 from flowsim.process.environment import isolated
@@ -18,7 +17,7 @@ from flowsim.solvers import rounding
 from flowsim.solvers.contradictions import contradictions
 from flowsim.solvers.methods import Choice
 from flowsim.solvers.storage import ByTime, Series
-from flowsim.solvers.tables import Tabular
+from flowsim.solvers.tables import Tabular, recorded
 from flowsim.solvers.variables import FLOW, VariableSpec, layer_spec
 from flowsim.solvers.verdict import Ending, Invariant, Verdict
 
@@ -139,27 +138,13 @@ class Trajectory(Tabular):
 
     def arrays(self) -> dict[str, Any]:
         """Return the arrays by the names of their variables; None where there is none."""
-        loss = self.problem.loss
-        targeted = loss.target is not None
         all_kept = self.kept.size == self.times.size
-        layers = enumerate(self.layer_series or (), start=1)
         return {
             "time": self.times,
-            "loss": self.loss,
+            **recorded(self, self.layer_series),
             "error_estimate": self.error_estimate if self.error_estimate.size else None,
-            "singular_values": self.singular_values,
-            "effective_rank": spectra.effective_rank(self.singular_values),
-            "nuclear_norm": spectra.nuclear_norm(self.singular_values),
-            "det_sign": self.det_sign,
-            "distance_to_target": self.distance_to_target if targeted else None,
-            "reconstruction_error": loss.reconstruction_error(self.distance_to_target),
-            "unobserved_error": self.unobserved_error,
             "log_singular_values": self.log_singular_values,
-            "imbalance": self.imbalance,
-            "squared_norm": self.squared_norm,
-            "end_to_end": self.end_to_end_series,
             "saved_time": None if all_kept else self.times[self.kept],
-            **{f"layer_{j}": history for j, history in layers},
         }
 
     def labels(self) -> Index:

@@ -199,6 +199,14 @@ def test_trajectories_are_drawn_as_their_run_is(flow, descent) -> None:
         np.testing.assert_allclose(mine, theirs, rtol=1e-6)
 
 
+def test_descent_that_keeps_its_layers_is_drawn_too(flow) -> None:
+    kept = flowsim.descend(flow.problem, [0.1], flow.times, keep_layers=True)
+    run = Assembled.of([flow, kept]).run()
+    np.testing.assert_array_equal(run["descent.layer_2"], kept.layers[1])
+    assert run.summary["seconds"]["total"] >= run.summary["seconds"]["descent"]
+    assert flowsim.plot([flow, kept], "loss").axes
+
+
 def curves_of(figure: Figure) -> list[np.ndarray]:
     return [np.asarray(line.get_xydata()) for line in figure.axes[0].lines]
 
